@@ -1,0 +1,1 @@
+//! SQL text of the Velo dialect to a spanned syntax tree and back.

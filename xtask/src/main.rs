@@ -1,0 +1,2 @@
+//! Developer commands of the workspace: `cargo xtask COMMAND`.
+fn main() {}
