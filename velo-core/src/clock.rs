@@ -1,0 +1,105 @@
+//! Wall clock and waiting: the only place where Velo asks what time it is.
+//!
+//! Everything that goes by the clock (idle partitions, the skew guard, flush intervals, retries) takes a [`Clock`], so that
+//! tests and the simulation set the time themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// The time now, and waiting until a time.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System,
+    Manual(Arc<Manual>),
+}
+
+#[derive(Debug)]
+struct Manual {
+    micros: AtomicI64,
+    moved: Notify,
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands at `micros` until [`Clock::advance`] moves it.
+    pub fn manual(micros: i64) -> Self {
+        Self(Source::Manual(Arc::new(Manual { micros: AtomicI64::new(micros), moved: Notify::new() })))
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+    pub fn now(&self) -> i64 {
+        match &self.0 {
+            Source::System => match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+                Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+                Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+            },
+            Source::Manual(manual) => manual.micros.load(Ordering::Acquire),
+        }
+    }
+
+    /// Moves a manual clock forward; the machine's clock moves by itself.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual(manual) = &self.0 {
+            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            manual.micros.fetch_add(micros, Ordering::AcqRel);
+            manual.moved.notify_waiters();
+        }
+    }
+
+    /// Waits for `duration`.
+    pub async fn sleep(&self, duration: Duration) {
+        let until = self.now().saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
+        self.sleep_until(until).await;
+    }
+
+    /// Waits until the clock shows `micros` or later.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
+    pub async fn sleep_until(&self, micros: i64) {
+        match &self.0 {
+            Source::System => {
+                let left = micros.saturating_sub(self.now());
+                if left > 0 {
+                    tokio::time::sleep(Duration::from_micros(left.unsigned_abs())).await;
+                }
+            }
+            Source::Manual(manual) => loop {
+                let moved = manual.moved.notified();
+                tokio::pin!(moved);
+                // Registered before the time is read, so that a move in between is not missed.
+                moved.as_mut().enable();
+                if manual.micros.load(Ordering::Acquire) >= micros {
+                    return;
+                }
+                moved.await;
+            },
+        }
+    }
+}
+
+/// Time that passes, for rates and elapsed times; unaffected by changes of the wall clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

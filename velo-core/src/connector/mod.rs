@@ -1,0 +1,81 @@
+//! What a connector is: a name, what it can do, and the faces (stream source, table, sink) that it opens.
+//!
+//! Planning and running are apart. At planning time [`Connector::bind_source`] and [`Connector::bind_sink`] read the typed
+//! properties and do no I/O but what schema inference needs; a binding is then opened when the job starts.
+
+mod capabilities;
+mod registry;
+mod sink;
+mod source;
+mod table;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+
+pub use capabilities::Capabilities;
+pub use registry::Registry;
+pub use sink::{ChangelogMode, CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkRequest};
+pub use source::{
+    Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, RecordError, SourceRequest, StreamSource,
+};
+pub use table::{SizeHint, TableDataSource, TableItem, TableStream};
+
+use crate::error::Result;
+use crate::properties::{Options, PropertySpec};
+
+/// One external system.
+pub trait Connector: Send + Sync {
+    /// The name in `connector = '…'`, and before `_source` or `_sink` in `NAME.type`.
+    fn name(&self) -> &'static str;
+
+    /// One line for `velo connectors`.
+    fn summary(&self) -> &'static str;
+
+    /// What the system can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The properties of its sources and tables.
+    fn source_properties(&self) -> Vec<&'static PropertySpec>;
+
+    /// The properties of its sinks.
+    fn sink_properties(&self) -> Vec<&'static PropertySpec>;
+
+    /// Reads the properties of one source or table. Mistakes are noted in `options`; `None` means that there were some.
+    /// `None` without a noted mistake never happens.
+    fn bind_source(&self, options: &mut Options) -> Option<Arc<dyn SourceBinding>>;
+
+    /// Reads the properties of one sink, as [`Connector::bind_source`] does.
+    fn bind_sink(&self, options: &mut Options) -> Option<Arc<dyn SinkBinding>>;
+}
+
+/// A source or table whose properties are known and right in themselves.
+#[async_trait]
+pub trait SourceBinding: Send + Sync + fmt::Debug {
+    /// What is read, for EXPLAIN and errors: `file trades.jsonl (json)`.
+    fn describe(&self) -> String;
+
+    /// Whether the source ends by itself.
+    fn bounded(&self) -> bool;
+
+    /// The columns that the data has, for a source without declared columns.
+    async fn infer_schema(&self) -> Result<SchemaRef>;
+
+    /// Opens the stream.
+    async fn open(&self, request: SourceRequest) -> Result<Box<dyn StreamSource>>;
+
+    /// Opens the table.
+    async fn open_table(&self, request: SourceRequest) -> Result<Arc<dyn TableDataSource>>;
+}
+
+/// A sink whose properties are known and right in themselves.
+#[async_trait]
+pub trait SinkBinding: Send + Sync + fmt::Debug {
+    /// What is written, for EXPLAIN and errors: `file bars.jsonl (json)`.
+    fn describe(&self) -> String;
+
+    /// Opens the sink. Nothing that is visible to others has changed when this returns.
+    async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>>;
+}

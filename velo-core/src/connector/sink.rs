@@ -1,0 +1,108 @@
+//! The two-phase sink: written, prepared at a barrier, committed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::Batch;
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::progress::Progress;
+
+/// The number of a checkpoint; only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CheckpointId(pub u64);
+
+impl fmt::Display for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// How a changelog is written (SPEC: `changelog.mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangelogMode {
+    /// Inserts only.
+    Append,
+    /// `+I` and `+U` plainly under the key, `-D` as a delete.
+    Upsert,
+    /// All four kinds, with a column `_op` first.
+    Full,
+    /// Debezium envelopes.
+    Debezium,
+}
+
+/// What a restart may repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Guarantee {
+    /// Rows become visible at checkpoints, once.
+    ExactlyOnce,
+    /// Rows become visible at once; a restart may repeat some.
+    AtLeastOnce,
+}
+
+/// How a sink's rows become visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CommitKind {
+    /// [`Sink::prepare`] makes an epoch durable and invisible, and [`Sink::commit`] can be repeated.
+    Prepared,
+    /// It cannot prepare: its commit is the commit point of the checkpoint itself.
+    Atomic,
+    /// Visible at once; a barrier only flushes.
+    Direct,
+}
+
+/// What a sink needs to know to open.
+#[derive(Debug, Clone)]
+pub struct SinkRequest {
+    /// The name in the script.
+    pub name: String,
+    /// The columns that are written, in order, without hidden ones.
+    pub schema: SchemaRef,
+    /// The key columns' places in `schema`; empty without a key.
+    pub key: Vec<usize>,
+    /// How changes are written.
+    pub mode: ChangelogMode,
+    /// What is promised.
+    pub guarantee: Guarantee,
+    /// Whether all inputs end: the output then appears whole or not at all.
+    pub bounded: bool,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters to keep.
+    pub progress: Arc<Progress>,
+}
+
+/// An epoch that is durable and not yet visible; a checkpoint keeps it until it is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedCommit {
+    /// The checkpoint it belongs to.
+    pub checkpoint: CheckpointId,
+    /// What the sink needs to finish it, also after a restart.
+    pub state: serde_json::Value,
+}
+
+/// A place where rows go. Batches arrive without hidden columns.
+#[async_trait]
+pub trait Sink: Send {
+    /// Takes a batch; may buffer it.
+    async fn write(&mut self, batch: Batch) -> Result<()>;
+
+    /// Hands on what is buffered, so that a reader of a [`CommitKind::Direct`] sink sees it. Called when the input pauses.
+    async fn flush(&mut self) -> Result<()>;
+
+    /// Makes the epoch durable, not yet visible.
+    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit>;
+
+    /// Makes a prepared epoch visible. Idempotent: repeated after a crash.
+    async fn commit(&mut self, prepared: PreparedCommit) -> Result<()>;
+
+    /// Gives up what is not committed, so that nothing half-written stays.
+    async fn abort(&mut self) -> Result<()>;
+
+    /// How its rows become visible.
+    fn commit_kind(&self) -> CommitKind;
+}

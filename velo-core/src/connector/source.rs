@@ -1,0 +1,155 @@
+//! The stream source: partitions that are cut into chunks in order, and a decoder that turns chunks into batches in parallel.
+//!
+//! A reader of a partition cuts chunks of about a mebibyte at record ends, numbers them and counts positions; workers of the
+//! runtime decode a chunk; the runtime's source task takes the decoded chunks by number. So one file or one Kafka partition
+//! uses all cores, and the order, the lateness and the places stay what they would be on one.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_schema::{FieldRef, SchemaRef};
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::batch::Batch;
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::offset::{Position, SourceOffset};
+use crate::place::Place;
+use crate::progress::Progress;
+
+/// One column that a decoder must make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeColumn {
+    /// The name, type and nullability of the column that is made.
+    pub field: FieldRef,
+    /// Where its value is in a record: one name for a top-level field, more for a nested one (`payload.ts`).
+    pub path: Vec<String>,
+    /// Whether `path` must match exactly; else an exact match wins over one that differs only in case.
+    pub exact: bool,
+    /// The value's own text is wanted, whatever it is (a number's digits, a string's content): the column is text, and its
+    /// meaning is decided later. Used for event times.
+    pub raw: bool,
+}
+
+/// What a source needs to know to open.
+#[derive(Debug, Clone)]
+pub struct SourceRequest {
+    /// The name in the script.
+    pub name: String,
+    /// The source's number in the script, for [`crate::Origin::source`].
+    pub ordinal: u32,
+    /// The declared (or inferred) columns, in order, also those that are not decoded: a CSV file without a header goes by it.
+    pub declared: SchemaRef,
+    /// The columns to decode: what the plan uses. System columns (`_timestamp`, `_path`, `_line`, …) are asked for by name.
+    pub columns: Vec<DecodeColumn>,
+    /// The largest number of rows of a batch.
+    pub batch_rows: usize,
+    /// Whether a bad record's exact bytes are wanted (`dead_letter`).
+    pub keep_bytes: bool,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters to keep.
+    pub progress: Arc<Progress>,
+}
+
+/// A partition that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// Its number within the source.
+    pub number: u32,
+    /// Its name, which stays the same over restarts: the path or glob, `topic/3`.
+    pub name: String,
+}
+
+/// A run of whole records of one partition.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// The partition's number.
+    pub partition: u32,
+    /// Counts the partition's chunks from 0 without gaps.
+    pub number: u64,
+    /// The records.
+    pub bytes: Bytes,
+    /// Where the first record is; positions of further records follow from the bytes.
+    pub origin: crate::place::Origin,
+    /// The position behind the last record.
+    pub end: Position,
+    /// What the connector needs beside the bytes (the ends of the records of a Kafka fetch, their times and headers).
+    pub frames: Option<Arc<dyn std::any::Any + Send + Sync>>,
+}
+
+/// What a partition has to give.
+#[derive(Debug)]
+pub enum Fetch {
+    /// The next records.
+    Chunk(Chunk),
+    /// Nothing more will come.
+    End,
+}
+
+/// A record that could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError {
+    /// Where it is.
+    pub place: Place,
+    /// The field that was wrong, if one was.
+    pub field: Option<String>,
+    /// What was wrong, with the value and what was expected.
+    pub message: String,
+    /// The record's bytes in the chunk, where asked for.
+    pub bytes: Option<Bytes>,
+    /// How many good rows of the chunk come before it.
+    pub after_rows: usize,
+}
+
+/// A decoded chunk.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The good rows in order; each batch has its origin and the columns asked for, in that order.
+    pub batches: Vec<Batch>,
+    /// The bad records in order.
+    pub errors: Vec<RecordError>,
+    /// Each good row's bytes in the chunk, over all batches; empty unless asked for by `keep_bytes`.
+    pub row_bytes: Vec<Range<usize>>,
+    /// Fields met that the schema lacks.
+    pub unknown_fields: u64,
+}
+
+/// A source of records without end or with one.
+#[async_trait]
+pub trait StreamSource: Send {
+    /// The partitions that are there now.
+    async fn partitions(&mut self) -> Result<Vec<PartitionInfo>>;
+
+    /// Waits until there are partitions that [`StreamSource::partitions`] has not given yet; never returns where there
+    /// cannot be any.
+    async fn changed(&mut self) -> Result<()> {
+        std::future::pending().await
+    }
+
+    /// A reader of one partition, from `from` on or from the start.
+    async fn reader(&mut self, partition: u32, from: Option<&Position>) -> Result<Box<dyn PartitionReader>>;
+
+    /// What turns chunks into batches.
+    fn decoder(&self) -> Arc<dyn ChunkDecoder>;
+
+    /// Everything up to `offset` is covered by the oldest kept checkpoint: a source that forgets may do so.
+    async fn acknowledge(&mut self, _offset: &SourceOffset) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Cuts one partition into chunks.
+#[async_trait]
+pub trait PartitionReader: Send {
+    /// The next chunk. While the future is pending the partition has nothing to give, which is what idleness goes by.
+    /// Dropping the future loses nothing.
+    async fn next(&mut self) -> Result<Fetch>;
+}
+
+/// Turns chunks into batches; called by several workers at once.
+pub trait ChunkDecoder: Send + Sync {
+    /// Decodes one chunk. Bad records are part of the result; `Err` means that the whole chunk cannot be read.
+    fn decode(&self, chunk: &Chunk) -> Result<Decoded>;
+}

@@ -1,0 +1,43 @@
+//! Counters that a running source, table or sink keeps, and anyone may read at any time.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// What one source or sink has done so far. Counters only grow; reading them never blocks the writer.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Records read, good and bad.
+    pub records: AtomicU64,
+    /// Bytes read or written.
+    pub bytes: AtomicU64,
+    /// Bytes in all, where known (0 where not).
+    pub total_bytes: AtomicU64,
+    /// Rows delivered to the plan, or written by a sink.
+    pub delivered: AtomicU64,
+    /// Records left out under `skip`.
+    pub skipped: AtomicU64,
+    /// Records that went to the dead letters.
+    pub dead_letters: AtomicU64,
+    /// Records whose event time was too far ahead of the clock to move the watermark.
+    pub future: AtomicU64,
+    /// Fields that the schema lacks.
+    pub unknown_fields: AtomicU64,
+    /// The source's watermark in microseconds; `i64::MIN` before the first.
+    pub watermark: AtomicI64,
+}
+
+impl Progress {
+    /// Counters at zero, no watermark.
+    pub fn new() -> Self {
+        Self { watermark: AtomicI64::new(i64::MIN), ..Self::default() }
+    }
+
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Reads a counter.
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,1 @@
+//! Timestamp formats, event-time extraction over columns, watermark strategies and lateness.

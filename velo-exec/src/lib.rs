@@ -1,0 +1,1 @@
+//! A streaming plan as a running dataflow: operators, windows, state, watermarks.

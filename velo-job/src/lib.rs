@@ -1,0 +1,1 @@
+//! A SQL script as a running job.

@@ -1,0 +1,1 @@
+//! A syntax tree as a checked, typed streaming plan.

@@ -1,0 +1,1 @@
+//! Files as tables, streams and sinks of Velo.

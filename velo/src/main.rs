@@ -1,0 +1,2 @@
+//! Streaming SQL from one binary.
+fn main() {}
