@@ -1,0 +1,15 @@
+//! The streaming plan of a whole script: a graph of nodes from sources to sinks.
+//!
+//! One script is one plan, so that statements can share a source and feed each other. Nodes lie in an arena in an order in
+//! which every input comes before its consumer. A node's schema has unique column names and, hidden and last, the event time
+//! where the stream has one ([`velo_core::schema::EVENT_TIME`]).
+
+mod aggregate;
+mod node;
+mod window;
+
+pub use aggregate::{AggregateCall, AggregateKind, SortKey};
+pub use node::{
+    Node, NodeId, NodeKind, Output, Plan, SinkId, SinkNode, SourceId, SourceNode, SourceTime, TimeOrigin,
+};
+pub use window::{WindowKind, WindowSpec};

@@ -1,0 +1,168 @@
+//! The nodes of a plan.
+
+use std::sync::Arc;
+
+use arrow_schema::{FieldRef, SchemaRef};
+use datafusion_expr::Expr;
+use velo_core::connector::{ChangelogMode, Guarantee, SinkBinding, SourceBinding};
+use velo_core::duration::Span;
+use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
+
+use super::aggregate::{AggregateCall, SortKey};
+use super::window::WindowSpec;
+
+/// The place of a node in [`Plan::nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// The place of a source in [`Plan::sources`], which is its order in the script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub usize);
+
+/// The place of a sink in [`Plan::sinks`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SinkId(pub usize);
+
+/// A whole script, ready to run.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// All nodes; inputs before their consumers.
+    pub nodes: Vec<Node>,
+    /// What is read, each once.
+    pub sources: Vec<SourceNode>,
+    /// What is written.
+    pub sinks: Vec<SinkNode>,
+}
+
+/// One node: what it does and what comes out.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it does.
+    pub kind: NodeKind,
+    /// Where its rows come from.
+    pub inputs: Vec<NodeId>,
+    /// What comes out, the hidden event time included.
+    pub schema: SchemaRef,
+    /// Whether all its inputs end.
+    pub bounded: bool,
+    /// The stream, table or view it belongs to, for EXPLAIN, metrics and errors.
+    pub owner: String,
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum NodeKind {
+    /// Reads a source.
+    Source(SourceId),
+    /// Keeps the rows for which the expression is true.
+    Filter(Expr),
+    /// Computes columns; the event time passes.
+    Project(Vec<Output>),
+    /// All rows of all inputs, which have the same columns.
+    Union,
+    /// One row per key (and window).
+    Aggregate {
+        /// The grouping keys, computed over the input.
+        keys: Vec<Output>,
+        /// The aggregates, behind the keys in the output.
+        aggregates: Vec<AggregateCall>,
+        /// The window; its start and end are the two columns behind the aggregates. Without one there is one result at the
+        /// end of the input.
+        window: Option<WindowSpec>,
+        /// What happens to rows that are late for all their windows.
+        late: LateStrategy,
+    },
+    /// Orders a finished input.
+    Sort(Vec<SortKey>),
+    /// Lets `count` rows pass after `skip`.
+    Limit {
+        /// Rows left out first.
+        skip: u64,
+        /// Rows that pass.
+        count: Option<u64>,
+    },
+    /// Writes to a sink.
+    Sink(SinkId),
+}
+
+/// A computed column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The expression, over the input's columns.
+    pub expr: Expr,
+    /// Name, type and nullability of the result.
+    pub field: FieldRef,
+}
+
+/// Something that is read.
+#[derive(Debug, Clone)]
+pub struct SourceNode {
+    /// Its name in the script.
+    pub name: String,
+    /// The connector's side.
+    pub binding: Arc<dyn SourceBinding>,
+    /// The declared (or inferred) columns.
+    pub declared: SchemaRef,
+    /// Which of the declared columns are used, in order; set when the plan is complete.
+    pub used: Vec<usize>,
+    /// System columns that are used, by name.
+    pub system: Vec<FieldRef>,
+    /// The event time, where there is one.
+    pub event_time: Option<SourceTime>,
+    /// What a record that cannot be decoded does.
+    pub on_error: OnError,
+    /// Decoding workers; none: as many as there are cores.
+    pub decode_parallelism: Option<usize>,
+}
+
+/// How a source gets its event time and watermark.
+#[derive(Debug, Clone)]
+pub struct SourceTime {
+    /// Where a record's time comes from.
+    pub from: TimeOrigin,
+    /// What a record without a usable time does.
+    pub on_error: OnError,
+    /// The watermark.
+    pub watermark: WatermarkProperties,
+}
+
+/// Where a record's event time comes from.
+#[derive(Debug, Clone)]
+pub enum TimeOrigin {
+    /// A field of the record, read by the extractor.
+    Field {
+        /// The way to the field.
+        path: Vec<String>,
+        /// The declared column it is, if it is one.
+        column: Option<usize>,
+        /// Reads it.
+        extractor: Arc<Extractor>,
+    },
+    /// An expression over declared columns.
+    Computed(Expr),
+    /// The record's own time.
+    Record,
+    /// The time when it was read.
+    Arrival,
+}
+
+/// Something that is written.
+#[derive(Debug, Clone)]
+pub struct SinkNode {
+    /// Its name in the script.
+    pub name: String,
+    /// The connector's side; none: the rows go to whoever runs the plan (a SELECT).
+    pub binding: Option<Arc<dyn SinkBinding>>,
+    /// The columns as written, which may repeat a name on the terminal.
+    pub schema: SchemaRef,
+    /// The key columns' places.
+    pub key: Vec<usize>,
+    /// How changes are written.
+    pub mode: ChangelogMode,
+    /// What is promised.
+    pub guarantee: Guarantee,
+    /// Whether it gets all its rows before the job ends.
+    pub bounded: bool,
+    /// How long rows may wait before they are flushed.
+    pub flush: Span,
+}
