@@ -1,0 +1,73 @@
+//! What can end a running job.
+
+use arrow_schema::ArrowError;
+use datafusion_common::DataFusionError;
+use thiserror::Error;
+use velo_core::{ConnectorError, Place};
+
+/// The result of an operator or task.
+pub type Result<T, E = ExecError> = std::result::Result<T, E>;
+
+/// Why a job failed.
+#[derive(Debug, Error)]
+pub enum ExecError {
+    /// An expression failed on a row: overflow, division by zero, a failed CAST.
+    #[error("{statement}: {message}{}", at(.place))]
+    Compute {
+        /// The stream, table or view whose statement computes it.
+        statement: String,
+        /// What failed, with the values.
+        message: String,
+        /// Where the row came from, while it still has one origin.
+        place: Option<Place>,
+    },
+    /// A record could not be decoded, under `on.error = 'fail'`.
+    #[error("{source_name}: {message}{}\n  help: 'on.error' = 'skip' or 'dead_letter' goes on without such records", at(.place))]
+    Record {
+        /// The source.
+        source_name: String,
+        /// What was wrong.
+        message: String,
+        /// Where the record is.
+        place: Option<Place>,
+    },
+    /// A record has no usable event time, under `event.time.on.error = 'fail'`.
+    #[error("{source_name}: {message}\n  help: 'event.time.on.error' = 'skip' or 'dead_letter' goes on without such records")]
+    EventTime {
+        /// The source.
+        source_name: String,
+        /// What was wrong, with the place.
+        message: String,
+    },
+    /// A connector failed.
+    #[error("{name}: {error}")]
+    Connector {
+        /// The source or sink.
+        name: String,
+        /// What it met.
+        error: ConnectorError,
+    },
+    /// A kernel of the library failed on well-typed input.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+    /// A function of the library failed outside a row's expression.
+    #[error(transparent)]
+    Library(#[from] DataFusionError),
+    /// Another task of the job failed first.
+    #[error("stopped because another task of the job failed")]
+    Stopped,
+    /// A broken promise inside Velo; never the user's fault.
+    #[error("internal error: {0}; please report it with the script")]
+    Internal(String),
+}
+
+fn at(place: &Option<Place>) -> String {
+    place.as_ref().map(|place| format!(" (at {place})")).unwrap_or_default()
+}
+
+impl ExecError {
+    /// An error of the connector behind `name`.
+    pub fn connector(name: &str, error: ConnectorError) -> Self {
+        Self::Connector { name: name.to_owned(), error }
+    }
+}

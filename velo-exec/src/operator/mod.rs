@@ -1,0 +1,140 @@
+//! What an operator is: elements in, elements out, no clock, no channel, no I/O.
+
+use std::collections::VecDeque;
+
+use velo_core::connector::CheckpointId;
+use velo_core::dead_letter::DeadLetter;
+use velo_core::{Batch, Watermark};
+
+use crate::error::Result;
+
+/// The number of an operator's input, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InputId(pub usize);
+
+/// What flows between operators.
+#[derive(Debug, Clone)]
+pub enum Element {
+    /// Rows.
+    Batch(Batch),
+    /// No more rows with an event time below this.
+    Watermark(Watermark),
+    /// Nothing active until the next batch.
+    Idle,
+    /// The boundary of a checkpoint.
+    Barrier(CheckpointId),
+    /// The end of the input.
+    End,
+}
+
+/// Whether an operator has more to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Everything that follows from the input is in the outbox.
+    Done,
+    /// The outbox is full: [`Operator::resume`] goes on.
+    More,
+}
+
+/// Where an operator puts what it emits.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    elements: VecDeque<Element>,
+    batches: usize,
+    dead_letters: Vec<DeadLetter>,
+    timer: Option<i64>,
+}
+
+/// How many batches an outbox holds before it is full.
+const OUTBOX_BATCHES: usize = 4;
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Emits rows; an empty batch is dropped.
+    pub fn batch(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            self.batches += 1;
+            self.elements.push_back(Element::Batch(batch));
+        }
+    }
+
+    /// Forwards a watermark.
+    pub fn watermark(&mut self, watermark: Watermark) {
+        self.elements.push_back(Element::Watermark(watermark));
+    }
+
+    /// Emits any other element.
+    pub fn push(&mut self, element: Element) {
+        match element {
+            Element::Batch(batch) => self.batch(batch),
+            other => self.elements.push_back(other),
+        }
+    }
+
+    /// Whether an operator should stop and answer [`Flow::More`].
+    pub fn is_full(&self) -> bool {
+        self.batches >= OUTBOX_BATCHES
+    }
+
+    /// Takes the oldest element out.
+    pub fn pop(&mut self) -> Option<Element> {
+        let element = self.elements.pop_front();
+        if let Some(Element::Batch(_)) = element {
+            self.batches -= 1;
+        }
+        element
+    }
+
+    /// Gives up a row.
+    pub fn dead_letter(&mut self, letter: DeadLetter) {
+        self.dead_letters.push(letter);
+    }
+
+    /// Takes the rows that were given up.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.dead_letters)
+    }
+
+    /// Asks for [`Operator::on_timer`] at a time of the clock, in microseconds; the earliest request counts.
+    pub fn timer_at(&mut self, micros: i64) {
+        self.timer = Some(self.timer.map_or(micros, |at| at.min(micros)));
+    }
+
+    /// Takes the request for a timer.
+    pub fn take_timer(&mut self) -> Option<i64> {
+        self.timer.take()
+    }
+}
+
+/// One step of a dataflow.
+///
+/// After [`Flow::More`] nothing but [`Operator::resume`] is called until it answers [`Flow::Done`].
+pub trait Operator: Send {
+    /// Takes rows.
+    fn on_batch(&mut self, input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow>;
+
+    /// Takes the operator's watermark: the minimum over its active inputs. The default forwards it.
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
+        out.watermark(watermark);
+        Ok(Flow::Done)
+    }
+
+    /// The clock has reached a time that was asked for.
+    fn on_timer(&mut self, _now: i64, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+
+    /// All inputs have ended. The task emits the end itself.
+    fn on_end(&mut self, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+
+    /// Goes on where the outbox was full.
+    fn resume(&mut self, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+}
