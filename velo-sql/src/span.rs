@@ -1,56 +1,135 @@
-//! Where something stands in a script.
+//! Where something stands in a script: byte spans, and lines and columns for people.
 
-use std::fmt;
+use std::ops::Range;
 
-/// A range of bytes of the script.
+/// A stretch of the script, as byte offsets; `end` is the first byte after it.
 ///
-/// Two spans always compare equal, so that trees compare by what they say and not by where they say it.
-#[derive(Clone, Copy, Default, Eq)]
+/// Two spans always compare as equal: trees are compared by what they say, not by where they say it, so that
+/// `parse(print(tree)) == tree` can be asserted. Where the place matters, compare with [`Span::same_place`].
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Span {
-    /// The first byte.
+    /// First byte.
     pub start: u32,
-    /// Behind the last byte.
+    /// First byte after the stretch.
     pub end: u32,
 }
 
 impl PartialEq for Span {
-    fn eq(&self, _: &Self) -> bool {
+    fn eq(&self, _: &Span) -> bool {
         true
     }
 }
 
-impl fmt::Debug for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..{}", self.start, self.end)
-    }
-}
+impl Eq for Span {}
 
 impl Span {
-    /// From byte `start` up to `end`.
-    pub fn new(start: usize, end: usize) -> Self {
-        // A script over 4 GiB is refused before it is lexed.
-        Self { start: start as u32, end: end as u32 }
+    /// The span from `start` up to, and without, `end`.
+    pub fn new(start: u32, end: u32) -> Span {
+        Span { start, end }
     }
 
-    /// From the start of this span to the end of `other`.
-    pub fn to(self, other: Self) -> Self {
-        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    /// The shortest span that holds both.
+    pub fn to(self, other: Span) -> Span {
+        Span { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
-    /// The text that the span covers.
+    /// The empty span at the start of this one.
+    pub fn start_point(self) -> Span {
+        Span { start: self.start, end: self.start }
+    }
+
+    /// The empty span at the end of this one.
+    pub fn end_point(self) -> Span {
+        Span { start: self.end, end: self.end }
+    }
+
+    /// Whether both begin and end at the same bytes.
+    pub fn same_place(self, other: Span) -> bool {
+        self.start == other.start && self.end == other.end
+    }
+
+    /// The offsets as a range for slicing.
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// The text under the span; empty where the span does not fit the text.
     pub fn text(self, script: &str) -> &str {
-        script.get(self.start as usize..self.end as usize).unwrap_or_default()
+        script.get(self.range()).unwrap_or("")
     }
 }
 
-/// Line and column of a byte, both from 1; columns count characters.
-pub fn line_column(script: &str, byte: u32) -> (usize, usize) {
-    let mut at = (byte as usize).min(script.len());
-    while !script.is_char_boundary(at) {
-        at -= 1;
+/// A place as people count it: both from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// A script with an index of its lines.
+#[derive(Clone, Debug)]
+pub struct SourceText<'a> {
+    text: &'a str,
+    line_starts: Vec<u32>,
+}
+
+impl<'a> SourceText<'a> {
+    /// Indexes the lines of `text`.
+    pub fn new(text: &'a str) -> SourceText<'a> {
+        let mut line_starts = vec![0];
+        line_starts.extend(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1));
+        SourceText { text, line_starts }
     }
-    let before = &script[..at];
-    let line = before.matches('\n').count() + 1;
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (line, before[start..].chars().count() + 1)
+
+    /// The whole text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Number of lines; at least one.
+    pub fn line_count(&self) -> usize {
+        self.line_starts.len()
+    }
+
+    /// Line and column of a byte offset. An offset past the end is the place after the last character, and one inside
+    /// a character is that character's.
+    pub fn place(&self, offset: u32) -> Place {
+        let offset = (offset as usize).min(self.text.len());
+        let line = self.line_starts.partition_point(|start| *start as usize <= offset);
+        let start = self.line_starts[line - 1] as usize;
+        let column = self.text[start..].char_indices().take_while(|(at, _)| start + at < offset).count();
+        let inside = !self.text.is_char_boundary(offset);
+        Place { line, column: column + usize::from(!inside) }
+    }
+
+    /// The text of a line (from 1), without its line end; empty where there is no such line.
+    pub fn line(&self, line: usize) -> &'a str {
+        let Some(start) = line.checked_sub(1).and_then(|index| self.line_starts.get(index)) else { return "" };
+        let end = self.line_starts.get(line).map_or(self.text.len(), |next| *next as usize);
+        self.text[*start as usize..end].trim_end_matches(['\n', '\r'])
+    }
+
+    /// The byte offset at which a line (from 1) begins.
+    pub fn line_start(&self, line: usize) -> u32 {
+        let index = line.saturating_sub(1).min(self.line_starts.len() - 1);
+        self.line_starts[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters() {
+        let source = SourceText::new("é x\r\n日本y\n");
+        assert_eq!(source.place(3), Place { line: 1, column: 3 });
+        assert_eq!(source.place(12), Place { line: 2, column: 3 });
+        assert_eq!(source.line(1), "é x");
+        assert_eq!(source.line(2), "日本y");
+        assert_eq!(source.line_count(), 3);
+        assert_eq!(source.place(999), Place { line: 3, column: 1 });
+    }
 }

@@ -1,10 +1,13 @@
 //! Expressions.
 
-use super::{Ident, ObjectName, Query, SqlType, TableArgument};
+use crate::ast::ident::{Ident, ObjectName};
+use crate::ast::select::Query;
+use crate::ast::types::DataType;
+use crate::ast::window::Over;
 use crate::span::Span;
 
-/// An expression and where it stands.
-#[derive(Debug, Clone, PartialEq)]
+/// An expression with its place.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
     /// What it is.
     pub kind: ExprKind,
@@ -12,468 +15,603 @@ pub struct Expr {
     pub span: Span,
 }
 
-/// What an expression is.
-#[derive(Debug, Clone, PartialEq)]
+impl Expr {
+    /// An expression at a place.
+    pub fn new(kind: ExprKind, span: Span) -> Expr {
+        Expr { kind, span }
+    }
+
+    /// The expression inside any number of parentheses.
+    pub fn without_parentheses(&self) -> &Expr {
+        let mut expr = self;
+        while let ExprKind::Nested(inner) = &expr.kind {
+            expr = inner;
+        }
+        expr
+    }
+}
+
+/// Every form of expression.
+#[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
-    /// A value.
+    /// A constant.
     Literal(Literal),
-    /// A column, perhaps with the relation's name before it and struct fields behind it.
-    Column(ObjectName),
-    /// An operator before its operand.
+    /// A name of one or more parts: a column, with table or schema before it and struct fields after it. Which part is what,
+    /// the planner decides.
+    Path(ObjectName),
+    /// `$1`, `?`: a parameter of a prepared statement; the text with its sign.
+    Parameter(String),
+    /// `(expr)`: kept, so that a formatted script has the parentheses of its author.
+    Nested(Box<Expr>),
+    /// `-x`, `+x`, `NOT x`.
     Unary {
-        /// The operator.
+        /// Which operator.
         op: UnaryOp,
-        /// The operand.
-        operand: Box<Expr>,
+        /// Its operand.
+        expr: Box<Expr>,
     },
-    /// An operator between its operands.
+    /// `left op right`. A chain is left-deep and of limited length.
     Binary {
-        /// The operator.
+        /// Left operand.
+        left: Box<Expr>,
+        /// Which operator.
         op: BinaryOp,
         /// Where the operator stands.
         op_span: Span,
-        /// The left operand.
-        left: Box<Expr>,
-        /// The right operand.
+        /// Right operand.
         right: Box<Expr>,
     },
-    /// `expr IS [NOT] …`
-    Is {
+    /// `a AND b AND …`: two or more operands, flat, so that a list of any length is no deep tree.
+    And(Vec<Expr>),
+    /// `a OR b OR …`: two or more operands, flat.
+    Or(Vec<Expr>),
+    /// `x IS [NOT] NULL`.
+    IsNull {
         /// What is tested.
-        operand: Box<Expr>,
-        /// NOT
+        expr: Box<Expr>,
+        /// NOT.
         negated: bool,
-        /// For what.
-        test: IsTest,
     },
-    /// `expr [NOT] BETWEEN low AND high`
+    /// `x IS [NOT] TRUE|FALSE|UNKNOWN`.
+    IsTruth {
+        /// What is tested.
+        expr: Box<Expr>,
+        /// For which value.
+        value: Truth,
+        /// NOT.
+        negated: bool,
+    },
+    /// `x IS [NOT] DISTINCT FROM y`.
+    IsDistinctFrom {
+        /// Left side.
+        left: Box<Expr>,
+        /// Right side.
+        right: Box<Expr>,
+        /// NOT: the sides are the same, nulls included.
+        negated: bool,
+    },
+    /// `x IS [NOT] JSON [VALUE|OBJECT|ARRAY|SCALAR]`.
+    IsJson {
+        /// What is tested.
+        expr: Box<Expr>,
+        /// Which kind of JSON.
+        kind: JsonKind,
+        /// NOT.
+        negated: bool,
+    },
+    /// `x [NOT] BETWEEN [SYMMETRIC] low AND high`.
     Between {
-        /// What is compared.
-        operand: Box<Expr>,
-        /// NOT
-        negated: bool,
-        /// The lower bound.
+        /// What is tested.
+        expr: Box<Expr>,
+        /// Lower end.
         low: Box<Expr>,
-        /// The upper bound.
+        /// Upper end.
         high: Box<Expr>,
+        /// NOT.
+        negated: bool,
+        /// SYMMETRIC: the ends may come in either order.
+        symmetric: bool,
     },
-    /// `expr [NOT] IN (list)`
+    /// `x [NOT] IN (a, b, …)`.
     InList {
         /// What is looked for.
-        operand: Box<Expr>,
-        /// NOT
-        negated: bool,
-        /// Where.
+        expr: Box<Expr>,
+        /// Where; never empty.
         list: Vec<Expr>,
-    },
-    /// `expr [NOT] IN (query)`
-    InQuery {
-        /// What is looked for.
-        operand: Box<Expr>,
-        /// NOT
+        /// NOT.
         negated: bool,
+    },
+    /// `x [NOT] IN (SELECT …)`.
+    InSubquery {
+        /// What is looked for.
+        expr: Box<Expr>,
         /// Where.
         query: Box<Query>,
-    },
-    /// `expr [NOT] LIKE pattern`
-    Like {
-        /// What is matched.
-        operand: Box<Expr>,
-        /// NOT
+        /// NOT.
         negated: bool,
-        /// Which language the pattern is in.
+    },
+    /// `x [NOT] LIKE|ILIKE|SIMILAR TO|REGEXP|RLIKE pattern [ESCAPE 'c']`.
+    Like {
+        /// Which test.
         kind: LikeKind,
+        /// What is tested.
+        expr: Box<Expr>,
         /// The pattern.
         pattern: Box<Expr>,
-        /// ESCAPE
+        /// The escape character.
         escape: Option<Box<Expr>>,
+        /// NOT.
+        negated: bool,
     },
-    /// CASE
+    /// `EXISTS (SELECT …)`.
+    Exists(Box<Query>),
+    /// `(SELECT …)` as a value.
+    Subquery(Box<Query>),
+    /// `x op ANY|ALL (…)`.
+    Quantified {
+        /// Left side.
+        left: Box<Expr>,
+        /// The comparison.
+        op: BinaryOp,
+        /// Where the comparison stands.
+        op_span: Span,
+        /// ANY (SOME) or ALL.
+        quantifier: Quantifier,
+        /// What it is compared with.
+        right: QuantifiedSet,
+    },
+    /// `CASE [x] WHEN … THEN … [ELSE …] END`.
     Case {
-        /// `CASE operand WHEN …`
+        /// The operand of the form `CASE x WHEN value`.
         operand: Option<Box<Expr>>,
-        /// The branches.
+        /// The branches; at least one.
         branches: Vec<CaseBranch>,
-        /// ELSE
+        /// ELSE.
         otherwise: Option<Box<Expr>>,
     },
-    /// CAST, TRY_CAST, `::`
+    /// `CAST(x AS type)`, `TRY_CAST(x AS type)`, `x::type`.
     Cast {
         /// What is converted.
-        operand: Box<Expr>,
-        /// To what.
-        to: SqlType,
-        /// TRY_CAST
-        lenient: bool,
+        expr: Box<Expr>,
+        /// Into what.
+        data_type: DataType,
+        /// How it is spelt.
+        spelling: CastSpelling,
     },
-    /// A function call.
+    /// `name(…)` with everything that can follow it.
     Call(Box<Call>),
-    /// `EXTRACT(field FROM expr)`
+    /// `EXTRACT(field FROM x)`.
     Extract {
-        /// The field.
+        /// The field as written: `HOUR`, `EPOCH`, `DOW`, …
         field: Ident,
         /// Of what.
-        operand: Box<Expr>,
+        expr: Box<Expr>,
     },
-    /// `FLOOR(expr TO unit)`, `CEIL(expr TO unit)`
-    FloorTo {
-        /// CEIL instead of FLOOR.
-        up: bool,
-        /// What is floored.
-        operand: Box<Expr>,
-        /// To what.
+    /// `POSITION(needle IN haystack)`.
+    Position {
+        /// What is looked for.
+        needle: Box<Expr>,
+        /// Where.
+        haystack: Box<Expr>,
+    },
+    /// `SUBSTRING(x FROM a [FOR b])`; with commas it is an ordinary call.
+    Substring {
+        /// Of what.
+        expr: Box<Expr>,
+        /// From which character, from 1.
+        from: Option<Box<Expr>>,
+        /// How many.
+        length: Option<Box<Expr>>,
+    },
+    /// `TRIM([BOTH|LEADING|TRAILING] [what] FROM x)`; `TRIM(x)` is an ordinary call.
+    Trim {
+        /// Which end.
+        side: TrimSide,
+        /// Which characters; blanks where it is left out.
+        what: Option<Box<Expr>>,
+        /// Of what.
+        expr: Box<Expr>,
+    },
+    /// `FLOOR(x TO unit)`, `CEIL(x TO unit)`.
+    RoundTo {
+        /// FLOOR, or CEIL.
+        rounding: Rounding,
+        /// What is rounded.
+        expr: Box<Expr>,
+        /// The unit as written: `HOUR`, `DAY`, …
         unit: Ident,
     },
-    /// `expr AT TIME ZONE zone`
+    /// `x AT TIME ZONE zone`.
     AtTimeZone {
         /// The time.
-        operand: Box<Expr>,
+        expr: Box<Expr>,
         /// The zone.
         zone: Box<Expr>,
     },
-    /// A scalar sub-query.
-    Query(Box<Query>),
-    /// `EXISTS (query)`
-    Exists(Box<Query>),
-    /// `expr op ANY|ALL (query)`
-    Quantified {
-        /// The left side.
-        operand: Box<Expr>,
-        /// The comparison.
-        op: BinaryOp,
-        /// ALL instead of ANY.
-        all: bool,
-        /// The right side.
-        query: Box<Query>,
-    },
-    /// `ARRAY[…]`
+    /// `ARRAY[a, b]`.
     Array(Vec<Expr>),
-    /// `MAP[k, v, …]`, `MAP(k := v, …)`
-    Map(Vec<(Expr, Expr)>),
-    /// `STRUCT(a := 1, …)`, `ROW(…)`
-    Struct(Vec<(Option<Ident>, Expr)>),
-    /// `(a, b)`
-    Tuple(Vec<Expr>),
-    /// `expr[index]`
+    /// `MAP[k, v, …]`, `MAP(k := v, …)`.
+    Map {
+        /// Keys with their values.
+        entries: Vec<MapEntry>,
+        /// How it is spelt.
+        spelling: MapSpelling,
+    },
+    /// `STRUCT(a := 1, …)`.
+    Struct(Vec<StructItem>),
+    /// `ROW(a, b)`, and `(a, b)` with at least two.
+    Row {
+        /// The values.
+        items: Vec<Expr>,
+        /// Whether the word ROW is written.
+        explicit: bool,
+    },
+    /// `x[i]`.
     Index {
-        /// The array or map.
-        operand: Box<Expr>,
-        /// The place or key.
+        /// An array, a map, or JSON.
+        expr: Box<Expr>,
+        /// Position (from 1) or key.
         index: Box<Expr>,
     },
-    /// `expr.field`, where `expr` is no plain column
+    /// `x.field`, where `x` is more than a name: `f(y).field`, `a[1].field`, `(s).field`.
     Field {
-        /// The struct.
-        operand: Box<Expr>,
-        /// The field.
+        /// A struct or JSON.
+        expr: Box<Expr>,
+        /// Its field.
         field: Ident,
     },
 }
 
-/// A value as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Constants.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
-    /// NULL
+    /// `NULL`.
     Null,
-    /// TRUE, FALSE
+    /// `TRUE`, `FALSE`.
     Boolean(bool),
-    /// A number's text: digits, perhaps with a point or an exponent.
+    /// A number without sign as it is written (`1`, `1.50`, `1e6`), so that decimals stay exact.
     Number(String),
-    /// A string's content.
+    /// `'…'`, without quotes and with its escapes undone.
     String(String),
-    /// A string in double quotes where only a value can stand.
-    Duration(String),
-    /// `INTERVAL '1' MINUTE`, `INTERVAL '1 day 2 hours'`, `1 HOUR`
-    Interval {
-        /// The text.
-        value: String,
-        /// The unit, if it stands behind the text.
-        unit: Option<Ident>,
-    },
-    /// `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`
-    Typed {
-        /// DATE, TIME or TIMESTAMP.
-        type_name: String,
-        /// The text.
-        value: String,
+    /// `X'0aff'`: the hexadecimal digits.
+    Bytes(String),
+    /// `INTERVAL '1' MINUTE`, `INTERVAL '1 day 2 hours'`, `1m`.
+    Interval(Interval),
+    /// `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`.
+    Time {
+        /// Which of the three.
+        kind: TimeLiteralKind,
+        /// The text in quotes, unchecked.
+        text: String,
     },
 }
 
-/// An operator before its operand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The word before a time in quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeLiteralKind {
+    /// `DATE`.
+    Date,
+    /// `TIME`.
+    Time,
+    /// `TIMESTAMP`.
+    Timestamp,
+}
+
+/// A length of time as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// A minus sign before the whole.
+    pub negative: bool,
+    /// Amounts with their units, in the order of the script; at least one.
+    pub parts: Vec<IntervalPart>,
+    /// Whether it is a bare duration (`1m`, `1h30m`) and not `INTERVAL …`.
+    pub bare: bool,
+}
+
+/// One amount of an interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntervalPart {
+    /// Digits, with a sign and a fraction where they are written.
+    pub amount: String,
+    /// Of what.
+    pub unit: IntervalUnit,
+}
+
+/// Units of intervals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntervalUnit {
+    /// `ns`.
+    Nanosecond,
+    /// MICROSECOND.
+    Microsecond,
+    /// MILLISECOND.
+    Millisecond,
+    /// SECOND.
+    Second,
+    /// MINUTE.
+    Minute,
+    /// HOUR.
+    Hour,
+    /// DAY.
+    Day,
+    /// WEEK.
+    Week,
+    /// MONTH.
+    Month,
+    /// QUARTER.
+    Quarter,
+    /// YEAR.
+    Year,
+}
+
+/// Operators before their operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnaryOp {
-    /// `-`
+    /// MINUS.
     Minus,
-    /// `+`
+    /// PLUS.
     Plus,
-    /// `NOT`
+    /// NOT.
     Not,
 }
 
-/// An operator between its operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names and `symbol` say it")]
+/// Operators between two operands, other than AND and OR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BinaryOp {
-    Or,
-    And,
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    Match,
-    MatchInsensitive,
-    NotMatch,
-    NotMatchInsensitive,
+    /// `+`
     Add,
+    /// `-`
     Subtract,
-    Concat,
+    /// `*`
     Multiply,
+    /// `/`
     Divide,
-    Remainder,
+    /// `%`
+    Modulo,
+    /// `||`
+    Concat,
+    /// `=`
+    Equal,
+    /// `<>`, `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `~`
+    RegexMatch,
+    /// `~*`
+    RegexMatchIgnoreCase,
+    /// `!~`
+    NotRegexMatch,
+    /// `!~*`
+    NotRegexMatchIgnoreCase,
+    /// `->`
     JsonGet,
+    /// `->>`
     JsonGetText,
+    /// `&`
+    BitAnd,
+    /// `|`
+    BitOr,
+    /// `#`, `^` of other dialects
+    BitXor,
+    /// `<<`
+    ShiftLeft,
+    /// `>>`
+    ShiftRight,
 }
 
-impl BinaryOp {
-    /// The operator as SQL writes it.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Or => "OR",
-            Self::And => "AND",
-            Self::Equal => "=",
-            Self::NotEqual => "<>",
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-            Self::Greater => ">",
-            Self::GreaterOrEqual => ">=",
-            Self::Match => "~",
-            Self::MatchInsensitive => "~*",
-            Self::NotMatch => "!~",
-            Self::NotMatchInsensitive => "!~*",
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Concat => "||",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-            Self::Remainder => "%",
-            Self::JsonGet => "->",
-            Self::JsonGetText => "->>",
-        }
-    }
-
-    /// How tightly it binds: the larger the tighter.
-    pub fn precedence(self) -> u8 {
-        match self {
-            Self::Or => 1,
-            Self::And => 2,
-            Self::Equal | Self::NotEqual | Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual => 4,
-            Self::Match | Self::MatchInsensitive | Self::NotMatch | Self::NotMatchInsensitive => 5,
-            Self::Concat | Self::JsonGet | Self::JsonGetText => 6,
-            Self::Add | Self::Subtract => 7,
-            Self::Multiply | Self::Divide | Self::Remainder => 8,
-        }
-    }
-
-    /// Whether it compares.
-    pub fn is_comparison(self) -> bool {
-        self.precedence() == 4
-    }
-}
-
-/// What IS tests for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum IsTest {
-    /// NULL
-    Null,
-    /// TRUE
+/// The values of `IS TRUE` and kin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// TRUE.
     True,
-    /// FALSE
+    /// FALSE.
     False,
-    /// UNKNOWN
+    /// UNKNOWN.
     Unknown,
-    /// DISTINCT FROM expr
-    DistinctFrom(Box<Expr>),
-    /// JSON
-    Json,
 }
 
-/// The language of a pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What `IS JSON` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonKind {
+    /// VALUE.
+    Value,
+    /// OBJECT.
+    Object,
+    /// ARRAY.
+    Array,
+    /// SCALAR.
+    Scalar,
+}
+
+/// The word of a pattern test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LikeKind {
-    /// LIKE
+    /// `LIKE`.
     Like,
-    /// ILIKE
+    /// `ILIKE`.
     ILike,
-    /// SIMILAR TO
+    /// `SIMILAR TO`.
     SimilarTo,
-    /// REGEXP, RLIKE
+    /// `REGEXP`, `RLIKE`.
     Regexp,
 }
 
-/// `WHEN condition THEN result`
-#[derive(Debug, Clone, PartialEq)]
-pub struct CaseBranch {
-    /// The condition, or the value that the operand is compared with.
-    pub when: Expr,
-    /// The result.
-    pub then: Expr,
+/// ANY or ALL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantifier {
+    /// ANY.
+    Any,
+    /// ALL.
+    All,
 }
 
-/// A function call.
-#[derive(Debug, Clone, PartialEq)]
+/// The right side of `x = ANY (…)`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QuantifiedSet {
+    /// A sub-query.
+    Query(Box<Query>),
+    /// An array.
+    Expr(Box<Expr>),
+}
+
+/// `WHEN condition THEN result`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaseBranch {
+    /// The condition, or the value to compare the operand with.
+    pub condition: Expr,
+    /// The result.
+    pub result: Expr,
+}
+
+/// How a conversion is spelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CastSpelling {
+    /// `CAST(x AS t)`: an error where it does not go.
+    Cast,
+    /// `TRY_CAST(x AS t)`: null where it does not go.
+    TryCast,
+    /// `x::t`: as CAST.
+    DoubleColon,
+}
+
+/// A function call: scalar, aggregate or window function.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// The function.
+    /// The name as written.
     pub name: ObjectName,
-    /// DISTINCT before the arguments.
+    /// `f(DISTINCT …)`.
     pub distinct: bool,
     /// The arguments.
-    pub arguments: Vec<Argument>,
-    /// ORDER BY behind the arguments.
-    pub order_by: Vec<OrderItem>,
-    /// RESPECT or IGNORE NULLS.
+    pub args: Vec<CallArg>,
+    /// `ORDER BY` inside the parentheses.
+    pub order_by: Vec<OrderByItem>,
+    /// `IGNORE NULLS`, `RESPECT NULLS`, inside the parentheses or after them.
     pub nulls: Option<NullTreatment>,
-    /// WITHIN GROUP (ORDER BY …)
-    pub within_group: Vec<OrderItem>,
-    /// FILTER (WHERE …)
+    /// `WITHIN GROUP (ORDER BY …)`.
+    pub within_group: Vec<OrderByItem>,
+    /// `FILTER (WHERE …)`.
     pub filter: Option<Expr>,
-    /// OVER …
+    /// `OVER …`.
     pub over: Option<Over>,
 }
 
-/// An argument of a call.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Argument {
-    /// `name => value`
-    pub name: Option<Ident>,
-    /// The value.
-    pub value: ArgumentValue,
-    /// Where it stands.
-    pub span: Span,
+/// One argument of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallArg {
+    /// By position.
+    Positional(Expr),
+    /// `name => value`, `name := value`. Also how a lambda of one parameter (`x => x + 1`) arrives.
+    Named {
+        /// The name.
+        name: Ident,
+        /// The value.
+        value: Expr,
+    },
+    /// `*` in `COUNT(*)`.
+    Wildcard(Span),
 }
 
-/// What an argument is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ArgumentValue {
-    /// An expression.
-    Expr(Expr),
-    /// `*`
-    Star,
-    /// `TABLE t`
-    Table(TableArgument),
-    /// `DESCRIPTOR(a, b)`
-    Descriptor(Vec<Ident>),
+impl CallArg {
+    /// Where the argument stands.
+    pub fn span(&self) -> Span {
+        match self {
+            CallArg::Positional(expr) => expr.span,
+            CallArg::Named { name, value } => name.span.to(value.span),
+            CallArg::Wildcard(span) => *span,
+        }
+    }
 }
 
-/// What a function does with nulls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an aggregate or window function does with nulls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NullTreatment {
-    /// IGNORE NULLS
+    /// IGNORE.
     Ignore,
-    /// RESPECT NULLS
+    /// RESPECT.
     Respect,
 }
 
-/// One key of an ORDER BY.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OrderItem {
-    /// What is compared.
+/// The ends that TRIM takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrimSide {
+    /// BOTH.
+    Both,
+    /// LEADING.
+    Leading,
+    /// TRAILING.
+    Trailing,
+}
+
+/// FLOOR or CEIL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// FLOOR.
+    Floor,
+    /// CEIL.
+    Ceil,
+}
+
+/// One entry of a map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapEntry {
+    /// Key.
+    pub key: Expr,
+    /// Value.
+    pub value: Expr,
+}
+
+/// How a map is spelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapSpelling {
+    /// `MAP[k, v]`.
+    Brackets,
+    /// `MAP(k := v)`.
+    Parentheses,
+}
+
+/// One item of `STRUCT(…)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StructItem {
+    /// The name, where there is one.
+    pub name: Option<Ident>,
+    /// The value.
+    pub value: Expr,
+}
+
+/// One item of ORDER BY.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OrderByItem {
+    /// By what.
     pub expr: Expr,
-    /// DESC
-    pub descending: bool,
-    /// NULLS FIRST (true) or LAST.
-    pub nulls_first: Option<bool>,
-}
-
-/// OVER
-#[derive(Debug, Clone, PartialEq)]
-pub enum Over {
-    /// A named window.
-    Named(Ident),
-    /// A window given in place.
-    Window(Box<RowWindow>),
-}
-
-/// A row window.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct RowWindow {
-    /// A named window that this one extends.
-    pub base: Option<Ident>,
-    /// ROWS WINDOW BUFFER n ROWS
-    pub buffer: Option<RowBuffer>,
-    /// PARTITION BY
-    pub partition_by: Vec<Expr>,
-    /// ORDER BY
-    pub order_by: Vec<OrderItem>,
-    /// ROWS or RANGE
-    pub frame: Option<Frame>,
-    /// Where it stands.
+    /// `ASC` or `DESC`, where one is written.
+    pub direction: Option<Direction>,
+    /// `NULLS FIRST` or `NULLS LAST`, where one is written.
+    pub nulls: Option<NullsOrder>,
+    /// The whole item.
     pub span: Span,
 }
 
-/// The buffered spelling of a row window.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RowBuffer {
-    /// How many rows it holds.
-    pub rows: Expr,
-    /// EMIT
-    pub emit: Option<RowBufferEmit>,
-    /// EXPIRE AFTER
-    pub expire: Option<RowBufferExpire>,
+/// ASC or DESC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// ASCENDING.
+    Ascending,
+    /// DESCENDING.
+    Descending,
 }
 
-/// When a buffered row window gives results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowBufferEmit {
-    /// EMIT EVERY RECORD
-    EveryRecord,
-    /// EMIT ON BUFFER FULL
-    BufferFull,
-}
-
-/// When a buffered row window forgets a key.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RowBufferExpire {
-    /// EXPIRE AFTER interval INACTIVITY
-    After(Expr),
-    /// EXPIRE AFTER NEVER
-    Never,
-}
-
-/// A frame.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Frame {
-    /// In what it counts.
-    pub units: FrameUnits,
-    /// Where it begins.
-    pub start: FrameBound,
-    /// Where it ends; none: the current row.
-    pub end: Option<FrameBound>,
-}
-
-/// In what a frame counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameUnits {
-    /// ROWS
-    Rows,
-    /// RANGE
-    Range,
-    /// GROUPS
-    Groups,
-}
-
-/// One end of a frame.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FrameBound {
-    /// UNBOUNDED PRECEDING
-    UnboundedPreceding,
-    /// n PRECEDING
-    Preceding(Box<Expr>),
-    /// CURRENT ROW
-    CurrentRow,
-    /// n FOLLOWING
-    Following(Box<Expr>),
-    /// UNBOUNDED FOLLOWING
-    UnboundedFollowing,
+/// Where nulls go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NullsOrder {
+    /// FIRST.
+    First,
+    /// LAST.
+    Last,
 }
