@@ -133,6 +133,9 @@ impl fmt::Display for EventTimeError {
         write!(f, "{}: event time '{}' of {}: ", self.kind, self.field, self.source)?;
         match &self.value {
             None => f.write_str("the value is null or missing")?,
+            Some(value) if value.is_empty() && self.kind == EventTimeErrorKind::TypeMismatch => {
+                write!(f, "the value {}", self.detail)?;
+            }
             Some(value) => match value.char_indices().nth(SHOWN) {
                 Some((end, _)) => write!(f, "'{}…' {}", &value[..end], self.detail)?,
                 None => write!(f, "'{value}' {}", self.detail)?,

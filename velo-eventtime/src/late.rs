@@ -79,16 +79,20 @@ impl LateProperties {
                     .to_owned());
             }
             (LateStrategy::IncludeInNextWindow | LateStrategy::UpdatePrevious, LateUse::Other) => {
-                return Err("only time windows can include late rows in the next window or update the previous one: write \
+                return Err(
+                    "only time windows can include late rows in the next window or update the previous one: write \
                             late.data.strategy = drop or dead_letter"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             _ => {}
         }
         if self.allowed_lateness.is_some() && self.strategy != LateStrategy::UpdatePrevious {
-            return Err("allowed.lateness belongs to late.data.strategy = update_previous; to wait longer before a window \
+            return Err(
+                "allowed.lateness belongs to late.data.strategy = update_previous; to wait longer before a window \
                         fires, raise watermark.max_out_of_orderness"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(())
     }

@@ -173,7 +173,11 @@ mod tests {
         assert_eq!(merge.set_idle(1, true), Change { watermark: None, idle: Some(true) });
         assert_eq!(merge.current(), Watermark(9));
         assert_eq!(merge.set_idle(1, false), Change { watermark: None, idle: Some(false) });
-        assert_eq!(merge.end(1), Change { watermark: None, idle: Some(true) }, "the other is idle, so the end is not reached");
+        assert_eq!(
+            merge.end(1),
+            Change { watermark: None, idle: Some(true) },
+            "the other is idle, so the end is not reached"
+        );
         assert_eq!(merge.end(0), Change { watermark: Some(Watermark::END), idle: Some(false) });
     }
 
