@@ -228,6 +228,9 @@ mod tests {
         EventTimeProperties::read(&mut options);
         let errors = options.finish("a file source", EventTimeProperties::SPECS);
         let messages = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("\n");
-        expect_test::expect![[""]].assert_eq(&messages);
+        expect_test::expect![[r#"
+            'event.time.field': 'payload..ts' is no field: write a name, with dots for nested fields, such as payload.ts
+            'event.time.format': 'yyyy-MM-dd' is a pattern in Java's notation: write '%Y-%m-%d'
+            'event.time.zone': 'America/New_Yrok' is no IANA time zone such as Europe/Berlin or UTC; did you mean 'America/New_York'?"#]].assert_eq(&messages);
     }
 }
