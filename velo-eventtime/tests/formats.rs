@@ -1,4 +1,5 @@
 //! Formats: tables of texts and the times that they mean.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use arrow_array::types::Int64Type;
 use arrow_array::{

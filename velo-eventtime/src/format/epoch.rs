@@ -42,6 +42,7 @@ pub(crate) fn scaled(text: &[u8], power: i32) -> Result<i64, EpochError> {
 }
 
 /// `value` times 10^power, floored.
+#[inline]
 pub(crate) fn scale(value: i64, power: i32) -> Result<i64, EpochError> {
     let factor = POWERS.get(power.unsigned_abs() as usize).ok_or(EpochError::Range)?;
     if power >= 0 { value.checked_mul(*factor).ok_or(EpochError::Range) } else { Ok(value.div_euclid(*factor)) }
