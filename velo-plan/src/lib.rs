@@ -2,5 +2,7 @@
 //!
 //! [`plan`] is the result; nothing here runs anything.
 
+pub mod bind;
+pub mod codes;
 pub mod functions;
 pub mod plan;

@@ -228,9 +228,11 @@ fn text_to_time(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayR
         let value = text.value(row).trim();
         let parsed = match to {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => velo_eventtime::parse_timestamp_nanos(value, chrono_tz::UTC),
-            DataType::Date32 => velo_eventtime::parse_date(value)
-                .or_else(|_| velo_eventtime::parse_timestamp(value, chrono_tz::UTC)
-                    .map(|micros| micros.div_euclid(velo_core::time::MICROS_PER_DAY))),
+            DataType::Date32 => velo_eventtime::parse_date(value).map(i64::from).or_else(|error| {
+                velo_eventtime::parse_timestamp(value, chrono_tz::UTC)
+                    .map(|micros| micros.div_euclid(velo_core::time::MICROS_PER_DAY))
+                    .map_err(|_| error)
+            }),
             _ => velo_eventtime::parse_timestamp(value, chrono_tz::UTC),
         };
         match parsed {

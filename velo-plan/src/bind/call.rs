@@ -1,0 +1,296 @@
+//! Function calls: scalar functions fitted to their signature, aggregates gathered.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, FieldRef};
+use datafusion_common::{Column, ScalarValue};
+use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::type_coercion::functions::fields_with_udf;
+use datafusion_expr::{Expr, ReturnFieldArgs, ScalarUDF};
+use velo_core::types;
+use velo_sql::ast::{Call, CallArg, Direction, NullTreatment, NullsOrder};
+use velo_sql::{Diagnostic, Span};
+
+use super::expr::{ExprBinder, Typed, article};
+use crate::codes;
+use crate::plan::{AggregateCall, AggregateKind, SortKey};
+
+/// Functions whose arguments are alternatives of one type.
+const ALTERNATIVES: &[&str] = &["coalesce", "ifnull", "nvl", "greatest", "least", "nullif"];
+
+impl ExprBinder<'_> {
+    pub(super) fn call(&mut self, call: &Call, span: Span) -> Option<Typed> {
+        let name = call.name.text().to_lowercase();
+        let name_span = call.name.span();
+        if let Some(over) = &call.over {
+            let _ = over;
+            return self.report(
+                Diagnostic::error(codes::NOT_SUPPORTED, span, "row windows cannot run yet")
+                    .help("OVER comes with the issue on changing results"),
+            );
+        }
+        if let Some(kind) = self.aggregate_kind(&name) {
+            return self.aggregate(call, kind, span);
+        }
+        if self.functions.scalar(&name).is_none() {
+            let mut diagnostic =
+                Diagnostic::error(codes::UNKNOWN_FUNCTION, name_span, format!("there is no function '{}'", call.name.text()));
+            diagnostic = match self.functions.nearest(&name) {
+                Some(near) => diagnostic.help(format!("did you mean {}?", near.to_uppercase())),
+                None => diagnostic.help("`velo functions` lists them"),
+            };
+            return self.report(diagnostic);
+        }
+        if call.filter.is_some() || call.distinct || !call.order_by.is_empty() || !call.within_group.is_empty() {
+            return self.report(Diagnostic::error(
+                codes::ARGUMENTS,
+                span,
+                format!("{} is no aggregate: DISTINCT, ORDER BY and FILTER have no meaning here", call.name.text()),
+            ));
+        }
+        let arguments = self.arguments(call)?;
+        if ALTERNATIVES.contains(&name.as_str()) && !arguments.is_empty() {
+            let nullable = match name.as_str() {
+                "nullif" => true,
+                _ => arguments.iter().all(|typed| typed.nullable),
+            };
+            let what = format!("the arguments of {},", call.name.text().to_uppercase());
+            let (arguments, _) = self.unify(arguments, span, &what)?;
+            let typed = self.scalar_call(&name, arguments, name_span, span)?;
+            return Some(Typed { nullable, ..typed });
+        }
+        self.scalar_call(&name, arguments, name_span, span)
+    }
+
+    fn arguments(&mut self, call: &Call) -> Option<Vec<Typed>> {
+        let mut bound = Vec::with_capacity(call.args.len());
+        for argument in &call.args {
+            bound.push(match argument {
+                CallArg::Positional(expr) => self.bind(expr),
+                CallArg::Named { name, .. } => self.report(Diagnostic::error(
+                    codes::ARGUMENTS,
+                    name.span,
+                    format!("{} takes its arguments by position", call.name.text()),
+                )),
+                CallArg::Wildcard(at) => {
+                    self.report(Diagnostic::error(codes::ARGUMENTS, *at, "* stands for rows only in COUNT(*)"))
+                }
+            });
+        }
+        bound.into_iter().collect()
+    }
+
+    /// A call of a library function with its arguments converted to what it takes.
+    pub(super) fn scalar_call(&mut self, name: &str, arguments: Vec<Typed>, name_span: Span, span: Span) -> Option<Typed> {
+        let function: Arc<ScalarUDF> = match self.functions.scalar(name) {
+            Some(function) => Arc::clone(function),
+            None => return self.report(Diagnostic::error(codes::UNKNOWN_FUNCTION, name_span, format!("there is no function '{name}'"))),
+        };
+        let fields: Vec<FieldRef> = arguments
+            .iter()
+            .enumerate()
+            .map(|(at, typed)| Arc::new(Field::new(format!("a{at}"), typed.data_type.clone(), typed.nullable)))
+            .collect();
+        let fitted = match fields_with_udf(&fields, function.as_ref()) {
+            Ok(fitted) => fitted,
+            Err(_) => return self.wrong_arguments(name, &arguments, name_span),
+        };
+        let mut converted = Vec::with_capacity(arguments.len());
+        for (typed, field) in arguments.iter().cloned().zip(&fitted) {
+            let at = typed.span;
+            converted.push(self.cast(typed, field.data_type(), false, at)?);
+        }
+        let scalars: Vec<Option<ScalarValue>> = converted
+            .iter()
+            .map(|typed| match &typed.expr {
+                Expr::Literal(value, _) => Some(value.clone()),
+                _ => None,
+            })
+            .collect();
+        let scalar_refs: Vec<Option<&ScalarValue>> = scalars.iter().map(Option::as_ref).collect();
+        let returned =
+            function.return_field_from_args(ReturnFieldArgs { arg_fields: &fitted, scalar_arguments: &scalar_refs });
+        let returned = match returned {
+            Ok(field) => field,
+            Err(_) => return self.wrong_arguments(name, &arguments, name_span),
+        };
+        let exprs = converted.into_iter().map(|typed| typed.expr).collect();
+        Some(Typed {
+            expr: Expr::ScalarFunction(ScalarFunction::new_udf(function, exprs)),
+            data_type: returned.data_type().clone(),
+            nullable: returned.is_nullable(),
+            unknown: false,
+            span,
+        })
+    }
+
+    /// The library's own message speaks of its bugs and versions; ours says what was given.
+    fn wrong_arguments(&mut self, name: &str, arguments: &[Typed], span: Span) -> Option<Typed> {
+        let given: Vec<String> = arguments.iter().map(|typed| types::sql_name(&typed.data_type)).collect();
+        let message = format!("{}({}) does not exist with these types", name.to_uppercase(), given.join(", "));
+        let mut diagnostic = Diagnostic::error(codes::ARGUMENTS, span, message);
+        if let Some(documentation) = self.functions.scalar(name).and_then(|function| function.documentation().cloned()) {
+            diagnostic = diagnostic.help(format!("it is written {}", documentation.syntax_example));
+        }
+        self.report(diagnostic)
+    }
+
+    fn aggregate_kind(&self, name: &str) -> Option<AggregateKind> {
+        Some(match name {
+            "count" => AggregateKind::Count,
+            "sum" => AggregateKind::Sum,
+            "avg" | "mean" => AggregateKind::Avg,
+            "min" => AggregateKind::Min,
+            "max" => AggregateKind::Max,
+            "first" | "first_value" => AggregateKind::First,
+            "last" | "last_value" => AggregateKind::Last,
+            "arg_min" | "min_by" => AggregateKind::ArgMin,
+            "arg_max" | "max_by" => AggregateKind::ArgMax,
+            "bool_and" | "every" => AggregateKind::BoolAnd,
+            "bool_or" => AggregateKind::BoolOr,
+            "count_distinct" => AggregateKind::Count,
+            other => AggregateKind::Library(Arc::clone(self.functions.aggregate(other)?)),
+        })
+    }
+
+    fn aggregate(&mut self, call: &Call, kind: AggregateKind, span: Span) -> Option<Typed> {
+        let name = call.name.text();
+        if let Err(place) = self.aggregates {
+            return self.report(
+                Diagnostic::error(codes::MISPLACED_AGGREGATE, span, format!("an aggregate cannot stand in {place}"))
+                    .help("aggregates stand in SELECT, HAVING and ORDER BY; conditions on them belong in HAVING"),
+            );
+        }
+        if call.nulls == Some(NullTreatment::Respect) || !call.within_group.is_empty() {
+            return self.report(
+                Diagnostic::error(codes::NOT_SUPPORTED, span, "RESPECT NULLS and WITHIN GROUP cannot run yet")
+                    .help("they come with the issue on changing results"),
+            );
+        }
+        // An aggregate's own arguments cannot hold another aggregate.
+        let gathered = std::mem::replace(&mut self.aggregates, Err("the argument of an aggregate"));
+        let stars = call.args.iter().any(|argument| matches!(argument, CallArg::Wildcard(_)));
+        let arguments = if stars && kind == AggregateKind::Count && call.args.len() == 1 {
+            Some(vec![])
+        } else {
+            self.arguments(call)
+        };
+        let filter = call.filter.as_ref().map(|filter| self.condition(filter, "FILTER"));
+        let order_by: Vec<Option<SortKey>> = call
+            .order_by
+            .iter()
+            .map(|item| {
+                let descending = item.direction == Some(Direction::Descending);
+                self.bind(&item.expr).map(|typed| SortKey {
+                    expr: typed.expr,
+                    descending,
+                    // As in PostgreSQL, nulls count as larger than any value.
+                    nulls_first: item.nulls.map_or(descending, |nulls| nulls == NullsOrder::First),
+                })
+            })
+            .collect();
+        self.aggregates = gathered;
+        let (arguments, order_by) = (arguments?, order_by.into_iter().collect::<Option<Vec<_>>>()?);
+        let filter = match filter {
+            Some(filter) => Some(filter?.expr),
+            None => None,
+        };
+        let distinct = call.distinct || name.eq_ignore_ascii_case("count_distinct");
+        let (data_type, nullable) = self.aggregate_type(&name, &kind, &arguments, span)?;
+        let text = span.text(self.script).split_whitespace().collect::<Vec<_>>().join(" ");
+        let aggregate = AggregateCall {
+            kind,
+            argument_types: arguments.iter().map(|typed| typed.data_type.clone()).collect(),
+            arguments: arguments.into_iter().map(|typed| typed.expr).collect(),
+            distinct,
+            filter,
+            order_by,
+            output: Arc::new(Field::new(&text, data_type.clone(), nullable)),
+            text,
+        };
+        let column = self.gather(aggregate)?;
+        Some(Typed { expr: Expr::Column(Column::new_unqualified(column)), data_type, nullable, unknown: false, span })
+    }
+
+    /// The column of an aggregate; the same aggregate is computed once.
+    fn gather(&mut self, mut aggregate: AggregateCall) -> Option<String> {
+        let Ok(gathered) = &mut self.aggregates else { return None };
+        let same = |other: &&AggregateCall| {
+            other.kind == aggregate.kind
+                && other.arguments == aggregate.arguments
+                && other.distinct == aggregate.distinct
+                && other.filter == aggregate.filter
+                && other.order_by == aggregate.order_by
+        };
+        if let Some(found) = gathered.iter().find(same) {
+            return Some(found.output.name().clone());
+        }
+        let name = format!("$agg{}", gathered.len());
+        aggregate.output = Arc::new(aggregate.output.as_ref().clone().with_name(&name));
+        gathered.push(aggregate);
+        Some(name)
+    }
+
+    fn aggregate_type(&mut self, name: &str, kind: &AggregateKind, arguments: &[Typed], span: Span) -> Option<(DataType, bool)> {
+        let expected = match kind {
+            AggregateKind::Count => arguments.len().min(1),
+            AggregateKind::ArgMin | AggregateKind::ArgMax => 2,
+            AggregateKind::Library(_) => arguments.len(),
+            _ => 1,
+        };
+        if arguments.len() != expected {
+            let takes = if expected == 1 { "one argument".to_owned() } else { format!("{expected} arguments") };
+            self.report(Diagnostic::error(
+                codes::ARGUMENTS,
+                span,
+                format!("{} takes {takes}, not {}", name.to_uppercase(), arguments.len()),
+            ));
+            return None;
+        }
+        let first = arguments.first().map_or(DataType::Null, |typed| typed.data_type.clone());
+        let data_type = match kind {
+            AggregateKind::Count => return Some((DataType::Int64, false)),
+            AggregateKind::Min | AggregateKind::Max | AggregateKind::First | AggregateKind::Last => first,
+            AggregateKind::ArgMin | AggregateKind::ArgMax => first,
+            AggregateKind::BoolAnd | AggregateKind::BoolOr if first == DataType::Boolean => first,
+            AggregateKind::Sum => match &first {
+                DataType::Decimal128(_, scale) => types::decimal(types::DECIMAL128_DIGITS, *scale),
+                DataType::Decimal256(_, scale) => types::decimal(types::DECIMAL_DIGITS, *scale),
+                other if other.is_integer() => DataType::Int64,
+                DataType::Float32 | DataType::Float64 => DataType::Float64,
+                other => return self.no_aggregate(name, other, arguments, span),
+            },
+            AggregateKind::Avg => match &first {
+                DataType::Decimal128(_, scale) => types::decimal(types::DECIMAL128_DIGITS, (*scale).max(16)),
+                DataType::Decimal256(_, scale) => types::decimal(types::DECIMAL_DIGITS, (*scale).max(16)),
+                other if other.is_integer() => types::decimal(types::DECIMAL128_DIGITS, 16),
+                DataType::Float32 | DataType::Float64 => DataType::Float64,
+                other => return self.no_aggregate(name, other, arguments, span),
+            },
+            AggregateKind::Library(function) => {
+                let fields: Vec<FieldRef> = arguments
+                    .iter()
+                    .enumerate()
+                    .map(|(at, typed)| Arc::new(Field::new(format!("a{at}"), typed.data_type.clone(), typed.nullable)))
+                    .collect();
+                let returned = fields_with_udf(&fields, function.as_ref()).and_then(|fitted| function.return_field(&fitted));
+                match returned {
+                    Ok(field) => field.data_type().clone(),
+                    Err(_) => return self.no_aggregate(name, &first, arguments, span),
+                }
+            }
+            _ => return self.no_aggregate(name, &first, arguments, span),
+        };
+        Some((data_type, true))
+    }
+
+    fn no_aggregate(&mut self, name: &str, of: &DataType, arguments: &[Typed], span: Span) -> Option<(DataType, bool)> {
+        let at = arguments.first().map_or(span, |typed| typed.span);
+        self.report(Diagnostic::error(
+            codes::ARGUMENTS,
+            at,
+            format!("there is no {} of {}", name.to_uppercase(), article(of)),
+        ));
+        None
+    }
+}

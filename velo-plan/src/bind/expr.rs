@@ -1,0 +1,500 @@
+//! Expressions: names resolved, types fitted to each other.
+
+use arrow_schema::{DataType, FieldRef};
+use datafusion_common::{Column, ScalarValue};
+use datafusion_expr::{BinaryExpr, Case, Expr, Operator};
+use velo_core::types;
+use velo_sql::ast::{
+    BinaryOp, CaseBranch, CastSpelling, Expr as Ast, ExprKind, Literal, ObjectName, Rounding, TrimSide, UnaryOp,
+};
+use velo_sql::{Diagnostic, Span};
+
+use super::literal;
+use super::scope::Scope;
+use super::types::{arrow_type, common_type};
+use crate::codes;
+use crate::functions::Functions;
+use crate::functions::arithmetic::{Arithmetic, ArithmeticFunction, TypeProblem, signature};
+use crate::functions::cast::{CastFunction, can_cast};
+use crate::plan::AggregateCall;
+
+/// A bound expression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Typed {
+    /// The expression over the plan's columns.
+    pub expr: Expr,
+    /// Its type.
+    pub data_type: DataType,
+    /// Whether it can be null.
+    pub nullable: bool,
+    /// Whether it is a string literal, whose type follows from what it meets (as in PostgreSQL).
+    pub unknown: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Binds expressions over one scope. A mistake is noted and gives `None`, so that binding goes on with the next expression.
+#[derive(Debug)]
+pub struct ExprBinder<'a> {
+    /// What can be named.
+    pub scope: &'a Scope,
+    /// The functions.
+    pub functions: &'a Functions,
+    /// The script, for the text of expressions.
+    pub script: &'a str,
+    /// The mistakes found.
+    pub diagnostics: &'a mut Vec<Diagnostic>,
+    /// Where aggregates are gathered; `None` where there can be none, with the name of the place.
+    pub aggregates: Result<&'a mut Vec<AggregateCall>, &'static str>,
+    /// Columns that were named, with their first place.
+    pub named: Vec<(String, Span)>,
+}
+
+impl ExprBinder<'_> {
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) -> Option<Typed> {
+        self.diagnostics.push(diagnostic);
+        None
+    }
+
+    fn not_supported(&mut self, span: Span, what: &str, later: &str) -> Option<Typed> {
+        self.report(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} cannot run yet")).help(later.to_owned()))
+    }
+
+    /// Binds one expression.
+    pub fn bind(&mut self, ast: &Ast) -> Option<Typed> {
+        let span = ast.span;
+        match &ast.kind {
+            ExprKind::Literal(value) => self.literal(value, span),
+            ExprKind::Path(name) => self.path(name),
+            ExprKind::Nested(inner) => self.bind(inner).map(|typed| Typed { span, ..typed }),
+            ExprKind::Unary { op, expr } => self.unary(*op, expr, span),
+            ExprKind::Binary { left, op, op_span, right } => self.binary(left, *op, *op_span, right, span),
+            ExprKind::And(operands) => self.junction(operands, Operator::And, span),
+            ExprKind::Or(operands) => self.junction(operands, Operator::Or, span),
+            ExprKind::Case { operand, branches, otherwise } => {
+                self.case(operand.as_deref(), branches, otherwise.as_deref(), span)
+            }
+            ExprKind::Cast { expr, data_type, spelling } => {
+                let operand = self.bind(expr)?;
+                let to = match arrow_type(data_type) {
+                    Ok(to) => to,
+                    Err(diagnostic) => return self.report(diagnostic),
+                };
+                self.cast(operand, &to, *spelling == CastSpelling::TryCast, span)
+            }
+            ExprKind::Call(call) => self.call(call, span),
+            ExprKind::Extract { field, expr } => {
+                let part = self.text(&field.value.to_lowercase(), field.span);
+                let operand = self.bind(expr)?;
+                self.scalar_call("date_part", vec![part, operand], span, span)
+            }
+            ExprKind::Position { needle, haystack } => {
+                let (needle, haystack) = (self.bind(needle)?, self.bind(haystack)?);
+                self.scalar_call("strpos", vec![haystack, needle], span, span)
+            }
+            ExprKind::Substring { expr, from, length } => {
+                let mut arguments = vec![self.bind(expr)?];
+                arguments.push(match from {
+                    Some(from) => self.bind(from)?,
+                    None => self.literal(&Literal::Number("1".to_owned()), span)?,
+                });
+                if let Some(length) = length {
+                    arguments.push(self.bind(length)?);
+                }
+                self.scalar_call("substr", arguments, span, span)
+            }
+            ExprKind::Trim { side, what, expr } => {
+                let mut arguments = vec![self.bind(expr)?];
+                if let Some(what) = what {
+                    arguments.push(self.bind(what)?);
+                }
+                let name = match side {
+                    TrimSide::Leading => "ltrim",
+                    TrimSide::Trailing => "rtrim",
+                    _ => "btrim",
+                };
+                self.scalar_call(name, arguments, span, span)
+            }
+            ExprKind::RoundTo { rounding: Rounding::Floor, expr, unit } => {
+                let unit = self.text(&unit.value.to_lowercase(), unit.span);
+                let operand = self.bind(expr)?;
+                self.scalar_call("date_trunc", vec![unit, operand], span, span)
+            }
+            ExprKind::Array(items) => {
+                let items = self.bind_all(items)?;
+                self.scalar_call("make_array", items, span, span)
+            }
+            ExprKind::IsNull { .. }
+            | ExprKind::IsTruth { .. }
+            | ExprKind::IsDistinctFrom { .. }
+            | ExprKind::Between { .. }
+            | ExprKind::InList { .. }
+            | ExprKind::Like { .. } => self.predicate(ast),
+            ExprKind::InSubquery { .. } | ExprKind::Exists(_) | ExprKind::Subquery(_) | ExprKind::Quantified { .. } => {
+                self.not_supported(span, "a sub-query", "sub-queries come with reference tables and joins")
+            }
+            ExprKind::Parameter(_) => self.not_supported(span, "a parameter", "parameters come with the server"),
+            ExprKind::RoundTo { .. }
+            | ExprKind::AtTimeZone { .. }
+            | ExprKind::IsJson { .. }
+            | ExprKind::Map { .. }
+            | ExprKind::Struct(_)
+            | ExprKind::Row { .. }
+            | ExprKind::Index { .. }
+            | ExprKind::Field { .. } => self.not_supported(
+                span,
+                "this expression",
+                "JSON, maps, structs, zones and access paths come with the issue on every function",
+            ),
+        }
+    }
+
+    /// Binds several expressions; all their mistakes are found.
+    pub fn bind_all(&mut self, all: &[Ast]) -> Option<Vec<Typed>> {
+        let bound: Vec<Option<Typed>> = all.iter().map(|ast| self.bind(ast)).collect();
+        bound.into_iter().collect()
+    }
+
+    /// Binds a condition: it must be BOOLEAN.
+    pub fn condition(&mut self, ast: &Ast, clause: &str) -> Option<Typed> {
+        let typed = self.bind(ast)?;
+        match typed.data_type {
+            DataType::Boolean => Some(typed),
+            DataType::Null => self.cast(typed, &DataType::Boolean, false, ast.span),
+            other => self.report(
+                Diagnostic::error(
+                    codes::TYPE_MISMATCH,
+                    ast.span,
+                    format!("{clause} needs a condition, and this is {}", article(&other)),
+                )
+                .help("compare it with something, for example with <> 0 or IS NOT NULL"),
+            ),
+        }
+    }
+
+    pub(super) fn text(&self, value: &str, span: Span) -> Typed {
+        let scalar = ScalarValue::Utf8(Some(value.to_owned()));
+        Typed { expr: Expr::Literal(scalar, None), data_type: DataType::Utf8, nullable: false, unknown: true, span }
+    }
+
+    pub(super) fn literal(&mut self, value: &Literal, span: Span) -> Option<Typed> {
+        match literal::scalar(value, span) {
+            Ok(scalar) => Some(Typed {
+                data_type: scalar.data_type(),
+                nullable: scalar.is_null(),
+                unknown: matches!(value, Literal::String(_)),
+                expr: Expr::Literal(scalar, None),
+                span,
+            }),
+            Err(diagnostic) => self.report(diagnostic),
+        }
+    }
+
+    fn path(&mut self, name: &ObjectName) -> Option<Typed> {
+        let span = name.span();
+        let scope = self.scope;
+        let resolved = match scope.resolve(name) {
+            Ok(resolved) => resolved,
+            Err(diagnostic) => return self.report(diagnostic),
+        };
+        if let Some(field) = resolved.fields.first() {
+            return self.not_supported(
+                field.span,
+                "access to a struct's field",
+                "access paths come with the issue on every function",
+            );
+        }
+        let field: FieldRef = resolved.column.field.clone();
+        if !self.named.iter().any(|(named, _)| named == field.name()) {
+            self.named.push((field.name().clone(), span));
+        }
+        Some(Typed {
+            expr: Expr::Column(Column::new_unqualified(field.name())),
+            data_type: field.data_type().clone(),
+            nullable: field.is_nullable(),
+            unknown: false,
+            span,
+        })
+    }
+
+    fn unary(&mut self, op: UnaryOp, operand: &Ast, span: Span) -> Option<Typed> {
+        if op == UnaryOp::Not {
+            let operand = self.condition(operand, "NOT")?;
+            return Some(Typed { expr: Expr::Not(Box::new(operand.expr)), span, ..operand });
+        }
+        // The sign belongs to a number's text, so that the smallest BIGINT can be written.
+        if let (UnaryOp::Minus, ExprKind::Literal(Literal::Number(text))) = (op, &operand.kind) {
+            return self.literal(&Literal::Number(format!("-{text}")), span);
+        }
+        let operand = self.bind(operand)?;
+        if !(operand.data_type.is_numeric() || matches!(operand.data_type, DataType::Interval(_) | DataType::Null)) {
+            return self.report(Diagnostic::error(
+                codes::TYPE_MISMATCH,
+                span,
+                format!("a sign needs a number, and this is {}", article(&operand.data_type)),
+            ));
+        }
+        if op == UnaryOp::Plus {
+            return Some(Typed { span, ..operand });
+        }
+        Some(Typed { expr: Expr::Negative(Box::new(operand.expr)), span, ..operand })
+    }
+
+    fn junction(&mut self, operands: &[Ast], op: Operator, span: Span) -> Option<Typed> {
+        let word = if op == Operator::And { "AND" } else { "OR" };
+        let bound: Vec<Option<Typed>> = operands.iter().map(|operand| self.condition(operand, word)).collect();
+        let bound: Vec<Typed> = bound.into_iter().collect::<Option<_>>()?;
+        let nullable = bound.iter().any(|typed| typed.nullable);
+        let expr = balanced(bound.into_iter().map(|typed| typed.expr).collect(), op)?;
+        Some(Typed { expr, data_type: DataType::Boolean, nullable, unknown: false, span })
+    }
+
+    fn binary(&mut self, left: &Ast, op: BinaryOp, op_span: Span, right: &Ast, span: Span) -> Option<Typed> {
+        let (left, right) = (self.bind(left), self.bind(right));
+        let (left, right) = (left?, right?);
+        let arithmetic = match op {
+            BinaryOp::Add => Arithmetic::Add,
+            BinaryOp::Subtract => Arithmetic::Subtract,
+            BinaryOp::Multiply => Arithmetic::Multiply,
+            BinaryOp::Divide => Arithmetic::Divide,
+            BinaryOp::Modulo => Arithmetic::Remainder,
+            BinaryOp::Equal => return self.compare(Operator::Eq, left, right, op_span, span),
+            BinaryOp::NotEqual => return self.compare(Operator::NotEq, left, right, op_span, span),
+            BinaryOp::Less => return self.compare(Operator::Lt, left, right, op_span, span),
+            BinaryOp::LessOrEqual => return self.compare(Operator::LtEq, left, right, op_span, span),
+            BinaryOp::Greater => return self.compare(Operator::Gt, left, right, op_span, span),
+            BinaryOp::GreaterOrEqual => return self.compare(Operator::GtEq, left, right, op_span, span),
+            BinaryOp::Concat => {
+                let text = |this: &mut Self, side: Typed| {
+                    let at = side.span;
+                    this.cast(side, &DataType::Utf8, false, at)
+                };
+                let (left, right) = (text(self, left)?, text(self, right)?);
+                let nullable = left.nullable || right.nullable;
+                let expr = binary_expr(left.expr, Operator::StringConcat, right.expr);
+                return Some(Typed { expr, data_type: DataType::Utf8, nullable, unknown: false, span });
+            }
+            BinaryOp::RegexMatch => return self.regex(Operator::RegexMatch, left, right, span),
+            BinaryOp::RegexMatchIgnoreCase => return self.regex(Operator::RegexIMatch, left, right, span),
+            BinaryOp::NotRegexMatch => return self.regex(Operator::RegexNotMatch, left, right, span),
+            BinaryOp::NotRegexMatchIgnoreCase => return self.regex(Operator::RegexNotIMatch, left, right, span),
+            BinaryOp::JsonGet
+            | BinaryOp::JsonGetText
+            | BinaryOp::BitAnd
+            | BinaryOp::BitOr
+            | BinaryOp::ShiftLeft
+            | BinaryOp::ShiftRight => {
+                return self.not_supported(op_span, "this operator", "JSON and bit operators come with the issue on every function");
+            }
+        };
+        self.arithmetic(arithmetic, left, right, op_span, span)
+    }
+
+    pub(super) fn regex(&mut self, op: Operator, left: Typed, right: Typed, span: Span) -> Option<Typed> {
+        for side in [&left, &right] {
+            if !matches!(side.data_type, DataType::Utf8 | DataType::Null) {
+                let message = format!("a regular expression is matched with text, and this is {}", article(&side.data_type));
+                return self.report(Diagnostic::error(codes::TYPE_MISMATCH, side.span, message));
+            }
+        }
+        let nullable = left.nullable || right.nullable;
+        Some(Typed { expr: binary_expr(left.expr, op, right.expr), data_type: DataType::Boolean, nullable, unknown: false, span })
+    }
+
+    fn arithmetic(&mut self, op: Arithmetic, left: Typed, right: Typed, op_span: Span, span: Span) -> Option<Typed> {
+        // A string literal takes the type of the other side, as an unknown literal does in PostgreSQL.
+        let (left, right) = match (left.unknown, right.unknown) {
+            (true, false) => {
+                let (to, at) = (right.data_type.clone(), left.span);
+                (self.cast(left, &to, false, at)?, right)
+            }
+            (false, true) => {
+                let (to, at) = (left.data_type.clone(), right.span);
+                let right = self.cast(right, &to, false, at)?;
+                (left, right)
+            }
+            _ => (left, right),
+        };
+        let fitted = match signature(op, &left.data_type, &right.data_type) {
+            Ok(fitted) => fitted,
+            Err(TypeProblem::NoOperator) => {
+                return self.report(Diagnostic::error(
+                    codes::TYPE_MISMATCH,
+                    op_span,
+                    format!(
+                        "there is no {} {} {}",
+                        types::sql_name(&left.data_type),
+                        op.symbol(),
+                        types::sql_name(&right.data_type)
+                    ),
+                ));
+            }
+            Err(TypeProblem::Scale { scale, cap }) => {
+                return self.report(
+                    Diagnostic::error(
+                        codes::TYPE_MISMATCH,
+                        op_span,
+                        format!("the product would have {scale} digits behind the point, and {cap} is the most"),
+                    )
+                    .help("CAST one of the factors to a DECIMAL with a smaller scale"),
+                );
+            }
+        };
+        let columns = |typed: &Typed| !matches!(typed.expr, Expr::Literal(..));
+        if op == Arithmetic::Divide && fitted.result.is_integer() && columns(&left) && columns(&right) {
+            self.diagnostics.push(
+                Diagnostic::warning(codes::INTEGER_DIVISION, op_span, "integer / integer cuts the fraction off")
+                    .help("CAST one of the sides to DECIMAL to keep it"),
+            );
+        }
+        let nullable = left.nullable || right.nullable;
+        let (left_span, right_span) = (left.span, right.span);
+        let left = self.cast(left, &fitted.left, false, left_span)?;
+        let right = self.cast(right, &fitted.right, false, right_span)?;
+        let expr = ArithmeticFunction::call(op, fitted.result.clone(), left.expr, right.expr);
+        Some(Typed { expr, data_type: fitted.result, nullable, unknown: false, span })
+    }
+
+    /// Two values in one type, for comparisons and alternatives.
+    pub(super) fn unify(&mut self, values: Vec<Typed>, span: Span, what: &str) -> Option<(Vec<Typed>, DataType)> {
+        let known: Vec<&Typed> = values.iter().filter(|typed| !typed.unknown).collect();
+        let mut to = known.first().map_or(DataType::Utf8, |typed| typed.data_type.clone());
+        for typed in known.iter().skip(1) {
+            match common_type(&to, &typed.data_type) {
+                Some(common) => to = common,
+                None => {
+                    let message =
+                        format!("{what} {} and {} have no type in common", article(&to), article(&typed.data_type));
+                    self.report(
+                        Diagnostic::error(codes::TYPE_MISMATCH, span, message)
+                            .also(typed.span, format!("this is {}", article(&typed.data_type)))
+                            .help("CAST one of them to the other's type"),
+                    );
+                    return None;
+                }
+            }
+        }
+        if to == DataType::Null && known.len() < values.len() {
+            to = DataType::Utf8;
+        }
+        let cast: Vec<Option<Typed>> = values
+            .into_iter()
+            .map(|typed| {
+                let at = typed.span;
+                self.cast(typed, &to, false, at)
+            })
+            .collect();
+        Some((cast.into_iter().collect::<Option<_>>()?, to))
+    }
+
+    pub(super) fn compare(&mut self, op: Operator, left: Typed, right: Typed, op_span: Span, span: Span) -> Option<Typed> {
+        let nullable = left.nullable || right.nullable;
+        let (mut sides, _) = self.unify(vec![left, right], op_span, "these sides,")?;
+        let (right, left) = (sides.pop()?, sides.pop()?);
+        Some(Typed {
+            expr: binary_expr(left.expr, op, right.expr),
+            data_type: DataType::Boolean,
+            nullable,
+            unknown: false,
+            span,
+        })
+    }
+
+    fn case(&mut self, operand: Option<&Ast>, branches: &[CaseBranch], otherwise: Option<&Ast>, span: Span) -> Option<Typed> {
+        let operand = match operand {
+            Some(ast) => Some(self.bind(ast)?),
+            None => None,
+        };
+        let mut conditions = Vec::with_capacity(branches.len());
+        let mut results = Vec::with_capacity(branches.len() + 1);
+        for branch in branches {
+            let condition = match &operand {
+                None => self.condition(&branch.condition, "WHEN"),
+                Some(operand) => {
+                    let value = self.bind(&branch.condition);
+                    value.and_then(|value| {
+                        let at = value.span;
+                        self.compare(Operator::Eq, operand.clone(), value, at, at)
+                    })
+                }
+            };
+            let result = self.bind(&branch.result);
+            conditions.push(condition);
+            results.push(result);
+        }
+        if let Some(ast) = otherwise {
+            results.push(self.bind(ast));
+        }
+        let conditions: Vec<Typed> = conditions.into_iter().collect::<Option<_>>()?;
+        let results: Vec<Typed> = results.into_iter().collect::<Option<_>>()?;
+        let nullable = otherwise.is_none() || results.iter().any(|typed| typed.nullable);
+        let (mut results, data_type) = self.unify(results, span, "the results of CASE,")?;
+        let otherwise = if otherwise.is_some() { results.pop() } else { None };
+        let when_then = conditions
+            .into_iter()
+            .zip(results)
+            .map(|(condition, result)| (Box::new(condition.expr), Box::new(result.expr)))
+            .collect();
+        let expr = Expr::Case(Case { expr: None, when_then_expr: when_then, else_expr: otherwise.map(|t| Box::new(t.expr)) });
+        Some(Typed { expr, data_type, nullable, unknown: false, span })
+    }
+
+    /// Converts a value; a literal is converted here and now, so that a bad one is a planning error.
+    pub fn cast(&mut self, operand: Typed, to: &DataType, lenient: bool, span: Span) -> Option<Typed> {
+        if operand.data_type == *to {
+            return Some(Typed { span, unknown: false, ..operand });
+        }
+        if !can_cast(&operand.data_type, to) {
+            let message =
+                format!("{} cannot be converted to {}", article(&operand.data_type), types::sql_name(to));
+            return self.report(Diagnostic::error(codes::TYPE_MISMATCH, span, message));
+        }
+        if let Expr::Literal(value, _) = &operand.expr {
+            let converted = value
+                .to_array()
+                .and_then(|array| crate::functions::cast::cast(&array, to, lenient))
+                .and_then(|array| ScalarValue::try_from_array(&array, 0));
+            return match converted {
+                Ok(scalar) => Some(Typed {
+                    nullable: scalar.is_null(),
+                    expr: Expr::Literal(scalar, None),
+                    data_type: to.clone(),
+                    unknown: false,
+                    span,
+                }),
+                Err(error) => {
+                    let message = error.to_string();
+                    let message = message.strip_prefix("Execution error: ").unwrap_or(&message).to_owned();
+                    self.report(Diagnostic::error(codes::LITERAL, span, message))
+                }
+            };
+        }
+        Some(Typed {
+            expr: CastFunction::call(operand.expr, to.clone(), lenient),
+            data_type: to.clone(),
+            nullable: operand.nullable || lenient,
+            unknown: false,
+            span,
+        })
+    }
+}
+
+pub(super) fn binary_expr(left: Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) })
+}
+
+/// Many conditions as a tree of small depth, since everything that walks it does so on the stack.
+fn balanced(mut exprs: Vec<Expr>, op: Operator) -> Option<Expr> {
+    if exprs.len() <= 1 {
+        return exprs.pop();
+    }
+    let right = exprs.split_off(exprs.len() / 2);
+    Some(binary_expr(balanced(exprs, op)?, op, balanced(right, op)?))
+}
+
+/// `a BIGINT`, `an INT`.
+pub(super) fn article(data_type: &DataType) -> String {
+    let name = types::sql_name(data_type);
+    let vowel = name.starts_with(['A', 'E', 'I', 'O']);
+    format!("{} {name}", if vowel { "an" } else { "a" })
+}

@@ -1,0 +1,99 @@
+//! The columns that an expression can name.
+
+use arrow_schema::FieldRef;
+use velo_sql::ast::{Ident, ObjectName};
+use velo_sql::diagnostic::suggest::nearest;
+use velo_sql::{Diagnostic, Span};
+
+use crate::codes;
+
+/// A column that can be named.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScopeColumn {
+    /// The relation's name or alias.
+    pub relation: Option<String>,
+    /// The name as declared.
+    pub name: String,
+    /// Type and nullability; the field's name is the column's name in the plan, which is unique.
+    pub field: FieldRef,
+    /// Whether `*` leaves it out (system columns).
+    pub hidden: bool,
+}
+
+/// All columns that can be named at one place.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scope {
+    /// The columns, in the order of `*`.
+    pub columns: Vec<ScopeColumn>,
+}
+
+/// What a dotted name means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved<'a> {
+    /// The column.
+    pub column: &'a ScopeColumn,
+    /// The parts behind it: fields of a struct.
+    pub fields: &'a [Ident],
+}
+
+impl Scope {
+    /// The column that `name` means: `column`, `relation.column`, each with struct fields behind it.
+    pub fn resolve<'a>(&'a self, name: &'a ObjectName) -> Result<Resolved<'a>, Diagnostic> {
+        let parts = name.parts.as_slice();
+        if let [relation, column, fields @ ..] = parts
+            && let Some(column) = self.find(Some(relation), column, name.span())?
+        {
+            return Ok(Resolved { column, fields });
+        }
+        if let [column, fields @ ..] = parts
+            && let Some(column) = self.find(None, column, name.span())?
+        {
+            return Ok(Resolved { column, fields });
+        }
+        Err(self.unknown(name))
+    }
+
+    /// The column with this name: the exact spelling wins over others that differ in case only.
+    fn find(&self, relation: Option<&Ident>, name: &Ident, span: Span) -> Result<Option<&ScopeColumn>, Diagnostic> {
+        let in_relation = |column: &&ScopeColumn| match (relation, &column.relation) {
+            (None, _) => true,
+            (Some(wanted), Some(have)) => wanted.matches(have),
+            (Some(_), None) => false,
+        };
+        let named: Vec<&ScopeColumn> =
+            self.columns.iter().filter(in_relation).filter(|column| name.matches(&column.name)).collect();
+        let exact: Vec<&ScopeColumn> = named.iter().copied().filter(|column| column.name == name.value).collect();
+        let candidates = if exact.is_empty() { named } else { exact };
+        match candidates.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            several => {
+                let owners: Vec<String> = several
+                    .iter()
+                    .map(|column| match &column.relation {
+                        Some(relation) => format!("{relation}.{}", column.name),
+                        None => column.name.clone(),
+                    })
+                    .collect();
+                Err(Diagnostic::error(codes::AMBIGUOUS_COLUMN, span, format!("'{}' could be any of {}", name.value, owners.join(", ")))
+                    .help("write the relation's name before it, or quote the exact spelling"))
+            }
+        }
+    }
+
+    fn unknown(&self, name: &ObjectName) -> Diagnostic {
+        let span = name.span();
+        let visible: Vec<&ScopeColumn> = self.columns.iter().filter(|column| !column.hidden).collect();
+        let wanted = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
+        let mut diagnostic = Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there is no column '{}'", name.text()));
+        if let Some(near) = nearest(wanted, self.columns.iter().map(|column| column.name.as_str())) {
+            return diagnostic.help(format!("did you mean {near}?"));
+        }
+        if !visible.is_empty() {
+            let names: Vec<&str> = visible.iter().take(12).map(|column| column.name.as_str()).collect();
+            let more = if visible.len() > names.len() { ", …" } else { "" };
+            diagnostic = diagnostic.help(format!("the columns are {}{more}", names.join(", ")));
+        }
+        diagnostic
+    }
+}
