@@ -54,6 +54,21 @@ impl Extractor {
         }
     }
 
+    /// The field, dotted, as errors and EXPLAIN show it.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// The format.
+    pub fn format(&self) -> &Format {
+        &self.format
+    }
+
+    /// The zone of values without an offset.
+    pub fn zone(&self) -> Zone {
+        self.zone
+    }
+
     /// The times of `column`: numbers, raw text (a number's digits or a string's content), or typed timestamps and dates,
     /// which are themselves whatever the format is. A null is a missing field. `place` says where a row is, `fields_present`
     /// which fields its record has; both are asked only for rows without a usable time.

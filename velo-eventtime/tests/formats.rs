@@ -300,6 +300,7 @@ fn planning_refuses() {
         ("%Y-%m-%d %M", "no hour"),
         ("%Y-%m-%d %H %S", "no minute"),
         ("%Y-%m-%d %H:%M%.3f", "no second"),
+        ("%Y-%m-%d %H:%M,%3f", "no second"),
         ("%Y-%m-%d %H:%M:%S %Z", "event.time.zone"),
         ("%Y-%m-%d %H:%M:%S,%f", "%3f"),
         ("epoch_milis", "did you mean 'epoch_millis'?"),

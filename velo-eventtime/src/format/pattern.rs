@@ -92,7 +92,9 @@ impl Pattern {
                 item => vec![item],
             })
             .collect();
-        let parts = Parts::of(&items);
+        let mut parts = Parts::of(&items);
+        // Fractions without a point are items that chrono keeps to itself.
+        parts.fraction |= ["%3f", "%6f", "%9f"].iter().any(|fraction| written.contains(fraction));
         parts.check(text)?;
         Ok(Self {
             text: Arc::from(text),
