@@ -1,6 +1,9 @@
 //! A streaming plan as a running dataflow: operators, windows, state, watermarks.
 
+pub mod aggregate;
 pub mod error;
 pub mod operator;
+pub mod state;
+pub mod testing;
 
 pub use error::{ExecError, Result};

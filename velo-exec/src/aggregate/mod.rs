@@ -1,0 +1,24 @@
+//! Grouped aggregates: one column of state per aggregate, indexed by group.
+//!
+//! An [`AggregatePlan`] says which columns the calls of one GROUP BY need (calls that can share one do: `COUNT(x)`, `SUM(x)`
+//! and `AVG(x)` are one) and which expressions go in. An [`AggregateSet`] is one set of these columns: the open slice of a
+//! window, or all groups of a query without one. A set takes rows ([`AggregateSet::update`]) or states of other sets
+//! ([`AggregateSet::merge`]), and any of its groups can be read at any time.
+//!
+//! COUNT, SUM, AVG, MIN, MAX, FIRST, LAST, ARG_MIN, ARG_MAX, BOOL_AND and BOOL_OR are ours; every other aggregate of the
+//! library goes through [`adapter`]. What a column does is chosen once a batch, never for a row.
+
+mod column;
+mod count;
+mod extreme;
+mod first_last;
+mod order;
+mod plan;
+mod set;
+mod sum;
+mod values;
+mod winners;
+
+pub use order::RowOrder;
+pub use plan::AggregatePlan;
+pub use set::{AggregateSet, Inputs};

@@ -1,0 +1,542 @@
+//! Keys as dense numbers: a table that gives each distinct key of the rows it sees the next number, and gives keys back.
+
+use std::sync::Arc;
+
+use arrow_array::builder::BooleanBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, BinaryArray, PrimitiveArray, StringArray};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer};
+use arrow_row::{RowConverter, SortField};
+use arrow_schema::{DataType, TimeUnit};
+
+use super::words::{Words, hash, hash_rest, of_bytes};
+use crate::error::{ExecError, Result};
+
+/// One key: its first 16 bytes, its length and its owner, and where the whole key lies if it is longer.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    a: u64,
+    b: u64,
+    /// The length in the lower half ([`NULL`] for a null), the owner in the upper.
+    meta: u64,
+    offset: u64,
+}
+
+/// The length that stands for a null.
+const NULL: u32 = u32::MAX;
+/// Keys of up to this many bytes lie in their entry.
+const INLINE: usize = 16;
+
+/// How keys are laid out.
+#[derive(Debug)]
+enum Form {
+    /// There are no key columns: one key.
+    Empty,
+    /// One column of text or bytes.
+    Bytes(DataType),
+    /// One column of numbers, times or booleans.
+    Fixed(DataType),
+    /// Anything else: rows of the library's comparable form.
+    Rows(RowConverter),
+}
+
+/// Gives each distinct key a number, counting from 0 in the order in which keys are first seen.
+///
+/// Nulls are equal to each other. The hash is not saved anywhere: a checkpoint holds keys as columns.
+#[derive(Debug)]
+pub struct KeyTable {
+    form: Form,
+    /// Hash in the upper, number + 1 in the lower half; 0 is free. The upper bits of the hash choose the slot.
+    slots: Vec<u64>,
+    shift: u32,
+    entries: Vec<Entry>,
+    arena: Vec<u8>,
+    /// Whether the one key of a table without key columns was seen.
+    seen: bool,
+}
+
+/// Calls `$body` with `$t` as the primitive type behind `$data_type`, where that fits in two words.
+macro_rules! with_fixed_type {
+    ($data_type:expr, $t:ident => $body:expr, _ => $otherwise:expr) => {
+        match $data_type {
+            DataType::Int8 => with_fixed_type!(@ $t Int8Type, $body),
+            DataType::Int16 => with_fixed_type!(@ $t Int16Type, $body),
+            DataType::Int32 => with_fixed_type!(@ $t Int32Type, $body),
+            DataType::Int64 => with_fixed_type!(@ $t Int64Type, $body),
+            DataType::UInt8 => with_fixed_type!(@ $t UInt8Type, $body),
+            DataType::UInt16 => with_fixed_type!(@ $t UInt16Type, $body),
+            DataType::UInt32 => with_fixed_type!(@ $t UInt32Type, $body),
+            DataType::UInt64 => with_fixed_type!(@ $t UInt64Type, $body),
+            DataType::Float32 => with_fixed_type!(@ $t Float32Type, $body),
+            DataType::Float64 => with_fixed_type!(@ $t Float64Type, $body),
+            DataType::Date32 => with_fixed_type!(@ $t Date32Type, $body),
+            DataType::Date64 => with_fixed_type!(@ $t Date64Type, $body),
+            DataType::Time32(TimeUnit::Second) => with_fixed_type!(@ $t Time32SecondType, $body),
+            DataType::Time32(TimeUnit::Millisecond) => with_fixed_type!(@ $t Time32MillisecondType, $body),
+            DataType::Time64(TimeUnit::Microsecond) => with_fixed_type!(@ $t Time64MicrosecondType, $body),
+            DataType::Time64(TimeUnit::Nanosecond) => with_fixed_type!(@ $t Time64NanosecondType, $body),
+            DataType::Timestamp(TimeUnit::Second, _) => with_fixed_type!(@ $t TimestampSecondType, $body),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => with_fixed_type!(@ $t TimestampMillisecondType, $body),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => with_fixed_type!(@ $t TimestampMicrosecondType, $body),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => with_fixed_type!(@ $t TimestampNanosecondType, $body),
+            DataType::Decimal128(..) => with_fixed_type!(@ $t Decimal128Type, $body),
+            _ => $otherwise,
+        }
+    };
+    (@ $t:ident $type:ty, $body:expr) => {{
+        type $t = $type;
+        $body
+    }};
+}
+
+impl KeyTable {
+    /// An empty table for key columns of these types.
+    pub fn new(types: &[DataType]) -> Result<Self> {
+        let form = match types {
+            [] => Form::Empty,
+            [only @ (DataType::Utf8 | DataType::Binary)] => Form::Bytes(only.clone()),
+            [DataType::Boolean] => Form::Fixed(DataType::Boolean),
+            [only] => with_fixed_type!(only, T => { let _ = T::DATA_TYPE; Form::Fixed(only.clone()) }, _ => Form::Rows(converter(types)?)),
+            several => Form::Rows(converter(several)?),
+        };
+        Ok(Self { form, slots: vec![0; 64], shift: 32 - 6, entries: Vec::new(), arena: Vec::new(), seen: false })
+    }
+
+    /// The number of keys.
+    pub fn len(&self) -> usize {
+        if matches!(self.form, Form::Empty) { usize::from(self.seen) } else { self.entries.len() }
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all keys.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.arena.clear();
+        self.seen = false;
+        self.slots = vec![0; 64];
+        self.shift = 32 - 6;
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        self.slots.capacity() * size_of::<u64>() + self.entries.capacity() * size_of::<Entry>() + self.arena.capacity()
+    }
+
+    /// The number of each of `rows` rows' key, into `ids`.
+    pub fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+        self.intern_of(columns, rows, None, ids)
+    }
+
+    /// As [`Self::intern`], for keys that belong to an owner each: equal keys of different owners are different.
+    pub fn intern_of(
+        &mut self,
+        columns: &[ArrayRef],
+        rows: usize,
+        owners: Option<&[u32]>,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        ids.clear();
+        ids.reserve(rows);
+        let form = std::mem::replace(&mut self.form, Form::Empty);
+        let result = self.intern_as(&form, columns, rows, owners, ids);
+        self.form = form;
+        result
+    }
+
+    fn intern_as(
+        &mut self,
+        form: &Form,
+        columns: &[ArrayRef],
+        rows: usize,
+        owners: Option<&[u32]>,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        match (form, columns) {
+            (Form::Empty, _) => {
+                self.seen |= rows > 0;
+                ids.resize(rows, 0);
+                Ok(())
+            }
+            (Form::Bytes(DataType::Utf8), [column]) => {
+                let array = column.as_string_opt::<i32>().ok_or_else(|| wrong_type(column, &DataType::Utf8))?;
+                self.intern_bytes(array.value_offsets(), array.value_data(), array.nulls(), owners, ids)
+            }
+            (Form::Bytes(_), [column]) => {
+                let array = column.as_binary_opt::<i32>().ok_or_else(|| wrong_type(column, &DataType::Binary))?;
+                self.intern_bytes(array.value_offsets(), array.value_data(), array.nulls(), owners, ids)
+            }
+            (Form::Fixed(DataType::Boolean), [column]) => {
+                let array = column.as_boolean_opt().ok_or_else(|| wrong_type(column, &DataType::Boolean))?;
+                self.intern_fixed(rows, array.nulls(), owners, ids, |row| (u64::from(array.value(row)), 0))
+            }
+            (Form::Fixed(data_type), [column]) => with_fixed_type!(data_type, T => {
+                let array = column.as_primitive_opt::<T>().ok_or_else(|| wrong_type(column, data_type))?;
+                let values = array.values();
+                self.intern_fixed(rows, array.nulls(), owners, ids, |row| values[row].to_words())
+            }, _ => Err(wrong_type(column, data_type))),
+            (Form::Rows(converter), columns) => {
+                let encoded = converter.convert_columns(columns)?;
+                let bytes = encoded.try_into_binary()?;
+                self.intern_bytes(bytes.value_offsets(), bytes.value_data(), None, owners, ids)
+            }
+            (_, columns) => Err(ExecError::Internal(format!("{} key columns where one was planned", columns.len()))),
+        }
+    }
+
+    fn intern_bytes(
+        &mut self,
+        offsets: &[i32],
+        data: &[u8],
+        nulls: Option<&NullBuffer>,
+        owners: Option<&[u32]>,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        let mut from = offsets.first().map_or(0, |first| *first as usize);
+        for (row, to) in offsets.iter().skip(1).enumerate() {
+            let bytes = &data[from..*to as usize];
+            from = *to as usize;
+            let owner = owners.map_or(0, |owners| owners[row]);
+            let id = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                self.find(0, 0, meta(NULL, owner), &[])?
+            } else {
+                let (a, b) = of_bytes(bytes);
+                self.find(a, b, meta(bytes.len() as u32, owner), bytes)?
+            };
+            ids.push(id);
+        }
+        Ok(())
+    }
+
+    fn intern_fixed(
+        &mut self,
+        rows: usize,
+        nulls: Option<&NullBuffer>,
+        owners: Option<&[u32]>,
+        ids: &mut Vec<u32>,
+        words: impl Fn(usize) -> (u64, u64),
+    ) -> Result<()> {
+        for row in 0..rows {
+            let owner = owners.map_or(0, |owners| owners[row]);
+            let id = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                self.find(0, 0, meta(NULL, owner), &[])?
+            } else {
+                let (a, b) = words(row);
+                self.find(a, b, meta(0, owner), &[])?
+            };
+            ids.push(id);
+        }
+        Ok(())
+    }
+
+    /// The number of one key. `bytes` is the whole key, where it can be longer than its two words.
+    #[inline(always)]
+    fn find(&mut self, a: u64, b: u64, meta: u64, bytes: &[u8]) -> Result<u32> {
+        let mut hashed = hash(a, b, meta);
+        let long = bytes.len() > INLINE;
+        if long {
+            hashed ^= hash_rest(&bytes[INLINE..]);
+        }
+        let tag = (hashed >> 32) as u32;
+        let mask = self.slots.len() - 1;
+        let mut at = (tag >> self.shift) as usize;
+        loop {
+            let slot = self.slots[at & mask];
+            if slot == 0 {
+                return self.insert(tag, Entry { a, b, meta, offset: 0 }, bytes);
+            }
+            if (slot >> 32) as u32 == tag {
+                let id = slot as u32 - 1;
+                let entry = &self.entries[id as usize];
+                if entry.a == a && entry.b == b && entry.meta == meta && (!long || self.rest_equals(entry, bytes)) {
+                    return Ok(id);
+                }
+            }
+            at += 1;
+        }
+    }
+
+    fn rest_equals(&self, entry: &Entry, bytes: &[u8]) -> bool {
+        let offset = entry.offset as usize;
+        self.arena.get(offset..offset + bytes.len()).is_some_and(|known| known == bytes)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert(&mut self, tag: u32, mut entry: Entry, bytes: &[u8]) -> Result<u32> {
+        let id = u32::try_from(self.entries.len()).ok().filter(|id| *id < u32::MAX - 1);
+        let id = id.ok_or_else(|| ExecError::Internal("more than four billion keys in one table".to_owned()))?;
+        if bytes.len() > INLINE {
+            entry.offset = self.arena.len() as u64;
+            self.arena.extend_from_slice(bytes);
+        }
+        self.entries.push(entry);
+        // At most half full, so that a search ends after a step or two.
+        if self.entries.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        place(&mut self.slots, self.shift, (u64::from(tag) << 32) | u64::from(id + 1));
+        Ok(id)
+    }
+
+    fn grow(&mut self) {
+        let mut slots = vec![0; self.slots.len() * 2];
+        // 31 bits are the most that a slot's number takes from the 32 bits of hash.
+        let shift = self.shift.saturating_sub(1);
+        for slot in self.slots.iter().filter(|slot| **slot != 0) {
+            place(&mut slots, shift, *slot);
+        }
+        self.slots = slots;
+        self.shift = shift;
+    }
+
+    /// The owner of a key, for a table filled by [`Self::intern_of`].
+    pub fn owner(&self, id: u32) -> u32 {
+        (self.entries[id as usize].meta >> 32) as u32
+    }
+
+    /// The key columns of the keys with these numbers.
+    pub fn keys(&self, ids: &[u32]) -> Result<Vec<ArrayRef>> {
+        match &self.form {
+            Form::Empty => Ok(Vec::new()),
+            Form::Bytes(data_type) => {
+                let (offsets, data, nulls) = self.bytes_of(ids)?;
+                Ok(vec![if *data_type == DataType::Utf8 {
+                    Arc::new(StringArray::try_new(offsets, data, nulls)?)
+                } else {
+                    Arc::new(BinaryArray::try_new(offsets, data, nulls)?)
+                }])
+            }
+            Form::Fixed(DataType::Boolean) => {
+                let mut builder = BooleanBuilder::with_capacity(ids.len());
+                for id in ids {
+                    let entry = &self.entries[*id as usize];
+                    builder.append_option((entry.meta as u32 != NULL).then_some(entry.a != 0));
+                }
+                Ok(vec![Arc::new(builder.finish())])
+            }
+            Form::Fixed(data_type) => with_fixed_type!(data_type, T => {
+                let entries = || ids.iter().map(|id| &self.entries[*id as usize]);
+                let values = entries()
+                    .map(|entry| <<T as ArrowPrimitiveType>::Native as Words>::from_words(entry.a, entry.b))
+                    .collect::<Vec<_>>();
+                let nulls = nulls_of(entries().map(|entry| entry.meta as u32 != NULL), ids.len());
+                let array = PrimitiveArray::<T>::try_new(values.into(), nulls)?.with_data_type(data_type.clone());
+                Ok(vec![Arc::new(array) as ArrayRef])
+            }, _ => Err(ExecError::Internal(format!("a key column of {data_type}")))),
+            Form::Rows(converter) => {
+                let (offsets, data, _) = self.bytes_of(ids)?;
+                let parser = converter.parser();
+                let rows = offsets.windows(2).map(|ends| parser.parse(&data[ends[0] as usize..ends[1] as usize]));
+                Ok(converter.convert_rows(rows)?)
+            }
+        }
+    }
+
+    /// The bytes of keys, one after the other.
+    fn bytes_of(&self, ids: &[u32]) -> Result<(OffsetBuffer<i32>, Buffer, Option<NullBuffer>)> {
+        let mut offsets = Vec::with_capacity(ids.len() + 1);
+        let mut data = Vec::with_capacity(ids.len() * INLINE);
+        offsets.push(0_i32);
+        for id in ids {
+            let entry = &self.entries[*id as usize];
+            match entry.meta as u32 {
+                NULL => {}
+                length if length as usize <= INLINE => {
+                    let mut inline = [0_u8; INLINE];
+                    inline[..8].copy_from_slice(&entry.a.to_le_bytes());
+                    inline[8..].copy_from_slice(&entry.b.to_le_bytes());
+                    data.extend_from_slice(&inline[..length as usize]);
+                }
+                length => {
+                    let offset = entry.offset as usize;
+                    data.extend_from_slice(&self.arena[offset..offset + length as usize]);
+                }
+            }
+            let end = i32::try_from(data.len());
+            offsets.push(end.map_err(|_| ExecError::Internal("keys of more than 2 GiB in one batch".to_owned()))?);
+        }
+        let nulls = nulls_of(ids.iter().map(|id| self.entries[*id as usize].meta as u32 != NULL), ids.len());
+        // The offsets were pushed in ascending order from 0.
+        Ok((OffsetBuffer::new(offsets.into()), Buffer::from_vec(data), nulls))
+    }
+
+    /// Keeps the keys for which `live` is true and numbers them anew, in the same order. The answer has each old key's new
+    /// number, or [`KeyTable::DEAD`].
+    pub fn retain(&mut self, live: &[bool]) -> Vec<u32> {
+        if matches!(self.form, Form::Empty) {
+            self.seen &= live.first().is_some_and(|live| *live);
+            return vec![if self.seen { 0 } else { Self::DEAD }];
+        }
+        let mut renumbered = vec![Self::DEAD; self.entries.len()];
+        let mut entries = Vec::new();
+        let mut arena = Vec::new();
+        for (id, entry) in self.entries.iter().enumerate() {
+            if !live.get(id).copied().unwrap_or(false) {
+                continue;
+            }
+            renumbered[id] = entries.len() as u32;
+            let mut entry = *entry;
+            let length = entry.meta as u32;
+            if length != NULL && length as usize > INLINE {
+                let offset = entry.offset as usize;
+                entry.offset = arena.len() as u64;
+                arena.extend_from_slice(&self.arena[offset..offset + length as usize]);
+            }
+            entries.push(entry);
+        }
+        let mut bits = 6;
+        while entries.len() * 2 > 1 << bits {
+            bits += 1;
+        }
+        let mut slots = vec![0; 1 << bits];
+        let shift = 32 - bits;
+        for slot in self.slots.iter().filter(|slot| **slot != 0) {
+            let id = renumbered[(*slot as u32 - 1) as usize];
+            if id != Self::DEAD {
+                place(&mut slots, shift, (*slot & !u64::from(u32::MAX)) | u64::from(id + 1));
+            }
+        }
+        (self.slots, self.shift, self.entries, self.arena) = (slots, shift, entries, arena);
+        renumbered
+    }
+
+    /// Stands for no number.
+    pub const DEAD: u32 = u32::MAX;
+}
+
+fn meta(length: u32, owner: u32) -> u64 {
+    u64::from(length) | (u64::from(owner) << 32)
+}
+
+/// Puts a slot where its hash says, or behind.
+fn place(slots: &mut [u64], shift: u32, slot: u64) {
+    let mask = slots.len() - 1;
+    let mut at = ((slot >> 32) as u32 >> shift) as usize;
+    while slots[at & mask] != 0 {
+        at += 1;
+    }
+    slots[at & mask] = slot;
+}
+
+fn nulls_of(valid: impl Iterator<Item = bool>, length: usize) -> Option<NullBuffer> {
+    let mut all = true;
+    let mut bits = arrow_buffer::BooleanBufferBuilder::new(length);
+    for valid in valid {
+        all &= valid;
+        bits.append(valid);
+    }
+    (!all).then(|| NullBuffer::new(bits.finish()))
+}
+
+fn converter(types: &[DataType]) -> Result<RowConverter> {
+    Ok(RowConverter::new(types.iter().map(|data_type| SortField::new(data_type.clone())).collect())?)
+}
+
+fn wrong_type(column: &ArrayRef, planned: &DataType) -> ExecError {
+    ExecError::Internal(format!("a key column of {} where {planned} was planned", column.data_type()))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Decimal128Array, Float64Array, Int64Array};
+
+    use super::*;
+    use crate::testing::Random;
+
+    fn interned(table: &mut KeyTable, columns: &[ArrayRef]) -> Vec<u32> {
+        let mut ids = Vec::new();
+        table.intern(columns, columns[0].len(), &mut ids).unwrap();
+        ids
+    }
+
+    #[test]
+    fn text_of_every_length_with_nulls() {
+        let mut random = Random::new(7);
+        let mut table = KeyTable::new(&[DataType::Utf8]).unwrap();
+        let mut naive: Vec<Option<String>> = Vec::new();
+        for _ in 0..50 {
+            let values = (0..200)
+                .map(|_| {
+                    let length = random.below(40) as usize;
+                    (length != 39).then(|| format!("{:>length$}", random.below(9)).chars().take(length).collect::<String>())
+                })
+                .collect::<Vec<_>>();
+            let ids = interned(&mut table, &[Arc::new(StringArray::from(values.clone()))]);
+            for (value, id) in values.iter().zip(ids) {
+                let expected = naive.iter().position(|known| known == value).unwrap_or_else(|| {
+                    naive.push(value.clone());
+                    naive.len() - 1
+                });
+                assert_eq!(id as usize, expected);
+            }
+        }
+        let all = (0..table.len() as u32).collect::<Vec<_>>();
+        assert_eq!(table.keys(&all).unwrap()[0].as_string::<i32>(), &StringArray::from(naive));
+    }
+
+    #[test]
+    fn dead_keys_go_and_the_rest_are_still_found() {
+        let mut table = KeyTable::new(&[DataType::Utf8]).unwrap();
+        let name = |n: u32| format!("key number {n:08} of many");
+        let names: ArrayRef = Arc::new(StringArray::from_iter_values((0..5_000).map(name)));
+        interned(&mut table, &[Arc::clone(&names)]);
+        let live = (0..5_000).map(|n| n % 3 == 0).collect::<Vec<_>>();
+        let renumbered = table.retain(&live);
+        assert_eq!(table.len(), 1_667);
+        assert_eq!(renumbered[3], 1);
+        assert_eq!(renumbered[4], KeyTable::DEAD);
+        let again = interned(&mut table, &[names]);
+        assert_eq!(again[3], 1);
+        assert_eq!(again[4], 1_668);
+        assert_eq!(table.len(), 5_000);
+        assert_eq!(table.keys(&[1]).unwrap()[0].as_string::<i32>().value(0), name(3));
+    }
+
+    #[test]
+    fn fixed_width_and_several_columns() {
+        let decimals: ArrayRef =
+            Arc::new(Decimal128Array::from(vec![Some(5), None, Some(-5), Some(5)]).with_precision_and_scale(18, 4).unwrap());
+        let mut table = KeyTable::new(&[DataType::Decimal128(18, 4)]).unwrap();
+        assert_eq!(interned(&mut table, &[Arc::clone(&decimals)]), [0, 1, 2, 0]);
+        assert_eq!(&table.keys(&[0, 1, 2, 0]).unwrap()[0], &decimals);
+
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![0.0, -0.0, f64::NAN, -f64::NAN]));
+        assert_eq!(interned(&mut KeyTable::new(&[DataType::Float64]).unwrap(), &[floats]), [0, 0, 1, 1]);
+
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(1), None]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "", "b", ""]));
+        let mut table = KeyTable::new(&[DataType::Int64, DataType::Utf8]).unwrap();
+        assert_eq!(interned(&mut table, &[Arc::clone(&numbers), Arc::clone(&texts)]), [0, 1, 2, 1]);
+        let back = table.keys(&[0, 1, 2, 1]).unwrap();
+        assert_eq!((&back[0], &back[1]), (&numbers, &texts));
+    }
+
+    #[test]
+    fn equal_keys_of_two_owners_are_two() {
+        let mut table = KeyTable::new(&[DataType::Int64]).unwrap();
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 1, 1, 2]));
+        let mut ids = Vec::new();
+        table.intern_of(&[values], 4, Some(&[0, 7, 0, 7]), &mut ids).unwrap();
+        assert_eq!(ids, [0, 1, 0, 2]);
+        assert_eq!(table.owner(2), 7);
+    }
+
+    #[test]
+    fn no_key_columns_are_one_key() {
+        let mut table = KeyTable::new(&[]).unwrap();
+        assert!(table.is_empty());
+        let mut ids = Vec::new();
+        table.intern(&[], 3, &mut ids).unwrap();
+        assert_eq!((ids, table.len()), (vec![0, 0, 0], 1));
+    }
+}

@@ -1,0 +1,5 @@
+//! What tests of operators share.
+
+mod random;
+
+pub use random::Random;
