@@ -3,6 +3,7 @@
 //! [`plan`] is the result; nothing here runs anything.
 
 pub mod bind;
+pub mod catalog;
 pub mod codes;
 pub mod functions;
 pub mod plan;

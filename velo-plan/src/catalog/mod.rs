@@ -1,0 +1,79 @@
+//! What a script has named so far, and how WITH becomes sources and sinks.
+
+mod properties;
+mod resolve;
+
+use std::collections::BTreeMap;
+
+use velo_sql::Span;
+use velo_sql::ast::ObjectName;
+use velo_sql::diagnostic::suggest::nearest;
+
+pub use properties::{
+    Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs,
+};
+pub use resolve::{BoundSink, BoundSource, Pairs, Resolver};
+
+use crate::bind::Scope;
+use crate::plan::{NodeId, SourceId};
+
+/// Something that a query can read.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    /// The node whose rows it is.
+    pub node: NodeId,
+    /// Its columns.
+    pub scope: Scope,
+    /// The plan columns that are its event time under a name of their own.
+    pub event_time_columns: Vec<String>,
+    /// The source behind it, where it is read directly.
+    pub source: Option<SourceId>,
+}
+
+/// A named thing of the script.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// A stream or view that can be read; one over a connector can also be written.
+    Relation {
+        /// What reading it gives.
+        relation: Relation,
+        /// Its connector's sink side, if it can be written, with what the statement said about it.
+        writable: Option<Pairs>,
+    },
+    /// A sink.
+    Sink(Box<BoundSink>),
+}
+
+/// The named things of a script.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    objects: BTreeMap<String, (String, Span, Object)>,
+}
+
+impl Catalog {
+    /// The thing called `name`, without regard to case.
+    pub fn get(&self, name: &ObjectName) -> Option<&Object> {
+        self.objects.get(&name.text().to_lowercase()).map(|(_, _, object)| object)
+    }
+
+    /// Where `name` was created.
+    pub fn place(&self, name: &ObjectName) -> Option<Span> {
+        self.objects.get(&name.text().to_lowercase()).map(|(_, span, _)| *span)
+    }
+
+    /// Names a thing.
+    pub fn add(&mut self, name: &ObjectName, object: Object) {
+        self.objects.insert(name.text().to_lowercase(), (name.text(), name.span(), object));
+    }
+
+    /// The name nearest to a misspelt one.
+    pub fn nearest(&self, name: &ObjectName) -> Option<&str> {
+        nearest(&name.text(), self.objects.values().map(|(name, _, _)| name.as_str()))
+    }
+
+    /// All names, in order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &Object)> {
+        self.objects.values().map(|(name, _, object)| (name.as_str(), object))
+    }
+}
+

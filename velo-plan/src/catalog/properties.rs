@@ -1,0 +1,67 @@
+//! The properties that the planner reads itself: of sources, sinks, queries and the job.
+
+use velo_core::duration::Span;
+use velo_core::properties::{Properties, PropertySpec};
+use velo_core::{properties, property_choices};
+use velo_eventtime::{EventTimeProperties, LateProperties, OnError, WatermarkProperties};
+
+properties! {
+    /// What every source has, whatever it reads.
+    pub struct SourceProperties {
+        /// What happens to a record that cannot be decoded.
+        "on.error" => on_error: OnError,
+        /// How many workers decode one file or partition; the cores by default.
+        "decode.parallelism" => decode_parallelism: Option<usize>,
+    }
+}
+
+properties! {
+    /// What every sink has, whatever it writes.
+    pub struct SinkProperties {
+        /// What a restart may repeat: `exactly_once` shows rows at checkpoints (a bounded run: at its end), `at_least_once`
+        /// at once.
+        "delivery.guarantee" => delivery: Option<Delivery>,
+    }
+}
+
+properties! {
+    /// What belongs to one query.
+    pub struct QueryProperties {
+        /// How many tasks share the keys of this query; the cores by default.
+        "parallelism" => parallelism: Option<usize>,
+    }
+}
+
+properties! {
+    /// What belongs to the job.
+    pub struct JobProperties {
+        /// The largest number of rows in a batch.
+        "batch.rows" => batch_rows: usize = 8_192,
+        /// How long a row waits for others before its batch goes on.
+        "batch.flush" => batch_flush: Span = Span(10_000),
+    }
+}
+
+/// `delivery.guarantee`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Visible at checkpoints, once.
+    ExactlyOnce,
+    /// Visible at once; a restart may repeat some.
+    AtLeastOnce,
+}
+
+property_choices!(Delivery { ExactlyOnce = "exactly_once", AtLeastOnce = "at_least_once" });
+
+/// All properties that the planner reads, with the owner's name.
+pub fn all_specs() -> Vec<(&'static str, &'static [PropertySpec])> {
+    vec![
+        ("every source", SourceProperties::SPECS),
+        ("event time", EventTimeProperties::SPECS),
+        ("watermarks", WatermarkProperties::SPECS),
+        ("every sink", SinkProperties::SPECS),
+        ("a query", QueryProperties::SPECS),
+        ("late data", LateProperties::SPECS),
+        ("the job", JobProperties::SPECS),
+    ]
+}

@@ -1,0 +1,220 @@
+//! WITH to sources and sinks: both spellings, interpolation, and the mistakes with their places.
+
+use std::sync::Arc;
+
+use velo_core::connector::{Connector, Registry, SinkBinding, SourceBinding};
+use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, interpolate};
+use velo_eventtime::{EventTimeProperties, LateProperties, WatermarkProperties};
+use velo_sql::ast::Property;
+use velo_sql::{Diagnostic, Span};
+
+use super::properties::{QueryProperties, SinkProperties, SourceProperties};
+use crate::codes;
+
+/// Properties as written, with their places.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pairs {
+    /// Key, value, and the places of both.
+    pub pairs: Vec<(String, String, Span, Span)>,
+    /// What they belong to, for a property that is missing.
+    pub owner: Span,
+}
+
+impl Pairs {
+    /// The properties of a WITH.
+    pub fn new(properties: &[Property], owner: Span) -> Self {
+        let pairs = properties
+            .iter()
+            .map(|p| (p.key.text.clone(), p.value.text.clone(), p.key.span, p.value.span))
+            .collect();
+        Self { pairs, owner }
+    }
+
+    /// Takes the properties that are prefixed with `name.`; they lose the prefix.
+    pub fn take_prefixed(&mut self, name: &str, owner: Span) -> Self {
+        let prefix = format!("{}.", name.to_lowercase());
+        let (mine, rest) = std::mem::take(&mut self.pairs)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(key, ..)| key.to_lowercase().starts_with(&prefix));
+        self.pairs = rest;
+        let pairs = mine.into_iter().map(|(key, value, k, v)| (key[prefix.len()..].to_owned(), value, k, v)).collect();
+        Self { pairs, owner }
+    }
+
+    /// Whether a key is there, without regard to case.
+    pub fn has(&self, key: &str) -> bool {
+        self.pairs.iter().any(|(name, ..)| name.eq_ignore_ascii_case(key))
+    }
+}
+
+/// A source with everything that its statement said about it.
+#[derive(Debug, Clone)]
+pub struct BoundSource {
+    /// The connector's side.
+    pub binding: Arc<dyn SourceBinding>,
+    /// What every source has.
+    pub common: SourceProperties,
+    /// Its event time.
+    pub event_time: EventTimeProperties,
+    /// Its watermark.
+    pub watermark: WatermarkProperties,
+    /// Whether a property of event time or watermark was given at all.
+    pub timed: bool,
+    /// What happens to its late rows, unless the query says otherwise.
+    pub late: LateProperties,
+}
+
+/// A sink with everything that its statement said about it.
+#[derive(Debug, Clone)]
+pub struct BoundSink {
+    /// The connector's side.
+    pub binding: Arc<dyn SinkBinding>,
+    /// What every sink has.
+    pub common: SinkProperties,
+}
+
+/// Turns properties into sources and sinks.
+pub struct Resolver<'a> {
+    /// The connectors of this build.
+    pub registry: &'a Registry,
+    /// Gives the value of `${NAME}`.
+    pub lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// The mistakes found.
+    pub diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Resolver<'_> {
+    /// The options of `pairs`, with `${…}` replaced.
+    pub fn options(&mut self, pairs: &Pairs) -> Options {
+        let mut options = Options::new();
+        for (origin, (key, value, _, value_span)) in pairs.pairs.iter().enumerate() {
+            match interpolate(value, self.lookup) {
+                Ok(value) => options.set(Entry { key: key.clone(), value, origin }),
+                Err(message) => self.diagnostics.push(Diagnostic::error(codes::PROPERTY, *value_span, message)),
+            }
+        }
+        options
+    }
+
+    /// Reports the mistakes of `errors` at their places in `pairs`.
+    pub fn report(&mut self, errors: Vec<PropertyError>, pairs: &Pairs) {
+        for error in errors {
+            let span = error.origin.and_then(|origin| pairs.pairs.get(origin)).map_or(pairs.owner, |(_, _, key, value)| {
+                // An unknown key is wrong itself; else its value is.
+                if error.help.as_deref().is_some_and(|help| help.starts_with("did you mean") || help.contains("lists the properties")) {
+                    *key
+                } else {
+                    key.to(*value)
+                }
+            });
+            let mut diagnostic = Diagnostic::error(codes::PROPERTY, span, error.message);
+            if let Some(help) = error.help {
+                diagnostic = diagnostic.help(help);
+            }
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// The connector that `connector = '…'` or `type = '…_source'` names.
+    fn connector(&mut self, options: &mut Options, pairs: &Pairs, face: &str) -> Option<Arc<dyn Connector>> {
+        let entry = match (options.take("connector"), options.take("type")) {
+            (Some(entry), None) | (None, Some(entry)) => entry,
+            (Some(_), Some(second)) => {
+                let span = pairs.pairs.get(second.origin).map_or(pairs.owner, |(_, _, key, _)| *key);
+                self.diagnostics.push(Diagnostic::error(codes::PROPERTY, span, "'connector' and 'type' say the same; leave one out"));
+                return None;
+            }
+            (None, None) => {
+                let known: Vec<&str> = self.registry.iter().map(|connector| connector.name()).collect();
+                self.diagnostics.push(
+                    Diagnostic::error(codes::PROPERTY, pairs.owner, "the property 'connector' is missing: what is it over?")
+                        .help(format!("write connector = '…' with one of {}", known.join(", "))),
+                );
+                return None;
+            }
+        };
+        let suffix = format!("_{face}");
+        let name = entry.value.strip_suffix(&suffix).unwrap_or(&entry.value);
+        let name = match name {
+            "file_source_mmap" => "file",
+            "database" => "sql",
+            other => other,
+        };
+        if let Some(connector) = self.registry.get(name) {
+            return Some(Arc::clone(connector));
+        }
+        let span = pairs.pairs.get(entry.origin).map_or(pairs.owner, |(_, _, _, value)| *value);
+        let mut diagnostic =
+            Diagnostic::error(codes::UNKNOWN_CONNECTOR, span, format!("there is no connector '{}'", entry.value));
+        diagnostic = match self.registry.nearest(name) {
+            Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
+            None => {
+                let known: Vec<&str> = self.registry.iter().map(|connector| connector.name()).collect();
+                diagnostic.help(format!("this build has {}", known.join(", ")))
+            }
+        };
+        self.diagnostics.push(diagnostic);
+        None
+    }
+
+    /// A source.
+    pub fn source(&mut self, pairs: &Pairs) -> Option<BoundSource> {
+        let mut options = self.options(pairs);
+        let timed = pairs.pairs.iter().any(|(key, ..)| {
+            let key = key.to_lowercase();
+            key.starts_with("event.time.") || key.starts_with("watermark.")
+        });
+        let common = SourceProperties::read(&mut options);
+        let event_time = EventTimeProperties::read(&mut options);
+        let watermark = WatermarkProperties::read(&mut options);
+        let late = LateProperties::read(&mut options);
+        let Some(connector) = self.connector(&mut options, pairs, "source") else {
+            let errors = options.take_errors();
+            self.report(errors, pairs);
+            return None;
+        };
+        let binding = connector.bind_source(&mut options);
+        let owner = format!("a {} source", connector.name());
+        let known: Vec<&'static PropertySpec> = connector
+            .source_properties()
+            .into_iter()
+            .chain(SourceProperties::SPECS)
+            .chain(EventTimeProperties::SPECS)
+            .chain(WatermarkProperties::SPECS)
+            .chain(LateProperties::SPECS)
+            .collect();
+        let errors = options.finish(&owner, known);
+        let failed = !errors.is_empty();
+        self.report(errors, pairs);
+        let binding = binding?;
+        (!failed).then_some(BoundSource { binding, common, event_time, watermark, timed, late })
+    }
+
+    /// A sink.
+    pub fn sink(&mut self, pairs: &Pairs) -> Option<BoundSink> {
+        let mut options = self.options(pairs);
+        let common = SinkProperties::read(&mut options);
+        let Some(connector) = self.connector(&mut options, pairs, "sink") else {
+            let errors = options.take_errors();
+            self.report(errors, pairs);
+            return None;
+        };
+        let binding = connector.bind_sink(&mut options);
+        let owner = format!("a {} sink", connector.name());
+        let known: Vec<&'static PropertySpec> =
+            connector.sink_properties().into_iter().chain(SinkProperties::SPECS).collect();
+        let errors = options.finish(&owner, known);
+        let failed = !errors.is_empty();
+        self.report(errors, pairs);
+        let binding = binding?;
+        (!failed).then_some(BoundSink { binding, common })
+    }
+
+    /// The properties of a query itself; what is left over stays in the options.
+    pub fn query(&mut self, options: &mut Options) -> (QueryProperties, Option<LateProperties>) {
+        let late_given = options.get("late.data.strategy").is_some() || options.get("allowed.lateness").is_some();
+        let query = QueryProperties::read(options);
+        let late = late_given.then(|| LateProperties::read(options));
+        (query, late)
+    }
+}
