@@ -398,8 +398,6 @@ pub enum BinaryOp {
     BitAnd,
     /// `|`
     BitOr,
-    /// `#`, `^` of other dialects
-    BitXor,
     /// `<<`
     ShiftLeft,
     /// `>>`
