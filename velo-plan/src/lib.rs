@@ -7,3 +7,6 @@ pub mod catalog;
 pub mod codes;
 pub mod functions;
 pub mod plan;
+mod planner;
+
+pub use planner::{PlanContext, PlannedScript, plan_script};

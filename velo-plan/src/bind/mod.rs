@@ -4,7 +4,10 @@ mod call;
 mod expr;
 mod literal;
 mod predicate;
+mod select;
+mod source;
 mod scope;
+mod time_window;
 mod types;
 
 pub use expr::{ExprBinder, Typed};
