@@ -6,6 +6,8 @@
 
 pub mod ast;
 pub mod diagnostic;
+mod lex;
+mod parse;
 mod span;
 
 pub use diagnostic::{Code, Diagnostic, Label, Severity, render, to_json};
@@ -24,20 +26,17 @@ pub struct Parsed {
 
 /// Reads a script: statements with semicolons between them.
 pub fn parse_script(text: &str) -> Parsed {
-    let _ = text;
-    Parsed { statements: Vec::new(), diagnostics: Vec::new() }
+    parse::script(text)
 }
 
 /// Reads one expression.
 pub fn parse_expression(text: &str) -> Result<Expr, Vec<Diagnostic>> {
-    let _ = text;
-    Err(Vec::new())
+    parse::expression(text)
 }
 
 /// Reads one query, without a semicolon after it.
 pub fn parse_select(text: &str) -> Result<Query, Vec<Diagnostic>> {
-    let _ = text;
-    Err(Vec::new())
+    parse::query(text)
 }
 
 /// A statement as SQL, without its annotations and without a semicolon.

@@ -39,10 +39,10 @@ fn one(out: &mut String, diagnostic: &Diagnostic, file_name: &str, source: &Sour
     let mut marks: Vec<Mark<'_>> = labels.map(|(label, primary)| mark(label, primary, source)).collect();
     marks.push(mark(&diagnostic.primary, true, source));
     marks.sort_by_key(|mark| (mark.line, mark.from));
-    let gutter = marks.iter().map(|mark| mark.line.to_string().len()).max().unwrap_or(1).max(3);
+    let gutter = marks.iter().map(|mark| mark.line.to_string().len()).max().unwrap_or(1).max(4);
     // Writing to a String does not fail.
     let _ = writeln!(out, "{severity}[{}]: {}", diagnostic.code, diagnostic.message);
-    let _ = writeln!(out, "{:>gutter$} {file_name}:{}:{}", "-->", place.line, place.column);
+    let _ = writeln!(out, "{:indent$}--> {file_name}:{}:{}", "", place.line, place.column, indent = gutter - 2);
     let mut last = 0;
     for (index, mark) in marks.iter().enumerate() {
         if mark.line != last {
@@ -55,7 +55,7 @@ fn one(out: &mut String, diagnostic: &Diagnostic, file_name: &str, source: &Sour
         }
     }
     for help in &diagnostic.help {
-        let _ = writeln!(out, "{:>gutter$} = help: {help}", "");
+        let _ = writeln!(out, "{:indent$}= help: {help}", "", indent = gutter - 1);
     }
 }
 
@@ -167,11 +167,11 @@ mod tests {
             .help("remove it");
         expect![[r#"
             error[syntax]: expected `,`
-            --> a.sql:1:15
-              1 | SELECT '日本' x y FROM t
-                |        ------ after this
-                |                 ^ not this
-                = help: remove it
+              --> a.sql:1:15
+               1 | SELECT '日本' x y FROM t
+                 |        ------ after this
+                 |                 ^ not this
+               = help: remove it
         "#]]
         .assert_eq(&render(&[diagnostic], "a.sql", text));
     }

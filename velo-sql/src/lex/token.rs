@@ -1,54 +1,143 @@
-//! What the lexer makes.
+//! Tokens and comments.
 
-use crate::diagnostic::Diagnostic;
+use crate::lex::keyword::Keyword;
 use crate::span::Span;
 
-/// A token and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// What it is.
-    pub kind: TokenKind,
-    /// Where it stands.
-    pub span: Span,
-}
-
-/// What a token is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenKind {
-    /// A word: a keyword or a plain name. Its text is the span's.
-    Word,
-    /// A name in double quotes or backquotes, without them.
-    Quoted(String),
-    /// A string in single quotes, without them.
-    String(String),
-    /// A number. Its text is the span's.
+/// What kind of token; words, names and constants have their text in the script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenKind {
+    /// A plain word: a keyword, or a name.
+    Word(Option<Keyword>),
+    /// `"name"` or `` `name` ``.
+    QuotedName,
+    /// `'text'`.
+    String,
+    /// `E'text'`.
+    EscapedString,
+    /// `X'0a'`.
+    HexString,
+    /// Digits, with fraction and exponent.
     Number,
-    /// A number with units of time: `1m`, `1h30m`. Its text is the span's.
+    /// `1m`, `1h30m`.
     Duration,
-    /// An operator or another mark.
-    Symbol(&'static str),
-    /// Something that is no token; reported already.
-    Bad,
-    /// The end of the text.
+    /// `$1`.
+    Parameter,
+    LeftParen,
+    RightParen,
+    LeftBracket,
+    RightBracket,
+    LeftBrace,
+    RightBrace,
+    Comma,
+    Dot,
+    Semicolon,
+    Plus,
+    Minus,
+    Star,
+    Slash,
+    Percent,
+    Concat,
+    Pipe,
+    Ampersand,
+    Caret,
+    Tilde,
+    TildeStar,
+    BangTilde,
+    BangTildeStar,
+    Equal,
+    DoubleEqual,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    /// `>`. `>>` is two of them, so that `ARRAY<ARRAY<INT>>` closes.
+    Greater,
+    GreaterOrEqual,
+    ShiftLeft,
+    Arrow,
+    LongArrow,
+    FatArrow,
+    ColonEqual,
+    Colon,
+    DoubleColon,
+    Dollar,
+    Question,
+    /// `!`, `&&`, `@`, `#`, `\`, …: reported by the lexer, or by the parser where it stands.
+    Foreign,
+    /// The end of a statement or of the script.
     End,
 }
 
-/// A comment, with its marks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Comment {
-    /// Where it stands.
-    pub span: Span,
-    /// How many tokens stand before it.
-    pub before: usize,
+impl TokenKind {
+    /// How a sign is written in messages; empty for what has a text of its own.
+    pub(crate) fn sign(self) -> &'static str {
+        use TokenKind::*;
+        match self {
+            LeftParen => "(",
+            RightParen => ")",
+            LeftBracket => "[",
+            RightBracket => "]",
+            LeftBrace => "{",
+            RightBrace => "}",
+            Comma => ",",
+            Dot => ".",
+            Semicolon => ";",
+            Plus => "+",
+            Minus => "-",
+            Star => "*",
+            Slash => "/",
+            Percent => "%",
+            Concat => "||",
+            Pipe => "|",
+            Ampersand => "&",
+            Caret => "^",
+            Tilde => "~",
+            TildeStar => "~*",
+            BangTilde => "!~",
+            BangTildeStar => "!~*",
+            Equal => "=",
+            DoubleEqual => "==",
+            NotEqual => "<>",
+            Less => "<",
+            LessOrEqual => "<=",
+            Greater => ">",
+            GreaterOrEqual => ">=",
+            ShiftLeft => "<<",
+            Arrow => "->",
+            LongArrow => "->>",
+            FatArrow => "=>",
+            ColonEqual => ":=",
+            Colon => ":",
+            DoubleColon => "::",
+            Dollar => "$",
+            Question => "?",
+            Word(_) | QuotedName | String | EscapedString | HexString | Number | Duration | Parameter | Foreign
+            | End => "",
+        }
+    }
 }
 
-/// A lexed script.
-#[derive(Debug, Clone, Default)]
-pub struct Lexed {
-    /// The tokens; the last is [`TokenKind::End`].
-    pub tokens: Vec<Token>,
-    /// The comments.
-    pub comments: Vec<Comment>,
-    /// What is no token.
-    pub diagnostics: Vec<Diagnostic>,
+/// One token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) kind: TokenKind,
+    pub(crate) span: Span,
+}
+
+impl Token {
+    /// The keyword that it is.
+    pub(crate) fn keyword(self) -> Option<Keyword> {
+        match self.kind {
+            TokenKind::Word(keyword) => keyword,
+            _ => None,
+        }
+    }
+}
+
+/// One comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Comment {
+    /// From `--` to the last character of the line, or from `/*` to `*/`.
+    pub(crate) span: Span,
+    /// Whether it begins with `--`.
+    pub(crate) is_line: bool,
 }

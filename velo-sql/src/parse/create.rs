@@ -1,218 +1,316 @@
-//! CREATE, and the property lists of WITH.
+//! CREATE: streams, tables, sinks, views and functions.
 
-use super::parser::{Parse, Parser};
-use crate::ast::{ColumnDef, Create, CreateFunction, ObjectKind, Property, Query, StatementKind, TableElement};
+use crate::ast::{
+    ColumnDef, Create, CreateFunction, FunctionParam, Ident, MetadataColumn, ObjectKind, ObjectName, PrimaryKey,
+    Properties, StatementKind, TableSchema, WatermarkDef,
+};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lex::TokenKind;
+use crate::lex::{Keyword, TokenKind, literal};
+use crate::parse::combinator::{Parsed, expected, flags, keyword, keywords, list, parens, sign};
+use crate::parse::error::{Expected, Rule};
+use crate::parse::expr::{expr, starts_query};
+use crate::parse::input::{Input, report};
+use crate::parse::names::{column, ident, ident_as, object_name};
+use crate::parse::options::with_properties;
+use crate::parse::select::{once, outer_query};
+use crate::parse::types::{TYPE, data_type};
 use crate::span::Span;
 
-impl Parser<'_> {
-    /// CREATE is the current token.
-    pub(super) fn create(&mut self) -> Parse<StatementKind> {
-        self.advance();
-        let or_replace = self.eat_all(&["OR", "REPLACE"]);
-        let object = self.object_kind()?;
-        let if_not_exists = self.eat_all(&["IF", "NOT", "EXISTS"]);
-        if object == ObjectKind::Function {
-            return self.create_function(or_replace, if_not_exists);
-        }
-        let name = self.object_name("a name")?;
-        let elements = if self.is_symbol(0, "(") && object != ObjectKind::View { self.table_elements()? } else { vec![] };
-        let mut properties = self.with_here()?;
-        let mut query = None;
-        if self.eat("AS") {
-            let mut parsed = self.query()?;
-            properties = self.join_properties(properties, &mut parsed)?;
-            query = Some(parsed);
-        } else if object == ObjectKind::View {
-            return Err(self.unexpected("AS"));
-        } else if properties.is_empty() {
-            self.note("WITH");
-            self.note("AS");
-            let what = if object == ObjectKind::Sink { "WITH" } else { "WITH or AS" };
-            return Err(self.unexpected(what));
-        }
-        let create = Create { object, or_replace, if_not_exists, name, elements, query, properties };
-        Ok(StatementKind::Create(Box::new(create)))
-    }
+pub(crate) static OBJECT: Rule = Rule {
+    name: "`STREAM`, `TABLE`, `SINK`, `VIEW` or `FUNCTION`",
+    words: &["STREAM", "TABLE", "SINK", "VIEW", "FUNCTION"],
+};
+static ELEMENT: Rule = Rule { name: "a column name", words: &["WATERMARK", "PRIMARY"] };
 
-    /// The properties belong to the statement, wherever in it they stand.
-    fn join_properties(&mut self, mut before: Vec<Property>, query: &mut Query) -> Parse<Vec<Property>> {
-        before.append(&mut query.properties);
-        Ok(before)
+/// `CREATE …`.
+pub(crate) fn create(input: Input<'_>) -> Parsed<'_, StatementKind> {
+    let input = input.skip(1);
+    let (input, or_replace) = flags(&[Keyword::Or, Keyword::Replace])(input)?;
+    let or_replace = or_replace.is_some();
+    if input.is(Keyword::Function) {
+        let (input, function) = function(input.skip(1), or_replace)?;
+        return Ok((input, StatementKind::CreateFunction(Box::new(function))));
     }
+    let Some(kind) = object_kind(input) else { return expected(input, &OBJECT) };
+    let input = input.skip(1);
+    let (input, if_not_exists) = flags(&[Keyword::If, Keyword::Not, Keyword::Exists])(input)?;
+    let (input, name) = object_name(input)?;
+    let mut found = Create {
+        or_replace,
+        kind,
+        if_not_exists: if_not_exists.is_some(),
+        name,
+        schema: None,
+        comment: None,
+        properties: Properties::default(),
+        query: None,
+    };
+    let (input, ()) = body(input, &mut found)?;
+    complete(&found)?;
+    Ok((input, StatementKind::Create(Box::new(found))))
+}
 
-    pub(super) fn object_kind(&mut self) -> Parse<ObjectKind> {
-        const KINDS: [ObjectKind; 6] = [
-            ObjectKind::Stream,
-            ObjectKind::Table,
-            ObjectKind::Sink,
-            ObjectKind::View,
-            ObjectKind::Function,
-            ObjectKind::Job,
-        ];
-        for kind in KINDS {
-            if self.eat(kind.keyword()) {
-                return Ok(kind);
+/// The kind that a word names.
+pub(crate) fn object_kind(input: Input<'_>) -> Option<ObjectKind> {
+    Some(match input.keyword()? {
+        Keyword::Stream => ObjectKind::Stream,
+        Keyword::Table => ObjectKind::Table,
+        Keyword::Sink => ObjectKind::Sink,
+        Keyword::View => ObjectKind::View,
+        _ => return None,
+    })
+}
+
+/// What follows the name: columns, COMMENT, WITH, AS.
+fn body<'a>(input: Input<'a>, found: &mut Create) -> Parsed<'a, ()> {
+    let mut rest = input;
+    if rest.is_kind(0, TokenKind::LeftParen) {
+        let (after, schema) = schema(rest)?;
+        (rest, found.schema) = (after, Some(schema));
+    } else {
+        rest.note(Expected::Sign(TokenKind::LeftParen));
+    }
+    if rest.is(Keyword::Comment) {
+        (rest, found.comment) = comment(rest)?;
+    }
+    if rest.is(Keyword::With) {
+        (rest, found.properties) = with_properties(rest)?;
+    } else {
+        rest.note(Expected::Keyword(Keyword::With));
+    }
+    if !rest.is(Keyword::As) {
+        rest.note(Expected::Keyword(Keyword::As));
+        return Ok((rest, ()));
+    }
+    let as_span = rest.span();
+    if found.kind == ObjectKind::Sink {
+        return report(
+            Diagnostic::error(Code::SYNTAX, as_span, "a sink is declared without a query")
+                .help("declare it with WITH (…), and fill it with INSERT INTO, or write CREATE STREAM … AS SELECT"),
+        );
+    }
+    let (rest, outer) = outer_query(rest.skip(1))?;
+    if let Some(into) = &outer.into {
+        return report(
+            Diagnostic::error(
+                Code::SYNTAX,
+                into.span(),
+                "a CREATE … AS has its name already, and INTO gives another one",
+            )
+            .also(found.name.span(), "the name"),
+        );
+    }
+    if !outer.properties.is_empty() {
+        let before = (!found.properties.is_empty()).then_some(found.properties.span);
+        once("WITH", outer.properties.span, before, "put all properties into one WITH")?;
+        found.properties = outer.properties;
+    }
+    found.query = Some(Box::new(outer.query));
+    Ok((rest, ()))
+}
+
+/// What no statement of this kind can do without.
+fn complete(found: &Create) -> Result<(), nom::Err<crate::parse::error::Fault>> {
+    let untyped = found
+        .schema
+        .iter()
+        .flat_map(|schema| &schema.columns)
+        .find(|column| column.data_type.is_none() && column.computed.is_none());
+    match (untyped, &found.query) {
+        (Some(column), None) => report(
+            Diagnostic::error(Code::SYNTAX, column.name.span, format!("column `{}` needs a type", column.name.value))
+                .help(format!("write for example: {} STRING", column.name.value)),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// `COMMENT '…'`.
+fn comment(input: Input<'_>) -> Parsed<'_, Option<String>> {
+    let (rest, token) = sign(TokenKind::String)(input.skip(1))?;
+    Ok((rest, Some(literal::unquote(input.text(token)))))
+}
+
+enum Element {
+    Column(ColumnDef, Option<Span>),
+    Watermark(WatermarkDef),
+    Key(PrimaryKey),
+}
+
+/// The parentheses after the name.
+fn schema(input: Input<'_>) -> Parsed<'_, TableSchema> {
+    let start = input.span();
+    let (input, elements) = parens(list(element))(input)?;
+    let mut schema = TableSchema { span: input.since(start), ..TableSchema::default() };
+    for element in elements {
+        let key = match element {
+            Element::Watermark(watermark) => {
+                schema.watermarks.push(watermark);
+                continue;
             }
-        }
-        Err(self.unexpected("STREAM, TABLE, SINK, VIEW or FUNCTION"))
-    }
-
-    fn create_function(&mut self, or_replace: bool, if_not_exists: bool) -> Parse<StatementKind> {
-        let name = self.object_name("a name")?;
-        let open = self.need_symbol("(")?;
-        let arguments = if self.is_symbol(0, ")") {
-            vec![]
-        } else {
-            self.list(|p| {
-                let name = p.ident("an argument's name")?;
-                Ok((name, p.sql_type()?))
-            })?
+            Element::Key(key) => {
+                once(
+                    "PRIMARY KEY",
+                    key.span,
+                    schema.primary_key.as_ref().map(|key| key.span),
+                    "write all its columns in one: PRIMARY KEY (a, b)",
+                )?;
+                key
+            }
+            Element::Column(column, None) => {
+                schema.columns.push(column);
+                continue;
+            }
+            Element::Column(column, Some(span)) => {
+                let mut columns: Vec<Ident> = schema.primary_key.take().map(|key| key.columns).unwrap_or_default();
+                columns.push(column.name.clone());
+                schema.columns.push(column);
+                PrimaryKey { columns, span }
+            }
         };
-        self.close(open)?;
-        self.need("RETURNS")?;
-        let returns = self.sql_type()?;
-        self.need("AS")?;
-        let body = self.expr()?;
-        let function = CreateFunction { or_replace, if_not_exists, name, arguments, returns, body };
-        Ok(StatementKind::CreateFunction(Box::new(function)))
+        schema.primary_key = Some(key);
     }
+    Ok((input, schema))
+}
 
-    fn table_elements(&mut self) -> Parse<Vec<TableElement>> {
-        let open = self.need_symbol("(")?;
-        let elements = self.list(Self::table_element)?;
-        self.close(open)?;
-        Ok(elements)
+fn element(input: Input<'_>) -> Parsed<'_, Element> {
+    let start = input.span();
+    if input.are(&[Keyword::Watermark, Keyword::For]) {
+        return watermark(input).map(|(rest, found)| (rest, Element::Watermark(found)));
     }
+    let named = input.is_word(0, "CONSTRAINT") && input.peek(2).keyword() == Some(Keyword::Primary);
+    let rest = if named { input.skip(2) } else { input };
+    if rest.are(&[Keyword::Primary, Keyword::Key]) && rest.is_kind(2, TokenKind::LeftParen) {
+        let (rest, columns) = parens(list(column))(rest.skip(2))?;
+        let (rest, _) = flags(&[Keyword::Not, Keyword::Enforced])(rest)?;
+        return Ok((rest, Element::Key(PrimaryKey { columns, span: rest.since(start) })));
+    }
+    column_def(input)
+}
 
-    fn table_element(&mut self) -> Parse<TableElement> {
-        let start = self.span();
-        if self.is_word(0, "WATERMARK") && self.is_word(1, "FOR") {
-            self.advance();
-            self.advance();
-            let column = self.ident("a column name")?;
-            self.need("AS")?;
-            let expr = self.expr()?;
-            let span = start.to(expr.span);
-            return Ok(TableElement::Watermark { column, expr, span });
-        }
-        if self.is_word(0, "PRIMARY") && self.is_word(1, "KEY") && self.is_symbol(2, "(") {
-            self.advance();
-            self.advance();
-            let columns = self.ident_list("a column name")?;
-            self.eat_all(&["NOT", "ENFORCED"]);
-            return Ok(TableElement::PrimaryKey { columns, span: start.to(self.last_span()) });
-        }
-        let name = self.label("a column name")?;
-        let computed_only = self.is_word(0, "AS");
-        let data_type = if computed_only { None } else { Some(self.sql_type()?) };
-        let mut column =
-            ColumnDef { name, data_type, not_null: false, primary_key: false, computed: None, span: start };
-        loop {
-            if self.eat_all(&["NOT", "NULL"]) {
-                column.not_null = true;
-            } else if self.is_word(0, "NULL") {
-                self.advance();
-            } else if self.eat_all(&["PRIMARY", "KEY"]) {
-                column.primary_key = true;
-            } else if column.computed.is_none() && self.eat("AS") {
-                column.computed = Some(self.expr()?);
-            } else {
-                break;
-            }
-        }
-        column.span = start.to(self.last_span());
-        Ok(TableElement::Column(column))
-    }
+/// `WATERMARK FOR column [AS expr]`.
+fn watermark(input: Input<'_>) -> Parsed<'_, WatermarkDef> {
+    let start = input.span();
+    let (input, column) = object_name(input.skip(2))?;
+    let (input, expr) = if input.is(Keyword::As) {
+        let (rest, found) = expr(input.skip(1))?;
+        (rest, Some(found))
+    } else {
+        input.note(Expected::Keyword(Keyword::As));
+        (input, None)
+    };
+    Ok((input, WatermarkDef { column, expr, span: input.since(start) }))
+}
 
-    fn with_here(&mut self) -> Parse<Vec<Property>> {
-        if self.is_word(0, "WITH") && self.is_symbol(1, "(") {
-            return self.properties();
+fn column_def(input: Input<'_>) -> Parsed<'_, Element> {
+    let start = input.span();
+    let (mut rest, name) = ident_as(input, &ELEMENT)?;
+    let mut found = ColumnDef {
+        name,
+        data_type: None,
+        not_null: false,
+        computed: None,
+        default: None,
+        metadata: None,
+        comment: None,
+        span: start,
+    };
+    let mut key = None;
+    if !matches!(rest.kind(), TokenKind::Comma | TokenKind::RightParen) && !rest.is(Keyword::As) {
+        if rest.is_kind(0, TokenKind::Colon) {
+            let message = "a type follows its column without a colon";
+            rest.soft(Diagnostic::error(Code::OTHER_DIALECT, rest.span(), message).help("leave the colon out"));
+            rest = rest.skip(1);
         }
-        self.note("WITH");
-        Ok(vec![])
+        let (after, data_type) = data_type(rest)?;
+        (rest, found.data_type) = (after, Some(data_type));
+    } else {
+        rest.note(Expected::Rule(&TYPE));
     }
+    loop {
+        let here = rest.span();
+        rest = match rest.keyword() {
+            Some(Keyword::Not) => {
+                found.not_null = true;
+                keywords(&[Keyword::Not, Keyword::Null])(rest)?.0
+            }
+            Some(Keyword::Null) => rest.skip(1),
+            Some(Keyword::As) => {
+                let (after, computed) = expr(rest.skip(1))?;
+                found.computed = Some(computed);
+                after
+            }
+            Some(Keyword::Default) => {
+                let (after, default) = expr(rest.skip(1))?;
+                found.default = Some(default);
+                after
+            }
+            Some(Keyword::Metadata) => {
+                let (after, metadata) = metadata(rest)?;
+                found.metadata = Some(metadata);
+                after
+            }
+            Some(Keyword::Comment) => {
+                let (after, text) = comment(rest)?;
+                found.comment = text;
+                after
+            }
+            Some(Keyword::Primary) => {
+                let (after, span) = keywords(&[Keyword::Primary, Keyword::Key])(rest)?;
+                key = Some(span);
+                flags(&[Keyword::Not, Keyword::Enforced])(after)?.0
+            }
+            Some(Keyword::Key) => {
+                key = Some(here);
+                rest.skip(1)
+            }
+            _ => break,
+        };
+    }
+    rest.note(Expected::Keyword(Keyword::Not));
+    found.span = rest.since(start);
+    Ok((rest, Element::Column(found, key)))
+}
 
-    /// `WITH ( key = value, … )`; WITH is the current token.
-    pub(super) fn properties(&mut self) -> Parse<Vec<Property>> {
-        self.advance();
-        let open = self.need_symbol("(")?;
-        if self.is_symbol(0, ")") {
-            self.advance();
-            return Ok(vec![]);
-        }
-        let properties = self.list(Self::property)?;
-        self.close(open)?;
-        Ok(properties)
+/// `METADATA [FROM 'key'] [VIRTUAL]`.
+fn metadata(input: Input<'_>) -> Parsed<'_, MetadataColumn> {
+    let start = input.span();
+    let mut rest = input.skip(1);
+    let mut key = None;
+    if rest.is(Keyword::From) {
+        let (after, token) = sign(TokenKind::String)(rest.skip(1))?;
+        key = Some(literal::unquote(rest.text(token)));
+        rest = after;
     }
+    let is_virtual = rest.is(Keyword::Virtual);
+    let rest = if is_virtual { rest.skip(1) } else { rest };
+    Ok((rest, MetadataColumn { key, is_virtual, span: rest.since(start) }))
+}
 
-    fn property(&mut self) -> Parse<Property> {
-        let (key, key_span) = self.property_key()?;
-        if !self.eat_symbol("=") {
-            return Err(self.unexpected("="));
-        }
-        let (value, value_span) = self.property_value()?;
-        Ok(Property { key, key_span, value, value_span })
+/// `name(a type, …) RETURNS type AS expression`.
+fn function(input: Input<'_>, or_replace: bool) -> Parsed<'_, CreateFunction> {
+    let (input, if_not_exists) = flags(&[Keyword::If, Keyword::Not, Keyword::Exists])(input)?;
+    let (input, name): (_, ObjectName) = object_name(input)?;
+    let (input, params) = if input.is_kind(0, TokenKind::LeftParen) && input.is_kind(1, TokenKind::RightParen) {
+        (input.skip(2), Vec::new())
+    } else {
+        parens(list(param))(input)?
+    };
+    let (input, _) = keyword(Keyword::Returns)(input)?;
+    let (input, returns) = data_type(input)?;
+    let (input, _) = keyword(Keyword::As)(input)?;
+    if starts_query(input) {
+        return report(
+            Diagnostic::error(Code::SYNTAX, input.span(), "a function stands for an expression, not for a query")
+                .help("write the expression after AS; a query with a name is a view"),
+        );
     }
+    let (input, body) = expr(input)?;
+    Ok((input, CreateFunction { or_replace, if_not_exists: if_not_exists.is_some(), name, params, returns, body }))
+}
 
-    /// A key: quoted, or words joined by dots and dashes.
-    pub(super) fn property_key(&mut self) -> Parse<(String, Span)> {
-        let start = self.span();
-        match &self.token().kind {
-            TokenKind::String(key) | TokenKind::Quoted(key) => {
-                let key = key.clone();
-                self.advance();
-                Ok((key, start))
-            }
-            TokenKind::Word => {
-                let mut key = self.advance().span.text(self.text).to_owned();
-                while self.is_symbol(0, ".") || self.is_symbol(0, "-") {
-                    let mark = self.advance().span;
-                    key.push_str(mark.text(self.text));
-                    let part = self.label("the rest of the key")?;
-                    key.push_str(&part.value);
-                }
-                Ok((key, start.to(self.last_span())))
-            }
-            _ => Err(self.unexpected("a property such as 'connector'")),
-        }
-    }
-
-    /// A value: quoted, a number, a duration, a word.
-    pub(super) fn property_value(&mut self) -> Parse<(String, Span)> {
-        let start = self.span();
-        match &self.token().kind {
-            TokenKind::String(value) | TokenKind::Quoted(value) => {
-                let value = value.clone();
-                self.advance();
-                Ok((value, start))
-            }
-            TokenKind::Symbol("-") | TokenKind::Symbol("+") if self.ahead(1).kind == TokenKind::Number => {
-                self.advance();
-                self.advance();
-                let span = start.to(self.last_span());
-                Ok((span.text(self.text).to_owned(), span))
-            }
-            TokenKind::Number | TokenKind::Duration => {
-                self.advance();
-                Ok((start.text(self.text).to_owned(), start))
-            }
-            TokenKind::Word => {
-                self.advance();
-                while self.is_symbol(0, ".") && self.word_ahead(1).is_some() {
-                    self.advance();
-                    self.advance();
-                }
-                let span = start.to(self.last_span());
-                Ok((span.text(self.text).to_owned(), span))
-            }
-            _ => {
-                let found = self.found();
-                let diagnostic = Diagnostic::error(Code::SYNTAX, start, format!("expected a value, found {found}"))
-                    .help("values are strings in quotes, numbers, durations, or true and false");
-                Err(self.report(diagnostic))
-            }
-        }
-    }
+fn param(input: Input<'_>) -> Parsed<'_, FunctionParam> {
+    let (input, name) = ident(input)?;
+    let (input, data_type) = data_type(input)?;
+    Ok((input, FunctionParam { name, data_type }))
 }

@@ -1,211 +1,190 @@
-//! FROM: relations and joins.
+//! Relations: names, sub-queries, functions, windowing table functions, with their aliases.
 
-use super::parser::{Parse, Parser};
-use crate::ast::{
-    Argument, Expr, Join, JoinConstraint, JoinKind, TableAlias, TableRef, TableRefKind,
-};
-use crate::span::Span;
+use crate::ast::{Ident, Properties, Relation, RelationKind, SetExpr, TableAlias, TableWithJoins};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lex::{Keyword, TokenKind};
+use crate::parse::combinator::{Parsed, expected, keyword, keywords, list, nested, parens, sign};
+use crate::parse::error::Rule;
+use crate::parse::expr::{call_args, expr, starts_query, subquery};
+use crate::parse::input::{Input, report};
+use crate::parse::names::{self, object_name};
+use crate::parse::options::with_properties;
+use crate::parse::{cte, join, match_recognize, select, time_window};
 
-impl Parser<'_> {
-    /// A relation with everything joined to it.
-    pub(super) fn table_ref(&mut self) -> Parse<TableRef> {
-        self.nested(|p| {
-            let mut left = p.table_primary()?;
-            let mut joined = 0;
-            while let Some((kind, asof, natural, span)) = p.join_words()? {
-                joined += 1;
-                if joined > 64 {
-                    return Err(p.unexpected("at most 64 joins"));
-                }
-                left = p.join(left, kind, asof, natural, span)?;
-            }
-            Ok(left)
-        })
-    }
+static RELATION: Rule =
+    Rule { name: "a stream, a table or a query in parentheses", words: &["LATERAL", "UNNEST", "TABLE"] };
 
-    fn join_words(&mut self) -> Parse<Option<(JoinKind, bool, bool, Span)>> {
-        let start = self.span();
-        let natural = self.eat("NATURAL");
-        let mut asof = self.is_word(0, "ASOF") && self.word_ahead(1).is_some() && self.eat("ASOF");
-        let kind = if self.eat("INNER") {
-            Some(JoinKind::Inner)
-        } else if self.is_any_word(0, &["LEFT", "RIGHT", "FULL"]) {
-            let kind = if self.eat("LEFT") {
-                JoinKind::Left
-            } else if self.eat("RIGHT") {
-                JoinKind::Right
-            } else {
-                self.advance();
-                JoinKind::Full
-            };
-            if self.eat("SEMI") {
-                Some(JoinKind::LeftSemi)
-            } else if self.eat("ANTI") {
-                Some(JoinKind::LeftAnti)
-            } else {
-                self.eat("OUTER");
-                Some(kind)
-            }
-        } else if self.eat("CROSS") {
-            Some(JoinKind::Cross)
-        } else if self.is_word(0, "SEMI") && self.is_word(1, "JOIN") {
-            self.advance();
-            Some(JoinKind::LeftSemi)
-        } else if self.is_word(0, "ANTI") && self.is_word(1, "JOIN") {
-            self.advance();
-            Some(JoinKind::LeftAnti)
-        } else {
-            None
-        };
-        asof |= self.is_word(0, "ASOF") && self.is_word(1, "JOIN") && self.eat("ASOF");
-        if kind.is_none() && !natural && !asof && !self.is_word(0, "JOIN") {
-            self.note("JOIN");
-            return Ok(None);
+/// A relation and its joins.
+pub(crate) fn table(input: Input<'_>) -> Parsed<'_, TableWithJoins> {
+    let (input, relation) = relation(input)?;
+    let (input, joins) = join::joins(input)?;
+    Ok((input, TableWithJoins { relation, joins }))
+}
+
+/// One relation with its alias, and with MATCH_RECOGNIZE where it follows.
+pub(crate) fn relation(input: Input<'_>) -> Parsed<'_, Relation> {
+    let start = input.span();
+    let (rest, kind) = match input.kind() {
+        TokenKind::LeftParen => parenthesis(input)?,
+        TokenKind::Word(_) | TokenKind::QuotedName => unparenthesised(input)?,
+        TokenKind::String => {
+            let text = crate::lex::literal::unquote(input.text(input.peek(0)));
+            return report(
+                Diagnostic::error(Code::SYNTAX, start, "a relation is a name, and this is a text")
+                    .help(format!("write the name plainly or in double quotes: \"{text}\""))
+                    .help(
+                        "to read a file in place, write: FROM name WITH (connector = 'file', path = '…', format = '…')",
+                    ),
+            );
         }
-        self.need("JOIN")?;
-        Ok(Some((kind.unwrap_or(JoinKind::Inner), asof, natural, start.to(self.last_span()))))
+        _ => return expected(input, &RELATION),
+    };
+    let (rest, alias) = table_alias(rest)?;
+    let (rest, kind) = late_as_of(rest, kind)?;
+    let (rest, kind) = late_properties(rest, kind)?;
+    let mut found = Relation { kind, alias, span: rest.since(start) };
+    if rest.is(Keyword::MatchRecognize) {
+        let (rest, matching) = match_recognize::match_recognize(rest, found)?;
+        let (rest, alias) = table_alias(rest)?;
+        found = Relation { kind: RelationKind::MatchRecognize(Box::new(matching)), alias, span: rest.since(start) };
+        return Ok((rest, found));
     }
+    Ok((rest, found))
+}
 
-    fn join(&mut self, left: TableRef, kind: JoinKind, asof: bool, natural: bool, span: Span) -> Parse<TableRef> {
-        let right = self.table_primary()?;
-        let mut within = self.within()?;
-        let constraint = if self.eat("ON") {
-            JoinConstraint::On(self.expr()?)
-        } else if self.is_word(0, "USING") && self.is_symbol(1, "(") {
-            self.advance();
-            JoinConstraint::Using(self.ident_list("a column name")?)
-        } else if kind == JoinKind::Cross || natural || self.lateral(&right) {
-            JoinConstraint::None
-        } else {
-            self.note("USING");
-            return Err(self.unexpected("ON"));
-        };
-        if within.is_none() {
-            within = self.within()?;
+/// `[AS] alias [(columns)]`.
+fn table_alias(input: Input<'_>) -> Parsed<'_, Option<TableAlias>> {
+    let (rest, name) = names::alias(input)?;
+    let Some(name) = name else { return Ok((rest, None)) };
+    let (rest, columns) = cte::columns(rest)?;
+    Ok((rest, Some(TableAlias { name, columns })))
+}
+
+fn unparenthesised(input: Input<'_>) -> Parsed<'_, RelationKind> {
+    let called = input.is_kind(1, TokenKind::LeftParen);
+    let lateral = input.is(Keyword::Lateral) && (called || matches!(input.peek(1).kind, TokenKind::Word(_)));
+    let input = if lateral { input.skip(1) } else { input };
+    let called = input.is_kind(1, TokenKind::LeftParen);
+    if lateral && input.is_kind(0, TokenKind::LeftParen) {
+        return subquery(input).map(|(rest, query)| (rest, RelationKind::Derived { lateral, query: Box::new(query) }));
+    }
+    if input.is(Keyword::Unnest) && called {
+        let (rest, args) = parens(list(expr))(input.skip(1))?;
+        let (rest, ordinality) = ordinality(rest)?;
+        return Ok((rest, RelationKind::Unnest { lateral, args, ordinality }));
+    }
+    if input.is(Keyword::Table) && called {
+        let (rest, _) = sign(TokenKind::LeftParen)(input.skip(1))?;
+        let (rest, kind) = nested(rest, |rest| function(rest, lateral))?;
+        let (rest, _) = sign(TokenKind::RightParen)(rest)?;
+        return Ok((rest, kind));
+    }
+    if called {
+        return function(input, lateral);
+    }
+    named(input)
+}
+
+/// A table function, windowing or other.
+fn function(input: Input<'_>, lateral: bool) -> Parsed<'_, RelationKind> {
+    if time_window::is_table_function(input) {
+        let (rest, function) = time_window::table_function(input)?;
+        return Ok((rest, RelationKind::WindowFunction(Box::new(function))));
+    }
+    let (input, name) = object_name(input)?;
+    let (input, _) = sign(TokenKind::LeftParen)(input)?;
+    let (input, args) = if input.is_kind(0, TokenKind::RightParen) { (input, Vec::new()) } else { call_args(input)? };
+    let (input, _) = sign(TokenKind::RightParen)(input)?;
+    let (input, ordinality) = ordinality(input)?;
+    Ok((input, RelationKind::Function { lateral, name, args, ordinality }))
+}
+
+fn ordinality(input: Input<'_>) -> Parsed<'_, bool> {
+    if input.are(&[Keyword::With, Keyword::Ordinality]) { Ok((input.skip(2), true)) } else { Ok((input, false)) }
+}
+
+fn named(input: Input<'_>) -> Parsed<'_, RelationKind> {
+    let (rest, name) = names::ident_as(input, &RELATION).and_then(|_| object_name(input))?;
+    let (rest, properties) = if rest.is(Keyword::With) && rest.is_kind(1, TokenKind::LeftParen) {
+        with_properties(rest)?
+    } else {
+        (rest, Properties::default())
+    };
+    let (rest, as_of) = as_of(rest)?;
+    Ok((rest, RelationKind::Named { name, properties, as_of }))
+}
+
+/// `FOR SYSTEM_TIME AS OF t`.
+fn as_of(input: Input<'_>) -> Parsed<'_, Option<Box<crate::ast::Expr>>> {
+    if !input.is(Keyword::For) {
+        return Ok((input, None));
+    }
+    let (rest, _) = keywords(&[Keyword::For, Keyword::SystemTime, Keyword::As])(input)?;
+    let (rest, _) = crate::parse::combinator::word("OF")(rest)?;
+    let (rest, time) = expr(rest)?;
+    Ok((rest, Some(Box::new(time))))
+}
+
+/// FOR SYSTEM_TIME after the alias.
+fn late_as_of(input: Input<'_>, kind: RelationKind) -> Parsed<'_, RelationKind> {
+    match kind {
+        RelationKind::Named { name, properties, as_of: None } => {
+            let (rest, as_of) = as_of(input)?;
+            Ok((rest, RelationKind::Named { name, properties, as_of }))
         }
-        let whole = left.span.to(self.last_span());
-        let join = Join { left, right, kind, asof, natural, within, constraint, span };
-        Ok(TableRef { kind: TableRefKind::Join(Box::new(join)), alias: None, span: whole })
+        kind => Ok((input, kind)),
     }
+}
 
-    fn lateral(&self, table: &TableRef) -> bool {
-        matches!(table.kind, TableRefKind::Query { lateral: true, .. } | TableRefKind::Function { .. })
-    }
-
-    fn within(&mut self) -> Parse<Option<Expr>> {
-        if !self.eat("WITHIN") {
-            return Ok(None);
-        }
-        match self.bare_interval() {
-            Some(interval) => Ok(Some(interval)),
-            None => Ok(Some(self.expr()?)),
-        }
-    }
-
-    /// A relation without joins.
-    pub(super) fn table_primary(&mut self) -> Parse<TableRef> {
-        let start = self.span();
-        let lateral = self.eat("LATERAL");
-        let kind = if self.is_symbol(0, "(") {
-            self.table_parenthesis(lateral)?
-        } else if self.is_word(0, "TABLE") && self.is_symbol(1, "(") {
-            // TABLE(TUMBLE(…)): the older spelling of the same.
-            self.advance();
-            let open = self.need_symbol("(")?;
-            let function = self.table_function(lateral)?;
-            self.close(open)?;
-            function
-        } else if self.is_symbol(1, "(") && !self.is_reserved(0) {
-            self.table_function(lateral)?
-        } else {
-            let name = self.object_name("a stream, table or view")?;
-            let properties = if self.is_word(0, "WITH") && self.is_symbol(1, "(") && self.property_list_binds() {
-                self.properties()?
-            } else {
-                vec![]
-            };
-            let as_of = if self.eat_all(&["FOR", "SYSTEM_TIME", "AS", "OF"]) { Some(self.expr()?) } else { None };
-            TableRefKind::Named { name, properties, as_of }
-        };
-        let mut table = TableRef { kind, alias: None, span: start.to(self.last_span()) };
-        self.alias(&mut table)?;
-        if let TableRefKind::Named { as_of, .. } = &mut table.kind
-            && as_of.is_none()
-            && self.eat_all(&["FOR", "SYSTEM_TIME", "AS", "OF"])
+/// WITH after the alias.
+fn late_properties(input: Input<'_>, kind: RelationKind) -> Parsed<'_, RelationKind> {
+    match kind {
+        RelationKind::Named { name, properties, as_of }
+            if properties.is_empty() && input.is(Keyword::With) && input.is_kind(1, TokenKind::LeftParen) =>
         {
-            *as_of = Some(self.expr()?);
-            self.alias(&mut table)?;
+            let (rest, properties) = with_properties(input)?;
+            Ok((rest, RelationKind::Named { name, properties, as_of }))
         }
-        if self.is_word(0, "MATCH_RECOGNIZE") && self.is_symbol(1, "(") {
-            table = self.match_recognize(table)?;
-            self.alias(&mut table)?;
-        }
-        table.span = start.to(self.last_span());
-        Ok(table)
+        kind => Ok((input, kind)),
     }
+}
 
-    /// Whether `WITH (` behind a relation binds it: its keys are a connector's; the query's own WITH stands at its end. Both
-    /// have the same form, so the words decide: a relation is bound in place if one of the keys says by what.
-    fn property_list_binds(&self) -> bool {
-        let mut by = 2;
-        while !self.is_symbol(by, ")") && self.ahead(by).kind != crate::lex::TokenKind::End {
-            let span = self.ahead(by).span;
-            let text = span.text(self.text).trim_matches(['\'', '"', '`']);
-            if text.eq_ignore_ascii_case("connector") || text.eq_ignore_ascii_case("type") {
-                return true;
+/// `(query)`, `(a JOIN b …)`.
+fn parenthesis(input: Input<'_>) -> Parsed<'_, RelationKind> {
+    if starts_query(input.skip(1)) {
+        return subquery(input)
+            .map(|(rest, query)| (rest, RelationKind::Derived { lateral: false, query: Box::new(query) }));
+    }
+    let (input, _) = sign(TokenKind::LeftParen)(input)?;
+    nested(input, |input| {
+        let (rest, inner) = table(input)?;
+        let continues = subquery_continues(rest);
+        match inner {
+            TableWithJoins {
+                relation: Relation { kind: RelationKind::Derived { lateral: false, query }, alias: None, .. },
+                joins,
+            } if joins.is_empty() && continues => {
+                let (rest, query) = select::rest_of_query(rest, SetExpr::Query(query))?;
+                let (rest, _) = sign(TokenKind::RightParen)(rest)?;
+                Ok((rest, RelationKind::Derived { lateral: false, query: Box::new(query) }))
             }
-            by += 1;
+            inner => {
+                let (rest, _) = sign(TokenKind::RightParen)(rest)?;
+                Ok((rest, RelationKind::Nested(Box::new(inner))))
+            }
         }
-        false
-    }
+    })
+}
 
-    fn table_parenthesis(&mut self, lateral: bool) -> Parse<TableRefKind> {
-        if self.begins_query_in_parentheses() {
-            let open = self.advance().span;
-            let query = self.query()?;
-            self.close(open)?;
-            return Ok(TableRefKind::Query { lateral, query: Box::new(query) });
-        }
-        let open = self.advance().span;
-        let inner = self.table_ref()?;
-        self.close(open)?;
-        Ok(inner.kind)
-    }
+fn subquery_continues(input: Input<'_>) -> bool {
+    matches!(
+        input.keyword(),
+        Some(Keyword::Union | Keyword::Except | Keyword::Intersect | Keyword::Order | Keyword::Limit)
+    )
+}
 
-    fn begins_query_in_parentheses(&self) -> bool {
-        let mut by = 0;
-        while self.is_symbol(by, "(") {
-            by += 1;
-        }
-        self.is_any_word(by, &["SELECT", "WITH", "VALUES"])
-    }
-
-    fn table_function(&mut self, lateral: bool) -> Parse<TableRefKind> {
-        let name = self.object_name("a table function")?;
-        let open = self.need_symbol("(")?;
-        let arguments: Vec<Argument> = if self.is_symbol(0, ")") { vec![] } else { self.list(Self::argument)? };
-        self.close(open)?;
-        let ordinality = self.is_word(0, "WITH") && self.is_word(1, "ORDINALITY");
-        if ordinality {
-            self.advance();
-            self.advance();
-        }
-        Ok(TableRefKind::Function { lateral, name, arguments, ordinality })
-    }
-
-    fn alias(&mut self, table: &mut TableRef) -> Parse<()> {
-        if table.alias.is_some() {
-            return Ok(());
-        }
-        let name = if self.eat("AS") {
-            self.label("a name")?
-        } else if self.begins_alias() {
-            self.ident("a name")?
-        } else {
-            return Ok(());
-        };
-        let columns = if self.is_symbol(0, "(") { self.ident_list("a column name")? } else { vec![] };
-        table.alias = Some(TableAlias { name, columns });
-        Ok(())
-    }
+/// `USING (a, b)`.
+pub(crate) fn using(input: Input<'_>) -> Parsed<'_, Vec<Ident>> {
+    let (input, _) = keyword(Keyword::Using)(input)?;
+    parens(list(names::column))(input)
 }

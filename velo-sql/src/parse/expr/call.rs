@@ -1,239 +1,284 @@
-//! Function calls, with the special argument forms of the standard.
+//! Names and calls: what can stand in the parentheses and after them, and the calls with words inside.
 
-use super::super::parser::{Parse, Parser};
-use crate::ast::{Argument, ArgumentValue, Call, Expr, ExprKind, Ident, NullTreatment, ObjectName, OrderItem, Over, TableArgument};
-use crate::span::Span;
+use crate::ast::{
+    Call, CallArg, Direction, Expr, ExprKind, Ident, NullTreatment, NullsOrder, ObjectName, OrderByItem, Over,
+    Rounding, TrimSide,
+};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lex::{Keyword, TokenKind};
+use crate::parse::combinator::{Parsed, expected, flag, keyword, keywords, list, sign};
+use crate::parse::error::{Expected, Rule};
+use crate::parse::expr::precedence::{OTHER, climb, expr};
+use crate::parse::expr::primary;
+use crate::parse::input::{Input, report};
+use crate::parse::names::{ident, part, to_ident};
+use crate::parse::row_window;
 
-impl Parser<'_> {
-    /// A call with plain arguments, made from a form of the standard.
-    pub(super) fn plain_call(&self, name: ObjectName, arguments: Vec<Expr>, start: Span) -> Expr {
-        let arguments = arguments
-            .into_iter()
-            .map(|expr| Argument { name: None, span: expr.span, value: ArgumentValue::Expr(expr) })
-            .collect();
-        let call = Call {
-            name,
-            distinct: false,
-            arguments,
-            order_by: vec![],
-            nulls: None,
-            within_group: vec![],
-            filter: None,
-            over: None,
-        };
-        Expr { kind: ExprKind::Call(Box::new(call)), span: start.to(self.last_span()) }
-    }
+static FIELD: Rule = Rule {
+    name: "a field such as `HOUR`",
+    words: &["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "EPOCH", "DOW", "DOY"],
+};
+static NULLS_ORDER: Rule = Rule { name: "`FIRST` or `LAST`", words: &["FIRST", "LAST"] };
 
-    /// The call of `name`; the `(` is the current token.
-    pub(super) fn call(&mut self, name: ObjectName, start: Span) -> Parse<Expr> {
-        let word = name.text().to_ascii_uppercase();
-        match word.as_str() {
-            "POSITION" => return self.position(name, start),
-            "SUBSTRING" => return self.substring(name, start),
-            "TRIM" => return self.trim(name, start),
-            "FLOOR" | "CEIL" | "CEILING" => return self.floor(name, start),
-            _ => {}
-        }
-        let open = self.advance().span;
-        let distinct = self.eat("DISTINCT");
-        if !distinct && self.is_word(0, "ALL") && !self.is_symbol(1, ",") && !self.is_symbol(1, ")") {
-            self.advance();
-        }
-        let arguments = if self.is_symbol(0, ")") { vec![] } else { self.list(Self::argument)? };
-        let order_by = self.order_by()?;
-        let nulls = self.null_treatment();
-        self.close(open)?;
-        let mut call =
-            Call { name, distinct, arguments, order_by, nulls, within_group: vec![], filter: None, over: None };
-        self.call_clauses(&mut call)?;
-        Ok(Expr { kind: ExprKind::Call(Box::new(call)), span: start.to(self.last_span()) })
-    }
-
-    /// What may stand behind the closing parenthesis of a call.
-    fn call_clauses(&mut self, call: &mut Call) -> Parse<()> {
-        if self.is_word(0, "WITHIN") && self.is_word(1, "GROUP") {
-            self.advance();
-            self.advance();
-            let open = self.need_symbol("(")?;
-            call.within_group = self.order_by()?;
-            if call.within_group.is_empty() {
-                return Err(self.unexpected("ORDER BY"));
-            }
-            self.close(open)?;
-        }
-        if self.is_word(0, "FILTER") && self.is_symbol(1, "(") {
-            self.advance();
-            let open = self.need_symbol("(")?;
-            self.need("WHERE")?;
-            call.filter = Some(self.expr()?);
-            self.close(open)?;
-        }
-        if call.nulls.is_none() {
-            call.nulls = self.null_treatment();
-        }
-        if self.is_word(0, "OVER") && (self.is_symbol(1, "(") || self.word_ahead(1).is_some_and(|_| !self.is_reserved(1))) {
-            self.advance();
-            call.over = Some(if self.is_symbol(0, "(") {
-                Over::Window(Box::new(self.row_window()?))
-            } else {
-                Over::Named(self.ident("a window's name")?)
-            });
-        }
-        Ok(())
-    }
-
-    fn null_treatment(&mut self) -> Option<NullTreatment> {
-        if !self.is_word(1, "NULLS") {
-            return None;
-        }
-        let treatment = if self.is_word(0, "IGNORE") {
-            NullTreatment::Ignore
-        } else if self.is_word(0, "RESPECT") {
-            NullTreatment::Respect
-        } else {
-            return None;
-        };
-        self.advance();
-        self.advance();
-        Some(treatment)
-    }
-
-    pub(in crate::parse) fn argument(&mut self) -> Parse<Argument> {
-        let start = self.span();
-        let named = self.is_symbol(1, "=>");
-        let name: Option<Ident> = if named { Some(self.label("an argument's name")?) } else { None };
-        if named {
-            self.advance();
-        }
-        let value = if self.is_symbol(0, "*") {
-            self.advance();
-            ArgumentValue::Star
-        } else if self.is_word(0, "TABLE") && !self.is_symbol(1, ",") && !self.is_symbol(1, ")") {
-            self.advance();
-            ArgumentValue::Table(self.table_argument()?)
-        } else if self.is_word(0, "DESCRIPTOR") && self.is_symbol(1, "(") {
-            self.advance();
-            ArgumentValue::Descriptor(self.ident_list("a column name")?)
-        } else if let Some(interval) = self.bare_interval() {
-            ArgumentValue::Expr(interval)
-        } else if self.begins_query() {
-            // A query as an argument stands without parentheses of its own: ARRAY(SELECT …).
-            let query = self.query()?;
-            let span = query.span;
-            ArgumentValue::Expr(Expr { kind: ExprKind::Query(Box::new(query)), span })
-        } else {
-            ArgumentValue::Expr(self.expr()?)
-        };
-        Ok(Argument { name, value, span: start.to(self.last_span()) })
-    }
-
-    fn table_argument(&mut self) -> Parse<TableArgument> {
-        let table = Box::new(self.table_primary()?);
-        let partition_by = if self.eat_all(&["PARTITION", "BY"]) {
-            // Without parentheses a comma ends the argument, so a list needs them.
-            match self.expr()? {
-                Expr { kind: ExprKind::Tuple(items), .. } => items,
-                one => vec![one],
-            }
-        } else {
-            vec![]
-        };
-        let order_by: Vec<OrderItem> = if self.is_word(0, "ORDER") {
-            self.advance();
-            self.need("BY")?;
-            vec![self.order_item()?]
-        } else {
-            vec![]
-        };
-        Ok(TableArgument { table, partition_by, order_by })
-    }
-
-    fn position(&mut self, name: ObjectName, start: Span) -> Parse<Expr> {
-        let open = self.advance().span;
-        // The needle binds tighter than IN, which is no predicate here.
-        let needle = self.nested(|p| p.operators(5))?;
-        let arguments = if self.eat("IN") {
-            let haystack = self.expr()?;
-            vec![haystack, needle]
-        } else if self.eat_symbol(",") {
-            let haystack = self.expr()?;
-            vec![haystack, needle]
-        } else {
-            return Err(self.unexpected("IN"));
-        };
-        self.close(open)?;
-        let name = renamed(name, "strpos");
-        Ok(self.plain_call(name, arguments, start))
-    }
-
-    fn substring(&mut self, name: ObjectName, start: Span) -> Parse<Expr> {
-        let open = self.advance().span;
-        let mut arguments = vec![self.expr()?];
-        if self.eat("FROM") {
-            arguments.push(self.expr()?);
-            if self.eat("FOR") {
-                arguments.push(self.expr()?);
-            }
-        } else if self.eat("FOR") {
-            arguments.push(Expr { kind: ExprKind::Literal(crate::ast::Literal::Number("1".to_owned())), span: self.last_span() });
-            arguments.push(self.expr()?);
-        } else {
-            while self.eat_symbol(",") {
-                arguments.push(self.expr()?);
-            }
-        }
-        self.close(open)?;
-        Ok(self.plain_call(name, arguments, start))
-    }
-
-    fn trim(&mut self, name: ObjectName, start: Span) -> Parse<Expr> {
-        let open = self.advance().span;
-        let function = if self.eat("BOTH") {
-            "btrim"
-        } else if self.eat("LEADING") {
-            "ltrim"
-        } else if self.eat("TRAILING") {
-            "rtrim"
-        } else {
-            "trim"
-        };
-        let mut arguments = Vec::new();
-        if self.eat("FROM") {
-            arguments.push(self.expr()?);
-        } else {
-            arguments.push(self.expr()?);
-            if self.eat("FROM") {
-                arguments.insert(0, self.expr()?);
-            } else if self.eat_symbol(",") {
-                arguments.push(self.expr()?);
-            }
-        }
-        self.close(open)?;
-        let function = if function == "trim" && arguments.len() == 2 { "btrim" } else { function };
-        let name = renamed(name, function);
-        Ok(self.plain_call(name, arguments, start))
-    }
-
-    fn floor(&mut self, name: ObjectName, start: Span) -> Parse<Expr> {
-        let up = !name.text().eq_ignore_ascii_case("FLOOR");
-        let open = self.advance().span;
-        let operand = self.expr()?;
-        if self.eat("TO") {
-            let unit = self.label("a unit such as HOUR")?;
-            let end = self.close(open)?;
-            let kind = ExprKind::FloorTo { up, operand: Box::new(operand), unit };
-            return Ok(Expr { kind, span: start.to(end) });
-        }
-        let mut arguments = vec![operand];
-        while self.eat_symbol(",") {
-            arguments.push(self.expr()?);
-        }
-        self.close(open)?;
-        Ok(self.plain_call(name, arguments, start))
+/// A column, or a call where a parenthesis follows.
+pub(super) fn name_or_call(input: Input<'_>) -> Parsed<'_, Expr> {
+    let (rest, found) = primary::path(input)?;
+    match found.kind {
+        ExprKind::Path(name) if rest.is_kind(0, TokenKind::LeftParen) => call(rest, name),
+        kind => Ok((rest, Expr::new(kind, found.span))),
     }
 }
 
-fn renamed(name: ObjectName, function: &str) -> ObjectName {
-    let span = name.span;
-    ObjectName { parts: vec![Ident { value: function.to_owned(), quoted: false, span }], span }
+/// CURRENT_TIMESTAMP and kin, which need no parentheses.
+pub(super) fn without_parentheses(input: Input<'_>) -> (Input<'_>, Expr) {
+    let name = ObjectName { parts: vec![to_ident(input, input.peek(0))] };
+    let span = input.span();
+    (input.skip(1), Expr::new(ExprKind::Call(Box::new(plain(name, Vec::new()))), span))
+}
+
+fn plain(name: ObjectName, args: Vec<CallArg>) -> Call {
+    Call {
+        name,
+        distinct: false,
+        args,
+        order_by: Vec::new(),
+        nulls: None,
+        within_group: Vec::new(),
+        filter: None,
+        over: None,
+    }
+}
+
+/// `(…)` after a function name, with FILTER, OVER and what else follows.
+fn call<'a>(input: Input<'a>, name: ObjectName) -> Parsed<'a, Expr> {
+    let start = name.span();
+    let mut call = plain(name, Vec::new());
+    let mut rest = input.skip(1);
+    if rest.is(Keyword::Distinct) {
+        (rest, call.distinct) = (rest.skip(1), true);
+    } else if rest.is(Keyword::All) {
+        rest = rest.skip(1);
+    }
+    if !rest.is_kind(0, TokenKind::RightParen) {
+        (rest, call.args) = call_args(rest)?;
+        if rest.is(Keyword::Order) {
+            (rest, call.order_by) = order_by(rest)?;
+        }
+        (rest, call.nulls) = null_treatment(rest)?;
+    }
+    (rest, _) = sign(TokenKind::RightParen)(rest)?;
+    let (rest, call) = after_call(rest, call)?;
+    Ok((rest, Expr::new(ExprKind::Call(Box::new(call)), rest.since(start))))
+}
+
+fn after_call<'a>(input: Input<'a>, mut call: Call) -> Parsed<'a, Call> {
+    let mut rest = input;
+    if rest.are(&[Keyword::Within, Keyword::Group]) {
+        let (after, _) = sign(TokenKind::LeftParen)(rest.skip(2))?;
+        let (after, items) = order_by(after)?;
+        let (after, _) = sign(TokenKind::RightParen)(after)?;
+        (rest, call.within_group) = (after, items);
+    }
+    if rest.is(Keyword::Filter) && rest.is_kind(1, TokenKind::LeftParen) {
+        let (after, _) = keyword(Keyword::Where)(rest.skip(2))?;
+        let (after, condition) = expr(after)?;
+        let (after, _) = sign(TokenKind::RightParen)(after)?;
+        (rest, call.filter) = (after, Some(condition));
+    }
+    if call.nulls.is_none() {
+        (rest, call.nulls) = null_treatment(rest)?;
+    }
+    if rest.is(Keyword::Over) {
+        let after = rest.skip(1);
+        if after.is_kind(0, TokenKind::LeftParen) {
+            let (after, spec) = row_window::spec(after)?;
+            (rest, call.over) = (after, Some(Over::Spec(Box::new(spec))));
+        } else {
+            after.note(Expected::Sign(TokenKind::LeftParen));
+            let (after, name) = ident(after)?;
+            (rest, call.over) = (after, Some(Over::Named(name)));
+        }
+    }
+    Ok((rest, call))
+}
+
+fn null_treatment(input: Input<'_>) -> Parsed<'_, Option<NullTreatment>> {
+    let treatment = match input.keyword() {
+        Some(Keyword::Ignore) => NullTreatment::Ignore,
+        Some(Keyword::Respect) => NullTreatment::Respect,
+        _ => return Ok((input, None)),
+    };
+    keyword(Keyword::Nulls)(input.skip(1)).map(|(rest, _)| (rest, Some(treatment)))
+}
+
+/// Arguments with commas in between; at least one.
+pub(crate) fn call_args(input: Input<'_>) -> Parsed<'_, Vec<CallArg>> {
+    list(call_arg)(input)
+}
+
+fn call_arg(input: Input<'_>) -> Parsed<'_, CallArg> {
+    let token = input.peek(0);
+    if token.kind == TokenKind::Star {
+        return Ok((input.skip(1), CallArg::Wildcard(token.span)));
+    }
+    let is_name = matches!(token.kind, TokenKind::Word(_) | TokenKind::QuotedName);
+    if is_name && matches!(input.peek(1).kind, TokenKind::FatArrow | TokenKind::ColonEqual) {
+        let (rest, name) = part(input)?;
+        let (rest, value) = expr(rest.skip(1))?;
+        return Ok((rest, CallArg::Named { name, value }));
+    }
+    expr(input).map(|(rest, value)| (rest, CallArg::Positional(value)))
+}
+
+/// `ORDER BY …`.
+pub(crate) fn order_by(input: Input<'_>) -> Parsed<'_, Vec<OrderByItem>> {
+    let (input, _) = keywords(&[Keyword::Order, Keyword::By])(input)?;
+    list(order_by_item)(input)
+}
+
+fn order_by_item(input: Input<'_>) -> Parsed<'_, OrderByItem> {
+    let (input, found) = expr(input)?;
+    let start = found.span;
+    let (input, direction) = match input.keyword() {
+        Some(Keyword::Asc) => (input.skip(1), Some(Direction::Ascending)),
+        Some(Keyword::Desc) => (input.skip(1), Some(Direction::Descending)),
+        _ => {
+            input.note(Expected::Keyword(Keyword::Asc));
+            input.note(Expected::Keyword(Keyword::Desc));
+            (input, None)
+        }
+    };
+    let (input, nulls) = if input.is(Keyword::Nulls) {
+        match input.peek(1).keyword() {
+            Some(Keyword::First) => (input.skip(2), Some(NullsOrder::First)),
+            Some(Keyword::Last) => (input.skip(2), Some(NullsOrder::Last)),
+            _ => return expected(input.skip(1), &NULLS_ORDER),
+        }
+    } else {
+        (input, None)
+    };
+    Ok((input, OrderByItem { expr: found, direction, nulls, span: input.since(start) }))
+}
+
+/// `EXTRACT(field FROM x)`.
+pub(super) fn extract(input: Input<'_>) -> Parsed<'_, Expr> {
+    let start = input.span();
+    let input = input.skip(2);
+    let (input, field) = match input.kind() {
+        TokenKind::Word(_) => part(input)?,
+        TokenKind::String => {
+            let token = input.peek(0);
+            let value = crate::lex::literal::unquote(input.text(token));
+            (input.skip(1), Ident { value, quoted: false, span: token.span })
+        }
+        _ => return expected(input, &FIELD),
+    };
+    let (input, _) = keyword(Keyword::From)(input)?;
+    let (input, value) = expr(input)?;
+    close(input, start, ExprKind::Extract { field, expr: Box::new(value) })
+}
+
+fn close(input: Input<'_>, start: crate::span::Span, kind: ExprKind) -> Parsed<'_, Expr> {
+    let (input, _) = sign(TokenKind::RightParen)(input)?;
+    Ok((input, Expr::new(kind, input.since(start))))
+}
+
+/// `POSITION(a IN b)`; with a comma an ordinary call.
+pub(super) fn position(input: Input<'_>) -> Parsed<'_, Expr> {
+    let start = input.span();
+    let (rest, needle) = climb(input.skip(2), OTHER)?;
+    if !rest.is(Keyword::In) {
+        rest.note(Expected::Keyword(Keyword::In));
+        return rest_of_call(input, rest, needle);
+    }
+    let (rest, haystack) = expr(rest.skip(1))?;
+    close(rest, start, ExprKind::Position { needle: Box::new(needle), haystack: Box::new(haystack) })
+}
+
+/// A call of which the first argument has been read already.
+fn rest_of_call<'a>(input: Input<'a>, rest: Input<'a>, first: Expr) -> Parsed<'a, Expr> {
+    let name = ObjectName { parts: vec![to_ident(input, input.peek(0))] };
+    let start = input.span();
+    let mut args = vec![CallArg::Positional(first)];
+    let rest = if rest.is_kind(0, TokenKind::Comma) {
+        let (rest, more) = call_args(rest.skip(1))?;
+        args.extend(more);
+        rest
+    } else {
+        rest.note(Expected::Sign(TokenKind::Comma));
+        rest
+    };
+    let (rest, _) = sign(TokenKind::RightParen)(rest)?;
+    let (rest, call) = after_call(rest, plain(name, args))?;
+    Ok((rest, Expr::new(ExprKind::Call(Box::new(call)), rest.since(start))))
+}
+
+/// `SUBSTRING(x FROM a FOR b)`; with commas an ordinary call.
+pub(super) fn substring(input: Input<'_>) -> Parsed<'_, Expr> {
+    let start = input.span();
+    let (mut rest, value) = expr(input.skip(2))?;
+    if !rest.is(Keyword::From) && !rest.is(Keyword::For) {
+        rest.note(Expected::Keyword(Keyword::From));
+        return rest_of_call(input, rest, value);
+    }
+    let (mut from, mut length) = (None, None);
+    if rest.is(Keyword::From) {
+        let (after, found) = expr(rest.skip(1))?;
+        (rest, from) = (after, Some(Box::new(found)));
+    }
+    if rest.is(Keyword::For) {
+        let (after, found) = expr(rest.skip(1))?;
+        (rest, length) = (after, Some(Box::new(found)));
+    }
+    close(rest, start, ExprKind::Substring { expr: Box::new(value), from, length })
+}
+
+/// `TRIM([BOTH|LEADING|TRAILING] [what] FROM x)`; `TRIM(x)` is an ordinary call.
+pub(super) fn trim(input: Input<'_>) -> Parsed<'_, Expr> {
+    let start = input.span();
+    let inner = input.skip(2);
+    let side = match inner.keyword() {
+        Some(Keyword::Both) => Some(TrimSide::Both),
+        Some(Keyword::Leading) => Some(TrimSide::Leading),
+        Some(Keyword::Trailing) => Some(TrimSide::Trailing),
+        _ => None,
+    };
+    let side =
+        side.filter(|_| !matches!(inner.peek(1).kind, TokenKind::RightParen | TokenKind::Comma | TokenKind::Dot));
+    let mut rest = if side.is_some() { inner.skip(1) } else { inner };
+    let mut what = None;
+    if !(side.is_some() && rest.is(Keyword::From)) {
+        let (after, found) = expr(rest)?;
+        if !after.is(Keyword::From) && side.is_none() {
+            after.note(Expected::Keyword(Keyword::From));
+            return rest_of_call(input, after, found);
+        }
+        (rest, what) = (after, Some(Box::new(found)));
+    }
+    let (rest, _) = keyword(Keyword::From)(rest)?;
+    let (rest, value) = expr(rest)?;
+    close(rest, start, ExprKind::Trim { side: side.unwrap_or(TrimSide::Both), what, expr: Box::new(value) })
+}
+
+/// `FLOOR(x TO unit)`, `CEIL(x TO unit)`; without TO an ordinary call.
+pub(super) fn round(input: Input<'_>) -> Parsed<'_, Expr> {
+    let start = input.span();
+    let rounding = if input.is(Keyword::Floor) { Rounding::Floor } else { Rounding::Ceil };
+    if input.is_kind(2, TokenKind::RightParen) {
+        return report(Diagnostic::error(
+            Code::SYNTAX,
+            input.since(start).to(start),
+            format!("{} needs an argument", input.text(input.peek(0))),
+        ));
+    }
+    let (rest, value) = expr(input.skip(2))?;
+    let (rest, to) = flag(Keyword::To)(rest)?;
+    if !to {
+        return rest_of_call(input, rest, value);
+    }
+    let (rest, unit) = match rest.kind() {
+        TokenKind::Word(_) => part(rest)?,
+        _ => return expected(rest, &FIELD),
+    };
+    close(rest, start, ExprKind::RoundTo { rounding, expr: Box::new(value), unit })
 }

@@ -1,127 +1,200 @@
-//! Operators by precedence climbing.
+//! Which operator binds tighter, by precedence climbing.
+//!
+//! From loose to tight: OR, AND, NOT, IS, comparisons, BETWEEN/IN/LIKE/`~`, `||` and bits, `+ -`, `* / %`, signs, `->`, AT TIME ZONE.
 
-use super::super::parser::{Parse, Parser};
 use crate::ast::{BinaryOp, Expr, ExprKind, UnaryOp};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lex::TokenKind;
+use crate::lex::{Keyword, TokenKind};
+use crate::parse::combinator::{Parsed, nested};
+use crate::parse::error::{Expected, Rule};
+use crate::parse::expr::predicate;
+use crate::parse::expr::{access, primary};
+use crate::parse::input::{Input, MAX_HEIGHT, report};
+use crate::span::Span;
 
-/// How many operators of one chain may follow each other. The tree of a chain is as deep as the chain is long, and everything
-/// that walks a tree walks it on the stack.
-const MAX_CHAIN: usize = 600;
+pub(crate) static EXPRESSION: Rule = Rule { name: "an expression", words: &[] };
+static OPERATOR: Rule = Rule {
+    name: "an operator",
+    words: &["AND", "OR", "IS", "IN", "NOT", "LIKE", "ILIKE", "BETWEEN", "SIMILAR", "REGEXP", "RLIKE"],
+};
 
-/// The precedence of NOT, between AND and the comparisons.
+const OR: u8 = 1;
+const AND: u8 = 2;
 const NOT: u8 = 3;
+const IS: u8 = 4;
+pub(super) const COMPARISON: u8 = 5;
+const PREDICATE: u8 = 6;
+/// What stands on either side of a predicate.
+pub(super) const OTHER: u8 = 7;
+const SUM: u8 = 8;
+const PRODUCT: u8 = 9;
+const SIGN: u8 = 10;
+const JSON: u8 = 11;
+const ZONE: u8 = 12;
+/// No operator at all.
+pub(super) const TIGHTEST: u8 = 13;
 
-impl Parser<'_> {
-    pub(in crate::parse) fn expr(&mut self) -> Parse<Expr> {
-        self.nested(|p| p.operators(0))
-    }
+/// An expression, one level deeper than what is around it.
+pub(crate) fn expr(input: Input<'_>) -> Parsed<'_, Expr> {
+    nested(input, |input| climb(input, OR))
+}
 
-    pub(in crate::parse) fn whole_expression(&mut self) -> Parse<Expr> {
-        let expr = self.expr()?;
-        if self.at_end() { Ok(expr) } else { Err(self.unexpected("the end of the expression")) }
-    }
-
-    /// An expression that ends before AND: a bound of a frame.
-    pub(in crate::parse) fn bound_amount(&mut self) -> Parse<Expr> {
-        self.operators(BinaryOp::And.precedence())
-    }
-
-    /// An expression whose operators all bind tighter than `floor`.
-    pub(super) fn operators(&mut self, floor: u8) -> Parse<Expr> {
-        let start = self.span();
-        let mut left = self.prefix(floor)?;
-        let mut chain = 0;
-        loop {
-            chain += 1;
-            if chain > MAX_CHAIN {
-                let span = self.span();
-                return Err(self.report(
-                    Diagnostic::error(Code::NESTING, span, format!("more than {MAX_CHAIN} operators follow each other here"))
-                        .help("use IN for many alternatives, or parentheses to group the parts"),
-                ));
-            }
-            if let Some(op) = self.binary_operator() {
-                if op.precedence() <= floor {
-                    return Ok(left);
-                }
-                let op_span = self.advance().span;
-                if op.is_comparison() && self.is_any_word(0, &["ANY", "SOME", "ALL"]) && self.is_symbol(1, "(") {
-                    left = self.quantified(left, op)?;
-                    continue;
-                }
-                let right = self.nested(|p| p.operators(op.precedence()))?;
-                let span = start.to(right.span);
-                left = Expr {
-                    kind: ExprKind::Binary { op, op_span, left: Box::new(left), right: Box::new(right) },
-                    span,
-                };
-                continue;
-            }
-            match self.predicate(left, floor)? {
-                (expr, true) => left = expr,
-                (expr, false) => return Ok(expr),
-            }
+/// An expression whose operators bind at least as tightly as `least`.
+pub(super) fn climb(input: Input<'_>, least: u8) -> Parsed<'_, Expr> {
+    let context = input.context;
+    let outside = context.height.replace(0);
+    let (mut input, mut left) = prefix(input)?;
+    let mut height = context.height.get() + 1;
+    loop {
+        if height > MAX_HEIGHT {
+            return too_high(input, left.span);
         }
-    }
-
-    fn prefix(&mut self, floor: u8) -> Parse<Expr> {
-        let start = self.span();
-        if self.is_word(0, "NOT") && floor <= NOT {
-            self.advance();
-            let operand = self.nested(|p| p.operators(NOT - 1))?;
-            let span = start.to(operand.span);
-            return Ok(Expr { kind: ExprKind::Unary { op: UnaryOp::Not, operand: Box::new(operand) }, span });
-        }
-        let op = match self.token().kind {
-            TokenKind::Symbol("-") => UnaryOp::Minus,
-            TokenKind::Symbol("+") => UnaryOp::Plus,
-            _ => return self.postfix(),
+        let Some(level) = level(input).filter(|level| *level >= least) else { break };
+        context.height.set(0);
+        (input, left) = match level {
+            OR => chain(input, left, Keyword::Or, AND)?,
+            AND => chain(input, left, Keyword::And, NOT)?,
+            IS => predicate::is(input, left)?,
+            PREDICATE => predicate::predicate(input, left)?,
+            ZONE => access::at_time_zone(input, left)?,
+            _ => binary(input, left, level)?,
         };
-        self.advance();
-        // A sign binds tighter than any operator between operands.
-        let operand = self.nested(|p| p.operators(BinaryOp::Multiply.precedence()))?;
-        let span = start.to(operand.span);
-        Ok(Expr { kind: ExprKind::Unary { op, operand: Box::new(operand) }, span })
+        height = height.max(context.height.get()) + 1;
     }
+    input.note(Expected::Rule(&OPERATOR));
+    context.height.set(outside.max(height));
+    Ok((input, left))
+}
 
-    fn binary_operator(&mut self) -> Option<BinaryOp> {
-        match self.token().kind {
-            TokenKind::Symbol(symbol) => Some(match symbol {
-                "=" => BinaryOp::Equal,
-                "<>" | "!=" => BinaryOp::NotEqual,
-                "<" => BinaryOp::Less,
-                "<=" => BinaryOp::LessOrEqual,
-                ">" => BinaryOp::Greater,
-                ">=" => BinaryOp::GreaterOrEqual,
-                "~" => BinaryOp::Match,
-                "~*" => BinaryOp::MatchInsensitive,
-                "!~" => BinaryOp::NotMatch,
-                "!~*" => BinaryOp::NotMatchInsensitive,
-                "+" => BinaryOp::Add,
-                "-" => BinaryOp::Subtract,
-                "||" => BinaryOp::Concat,
-                "*" => BinaryOp::Multiply,
-                "/" => BinaryOp::Divide,
-                "%" => BinaryOp::Remainder,
-                "->" => BinaryOp::JsonGet,
-                "->>" => BinaryOp::JsonGetText,
-                _ => return None,
-            }),
-            TokenKind::Word if self.is_word(0, "AND") => Some(BinaryOp::And),
-            TokenKind::Word if self.is_word(0, "OR") => Some(BinaryOp::Or),
-            _ => None,
+fn too_high<T>(input: Input<'_>, span: Span) -> Result<T, nom::Err<crate::parse::error::Fault>> {
+    let message = format!("this expression is a chain of more than {MAX_HEIGHT} operators");
+    report(
+        Diagnostic::error(Code::NESTING_TOO_DEEP, span.start_point().to(input.before().span), message)
+            .help("AND, OR, IN (…) and function arguments may be of any length; other chains have to be split"),
+    )
+}
+
+/// How tightly the operator at this place binds; `None` where there is none.
+fn level(input: Input<'_>) -> Option<u8> {
+    use TokenKind::*;
+    Some(match input.kind() {
+        Equal | DoubleEqual | NotEqual | Less | LessOrEqual | GreaterOrEqual => COMPARISON,
+        Greater if is_shift_right(input) => OTHER,
+        Greater => COMPARISON,
+        Tilde | TildeStar | BangTilde | BangTildeStar => PREDICATE,
+        Concat | Pipe | Ampersand | ShiftLeft => OTHER,
+        Plus | Minus => SUM,
+        Star | Slash | Percent => PRODUCT,
+        Arrow | LongArrow => JSON,
+        Word(Some(keyword)) => match keyword {
+            Keyword::Or => OR,
+            Keyword::And => AND,
+            Keyword::Is => IS,
+            Keyword::Between | Keyword::In | Keyword::Like | Keyword::Ilike | Keyword::Rlike | Keyword::Regexp => {
+                PREDICATE
+            }
+            Keyword::Similar if input.is_word(1, "TO") => PREDICATE,
+            Keyword::Not if predicate::follows_not(input.skip(1)) => PREDICATE,
+            Keyword::At if input.peek(1).keyword() == Some(Keyword::Time) => ZONE,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn is_shift_right(input: Input<'_>) -> bool {
+    input.is_kind(1, TokenKind::Greater) && input.peek(1).span.start == input.span().end
+}
+
+/// Operands with the same AND or OR in between, flat.
+fn chain<'a>(input: Input<'a>, left: Expr, word: Keyword, operand: u8) -> Parsed<'a, Expr> {
+    let start = left.span;
+    let mut operands = vec![left];
+    let mut rest = input;
+    while rest.is(word) {
+        let (after, next) = climb(rest.skip(1), operand)?;
+        operands.push(next);
+        rest = after;
+    }
+    let kind = if word == Keyword::Or { ExprKind::Or(operands) } else { ExprKind::And(operands) };
+    Ok((rest, Expr::new(kind, rest.since(start))))
+}
+
+fn binary<'a>(input: Input<'a>, left: Expr, level: u8) -> Parsed<'a, Expr> {
+    let (rest, op, op_span) = operator(input);
+    if level == COMPARISON
+        && matches!(rest.keyword(), Some(Keyword::Any | Keyword::SomeOf | Keyword::All))
+        && rest.is_kind(1, TokenKind::LeftParen)
+    {
+        return predicate::quantified(rest, left, op, op_span);
+    }
+    let (rest, right) = climb(rest, level + 1)?;
+    let span = left.span.to(right.span);
+    if level == COMPARISON && self::level(rest) == Some(COMPARISON) {
+        let text = rest.context.text;
+        let sign = rest.text(rest.peek(0));
+        return report(
+            Diagnostic::error(Code::SYNTAX, rest.span(), "comparisons do not chain")
+                .label("a second comparison")
+                .also(op_span, "the first one")
+                .help(format!(
+                    "join two with AND: {} AND {} {sign} …",
+                    short(span.text(text)),
+                    short(right.span.text(text))
+                )),
+        );
+    }
+    Ok((rest, Expr::new(ExprKind::Binary { left: Box::new(left), op, op_span, right: Box::new(right) }, span)))
+}
+
+fn short(text: &str) -> String {
+    if text.chars().count() > 30 { "…".to_owned() } else { text.to_owned() }
+}
+
+/// The operator at this place, which [`level`] has found to be one.
+fn operator(input: Input<'_>) -> (Input<'_>, BinaryOp, Span) {
+    use BinaryOp::*;
+    let span = input.span();
+    let op = match input.kind() {
+        TokenKind::Plus => Add,
+        TokenKind::Minus => Subtract,
+        TokenKind::Star => Multiply,
+        TokenKind::Slash => Divide,
+        TokenKind::Percent => Modulo,
+        TokenKind::Concat => Concat,
+        TokenKind::NotEqual => NotEqual,
+        TokenKind::Less => Less,
+        TokenKind::LessOrEqual => LessOrEqual,
+        TokenKind::GreaterOrEqual => GreaterOrEqual,
+        TokenKind::Arrow => JsonGet,
+        TokenKind::LongArrow => JsonGetText,
+        TokenKind::Ampersand => BitAnd,
+        TokenKind::Pipe => BitOr,
+        TokenKind::ShiftLeft => ShiftLeft,
+        TokenKind::Greater if is_shift_right(input) => {
+            return (input.skip(2), ShiftRight, span.to(input.peek(1).span));
         }
-    }
+        TokenKind::Greater => Greater,
+        TokenKind::DoubleEqual => {
+            input.soft(
+                Diagnostic::error(Code::OTHER_DIALECT, span, "equality is written with one sign").help("write ="),
+            );
+            Equal
+        }
+        _ => Equal,
+    };
+    (input.skip(1), op, span)
+}
 
-    /// `ANY (query)`; the operator is taken already.
-    fn quantified(&mut self, operand: Expr, op: BinaryOp) -> Parse<Expr> {
-        let all = self.is_word(0, "ALL");
-        self.advance();
-        let open = self.need_symbol("(")?;
-        let query = self.query()?;
-        let end = self.close(open)?;
-        let span = operand.span.to(end);
-        Ok(Expr { kind: ExprKind::Quantified { operand: Box::new(operand), op, all, query: Box::new(query) }, span })
-    }
+/// Signs and NOT before an operand.
+fn prefix(input: Input<'_>) -> Parsed<'_, Expr> {
+    let start = input.span();
+    let (op, least) = match input.kind() {
+        TokenKind::Minus => (UnaryOp::Minus, SIGN),
+        TokenKind::Plus => (UnaryOp::Plus, SIGN),
+        TokenKind::Word(Some(Keyword::Not)) => (UnaryOp::Not, NOT),
+        _ => return primary::operand(input),
+    };
+    let (rest, operand) = nested(input.skip(1), |input| climb(input, least))?;
+    Ok((rest, Expr::new(ExprKind::Unary { op, expr: Box::new(operand) }, rest.since(start))))
 }
