@@ -2,7 +2,9 @@
 
 pub mod aggregate;
 pub mod error;
+pub mod expr;
 pub mod operator;
+pub mod runtime;
 pub mod state;
 pub mod testing;
 

@@ -1,6 +1,15 @@
 //! What an operator is: elements in, elements out, no clock, no channel, no I/O.
 
+mod filter_project;
+mod grouping;
+mod row_json;
+mod window_aggregate;
+
 use std::collections::VecDeque;
+
+pub use filter_project::FilterProject;
+pub use grouping::GroupSpec;
+pub use window_aggregate::{WindowAggregate, WindowFinal, WindowPartial};
 
 use velo_core::connector::CheckpointId;
 use velo_core::dead_letter::DeadLetter;
@@ -120,6 +129,12 @@ pub trait Operator: Send {
     /// Takes the operator's watermark: the minimum over its active inputs. The default forwards it.
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         out.watermark(watermark);
+        Ok(Flow::Done)
+    }
+
+    /// All inputs are idle. The task emits the sign itself afterwards; an operator that holds rows back which a later one
+    /// must not miss lets them go here.
+    fn on_idle(&mut self, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)
     }
 

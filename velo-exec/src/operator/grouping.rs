@@ -1,0 +1,88 @@
+//! What every grouped operator does first: the keys and the aggregates' inputs over a batch.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, SchemaRef};
+use velo_core::Batch;
+use velo_eventtime::LateStrategy;
+use velo_plan::plan::{AggregateCall, Output, WindowSpec};
+
+use crate::aggregate::{AggregatePlan, Inputs, RowOrder};
+use crate::error::{ExecError, Result};
+use crate::expr::Evaluator;
+
+/// What a grouped operator is made from: a plan's aggregate node.
+#[derive(Debug, Clone)]
+pub struct GroupSpec {
+    /// The grouping keys.
+    pub keys: Vec<Output>,
+    /// The aggregates.
+    pub aggregates: Vec<AggregateCall>,
+    /// The window.
+    pub window: Option<WindowSpec>,
+    /// What happens to rows that are late for all their windows.
+    pub late: LateStrategy,
+    /// What comes out: keys, aggregates, the window's start and end where there is one, and the event time.
+    pub output: SchemaRef,
+    /// The stream, table or view whose statement it is, for errors and dead letters.
+    pub statement: String,
+}
+
+/// Compiled keys and inputs.
+pub(crate) struct Grouping {
+    keys: Vec<Evaluator>,
+    key_types: Vec<DataType>,
+    inputs: Vec<Evaluator>,
+    pub(crate) plan: Arc<AggregatePlan>,
+}
+
+/// Keys, inputs and order of a batch's rows.
+pub(crate) struct Evaluated {
+    pub(crate) keys: Vec<ArrayRef>,
+    pub(crate) inputs: Inputs,
+    pub(crate) order: RowOrder,
+}
+
+impl Grouping {
+    pub(crate) fn new(spec: &GroupSpec, plan: Arc<AggregatePlan>, input: &SchemaRef) -> Result<Self> {
+        let compile = |expression| Evaluator::new(expression, input, &spec.statement);
+        let keys = spec.keys.iter().map(|key| compile(&key.expr)).collect::<Result<_>>()?;
+        let key_types = spec.keys.iter().map(|key| key.field.data_type().clone()).collect();
+        let inputs = plan.expressions().iter().map(compile).collect::<Result<_>>()?;
+        Ok(Self { keys, key_types, inputs, plan })
+    }
+
+    pub(crate) fn key_types(&self) -> &[DataType] {
+        &self.key_types
+    }
+
+    pub(crate) fn evaluate(&self, batch: &Batch) -> Result<Evaluated> {
+        if batch.kinds.as_ref().is_some_and(|kinds| kinds.as_slice().iter().any(|kind| kind.retracts())) {
+            return Err(ExecError::Internal("an append-only aggregate got a retraction".to_owned()));
+        }
+        let all = |expressions: &[Evaluator]| {
+            expressions.iter().map(|expression| expression.evaluate(batch)).collect::<Result<Vec<_>>>()
+        };
+        let keys = all(&self.keys)?;
+        for (key, planned) in keys.iter().zip(&self.key_types) {
+            if key.data_type() != planned {
+                return Err(ExecError::Internal(format!("a key is {} and was planned as {planned}", key.data_type())));
+            }
+        }
+        Ok(Evaluated {
+            keys,
+            inputs: Inputs { arrays: all(&self.inputs)? },
+            order: RowOrder::of(batch, self.plan.ordered())?,
+        })
+    }
+}
+
+/// The event times of a batch whose stream must have one.
+pub(crate) fn times_of(batch: &Batch) -> Result<&[i64]> {
+    let times = batch.event_times().ok_or_else(|| ExecError::Internal("a time window over rows without an event time".to_owned()))?;
+    if times.null_count() > 0 {
+        return Err(ExecError::Internal("a row without its event time".to_owned()));
+    }
+    Ok(times.values())
+}

@@ -1,0 +1,186 @@
+//! Operators without an exchange between them, fused: elements in, elements out, a bounded amount of work at a time.
+//!
+//! The chain is driven from its end: whoever takes an element out makes the operators before it work just enough to have one.
+//! So a watermark that closes ten million groups gives them batch by batch, and nothing piles up between two operators.
+
+use std::collections::VecDeque;
+
+use crate::error::Result;
+use crate::operator::{Element, Flow, InputId, Operator, Outbox};
+
+/// Operators one behind the other.
+#[derive(Default)]
+pub struct Chain {
+    stages: Vec<Stage>,
+    /// What goes through where there is no operator.
+    direct: VecDeque<Element>,
+}
+
+struct Stage {
+    operator: Box<dyn Operator>,
+    out: Outbox,
+    /// The operator has more to say.
+    more: bool,
+    /// The operator has heard of the end; it is passed on when there is no more to say.
+    ending: bool,
+}
+
+impl Chain {
+    /// A chain of `operators`, the first taking what comes in.
+    pub fn new(operators: Vec<Box<dyn Operator>>) -> Self {
+        let stages = operators
+            .into_iter()
+            .map(|operator| Stage { operator, out: Outbox::new(), more: false, ending: false })
+            .collect();
+        Self { stages, direct: VecDeque::new() }
+    }
+
+    /// Hands an element in. Only when [`Chain::next`] has given `None`.
+    pub fn offer(&mut self, input: InputId, element: Element) -> Result<()> {
+        match self.stages.first_mut() {
+            Some(first) => first.take(input, element),
+            None => {
+                self.direct.push_back(element);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next element that comes out; `None` when the chain needs input.
+    pub fn next(&mut self) -> Result<Option<Element>> {
+        let Some(last) = self.stages.len().checked_sub(1) else { return Ok(self.direct.pop_front()) };
+        loop {
+            if let Some(element) = self.stages[last].out.pop() {
+                return Ok(Some(element));
+            }
+            if !self.work(last)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Makes the operator nearest to the end that can work do so; false where none can.
+    fn work(&mut self, last: usize) -> Result<bool> {
+        for at in (0..=last).rev() {
+            let stage = &mut self.stages[at];
+            if stage.more {
+                stage.resume()?;
+                return Ok(true);
+            }
+            if at > 0
+                && let Some(element) = self.stages[at - 1].out.pop()
+            {
+                self.stages[at].take(InputId(0), element)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Stage {
+    fn take(&mut self, input: InputId, element: Element) -> Result<()> {
+        let flow = match element {
+            Element::Batch(batch) => self.operator.on_batch(input, batch, &mut self.out)?,
+            Element::Watermark(watermark) => self.operator.on_watermark(watermark, &mut self.out)?,
+            Element::End => {
+                self.ending = true;
+                self.operator.on_end(&mut self.out)?
+            }
+            Element::Idle | Element::Barrier(_) => {
+                self.out.push(element);
+                Flow::Done
+            }
+        };
+        self.settle(flow);
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<()> {
+        let flow = self.operator.resume(&mut self.out)?;
+        self.settle(flow);
+        Ok(())
+    }
+
+    fn settle(&mut self, flow: Flow) {
+        self.more = flow == Flow::More;
+        if self.ending && !self.more {
+            self.ending = false;
+            self.out.push(Element::End);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Int64Array, RecordBatch};
+    use arrow_schema::{DataType, Field, Schema};
+    use velo_core::{Batch, Watermark};
+
+    use super::*;
+
+    fn batch(value: i64) -> Batch {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        Batch::new(RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![value]))]).unwrap())
+    }
+
+    /// Gives `left` batches, one per call, for a watermark or the end.
+    struct Countdown {
+        left: i64,
+    }
+
+    impl Countdown {
+        fn one(&mut self, out: &mut Outbox) -> Result<Flow> {
+            if self.left == 0 {
+                return Ok(Flow::Done);
+            }
+            out.batch(batch(self.left));
+            self.left -= 1;
+            Ok(Flow::More)
+        }
+    }
+
+    impl Operator for Countdown {
+        fn on_batch(&mut self, _: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
+            out.batch(batch);
+            Ok(Flow::Done)
+        }
+
+        fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
+            self.one(out)
+        }
+
+        fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+            self.one(out)
+        }
+    }
+
+    #[test]
+    fn the_end_comes_after_everything_said_at_the_end() {
+        let mut chain = Chain::new(vec![Box::new(Countdown { left: 3 }), Box::new(Countdown { left: 2 })]);
+        chain.offer(InputId(0), Element::Watermark(Watermark(7))).unwrap();
+        assert!(matches!(chain.next().unwrap(), Some(Element::Watermark(Watermark(7)))));
+        assert!(chain.next().unwrap().is_none());
+        chain.offer(InputId(0), Element::End).unwrap();
+        let mut batches = 0;
+        loop {
+            match chain.next().unwrap() {
+                Some(Element::Batch(_)) => batches += 1,
+                Some(Element::End) => break,
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        assert_eq!(batches, 5);
+        assert!(chain.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn without_operators_everything_goes_through() {
+        let mut chain = Chain::new(vec![]);
+        chain.offer(InputId(0), Element::End).unwrap();
+        assert!(matches!(chain.next().unwrap(), Some(Element::End)));
+        assert!(chain.next().unwrap().is_none());
+    }
+}
