@@ -1,0 +1,92 @@
+//! `cargo xtask generate`: writes made-up rows to a file.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::stations::Stations;
+use super::trades::{Form, Trades};
+
+/// Write made-up rows for benches; the same seed gives the same bytes.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Trades as JSON lines: symbol, price (in quotes), quantity, ts (epoch milliseconds), venue, id; 5 million average 99 bytes
+    Trades(Target),
+    /// The same trades as CSV with a header
+    TradesCsv(Target),
+    /// `station;temperature` without a header: the rows of the one-billion-row task
+    Stations(Target),
+}
+
+#[derive(clap::Args)]
+struct Target {
+    /// How many rows
+    #[arg(long)]
+    rows: u64,
+    /// Decides every value
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// The file to write; it is replaced
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Writes the file and says how large and how fast.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.what {
+        What::Trades(target) => write_trades(target, Form::Json),
+        What::TradesCsv(target) => write_trades(target, Form::Csv),
+        What::Stations(target) => {
+            let mut stations = Stations::new(target.seed);
+            write_file(target, "", |out| stations.push(out))
+        }
+    }
+}
+
+fn write_trades(target: &Target, form: Form) -> Result<()> {
+    let mut trades = Trades::new(form, target.rows, target.seed);
+    write_file(target, trades.header(), |out| trades.push(out))
+}
+
+fn write_file(target: &Target, header: &str, row: impl FnMut(&mut Vec<u8>)) -> Result<()> {
+    let start = Instant::now();
+    let bytes = write_rows(&target.out, target.rows, header, row);
+    let bytes = bytes.with_context(|| format!("cannot write {}", target.out.display()))?;
+    let (rows, seconds) = (target.rows as f64, start.elapsed().as_secs_f64());
+    let average = (bytes - header.len() as u64) as f64 / rows.max(1.0);
+    let speed = rows / seconds / 1e6;
+    println!(
+        "{}: {} rows, {bytes} bytes, {average:.2} bytes a row, {seconds:.2} s, {speed:.2} million rows a second",
+        target.out.display(),
+        target.rows,
+    );
+    Ok(())
+}
+
+/// Collects a block, writes it, and so on; returns the number of bytes.
+fn write_rows(path: &Path, rows: u64, header: &str, mut row: impl FnMut(&mut Vec<u8>)) -> std::io::Result<u64> {
+    const BLOCK: usize = 1 << 20;
+    let mut file = File::create(path)?;
+    let mut block = Vec::with_capacity(BLOCK + 1_024);
+    block.extend_from_slice(header.as_bytes());
+    let mut bytes = 0;
+    for _ in 0..rows {
+        row(&mut block);
+        if block.len() >= BLOCK {
+            file.write_all(&block)?;
+            bytes += block.len() as u64;
+            block.clear();
+        }
+    }
+    file.write_all(&block)?;
+    Ok(bytes + block.len() as u64)
+}

@@ -1,0 +1,77 @@
+//! `cargo xtask test`: every test of the workspace, with one line at the end that says how many ran.
+
+use std::io::{BufRead, BufReader, Write, pipe};
+
+use anyhow::{Context, Result};
+
+use crate::process::{cargo, display};
+use crate::steps::Reported;
+use crate::test_output::TestOutput;
+use crate::workspace::Workspace;
+
+/// Run every test; the last line is `N passed, N failed`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run each scenario in every mode, not in a seeded choice (sets VELO_ALL_MODES=1)
+    #[arg(long)]
+    all_modes: bool,
+}
+
+impl Args {
+    /// As CI runs them.
+    pub fn plain() -> Self {
+        Self { all_modes: false }
+    }
+}
+
+/// Runs the tests; the totals are the last line, whatever happens.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let report = execute(workspace, args)?;
+    if let Some(failure) = &report.failure {
+        println!("{failure}");
+    }
+    println!("{}", report.totals);
+    if report.failure.is_some() { Err(Reported.into()) } else { Ok(()) }
+}
+
+/// How a run ended.
+pub struct Report {
+    /// `N passed, N failed`.
+    pub totals: String,
+    /// What went wrong, if anything did.
+    pub failure: Option<String>,
+}
+
+/// Runs the tests, passing their output through, and adds up.
+pub fn execute(workspace: &Workspace, args: &Args) -> Result<Report> {
+    let mut command = cargo(&workspace.root, &["test", "--workspace", "--no-fail-fast"]);
+    command.env("CARGO_TERM_COLOR", "never");
+    if args.all_modes {
+        command.env("VELO_ALL_MODES", "1");
+    }
+    let line = display(&command);
+    println!("$ {line}");
+    let (reader, writer) = pipe()?;
+    command.stderr(writer.try_clone()?).stdout(writer);
+    let mut child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
+    // The command holds our ends of the pipe; without them, reading ends when the last test process does.
+    drop(command);
+    let output = pass_through(BufReader::new(reader))?;
+    let status = child.wait()?;
+    print!("{}", output.slowest(10));
+    let failure = output.failure(status.success(), &status.to_string());
+    Ok(Report { totals: output.totals(status.success()), failure })
+}
+
+/// Copies lines to stdout as they come, and keeps what counts.
+fn pass_through(mut reader: impl BufRead) -> Result<TestOutput> {
+    let mut output = TestOutput::default();
+    let mut stdout = std::io::stdout().lock();
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        stdout.write_all(&line)?;
+        output.read(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
+    Ok(output)
+}
