@@ -8,6 +8,7 @@ pub mod ast;
 pub mod diagnostic;
 mod lex;
 mod parse;
+mod print;
 mod span;
 
 pub use diagnostic::{Code, Diagnostic, Label, Severity, render, to_json};
@@ -41,17 +42,25 @@ pub fn parse_select(text: &str) -> Result<Query, Vec<Diagnostic>> {
 
 /// A statement as SQL, without its annotations and without a semicolon.
 pub fn print_statement(statement: &Statement) -> String {
-    let _ = statement;
-    String::new()
+    print::statement(statement)
 }
 
 /// Statements as a script: with their annotations, each ended by a semicolon.
 pub fn print_script(statements: &[Statement]) -> String {
-    let _ = statements;
-    String::new()
+    print::script(statements)
 }
 
 /// A script in the standard layout, with its comments. A script with mistakes is not touched.
 pub fn format_script(text: &str) -> Result<String, Vec<Diagnostic>> {
-    Ok(text.to_owned())
+    print::format(text)
+}
+
+/// A query as SQL.
+pub fn print_query(query: &Query) -> String {
+    print::query(query)
+}
+
+/// An expression as SQL.
+pub fn print_expression(expr: &Expr) -> String {
+    print::expression(expr)
 }

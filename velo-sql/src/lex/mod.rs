@@ -198,7 +198,7 @@ impl Lexer<'_> {
 
     fn check_hex(&mut self, start: usize) {
         let digits = &self.text[start + 2..self.at - 1];
-        if digits.len() % 2 != 0 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let span = Span::new(start as u32, self.at as u32);
             self.report(
                 Diagnostic::error(Code::INVALID_LITERAL, span, "these are not bytes in hexadecimal")
@@ -383,14 +383,13 @@ impl Lexer<'_> {
         };
         // A run of the same strange character is one mistake.
         let span = Span::new(start as u32, self.at as u32);
-        if let Some(last) = self.diagnostics.last_mut() {
-            if last.code == code
-                && last.primary.span.end == span.start
-                && last.help.first().is_some_and(|text| text == help)
-            {
-                last.primary.span.end = span.end;
-                return;
-            }
+        if let Some(last) = self.diagnostics.last_mut()
+            && last.code == code
+            && last.primary.span.end == span.start
+            && last.help.first().is_some_and(|text| text == help)
+        {
+            last.primary.span.end = span.end;
+            return;
         }
         self.report(Diagnostic::error(code, span, message).help(help));
     }

@@ -23,12 +23,12 @@ pub(crate) fn annotations(text: &str, comments: &[Comment]) -> Vec<Annotation> {
 }
 
 fn annotations_of_line(line: &str, start: usize, found: &mut Vec<Annotation>) {
-    if let Some((head, value)) = line.split_once(':') {
-        if head.trim_matches(['-', '*', ' ', '\t']).eq_ignore_ascii_case("SQL Application") {
-            let name = Span::new(start as u32, (start + head.len()) as u32);
-            push(found, "application", name, value, start + head.len() + 1);
-            return;
-        }
+    if let Some((head, value)) = line.split_once(':')
+        && head.trim_matches(['-', '*', ' ', '\t']).eq_ignore_ascii_case("SQL Application")
+    {
+        let name = Span::new(start as u32, (start + head.len()) as u32);
+        push(found, "application", name, value, start + head.len() + 1);
+        return;
     }
     let starts: Vec<usize> =
         line.char_indices().filter(|(at, c)| *c == '@' && begins(line, *at)).map(|(at, _)| at).collect();

@@ -136,18 +136,18 @@ pub(crate) fn show_token(text: &str, token: Token) -> String {
 }
 
 /// The report about a statement that could not be read.
-pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Diagnostic {
+pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Box<Diagnostic> {
     if let Fault::Report(diagnostic) = fault {
-        return *diagnostic;
+        return diagnostic;
     }
     let farthest = context.farthest.borrow();
     let index = context.tokens.partition_point(|token| token.span.start < farthest.at);
     let Some(found) = context.tokens.get(index.min(context.tokens.len().saturating_sub(1))).copied() else {
-        return Diagnostic::error(Code::SYNTAX, Default::default(), "there is no statement here");
+        return Box::new(Diagnostic::error(Code::SYNTAX, Default::default(), "there is no statement here"));
     };
     let before = index.checked_sub(1).and_then(|before| context.tokens.get(before)).copied();
     if let Some(diagnostic) = hint::instead(context, &farthest, index, found) {
-        return diagnostic;
+        return Box::new(diagnostic);
     }
     let only_end = farthest.expects(TokenKind::End);
     let wanted = one_of(&farthest.expected);
@@ -167,10 +167,10 @@ pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Diagnostic {
             diagnostic.code = Code::RESERVED_WORD;
         }
     }
-    if matches!(found.kind, TokenKind::Word(_)) {
-        if let Some(word) = nearest(found.span.text(context.text), farthest.words()) {
-            diagnostic = diagnostic.help(format!("did you mean {word}?"));
-        }
+    if matches!(found.kind, TokenKind::Word(_))
+        && let Some(word) = nearest(found.span.text(context.text), farthest.words())
+    {
+        diagnostic = diagnostic.help(format!("did you mean {word}?"));
     }
-    hint::add(context, &farthest, index, found, diagnostic)
+    Box::new(hint::add(context, &farthest, index, found, diagnostic))
 }

@@ -59,7 +59,7 @@ pub(crate) fn script(text: &str) -> Parsed {
             Ok((kind, span)) => {
                 statements.push(Statement { kind, annotations: annotations::annotations(text, &before), span })
             }
-            Err(diagnostic) => diagnostics.push(diagnostic),
+            Err(diagnostic) => diagnostics.push(*diagnostic),
         }
         diagnostics.extend(context.soft.take());
     }
@@ -75,12 +75,12 @@ fn between(comments: &[Comment], from: u32, to: u32) -> Vec<Comment> {
 
 /// Reads one expression.
 pub(crate) fn expression(text: &str) -> Result<Expr, Vec<Diagnostic>> {
-    whole(text, |input| expr::expr(input))
+    whole(text, expr::expr)
 }
 
 /// Reads one query.
 pub(crate) fn query(text: &str) -> Result<Query, Vec<Diagnostic>> {
-    whole(text, |input| select::inner_query(input))
+    whole(text, select::inner_query)
 }
 
 fn whole<T>(text: &str, parser: impl Fn(Input<'_>) -> combinator::Parsed<'_, T>) -> Result<T, Vec<Diagnostic>> {
@@ -95,7 +95,7 @@ fn whole<T>(text: &str, parser: impl Fn(Input<'_>) -> combinator::Parsed<'_, T>)
         Ok((found, _)) if diagnostics.is_empty() => Ok(found),
         Ok(_) => Err(diagnostics),
         Err(diagnostic) => {
-            diagnostics.push(diagnostic);
+            diagnostics.push(*diagnostic);
             diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span.start);
             Err(diagnostics)
         }
@@ -106,7 +106,7 @@ fn whole<T>(text: &str, parser: impl Fn(Input<'_>) -> combinator::Parsed<'_, T>)
 fn one<'a, T>(
     context: &'a Context<'a>,
     parser: impl Fn(Input<'a>) -> combinator::Parsed<'a, T>,
-) -> Result<(T, Span), Diagnostic> {
+) -> Result<(T, Span), Box<Diagnostic>> {
     let input = Input::new(context);
     let start = input.span();
     let ended = parser(input).and_then(|(rest, found)| match sign(TokenKind::End)(rest) {

@@ -92,14 +92,13 @@ fn parenthesis(input: Input<'_>) -> Parsed<'_, Expr> {
         );
     }
     let (rest, mut items) = list(expr)(input.skip(1))?;
-    if let (1, Some(Expr { kind: ExprKind::Subquery(_), .. })) = (items.len(), items.first()) {
-        if subquery::continues_query(rest) {
-            if let Some(Expr { kind: ExprKind::Subquery(query), .. }) = items.pop() {
-                let (rest, query) = subquery::continued(rest, *query)?;
-                let (rest, _) = sign(TokenKind::RightParen)(rest)?;
-                return Ok((rest, Expr::new(ExprKind::Subquery(Box::new(query)), rest.since(start))));
-            }
-        }
+    if let (1, Some(Expr { kind: ExprKind::Subquery(_), .. })) = (items.len(), items.first())
+        && subquery::continues_query(rest)
+        && let Some(Expr { kind: ExprKind::Subquery(query), .. }) = items.pop()
+    {
+        let (rest, query) = subquery::continued(rest, *query)?;
+        let (rest, _) = sign(TokenKind::RightParen)(rest)?;
+        return Ok((rest, Expr::new(ExprKind::Subquery(Box::new(query)), rest.since(start))));
     }
     let (rest, _) = sign(TokenKind::RightParen)(rest)?;
     let span: Span = rest.since(start);
