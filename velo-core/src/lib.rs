@@ -20,6 +20,7 @@ pub mod row_kind;
 pub mod schema;
 pub mod secret;
 pub mod suggest;
+pub mod table_text;
 pub mod time;
 pub mod types;
 
