@@ -497,7 +497,7 @@ mod tests {
         assert_eq!(renumbered[4], KeyTable::DEAD);
         let again = interned(&mut table, &[names]);
         assert_eq!(again[3], 1);
-        assert_eq!(again[4], 1_668);
+        assert_eq!(again[4], 1_669);
         assert_eq!(table.len(), 5_000);
         assert_eq!(table.keys(&[1]).unwrap()[0].as_string::<i32>().value(0), name(3));
     }

@@ -1,0 +1,125 @@
+//! Drives one operator: elements in, output as text.
+
+use arrow_array::RecordBatch;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use velo_core::dead_letter::DeadLetter;
+use velo_core::{Batch, Watermark, schema};
+
+use crate::error::Result;
+use crate::operator::{Element, Flow, InputId, Operator, Outbox};
+
+/// An operator, what came out of it so far, and checks that every operator must pass.
+pub struct Harness<O> {
+    /// The operator.
+    pub operator: O,
+    outbox: Outbox,
+    output: Vec<Element>,
+    watermark: Watermark,
+    letters: Vec<DeadLetter>,
+}
+
+impl<O: Operator> Harness<O> {
+    /// Drives `operator`.
+    pub fn new(operator: O) -> Self {
+        let (output, letters) = (Vec::new(), Vec::new());
+        Self { operator, outbox: Outbox::new(), output, watermark: Watermark::NONE, letters }
+    }
+
+    /// Hands in rows at the first input.
+    pub fn batch(&mut self, batch: Batch) -> Result<()> {
+        let flow = self.operator.on_batch(InputId(0), batch, &mut self.outbox)?;
+        self.drain(flow)
+    }
+
+    /// Hands in a watermark.
+    pub fn watermark(&mut self, watermark: Watermark) -> Result<()> {
+        let flow = self.operator.on_watermark(watermark, &mut self.outbox)?;
+        self.drain(flow)
+    }
+
+    /// Tells that all inputs are idle.
+    pub fn idle(&mut self) -> Result<()> {
+        let flow = self.operator.on_idle(&mut self.outbox)?;
+        self.drain(flow)
+    }
+
+    /// Ends the input: the last watermark, then the end.
+    pub fn end(&mut self) -> Result<()> {
+        self.watermark(Watermark::END)?;
+        let flow = self.operator.on_end(&mut self.outbox)?;
+        self.drain(flow)
+    }
+
+    /// Takes what is in the outbox, and resumes the operator until it is done.
+    fn drain(&mut self, mut flow: Flow) -> Result<()> {
+        loop {
+            while let Some(element) = self.outbox.pop() {
+                self.check(&element);
+                self.output.push(element);
+            }
+            self.letters.extend(self.outbox.take_dead_letters());
+            if flow == Flow::Done {
+                return Ok(());
+            }
+            flow = self.operator.resume(&mut self.outbox)?;
+        }
+    }
+
+    /// No row of the operator's own comes out behind its watermark, and that never goes back.
+    fn check(&mut self, element: &Element) {
+        match element {
+            Element::Batch(batch) => {
+                for time in batch.event_times().iter().flat_map(|times| times.values()) {
+                    assert!(*time >= self.watermark.0, "a row at {time} came out behind the watermark {:?}", self.watermark);
+                }
+            }
+            Element::Watermark(watermark) => {
+                assert!(*watermark >= self.watermark, "the watermark went back from {:?} to {watermark:?}", self.watermark);
+                self.watermark = *watermark;
+            }
+            _ => {}
+        }
+    }
+
+    /// The watermark that was forwarded last.
+    pub fn forwarded(&self) -> Watermark {
+        self.watermark
+    }
+
+    /// Takes what came out since the last call.
+    pub fn take(&mut self) -> Vec<Element> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Takes the batches that came out since the last call.
+    pub fn take_batches(&mut self) -> Vec<Batch> {
+        let batches = self.take().into_iter().filter_map(|element| match element {
+            Element::Batch(batch) => Some(batch),
+            _ => None,
+        });
+        batches.collect()
+    }
+
+    /// Takes the rows that came out since the last call as text: the visible columns, `, ` between them.
+    pub fn take_rows(&mut self) -> Vec<String> {
+        self.take_batches().iter().flat_map(|batch| rows_as_text(&batch.columns)).collect()
+    }
+
+    /// Takes the rows that the operator gave up.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.letters)
+    }
+}
+
+/// The rows of a batch as text, without the hidden event time.
+pub fn rows_as_text(columns: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::new().with_null("null").with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.f"));
+    let visible = columns.schema_ref().fields().iter().zip(columns.columns());
+    let visible = visible.filter(|(field, _)| field.name() != schema::EVENT_TIME);
+    let formatters = visible
+        .map(|(_, column)| ArrayFormatter::try_new(column.as_ref(), &options))
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap_or_default();
+    let row = |row: usize| formatters.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(", ");
+    (0..columns.num_rows()).map(row).collect()
+}

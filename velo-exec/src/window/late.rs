@@ -1,0 +1,103 @@
+//! Which rows of a batch are late for which of their windows.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_array::BooleanArray;
+use velo_core::{Batch, Watermark};
+use velo_eventtime::late::{for_window, measured_against};
+
+use super::assign::Windows;
+use crate::error::Result;
+
+/// How many late rows an operator met; read from outside while it runs.
+#[derive(Debug, Default)]
+pub struct LateCounters {
+    rows: AtomicU64,
+    windows: AtomicU64,
+}
+
+impl LateCounters {
+    /// Rows that were late for all their windows, whatever then happened to them.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Windows that a row would have belonged to and was late for, over all rows.
+    pub fn windows(&self) -> u64 {
+        self.windows.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, rows: u64, windows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.windows.fetch_add(windows, Ordering::Relaxed);
+    }
+}
+
+/// A row that is late for all its windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LateRow {
+    pub(crate) row: u32,
+    /// The end of its last window.
+    pub(crate) end: i64,
+    /// What it was measured against.
+    pub(crate) watermark: Watermark,
+}
+
+/// The rows of a batch by lateness.
+#[derive(Debug, Default)]
+pub(crate) struct Lateness {
+    /// True for rows that are on time for all their windows; none: all are.
+    pub(crate) on_time: Option<BooleanArray>,
+    /// By end: rows that are late for an earlier window of theirs, but not for this one.
+    pub(crate) some: BTreeMap<i64, Vec<u32>>,
+    /// Rows that are late for all.
+    pub(crate) all: Vec<LateRow>,
+    /// Pairs of a row and a window that it is late for.
+    pub(crate) missed: u64,
+}
+
+/// Divides the rows of a batch by lateness, against the watermarks of their partition and of the operator.
+pub(crate) fn divide(windows: &Windows, batch: &Batch, times: &[i64], operator: Watermark) -> Result<Lateness> {
+    let mut lateness = Lateness::default();
+    if batch.late_by.is_none() {
+        let earliest = times.iter().min().copied().unwrap_or(i64::MAX);
+        // Every window of a row ends after its time.
+        if operator.0 <= earliest {
+            return Ok(lateness);
+        }
+    }
+    let late_by = batch.late_by.as_ref().map(|late_by| late_by.values());
+    let mut on_time = vec![true; times.len()];
+    for (row, time) in times.iter().enumerate() {
+        let watermark = measured_against(*time, late_by.map_or(0, |late_by| late_by[row].max(0)), operator);
+        if watermark.0 <= *time {
+            continue;
+        }
+        let slice = windows.slice_of(*time)?;
+        let Some(first) = windows.next_end(slice, i64::MIN) else { continue };
+        let is_late = |end: i64| windows.start(end).is_none_or(|end| for_window(end, watermark).is_late());
+        if !is_late(first) {
+            continue;
+        }
+        on_time[row] = false;
+        let mut last = first;
+        let mut counts = false;
+        for end in windows.ends(slice) {
+            last = end;
+            if is_late(end) {
+                lateness.missed += 1;
+            } else {
+                counts = true;
+                lateness.some.entry(end).or_default().push(row as u32);
+            }
+        }
+        if !counts {
+            lateness.all.push(LateRow { row: row as u32, end: last, watermark });
+        }
+    }
+    if on_time.contains(&false) {
+        lateness.on_time = Some(on_time.into());
+    }
+    Ok(lateness)
+}
