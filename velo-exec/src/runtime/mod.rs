@@ -1,5 +1,17 @@
 //! Operators at work: chains that are stepped, and the tasks that drive them.
 
 mod chain;
+mod inputs;
+mod operator_task;
+mod outputs;
+mod sink_task;
+mod source_task;
+mod timing;
 
 pub use chain::Chain;
+pub use inputs::Inputs;
+pub use operator_task::OperatorTask;
+pub use outputs::{CHANNEL_DEPTH, Outputs};
+pub use sink_task::SinkTask;
+pub use source_task::SourceTask;
+pub use timing::{Refused, Timing};

@@ -1,0 +1,36 @@
+//! A task of operators: takes from its inputs, drives its chain, hands on.
+
+use super::{Chain, Inputs, Outputs};
+use crate::error::{ExecError, Result};
+use crate::operator::Element;
+
+/// A chain of operators between channels.
+pub struct OperatorTask {
+    inputs: Inputs,
+    chain: Chain,
+    outputs: Outputs,
+}
+
+impl OperatorTask {
+    /// A task that is ready to run.
+    pub fn new(inputs: Inputs, chain: Chain, outputs: Outputs) -> Self {
+        Self { inputs, chain, outputs }
+    }
+
+    /// Runs to the end of its inputs.
+    pub async fn run(mut self) -> Result<()> {
+        loop {
+            let (input, element) = self.inputs.next().await.ok_or(ExecError::Stopped)?;
+            let end = matches!(element, Element::End);
+            self.chain.offer(input, element)?;
+            while let Some(element) = self.chain.next()? {
+                self.outputs.send(element).await?;
+                // One element is a batch's work: others of this thread get their turn.
+                tokio::task::yield_now().await;
+            }
+            if end {
+                return Ok(());
+            }
+        }
+    }
+}

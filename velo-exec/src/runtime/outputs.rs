@@ -1,0 +1,101 @@
+//! Where a task's elements go: to one task, to all, or to the one that has the key.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, UInt32Array};
+use tokio::sync::mpsc;
+use velo_core::Batch;
+
+use crate::error::{ExecError, Result};
+use crate::operator::Element;
+use crate::state::key_group::{KEY_GROUPS, KeyGrouper};
+
+/// Elements waiting in a channel at most; measured: deeper queues gain nothing, one costs a switch per element.
+pub const CHANNEL_DEPTH: usize = 4;
+
+/// The consumers of a task.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    edges: Vec<Edge>,
+}
+
+#[derive(Debug)]
+struct Edge {
+    targets: Vec<mpsc::Sender<Element>>,
+    /// The places of the key columns; empty: everything goes to the only target.
+    key: Vec<usize>,
+}
+
+impl Outputs {
+    /// No consumer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything goes to `target` too.
+    pub fn forward(&mut self, target: mpsc::Sender<Element>) {
+        self.edges.push(Edge { targets: vec![target], key: vec![] });
+    }
+
+    /// Rows go to the one of `targets` that has their key group; everything else to all of them.
+    pub fn by_key(&mut self, targets: Vec<mpsc::Sender<Element>>, key: Vec<usize>) {
+        self.edges.push(Edge { targets, key });
+    }
+
+    /// Hands an element to the consumers; waits while their channels are full.
+    pub async fn send(&self, element: Element) -> Result<()> {
+        for edge in &self.edges {
+            edge.send(element.clone()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Edge {
+    async fn send(&self, element: Element) -> Result<()> {
+        match element {
+            Element::Batch(batch) if self.targets.len() > 1 => {
+                for (target, part) in self.targets.iter().zip(self.split(&batch)?) {
+                    if let Some(part) = part {
+                        deliver(target, Element::Batch(part)).await?;
+                    }
+                }
+                Ok(())
+            }
+            other => {
+                for target in &self.targets {
+                    deliver(target, other.clone()).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The rows for each target: one gather in the order of the targets, then slices of it.
+    fn split(&self, batch: &Batch) -> Result<Vec<Option<Batch>>> {
+        let keys: Vec<ArrayRef> = self.key.iter().map(|at| Arc::clone(batch.columns.column(*at))).collect();
+        let mut groups = Vec::new();
+        KeyGrouper::new().key_groups(&keys, batch.rows(), &mut groups)?;
+        let tasks = self.targets.len();
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); tasks];
+        for (row, group) in groups.iter().enumerate() {
+            // Neighbouring key groups go to one task, so that a change of parallelism moves ranges.
+            rows[usize::from(*group) * tasks / KEY_GROUPS].push(row as u32);
+        }
+        let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
+        let taken = batch.take(&UInt32Array::from(rows.concat()))?;
+        let mut from = 0;
+        Ok(lengths
+            .into_iter()
+            .map(|length| {
+                let part = (length > 0).then(|| taken.slice(from, length));
+                from += length;
+                part
+            })
+            .collect())
+    }
+}
+
+async fn deliver(target: &mpsc::Sender<Element>, element: Element) -> Result<()> {
+    target.send(element).await.map_err(|_| ExecError::Stopped)
+}

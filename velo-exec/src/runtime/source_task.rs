@@ -1,0 +1,317 @@
+//! The task of a source: chunks are decoded by workers, taken in their order, stamped with lateness, and driven through the
+//! operators that are fused to the source.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use velo_core::connector::{Chunk, ChunkDecoder, Fetch, PartitionReader, StreamSource};
+use velo_core::progress::Progress;
+use velo_core::{Batch, Clock};
+use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
+
+use super::timing::{Refused, Timing};
+use super::{Chain, Outputs};
+use crate::error::{ExecError, Result};
+use crate::operator::{Element, InputId};
+
+/// What a source's task needs.
+pub struct SourceTask {
+    /// The source's name, for errors.
+    pub name: String,
+    /// The connector's side.
+    pub source: Box<dyn StreamSource>,
+    /// How event times come about.
+    pub timing: Arc<Timing>,
+    /// What a record that cannot be decoded does.
+    pub on_error: OnError,
+    /// What a record without a usable event time does.
+    pub time_on_error: OnError,
+    /// The watermark; `None` for a source without an event time.
+    pub watermark: Option<WatermarkProperties>,
+    /// Decoding workers per partition.
+    pub workers: usize,
+    /// The operators fused to the source.
+    pub chain: Chain,
+    /// Where their output goes.
+    pub outputs: Outputs,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters.
+    pub progress: Arc<Progress>,
+}
+
+/// A decoded chunk.
+struct Prepared {
+    batches: Vec<Batch>,
+    refused: Vec<Refused>,
+    bytes: usize,
+    read_at: i64,
+}
+
+/// What the pump of a partition tells.
+enum Pumped {
+    /// The next chunk.
+    Chunk(usize, Result<Prepared>),
+    /// Nothing to give now.
+    Waiting(usize),
+    /// Nothing more.
+    End(usize),
+}
+
+struct Partition {
+    watermark: Option<PartitionWatermark>,
+    idle: IdleTimer,
+}
+
+impl SourceTask {
+    /// Runs to the end of all partitions.
+    pub async fn run(mut self) -> Result<()> {
+        let infos = self.source.partitions().await.map_err(|error| ExecError::connector(&self.name, error))?;
+        let (sender, mut pumped) = mpsc::channel(2 * infos.len().max(1));
+        let mut partitions = Vec::with_capacity(infos.len());
+        let mut pumps = tokio::task::JoinSet::new();
+        for (at, info) in infos.iter().enumerate() {
+            let reader =
+                self.source.reader(info.number, None).await.map_err(|error| ExecError::connector(&self.name, error))?;
+            let pump = Pump {
+                at,
+                name: self.name.clone(),
+                reader,
+                decoder: self.source.decoder(),
+                timing: Arc::clone(&self.timing),
+                workers: self.workers.max(1),
+                clock: self.clock.clone(),
+                sender: sender.clone(),
+            };
+            pumps.spawn(pump.run());
+            let properties = self.watermark.as_ref();
+            partitions.push(Partition {
+                watermark: properties.map(PartitionWatermark::new),
+                idle: IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout)),
+            });
+        }
+        drop(sender);
+        let mut merge = Merge::new(partitions.len());
+        let mut open = partitions.len();
+        while open > 0 {
+            let idle_at = partitions.iter().filter_map(|partition| partition.idle.idle_at()).min();
+            let event = tokio::select! {
+                biased;
+                event = pumped.recv() => event,
+                () = wait_until(&self.clock, idle_at) => {
+                    self.find_idle(&mut partitions, &mut merge).await?;
+                    continue;
+                }
+            };
+            match event.ok_or(ExecError::Stopped)? {
+                Pumped::Chunk(at, prepared) => {
+                    partitions[at].idle.active();
+                    self.chunk(at, prepared?, &mut partitions[at], &mut merge).await?;
+                }
+                Pumped::Waiting(at) => {
+                    partitions[at].idle.nothing(self.clock.now());
+                }
+                Pumped::End(at) => {
+                    open -= 1;
+                    partitions[at].idle.active();
+                    let change = merge.end(at);
+                    if open > 0 {
+                        self.tell(change).await?;
+                    }
+                }
+            }
+        }
+        self.drive(Element::Watermark(velo_core::Watermark::END)).await?;
+        self.drive(Element::End).await
+    }
+
+    async fn find_idle(&mut self, partitions: &mut [Partition], merge: &mut Merge) -> Result<()> {
+        let now = self.clock.now();
+        for (at, partition) in partitions.iter_mut().enumerate() {
+            if partition.idle.is_idle(now) && !merge.has_ended() && !merge.is_input_idle(at) {
+                let change = merge.set_idle(at, true);
+                self.tell(change).await?;
+            }
+            if partition.idle.is_idle(now) {
+                // Told once; the next chunk makes the partition active again.
+                partition.idle.active();
+            }
+        }
+        Ok(())
+    }
+
+    async fn chunk(&mut self, at: usize, prepared: Prepared, partition: &mut Partition, merge: &mut Merge) -> Result<()> {
+        Progress::add(&self.progress.bytes, prepared.bytes as u64);
+        Progress::add(&self.progress.records, prepared.refused.len() as u64);
+        let rows: usize = prepared.batches.iter().map(Batch::rows).sum();
+        Progress::add(&self.progress.records, rows as u64);
+        let mut refused = prepared.refused.into_iter().peekable();
+        for batch in prepared.batches {
+            let batch = self.stamp(batch, partition, prepared.read_at)?;
+            Progress::add(&self.progress.delivered, batch.rows() as u64);
+            if merge.is_input_idle(at) {
+                let change = merge.set_idle(at, false);
+                self.tell(change).await?;
+            }
+            self.drive(Element::Batch(batch)).await?;
+            if let Some(watermark) = &partition.watermark {
+                let change = merge.update(at, watermark.current());
+                self.tell(change).await?;
+            }
+        }
+        refused.try_for_each(|refused| self.refuse(refused))
+    }
+
+    /// Runs the watermark over the batch and notes how late its rows are.
+    fn stamp(&self, mut batch: Batch, partition: &mut Partition, read_at: i64) -> Result<Batch> {
+        let Some(watermark) = &mut partition.watermark else { return Ok(batch) };
+        let Some(times) = batch.event_times() else { return Ok(batch) };
+        let observed = watermark.observe(times, read_at, None);
+        batch.late_by = observed.late_by;
+        if observed.future.is_empty() {
+            return Ok(batch);
+        }
+        Progress::add(&self.progress.future, observed.future.len() as u64);
+        for row in &observed.future {
+            let row = *row as usize;
+            let time = batch.event_times().map_or(0, |times| times.value(row));
+            self.refuse(Refused {
+                decoded: true,
+                message: format!(
+                    "the event time {} is further ahead of the clock than watermark.max_future_skew allows",
+                    velo_core::time::iso8601(time)
+                ),
+                code: "event-time-future",
+                place: batch.origin.as_ref().map_or(
+                    velo_core::Place::Row { source: self.name.clone(), row: row as u64 + 1 },
+                    |origin| origin.place(row),
+                ),
+                bytes: None,
+            })?;
+        }
+        let mut keep = vec![true; batch.rows()];
+        for row in observed.future {
+            keep[row as usize] = false;
+        }
+        Ok(batch.filter(&arrow_array::BooleanArray::from(keep))?)
+    }
+
+    /// What happens to a record that cannot be used.
+    fn refuse(&self, refused: Refused) -> Result<()> {
+        match if refused.decoded { self.time_on_error } else { self.on_error } {
+            OnError::Skip => {
+                Progress::add(&self.progress.skipped, 1);
+                Ok(())
+            }
+            OnError::DeadLetter => Err(ExecError::Internal("dead letters have no sink yet".to_owned())),
+            OnError::Fail if refused.decoded => {
+                Err(ExecError::EventTime { source_name: self.name.clone(), message: refused.message })
+            }
+            OnError::Fail => Err(ExecError::Record {
+                source_name: self.name.clone(),
+                message: refused.message,
+                place: Some(refused.place),
+            }),
+        }
+    }
+
+    async fn tell(&mut self, change: Change) -> Result<()> {
+        if let Some(watermark) = change.watermark {
+            self.progress.watermark.store(watermark.0, std::sync::atomic::Ordering::Relaxed);
+            self.drive(Element::Watermark(watermark)).await?;
+        }
+        if change.idle == Some(true) {
+            self.drive(Element::Idle).await?;
+        }
+        Ok(())
+    }
+
+    async fn drive(&mut self, element: Element) -> Result<()> {
+        self.chain.offer(InputId(0), element)?;
+        while let Some(element) = self.chain.next()? {
+            self.outputs.send(element).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn wait_until(clock: &Clock, at: Option<i64>) {
+    match at {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads one partition and has its chunks decoded, several at a time, in order.
+struct Pump {
+    at: usize,
+    name: String,
+    reader: Box<dyn PartitionReader>,
+    decoder: Arc<dyn ChunkDecoder>,
+    timing: Arc<Timing>,
+    workers: usize,
+    clock: Clock,
+    sender: mpsc::Sender<Pumped>,
+}
+
+impl Pump {
+    async fn run(mut self) {
+        let mut decoding: FuturesOrdered<JoinHandle<Result<Prepared>>> = FuturesOrdered::new();
+        let mut ended = false;
+        loop {
+            if ended && decoding.is_empty() {
+                // A closed channel means that the task has failed already.
+                self.sender.send(Pumped::End(self.at)).await.ok();
+                return;
+            }
+            let read = !ended && decoding.len() <= self.workers;
+            let nothing = decoding.is_empty();
+            tokio::select! {
+                biased;
+                Some(decoded) = decoding.next(), if !nothing => {
+                    let prepared = decoded.unwrap_or_else(|panic| Err(ExecError::Internal(panic.to_string())));
+                    let failed = prepared.is_err();
+                    if self.sender.send(Pumped::Chunk(self.at, prepared)).await.is_err() || failed {
+                        return;
+                    }
+                }
+                fetched = self.reader.next(), if read => match fetched {
+                    Ok(Fetch::Chunk(chunk)) => decoding.push_back(self.decode(chunk)),
+                    Ok(Fetch::End) => ended = true,
+                    Err(error) => {
+                        let error = Err(ExecError::connector(&self.name, error));
+                        self.sender.send(Pumped::Chunk(self.at, error)).await.ok();
+                        return;
+                    }
+                },
+                () = std::future::ready(()), if nothing => {
+                    if self.sender.send(Pumped::Waiting(self.at)).await.is_err() {
+                        return;
+                    }
+                    match self.reader.next().await {
+                        Ok(Fetch::Chunk(chunk)) => decoding.push_back(self.decode(chunk)),
+                        Ok(Fetch::End) => ended = true,
+                        Err(error) => {
+                            let error = Err(ExecError::connector(&self.name, error));
+                            self.sender.send(Pumped::Chunk(self.at, error)).await.ok();
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn decode(&self, chunk: Chunk) -> JoinHandle<Result<Prepared>> {
+        let (decoder, timing, name) = (Arc::clone(&self.decoder), Arc::clone(&self.timing), self.name.clone());
+        let read_at = self.clock.now();
+        tokio::spawn(async move {
+            let decoded = decoder.decode(&chunk).map_err(|error| ExecError::connector(&name, error))?;
+            let (batches, refused) = timing.apply(decoded, read_at)?;
+            Ok(Prepared { batches, refused, bytes: chunk.bytes.len(), read_at })
+        })
+    }
+}
