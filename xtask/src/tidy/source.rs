@@ -27,10 +27,9 @@ impl Source {
         let bytes = self.code.as_bytes();
         let inside_name = move |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|byte| is_name(*byte));
         let ends_in_name = word.bytes().next_back().is_some_and(is_name);
-        self.code
-            .match_indices(word)
-            .map(|(at, _)| at)
-            .filter(move |at| !inside_name(at.checked_sub(1)) && !(ends_in_name && inside_name(Some(at + word.len()))))
+        let places = self.code.match_indices(word).map(|(at, _)| at);
+        let begins = places.filter(move |at| !inside_name(at.checked_sub(1)));
+        begins.filter(move |at| !ends_in_name || !inside_name(Some(at + word.len())))
     }
 
     /// The code without items under `#[cfg(test)]`.
