@@ -7,5 +7,6 @@ pub mod operator;
 pub mod runtime;
 pub mod state;
 pub mod testing;
+pub mod window;
 
 pub use error::{ExecError, Result};
