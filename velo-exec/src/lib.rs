@@ -4,6 +4,7 @@ pub mod aggregate;
 pub mod error;
 pub mod expr;
 pub mod operator;
+pub mod physical;
 pub mod runtime;
 pub mod state;
 pub mod testing;

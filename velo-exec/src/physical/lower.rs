@@ -1,0 +1,187 @@
+//! Nodes to stages.
+//!
+//! A stage is a run of operators without an exchange; it runs as one task, or as several that share the keys. A node joins the
+//! stage of its input where it is that stage's only consumer and needs no exchange.
+
+use arrow_schema::SchemaRef;
+use velo_plan::plan::{Node, NodeId, NodeKind, Plan, SinkId, SourceId, WindowKind};
+
+use crate::error::{ExecError, Result};
+use crate::operator::{FilterProject, GroupSpec, Operator, WindowAggregate, WindowFinal, WindowPartial};
+use crate::runtime::Chain;
+
+/// The stages of a job, inputs before their consumers.
+#[derive(Debug, Default)]
+pub struct Stages {
+    /// The stages.
+    pub stages: Vec<Stage>,
+}
+
+/// A run of operators.
+#[derive(Debug)]
+pub struct Stage {
+    /// Where it gets its elements.
+    pub kind: StageKind,
+    /// The nodes whose operators it runs, in order, each with the step it does.
+    steps: Vec<Step>,
+    /// How many tasks run it.
+    pub tasks: usize,
+    /// The stages that take its output.
+    pub destinations: Vec<Destination>,
+}
+
+/// Where a stage gets its elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageKind {
+    /// From a source.
+    Source(SourceId),
+    /// From other stages.
+    Operators,
+    /// From other stages, for a sink.
+    Sink(SinkId),
+}
+
+/// Which input of which stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageInput {
+    /// The stage.
+    pub stage: usize,
+}
+
+/// A consumer of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The stage.
+    pub input: StageInput,
+    /// The places of the key columns by which rows are exchanged; empty: no exchange.
+    pub key: Vec<usize>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Whole(NodeId),
+    Partial(NodeId),
+    Final(NodeId),
+}
+
+/// Decides the stages of `plan` for a parallelism.
+pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
+    let mut consumers = vec![0_usize; plan.nodes.len()];
+    for node in &plan.nodes {
+        for input in &node.inputs {
+            consumers[input.0] += 1;
+        }
+    }
+    let mut stages = Stages::default();
+    // The stage whose output is the node's.
+    let mut home: Vec<usize> = Vec::with_capacity(plan.nodes.len());
+    for (at, node) in plan.nodes.iter().enumerate() {
+        let id = NodeId(at);
+        let stage = match &node.kind {
+            NodeKind::Source(source) => stages.push(StageKind::Source(*source), vec![], 1),
+            NodeKind::Sink(sink) => {
+                let stage = stages.push(StageKind::Sink(*sink), vec![], 1);
+                stages.connect(home[node.inputs[0].0], stage, vec![]);
+                stage
+            }
+            NodeKind::Union => {
+                let stage = stages.push(StageKind::Operators, vec![], 1);
+                for input in &node.inputs {
+                    stages.connect(home[input.0], stage, vec![]);
+                }
+                stage
+            }
+            NodeKind::Aggregate { keys, window: Some(window), .. } => {
+                if matches!(window.kind, WindowKind::Session { .. }) {
+                    return Err(ExecError::Internal("session windows have no operator yet".to_owned()));
+                }
+                let input = stages.extend(&home, node, &consumers);
+                if parallelism > 1 && !keys.is_empty() {
+                    stages.stages[input].steps.push(Step::Partial(id));
+                    let last = stages.push(StageKind::Operators, vec![Step::Final(id)], parallelism);
+                    stages.connect(input, last, (0..keys.len()).collect());
+                    last
+                } else {
+                    stages.stages[input].steps.push(Step::Whole(id));
+                    input
+                }
+            }
+            NodeKind::Aggregate { window: None, .. } | NodeKind::Sort(_) | NodeKind::Limit { .. } => {
+                return Err(ExecError::Internal(format!("{} has no operator yet", node.owner)));
+            }
+            NodeKind::Filter(_) | NodeKind::Project(_) => {
+                let input = stages.extend(&home, node, &consumers);
+                stages.stages[input].steps.push(Step::Whole(id));
+                input
+            }
+        };
+        home.push(stage);
+    }
+    Ok(stages)
+}
+
+impl Stages {
+    fn push(&mut self, kind: StageKind, steps: Vec<Step>, tasks: usize) -> usize {
+        self.stages.push(Stage { kind, steps, tasks, destinations: vec![] });
+        self.stages.len() - 1
+    }
+
+    fn connect(&mut self, from: usize, to: usize, key: Vec<usize>) {
+        self.stages[from].destinations.push(Destination { input: StageInput { stage: to }, key });
+    }
+
+    /// The stage that the only input's consumer can join: the input's own, unless others read it too.
+    fn extend(&mut self, home: &[usize], node: &Node, consumers: &[usize]) -> usize {
+        let input = node.inputs[0];
+        let from = home[input.0];
+        if consumers[input.0] == 1 {
+            return from;
+        }
+        let stage = self.push(StageKind::Operators, vec![], 1);
+        self.connect(from, stage, vec![]);
+        stage
+    }
+}
+
+impl Stage {
+    /// The operators of one task of the stage.
+    pub fn chain(&self, plan: &Plan) -> Result<Chain> {
+        let mut operators: Vec<Box<dyn Operator>> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            operators.push(step.operator(plan)?);
+        }
+        Ok(Chain::new(operators))
+    }
+}
+
+impl Step {
+    fn operator(&self, plan: &Plan) -> Result<Box<dyn Operator>> {
+        let (Self::Whole(id) | Self::Partial(id) | Self::Final(id)) = self;
+        let node = &plan.nodes[id.0];
+        let input: SchemaRef = plan.nodes[node.inputs[0].0].schema.clone();
+        Ok(match (&node.kind, self) {
+            (NodeKind::Filter(condition), _) => Box::new(FilterProject::filter(condition, &input, &node.owner)?),
+            (NodeKind::Project(outputs), _) => {
+                Box::new(FilterProject::project(outputs, &input, node.schema.clone(), &node.owner)?)
+            }
+            (NodeKind::Aggregate { .. }, Self::Whole(_)) => Box::new(WindowAggregate::new(&group_spec(node)?, &input)?),
+            (NodeKind::Aggregate { .. }, Self::Partial(_)) => Box::new(WindowPartial::new(&group_spec(node)?, &input)?),
+            (NodeKind::Aggregate { .. }, Self::Final(_)) => Box::new(WindowFinal::new(&group_spec(node)?)?),
+            (other, _) => return Err(ExecError::Internal(format!("{other:?} is no operator"))),
+        })
+    }
+}
+
+fn group_spec(node: &Node) -> Result<GroupSpec> {
+    match &node.kind {
+        NodeKind::Aggregate { keys, aggregates, window, late } => Ok(GroupSpec {
+            keys: keys.clone(),
+            aggregates: aggregates.clone(),
+            window: window.clone(),
+            late: *late,
+            output: node.schema.clone(),
+            statement: node.owner.clone(),
+        }),
+        other => Err(ExecError::Internal(format!("{other:?} is no aggregate"))),
+    }
+}

@@ -1,0 +1,5 @@
+//! A plan as tasks: which operators are fused, and where rows are exchanged.
+
+mod lower;
+
+pub use lower::{Destination, Stage, StageInput, StageKind, Stages, lower};
