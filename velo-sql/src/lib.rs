@@ -6,6 +6,7 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod fuzz;
 mod lex;
 mod parse;
 mod print;

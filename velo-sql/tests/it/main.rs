@@ -1,9 +1,8 @@
-//! Tests over whole scripts.
+//! Tests over whole scripts: golden reports and printed forms, the formatter, limits, random input.
 
-#[test]
-fn smoke() {
-    let text = std::fs::read_to_string(std::env::var("SMOKE").unwrap()).unwrap();
-    let parsed = velo_sql::parse_script(&text);
-    println!("{} statements", parsed.statements.len());
-    println!("{}", velo_sql::render(&parsed.diagnostics, "smoke.sql", &text));
-}
+mod bad;
+mod fuzz;
+mod golden;
+mod good;
+mod limits;
+mod script;
