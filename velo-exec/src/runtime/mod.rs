@@ -2,6 +2,7 @@
 
 mod chain;
 mod inputs;
+mod job;
 mod operator_task;
 mod outputs;
 mod sink_task;
@@ -10,6 +11,7 @@ mod timing;
 
 pub use chain::Chain;
 pub use inputs::Inputs;
+pub use job::{JobOptions, JobProgress, run};
 pub use operator_task::OperatorTask;
 pub use outputs::{CHANNEL_DEPTH, Outputs};
 pub use sink_task::SinkTask;

@@ -1,0 +1,227 @@
+//! A plan running: channels between the stages, tasks on tokio, and the commit once every sink is prepared.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use velo_core::Clock;
+use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceRequest};
+use velo_core::progress::Progress;
+use velo_plan::plan::{NodeKind, Plan, SinkId, SourceId};
+
+use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Timing};
+use crate::error::{ExecError, Result};
+use crate::operator::Element;
+use crate::physical::{StageKind, Stages, lower};
+
+/// How a plan is run.
+pub struct JobOptions {
+    /// Tasks that share the keys of a grouped stage.
+    pub parallelism: usize,
+    /// Decoding workers of a source that does not say.
+    pub decode_parallelism: usize,
+    /// The largest number of rows of a batch.
+    pub batch_rows: usize,
+    /// The clock.
+    pub clock: Clock,
+    /// The sinks of statements that have none: a SELECT on the terminal, a test.
+    pub terminals: BTreeMap<usize, Box<dyn Sink>>,
+}
+
+/// What a job counts while it runs.
+#[derive(Debug, Default, Clone)]
+pub struct JobProgress {
+    /// Per source, in the plan's order.
+    pub sources: Vec<Arc<Progress>>,
+    /// Per sink, in the plan's order.
+    pub sinks: Vec<Arc<Progress>>,
+}
+
+impl JobProgress {
+    /// Counters for `plan`.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            sources: plan.sources.iter().map(|_| Arc::new(Progress::new())).collect(),
+            sinks: plan.sinks.iter().map(|_| Arc::new(Progress::new())).collect(),
+        }
+    }
+}
+
+/// What a finished task leaves.
+enum Done {
+    Task,
+    Sink(String, Box<dyn Sink>, PreparedCommit),
+}
+
+/// Runs `plan` to the end of its inputs. Outputs become visible when every sink has all its rows; on an error none does.
+pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -> Result<()> {
+    let stages = lower(plan, options.parallelism)?;
+    let mut wiring = Wiring::new(&stages);
+    let mut tasks: JoinSet<Result<Done>> = JoinSet::new();
+    for (at, stage) in stages.stages.iter().enumerate() {
+        for task in 0..stage.tasks {
+            let inputs = std::mem::take(&mut wiring.inputs[at][task]);
+            let outputs = wiring.outputs(&stages, at);
+            match &stage.kind {
+                StageKind::Source(id) => {
+                    let source = source_task(plan, *id, stage.chain(plan)?, outputs, &options, progress).await?;
+                    tasks.spawn(async move { source.run().await.map(|()| Done::Task) });
+                }
+                StageKind::Operators => {
+                    let task = OperatorTask::new(Inputs::new(inputs), stage.chain(plan)?, outputs);
+                    tasks.spawn(async move { task.run().await.map(|()| Done::Task) });
+                }
+                StageKind::Sink(id) => {
+                    let sink = sink_task(plan, *id, Inputs::new(inputs), &mut options, progress).await?;
+                    let name = sink.name.clone();
+                    tasks.spawn(async move { sink.run().await.map(|(sink, prepared)| Done::Sink(name, sink, prepared)) });
+                }
+            }
+        }
+    }
+    drop(wiring);
+    finish(tasks).await
+}
+
+/// Waits for all tasks; commits where all went well, else takes everything back.
+async fn finish(mut tasks: JoinSet<Result<Done>>) -> Result<()> {
+    let mut sinks = Vec::new();
+    let mut failure: Option<ExecError> = None;
+    while let Some(joined) = tasks.join_next().await {
+        let result = joined.unwrap_or_else(|panic| Err(ExecError::Internal(panic.to_string())));
+        match result {
+            Ok(Done::Task) => {}
+            Ok(Done::Sink(name, sink, prepared)) => sinks.push((name, sink, prepared)),
+            // The task that failed first says why; the others only notice that it is gone.
+            Err(ExecError::Stopped) if failure.is_some() => {}
+            Err(error) if matches!(failure, None | Some(ExecError::Stopped)) => failure = Some(error),
+            Err(_) => {}
+        }
+    }
+    for (name, mut sink, prepared) in sinks {
+        let done = if failure.is_none() { sink.commit(prepared).await } else { sink.abort().await };
+        if let Err(error) = done
+            && failure.is_none()
+        {
+            failure = Some(ExecError::connector(&name, error));
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn source_task(
+    plan: &Plan,
+    id: SourceId,
+    chain: super::Chain,
+    outputs: Outputs,
+    options: &JobOptions,
+    progress: &JobProgress,
+) -> Result<SourceTask> {
+    let source = &plan.sources[id.0];
+    let output = plan
+        .nodes
+        .iter()
+        .find(|node| matches!(node.kind, NodeKind::Source(found) if found == id))
+        .map(|node| Arc::clone(&node.schema))
+        .ok_or_else(|| ExecError::Internal(format!("the source {} is in no plan", source.name)))?;
+    let timing = Arc::new(Timing::new(source, &output));
+    let counters = Arc::clone(&progress.sources[id.0]);
+    let request = SourceRequest {
+        name: source.name.clone(),
+        ordinal: id.0 as u32,
+        declared: Arc::clone(&source.declared),
+        columns: timing.columns.clone(),
+        batch_rows: options.batch_rows,
+        keep_bytes: false,
+        clock: options.clock.clone(),
+        progress: Arc::clone(&counters),
+    };
+    let opened = source.binding.open(request).await.map_err(|error| ExecError::connector(&source.name, error))?;
+    Ok(SourceTask {
+        name: source.name.clone(),
+        source: opened,
+        timing,
+        on_error: source.on_error,
+        time_on_error: source.event_time.as_ref().map_or(source.on_error, |time| time.on_error),
+        watermark: source.event_time.as_ref().map(|time| time.watermark.clone()),
+        workers: source.decode_parallelism.unwrap_or(options.decode_parallelism),
+        chain,
+        outputs,
+        clock: options.clock.clone(),
+        progress: counters,
+    })
+}
+
+async fn sink_task(plan: &Plan, id: SinkId, inputs: Inputs, options: &mut JobOptions, progress: &JobProgress) -> Result<SinkTask> {
+    let sink = &plan.sinks[id.0];
+    let counters = Arc::clone(&progress.sinks[id.0]);
+    let opened = match &sink.binding {
+        Some(binding) => {
+            let request = SinkRequest {
+                name: sink.name.clone(),
+                schema: Arc::clone(&sink.schema),
+                key: sink.key.clone(),
+                mode: sink.mode,
+                guarantee: sink.guarantee,
+                bounded: sink.bounded,
+                clock: options.clock.clone(),
+                progress: Arc::clone(&counters),
+            };
+            binding.open(request).await.map_err(|error| ExecError::connector(&sink.name, error))?
+        }
+        None => options
+            .terminals
+            .remove(&id.0)
+            .ok_or_else(|| ExecError::Internal(format!("nobody takes the rows of {}", sink.name)))?,
+    };
+    Ok(SinkTask {
+        name: sink.name.clone(),
+        inputs,
+        sink: opened,
+        flush_after: sink.flush.to_std(),
+        clock: options.clock.clone(),
+        progress: counters,
+    })
+}
+
+/// The channels between stages.
+struct Wiring {
+    /// Per stage and task, the receivers of its inputs.
+    inputs: Vec<Vec<Vec<mpsc::Receiver<Element>>>>,
+    /// Per stage, the senders that its tasks take, one set per task, the last task's first.
+    senders: Vec<Vec<Vec<Vec<mpsc::Sender<Element>>>>>,
+}
+
+impl Wiring {
+    fn new(stages: &Stages) -> Self {
+        let mut inputs: Vec<Vec<Vec<_>>> =
+            stages.stages.iter().map(|stage| (0..stage.tasks).map(|_| Vec::new()).collect()).collect();
+        let mut senders: Vec<Vec<Vec<Vec<_>>>> = stages.stages.iter().map(|_| Vec::new()).collect();
+        for (from, stage) in stages.stages.iter().enumerate() {
+            for _ in 0..stage.tasks {
+                let mut edges = Vec::with_capacity(stage.destinations.len());
+                for destination in &stage.destinations {
+                    let mut edge = Vec::new();
+                    for receivers in &mut inputs[destination.input.stage] {
+                        let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
+                        receivers.push(receiver);
+                        edge.push(sender);
+                    }
+                    edges.push(edge);
+                }
+                senders[from].push(edges);
+            }
+        }
+        Self { inputs, senders }
+    }
+
+    fn outputs(&mut self, stages: &Stages, stage: usize) -> Outputs {
+        let mut outputs = Outputs::new();
+        let edges = self.senders[stage].pop().unwrap_or_default();
+        for (edge, destination) in edges.into_iter().zip(&stages.stages[stage].destinations) {
+            outputs.by_key(edge, destination.key.clone());
+        }
+        outputs
+    }
+}
