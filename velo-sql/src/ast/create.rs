@@ -26,6 +26,8 @@ pub struct Create {
     pub properties: Properties,
     /// `AS select`.
     pub query: Option<Box<Query>>,
+    /// `AS select INTO name`: the results go to that sink as well.
+    pub into: Option<ObjectName>,
 }
 
 /// What CREATE and DROP speak of.

@@ -128,6 +128,6 @@ pub const CODES: &[CodePage] = &[
         code: Code::NESTING_TOO_DEEP,
         meaning: "Parentheses, sub-queries or chains of operators go deeper than Velo follows.",
         remedy: "Split the expression, for example into a view or a WITH query; use IN for a long list of alternatives.",
-        example: "more than 128 parentheses inside each other",
+        example: "more than 64 parentheses inside each other",
     },
 ];

@@ -2,13 +2,13 @@
 
 /// The candidate that `word` most likely means, without regard to case; `None` where none is near enough.
 ///
-/// Near enough is at most one edit for up to four characters, two for up to eight, three beyond. Two letters that changed places count as
-/// one edit.
+/// Near enough is at most one edit for three or four characters, two for up to eight, three beyond; nothing is near to one or two. Two
+/// letters that changed places count as one edit.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().take(64).map(|c| c.to_ascii_lowercase()).collect();
     let allowed = match word.len() {
-        0 | 1 => return None,
-        2..=4 => 1,
+        0..=2 => return None,
+        3 | 4 => 1,
         5..=8 => 2,
         _ => 3,
     };
@@ -16,7 +16,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|candidate| (distance(&word, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed && *distance > 0)
-        .min_by_key(|(distance, candidate)| (*distance, candidate.len().abs_diff(word.len())))
+        .min_by_key(|(distance, candidate)| {
+            let same_start = candidate.chars().next().map(|c| c.to_ascii_lowercase()) == word.first().copied();
+            (*distance, !same_start, candidate.len().abs_diff(word.len()))
+        })
         .map(|(_, candidate)| candidate)
 }
 

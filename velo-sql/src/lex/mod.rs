@@ -169,15 +169,21 @@ impl Lexer<'_> {
         self.at = line_end;
         self.push(kind, start);
         let what = if quote == '\'' { "string" } else { "name in quotes" };
-        self.report(
-            Diagnostic::error(
-                Code::UNCLOSED,
-                Span::new(open as u32, open as u32 + 1),
-                format!("this {what} is never closed"),
-            )
+        let span = Span::new(open as u32, open as u32 + 1);
+        let mut diagnostic = Diagnostic::error(Code::UNCLOSED, span, format!("this {what} is never closed"))
             .label("the quote opens here")
-            .help(format!("close it with {quote}; a {quote} inside is written twice: {quote}{quote}")),
-        );
+            .help(format!("close it with {quote}; a {quote} inside is written twice: {quote}{quote}"));
+        if let Some(before) = self.string_before(open) {
+            diagnostic = diagnostic.also(before, "the text before it ends with this quote");
+        }
+        self.report(diagnostic);
+    }
+
+    /// The closing quote of a string that a word follows without a blank, and then this place: `'it's'`.
+    fn string_before(&self, open: usize) -> Option<Span> {
+        let [.., string, word, _] = self.tokens.as_slice() else { return None };
+        let touches = string.span.end == word.span.start && word.span.end as usize == open;
+        (touches && string.kind == TokenKind::String).then(|| Span::new(string.span.end - 1, string.span.end))
     }
 
     /// An unclosed quote means that some quote before it is one too many or too few. The likely one opens the first string that goes over
@@ -381,15 +387,21 @@ impl Lexer<'_> {
         } else {
             format!("{shown} means nothing outside quotes")
         };
-        // A run of the same strange character is one mistake.
+        // A run of strange characters, or a pair of them on one line, is one mistake.
         let span = Span::new(start as u32, self.at as u32);
+        let text = self.text;
         if let Some(last) = self.diagnostics.last_mut()
             && last.code == code
-            && last.primary.span.end == span.start
             && last.help.first().is_some_and(|text| text == help)
         {
-            last.primary.span.end = span.end;
-            return;
+            let gap = &text[last.primary.span.end as usize..start];
+            if gap.is_empty() {
+                last.primary.span.end = span.end;
+                return;
+            }
+            if !gap.contains('\n') {
+                return;
+            }
         }
         self.report(Diagnostic::error(code, span, message).help(help));
     }

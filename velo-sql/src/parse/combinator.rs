@@ -55,11 +55,7 @@ pub(crate) fn flag<'a>(word: Keyword) -> impl Fn(Input<'a>) -> Parsed<'a, bool> 
 pub(crate) fn flags<'a>(all: &'static [Keyword]) -> impl Fn(Input<'a>) -> Parsed<'a, Option<Span>> {
     move |input| match all.first() {
         Some(first) if input.is(*first) => keywords(all)(input).map(|(rest, span)| (rest, Some(span))),
-        Some(first) => {
-            input.note(Expected::Keyword(*first));
-            Ok((input, None))
-        }
-        None => Ok((input, None)),
+        _ => Ok((input, None)),
     }
 }
 
@@ -89,15 +85,24 @@ pub(crate) fn parens<'a, T>(
 
 /// One level deeper; an error where there are too many.
 pub(crate) fn nested<'a, T>(input: Input<'a>, inner: impl FnOnce(Input<'a>) -> Parsed<'a, T>) -> Parsed<'a, T> {
+    deeper(input, 1, inner)
+}
+
+/// `levels` levels deeper.
+pub(crate) fn deeper<'a, T>(
+    input: Input<'a>,
+    levels: u32,
+    inner: impl FnOnce(Input<'a>) -> Parsed<'a, T>,
+) -> Parsed<'a, T> {
     let level = input.context.nesting.get();
-    if level >= MAX_NESTING {
+    if level + levels > MAX_NESTING {
         let message = format!("this is nested more than {MAX_NESTING} levels deep");
         return report(
             Diagnostic::error(Code::NESTING_TOO_DEEP, input.span(), message)
                 .help("split it: name a part in a view or in a WITH query, and use that name here"),
         );
     }
-    input.context.nesting.set(level + 1);
+    input.context.nesting.set(level + levels);
     let parsed = inner(input);
     input.context.nesting.set(level);
     parsed

@@ -44,6 +44,7 @@ pub(crate) fn create(input: Input<'_>) -> Parsed<'_, StatementKind> {
         comment: None,
         properties: Properties::default(),
         query: None,
+        into: None,
     };
     let (input, ()) = body(input, &mut found)?;
     complete(&found)?;
@@ -90,22 +91,13 @@ fn body<'a>(input: Input<'a>, found: &mut Create) -> Parsed<'a, ()> {
         );
     }
     let (rest, outer) = outer_query(rest.skip(1))?;
-    if let Some(into) = &outer.into {
-        return report(
-            Diagnostic::error(
-                Code::SYNTAX,
-                into.span(),
-                "a CREATE … AS has its name already, and INTO gives another one",
-            )
-            .also(found.name.span(), "the name"),
-        );
-    }
     if !outer.properties.is_empty() {
         let before = (!found.properties.is_empty()).then_some(found.properties.span);
         once("WITH", outer.properties.span, before, "put all properties into one WITH")?;
         found.properties = outer.properties;
     }
     found.query = Some(Box::new(outer.query));
+    found.into = outer.into;
     Ok((rest, ()))
 }
 
@@ -180,7 +172,7 @@ fn element(input: Input<'_>) -> Parsed<'_, Element> {
     }
     let named = input.is_word(0, "CONSTRAINT") && input.peek(2).keyword() == Some(Keyword::Primary);
     let rest = if named { input.skip(2) } else { input };
-    if rest.are(&[Keyword::Primary, Keyword::Key]) && rest.is_kind(2, TokenKind::LeftParen) {
+    if rest.are(&[Keyword::Primary, Keyword::Key]) {
         let (rest, columns) = parens(list(column))(rest.skip(2))?;
         let (rest, _) = flags(&[Keyword::Not, Keyword::Enforced])(rest)?;
         return Ok((rest, Element::Key(PrimaryKey { columns, span: rest.since(start) })));
@@ -267,7 +259,6 @@ fn column_def(input: Input<'_>) -> Parsed<'_, Element> {
             _ => break,
         };
     }
-    rest.note(Expected::Keyword(Keyword::Not));
     found.span = rest.since(start);
     Ok((rest, Element::Column(found, key)))
 }

@@ -98,7 +98,8 @@ impl Farthest {
     }
 }
 
-/// `a`, `b` or `c`. Of more than five, the names of rules stay and single words go.
+/// `a`, `b` or `c`. Of more than five, the names of rules stay and single words go. Operators and aliases, which fit nearly everywhere,
+/// come last.
 fn one_of(expected: &[Expected]) -> String {
     let mut shown: Vec<(String, bool)> = Vec::new();
     for item in expected {
@@ -111,8 +112,20 @@ fn one_of(expected: &[Expected]) -> String {
         let signs = |text: &str| text.starts_with('`') && !text.chars().any(char::is_alphabetic);
         shown.retain(|(text, is_rule)| *is_rule || signs(text) || !text.starts_with('`'));
     }
+    shown.sort_by_key(|(text, _)| text == "an operator" || text == "an alias");
     shown.truncate(5);
-    let texts: Vec<String> = shown.into_iter().map(|(text, _)| text).collect();
+    // A rule that is named by its words is those words.
+    let texts: Vec<String> = shown
+        .iter()
+        .flat_map(|(text, is_rule)| {
+            let words: Vec<&str> = if *is_rule && text.starts_with('`') {
+                text.split(", ").flat_map(|part| part.split(" or ")).collect()
+            } else {
+                vec![text]
+            };
+            words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
     match texts.split_last() {
         None => "something else".to_owned(),
         Some((last, [])) => last.clone(),
@@ -158,16 +171,9 @@ pub(crate) fn explain(context: &Context<'_>, fault: Fault) -> Box<Diagnostic> {
     };
     let mut diagnostic =
         Diagnostic::error(code, span, format!("expected {wanted}, found {}", show_token(context.text, found)));
-    if let Some(keyword) = found.keyword() {
-        let wants_name = farthest
-            .expected
-            .iter()
-            .any(|expected| matches!(expected, Expected::Rule(rule) if rule.name.ends_with("name")));
-        if keyword.usage() == Use::Reserved && wants_name {
-            diagnostic.code = Code::RESERVED_WORD;
-        }
-    }
+    let is_reserved = found.keyword().is_some_and(|keyword| keyword.usage() == Use::Reserved);
     if matches!(found.kind, TokenKind::Word(_))
+        && !is_reserved
         && let Some(word) = nearest(found.span.text(context.text), farthest.words())
     {
         diagnostic = diagnostic.help(format!("did you mean {word}?"));

@@ -3,7 +3,7 @@
 use crate::diagnostic::suggest::nearest;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lex::{Keyword, Token, TokenKind, Use};
-use crate::parse::error::Farthest;
+use crate::parse::error::{Expected, Farthest};
 use crate::parse::expr::EXPRESSION;
 use crate::parse::input::Context;
 use crate::parse::select::CLAUSE;
@@ -45,7 +45,7 @@ pub(crate) fn instead(context: &Context<'_>, farthest: &Farthest, index: usize, 
         .or_else(|| trailing_comma(context, farthest, index, found))
         .or_else(|| missing_semicolon(context, farthest, index, found))
         .or_else(|| extra_parenthesis(farthest, found))
-        .or_else(|| reserved_name(context, farthest, found))
+        .or_else(|| reserved_name(context, farthest, index, found))
 }
 
 /// The end of the statement, or the next clause, inside a parenthesis that is closed nowhere: the opener is at fault.
@@ -95,19 +95,20 @@ fn misspelt_clause(context: &Context<'_>, index: usize, found: Token) -> Option<
         return None;
     }
     let word = before.span.text(context.text);
-    let mut words: Vec<&'static str> = vec!["FROM", "JOIN", "ON", "LEFT", "RIGHT", "INNER", "CROSS", "PRIMARY"];
+    let mut words: Vec<&'static str> =
+        vec!["FROM", "JOIN", "ON", "LEFT", "RIGHT", "INNER", "CROSS", "PRIMARY", "PARTITION"];
     words.extend(CLAUSE.words);
     let near = nearest(word, words)?;
     let next = found.span.text(context.text);
     // `GROUP` and `ORDER` need BY after them, so a misspelt one has it there.
-    if matches!(near, "GROUP" | "ORDER") && !next.eq_ignore_ascii_case("BY") {
+    if matches!(near, "GROUP" | "ORDER" | "PARTITION") && !next.eq_ignore_ascii_case("BY") {
         return None;
     }
     Some(
         Diagnostic::error(
             Code::SYNTAX,
             before.span,
-            format!("`{word}` is no keyword, and as an alias it cannot be followed by `{next}`"),
+            format!("`{word}` is no keyword, and as a name it cannot be followed by `{next}`"),
         )
         .help(format!("did you mean {near}?")),
     )
@@ -172,10 +173,24 @@ fn extra_parenthesis(farthest: &Farthest, found: Token) -> Option<Diagnostic> {
 }
 
 /// A reserved word where only a name fits.
-fn reserved_name(context: &Context<'_>, farthest: &Farthest, found: Token) -> Option<Diagnostic> {
+fn reserved_name(context: &Context<'_>, farthest: &Farthest, index: usize, found: Token) -> Option<Diagnostic> {
     let keyword = found.keyword().filter(|keyword| keyword.usage() == Use::Reserved)?;
-    let wants_name = farthest.expects_rule(&names::NAME) || farthest.expects_rule(&names::COLUMN_NAME);
-    if !wants_name || farthest.expects_rule(&EXPRESSION) || statement::begins(keyword) && keyword != Keyword::Select {
+    let wants_name =
+        farthest.expected.iter().any(|expected| matches!(expected, Expected::Rule(rule) if names::is_name(rule)));
+    if !wants_name || farthest.expects_rule(&EXPRESSION) {
+        return None;
+    }
+    let before = index.checked_sub(1).and_then(|before| context.tokens.get(before))?;
+    if keyword == Keyword::Select && before.kind == TokenKind::LeftParen {
+        let message = "a query stands here, where column names are expected";
+        return Some(Diagnostic::error(Code::SYNTAX, found.span, message).help("write AS before the parenthesis"));
+    }
+    // Where a clause really begins, the name is missing.
+    let next = context.tokens.get(index + 1)?.kind;
+    let begins_clause =
+        matches!(keyword, Keyword::Select | Keyword::From | Keyword::As | Keyword::Where | Keyword::With);
+    if begins_clause && matches!(next, TokenKind::Word(None) | TokenKind::Number | TokenKind::String | TokenKind::Star)
+    {
         return None;
     }
     let word = found.span.text(context.text);
@@ -193,52 +208,111 @@ pub(crate) fn add(
     found: Token,
     diagnostic: Diagnostic,
 ) -> Diagnostic {
-    let text = |token: Token| token.span.text(context.text);
-    let before = index.checked_sub(1).and_then(|before| context.tokens.get(before)).copied();
-    let word = text(found).to_ascii_uppercase();
     if !diagnostic.help.is_empty() {
         return diagnostic;
     }
-    let follows_value = before.is_some_and(|before| {
-        matches!(
-            before.kind,
-            TokenKind::Word(None)
-                | TokenKind::QuotedName
-                | TokenKind::String
-                | TokenKind::Number
-                | TokenKind::RightParen
-        )
-    });
-    let is_value = matches!(
-        found.kind,
-        TokenKind::Word(None) | TokenKind::QuotedName | TokenKind::String | TokenKind::Number | TokenKind::Duration
-    );
-    if follows_value && is_value && farthest.expects(TokenKind::Comma) {
-        return diagnostic.help(format!("is a comma missing before {}?", text(found)));
+    let text = |token: Token| token.span.text(context.text);
+    let before = index.checked_sub(1).and_then(|before| context.tokens.get(before)).copied();
+    let word = text(found).to_ascii_uppercase();
+    let last = before.map(|before| text(before).to_ascii_uppercase()).unwrap_or_default();
+    let help = of_word(&word, &last)
+        .map(str::to_owned)
+        .or_else(|| of_sign(found, before).map(str::to_owned))
+        .or_else(|| missing_comma(context, farthest, found, before))
+        .or_else(|| of_expected(farthest, found, &last));
+    match help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
     }
-    match (word.as_str(), before.map(|before| text(before).to_ascii_uppercase()).as_deref()) {
-        ("TUMBLING" | "SLIDING" | "HOPPING" | "SESSION", _) => {
-            diagnostic.help("a time window is written WINDOW TUMBLING(1m)")
+}
+
+/// Help for a word that did not fit, by itself or after the word before it.
+fn of_word(word: &str, last: &str) -> Option<&'static str> {
+    Some(match (last, word) {
+        ("SELECT", "FROM") => "say what to select: SELECT * FROM …",
+        (_, "TUMBLING" | "SLIDING" | "HOPPING" | "SESSION") => "a time window is written WINDOW TUMBLING(1m)",
+        (
+            _,
+            "AUTO_INCREMENT" | "UNIQUE" | "REFERENCES" | "CHECK" | "COLLATE" | "GENERATED" | "IDENTITY" | "ENGINE"
+            | "FOREIGN",
+        ) => "that belongs to databases that store rows; leave it out",
+        (_, "PARTITIONED") => "how an output is partitioned is a property: WITH ('partition.by' = 'column')",
+        (_, "PARTITION") => "PARTITION BY belongs into OVER (…); the key of an output is marked with PRIMARY KEY",
+        ("TOP", _) => "write LIMIT n at the end",
+        ("CREATE" | "DROP", "SOURCE") => "a source is a STREAM, or a TABLE where it is a reference table",
+        ("CREATE" | "DROP", "INDEX") => "tables are indexed by their primary key and by the columns that joins need",
+        ("CREATE" | "DROP", "DATABASE" | "SCHEMA" | "CATALOG") => {
+            "there are no databases; names are those of the script"
         }
-        ("AUTO_INCREMENT" | "UNIQUE" | "REFERENCES" | "CHECK" | "COLLATE" | "GENERATED" | "IDENTITY" | "ENGINE", _) => {
-            diagnostic.help(format!("{word} belongs to databases that store rows; leave it out"))
-        }
-        ("PARTITIONED", _) => {
-            diagnostic.help("how an output is partitioned is a property: WITH ('partition.by' = 'column')")
-        }
-        ("PARTITION", _) => {
-            diagnostic.help("PARTITION BY belongs into OVER (…); the key of an output is marked with PRIMARY KEY")
-        }
-        ("BY", _) => diagnostic.help("BY follows GROUP, ORDER or PARTITION"),
-        ("TOP", _) | (_, Some("TOP")) => diagnostic.help("write LIMIT n at the end"),
-        (_, Some("=")) if found.kind == TokenKind::Equal => diagnostic.help("equality is written with one ="),
-        _ if found.kind == TokenKind::DoubleEqual => diagnostic.help("write ="),
-        _ if found.kind == TokenKind::ColonEqual => diagnostic.help("write ="),
-        _ if found.kind == TokenKind::Caret => diagnostic.help("a power is written POWER(x, y)"),
-        _ if found.kind == TokenKind::Dollar => diagnostic.help("${NAME} stands in quoted property values only"),
-        _ if found.kind == TokenKind::Semicolon => {
-            diagnostic.help("a semicolon ends a statement; inside parentheses items are separated by commas")
-        }
-        _ => diagnostic,
-    }
+        ("CREATE" | "DROP", "MATERIALIZED") => "write CREATE TABLE … AS SELECT",
+        ("CREATE" | "DROP", "TEMPORARY" | "TEMP" | "EXTERNAL") => "leave it out",
+        ("INSERT", "OVERWRITE") => "write INSERT INTO; whether an output is replaced is a property of the sink",
+        (_, "FILTER") => "write FILTER (WHERE …) directly after the aggregate",
+        ("FOR", "SYSTEM") => "it is one word: SYSTEM_TIME",
+        (_, "BY") => "BY follows GROUP, ORDER or PARTITION",
+        ("VALUES", _) => "each row stands in parentheses: VALUES (1, 'a'), (2, 'b')",
+        ("IN", _) => "the values stand in parentheses: IN (1, 2)",
+        ("WITH", _) => "properties stand in parentheses: WITH (key = 'value')",
+        ("EXCEPT" | "EXCLUDE", _) => "columns to leave out stand in parentheses: * EXCEPT (a, b)",
+        ("AS", "SELECT") => "a query inside a statement stands in parentheses: AS (SELECT …)",
+        ("GROUP", _) => "write GROUP BY",
+        ("ORDER", _) => "write ORDER BY",
+        ("PARTITION", _) => "write PARTITION BY",
+        _ => return None,
+    })
+}
+
+/// Help for a sign of other languages.
+fn of_sign(found: Token, before: Option<Token>) -> Option<&'static str> {
+    use TokenKind::*;
+    Some(match (before.map(|before| before.kind), found.kind) {
+        (Some(Comma), Comma) => "there is one comma too many",
+        (Some(Equal), Equal) => "equality is written with one =",
+        (Some(Equal), Less) => "write <=",
+        (Some(Equal), Greater) => "write >=",
+        (_, FatArrow) => "at least is written >=; => gives a named argument",
+        (_, DoubleEqual | ColonEqual) => "write =",
+        (_, Caret) => "a power is written POWER(x, y)",
+        (_, Question) => "a choice is written CASE WHEN a THEN b ELSE c END",
+        (_, Dollar) => "${NAME} stands in quoted property values only",
+        (_, Semicolon) => "a semicolon ends a statement; inside parentheses items are separated by commas",
+        _ => return None,
+    })
+}
+
+fn missing_comma(context: &Context<'_>, farthest: &Farthest, found: Token, before: Option<Token>) -> Option<String> {
+    use TokenKind::*;
+    let follows = matches!(before?.kind, Word(None) | QuotedName | String | Number | RightParen);
+    let is_item = matches!(found.kind, Word(None) | QuotedName | String | Number | Duration);
+    let fits = follows && is_item && farthest.expects(Comma);
+    fits.then(|| format!("is a comma missing before {}?", found.span.text(context.text)))
+}
+
+/// Help by what was expected.
+fn of_expected(farthest: &Farthest, found: Token, last: &str) -> Option<String> {
+    let words = farthest.words();
+    let expects = |word: &str| words.contains(&word);
+    let is_query = found.keyword() == Some(Keyword::Select);
+    let help = if is_query && expects("AS") {
+        "write AS before the query"
+    } else if is_query && farthest.expects(TokenKind::End) {
+        "a query inside an expression stands in parentheses; the next statement comes after a semicolon"
+    } else if found.kind == TokenKind::Comma && expects("AS") {
+        "write CAST(value AS type)"
+    } else if found.kind == TokenKind::LeftParen && expects("WITH") {
+        "write WITH before the properties"
+    } else if expects("END") {
+        "a CASE ends with END"
+    } else if matches!(farthest.expected.as_slice(), [Expected::Sign(TokenKind::Equal)])
+        && matches!(found.kind, TokenKind::Word(_))
+    {
+        "a property is written key = value; a key of several words has dots in between"
+    } else if matches!(farthest.expected.as_slice(), [Expected::Sign(TokenKind::LeftParen)])
+        && found.kind != TokenKind::End
+    {
+        return Some(format!("what belongs to {last} stands in parentheses"));
+    } else {
+        return None;
+    };
+    Some(help.to_owned())
 }

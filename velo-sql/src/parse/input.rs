@@ -8,8 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::iter::{Copied, Enumerate};
 use std::slice::Iter;
 
-/// Levels of parentheses, sub-queries, CASE, types … that may lie inside each other.
-pub(crate) const MAX_NESTING: u32 = 128;
+/// Levels of parentheses, calls, CASE, types … that may lie inside each other; a query counts as two. A debug build needs up to 16 KiB of
+/// stack for a level, so that a thread with 2 MiB has room to spare.
+pub(crate) const MAX_NESTING: u32 = 64;
 
 /// Levels of the tree that an expression may have: a chain such as `1 + 1 + …` is as deep as it is long.
 pub(crate) const MAX_HEIGHT: u32 = 256;

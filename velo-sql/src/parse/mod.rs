@@ -38,7 +38,8 @@ use input::{Context, Input};
 pub(crate) fn script(text: &str) -> Parsed {
     let Lexed { tokens, comments, mut diagnostics } = lex(text);
     let mut statements = Vec::new();
-    let bad: Vec<Span> = diagnostics.iter().map(|diagnostic| diagnostic.primary.span).collect();
+    let mut bad: Vec<u32> = diagnostics.iter().map(|diagnostic| diagnostic.primary.span.start).collect();
+    bad.sort_unstable();
     let mut last_end = 0;
     for range in pieces(text, &tokens) {
         let piece = ended(&tokens[range]);
@@ -48,7 +49,7 @@ pub(crate) fn script(text: &str) -> Parsed {
             continue;
         }
         // What cannot even be read as tokens has been reported; anything more would be a guess.
-        if bad.iter().any(|span| start <= span.start && span.start <= end) {
+        if bad.get(bad.partition_point(|at| *at < start)).is_some_and(|at| *at <= end) {
             last_end = end;
             continue;
         }
@@ -132,8 +133,8 @@ fn pieces(text: &str, tokens: &[Token]) -> Vec<std::ops::Range<usize>> {
             TokenKind::LeftParen | TokenKind::LeftBracket => depth += 1,
             TokenKind::RightParen | TokenKind::RightBracket => depth = depth.saturating_sub(1),
             TokenKind::Semicolon => {
-                let begins = tokens.get(index + 1).is_none_or(|next| statement::may_begin(text, *next));
-                if depth == 0 || begins {
+                let next = tokens.get(index + 1);
+                if depth == 0 || next.is_none_or(|next| statement::may_begin(text, *next)) {
                     found.push(start..index + 1);
                     (start, depth) = (index + 1, 0);
                 }

@@ -11,6 +11,11 @@ pub(crate) static NAME: Rule = Rule { name: "a name", words: &[] };
 pub(crate) static COLUMN_NAME: Rule = Rule { name: "a column name", words: &[] };
 pub(crate) static ALIAS: Rule = Rule { name: "an alias", words: &["AS"] };
 
+/// Whether a rule asks for a name and nothing else.
+pub(crate) fn is_name(rule: &Rule) -> bool {
+    rule.name == NAME.name || rule.name == COLUMN_NAME.name
+}
+
 /// A name: quoted, or a word that is not reserved.
 pub(crate) fn ident(input: Input<'_>) -> Parsed<'_, Ident> {
     ident_as(input, &NAME)
@@ -34,10 +39,12 @@ pub(crate) fn ident_as<'a>(input: Input<'a>, rule: &'static Rule) -> Parsed<'a, 
     }
 }
 
-/// The name of a part after a dot: any word.
+/// The name of a part after a dot: any word, but a reserved one only directly behind the dot.
 pub(crate) fn part(input: Input<'_>) -> Parsed<'_, Ident> {
     let token = input.peek(0);
+    let touches = input.before().span.end == token.span.start;
     match token.kind {
+        TokenKind::Word(Some(keyword)) if keyword.usage() == Use::Reserved && !touches => expected(input, &NAME),
         TokenKind::QuotedName | TokenKind::Word(_) => Ok((input.skip(1), to_ident(input, token))),
         _ => expected(input, &NAME),
     }

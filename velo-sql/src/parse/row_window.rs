@@ -36,6 +36,7 @@ pub(crate) fn spec(input: Input<'_>) -> Parsed<'_, WindowSpec> {
     let mut spec = WindowSpec::default();
     let (mut partition, mut order, mut expire): (Option<Span>, Option<Span>, Option<Span>) = (None, None, None);
     if matches!(rest.kind(), TokenKind::Word(_) | TokenKind::QuotedName) && !begins_part(rest) {
+        rest.context.bare_alias.set(Some(rest.span()));
         let (after, base) = ident(rest)?;
         (rest, spec.base) = (after, Some(base));
     }
@@ -83,6 +84,7 @@ pub(crate) fn spec(input: Input<'_>) -> Parsed<'_, WindowSpec> {
         }
     }
     if !rest.is_kind(0, TokenKind::RightParen) {
+        rest.note(crate::parse::error::Expected::Sign(TokenKind::RightParen));
         return expected(rest, &PART);
     }
     let (rest, _) = sign(TokenKind::RightParen)(rest)?;

@@ -1,12 +1,12 @@
 //! SELECT: its items, and its clauses in any order, each once.
 
 use crate::ast::{
-    Distinct, Emit, Expr, GroupBy, GroupByItem, Ident, NamedWindow, ObjectName, OrderByItem, Properties, Query, Select,
-    SelectItem, SetExpr, TableWithJoins, TimeWindow, Values, ValuesRow,
+    Distinct, Emit, Expr, GroupBy, GroupByItem, Ident, NamedWindow, ObjectName, OrderByItem, Properties, Query,
+    Relation, RelationKind, Select, SelectItem, SetExpr, TableWithJoins, TimeWindow, Values, ValuesRow,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lex::{Keyword, TokenKind};
-use crate::parse::combinator::{Parsed, flags, keyword, keywords, list, nested, parens, sign};
+use crate::parse::combinator::{Parsed, deeper, flags, keyword, keywords, list, parens, sign};
 use crate::parse::error::{Expected, Fault, Rule};
 use crate::parse::expr::{expr, order_by, starts_query};
 use crate::parse::input::{Input, report};
@@ -69,7 +69,7 @@ impl Tail {
 
 /// A query at the top of a statement.
 pub(crate) fn outer_query(input: Input<'_>) -> Parsed<'_, Outer> {
-    nested(input, |input| {
+    deeper(input, 2, |input| {
         let start = input.span();
         let (input, with) = cte::with(input)?;
         let (input, (body, tail)) = set_op::set_expr(input)?;
@@ -224,20 +224,23 @@ fn clauses_until_from<'a>(input: Input<'a>, tail: &mut Tail) -> Parsed<'a, ()> {
 /// A WITH directly after the last relation binds that relation in place only if it names a connector; else it is the statement's, which
 /// may stand directly after FROM too.
 fn claim_trailing_properties(from: &mut [TableWithJoins], after_from: Input<'_>, tail: &mut Tail) {
-    if tail.properties.is_some() {
-        return;
-    }
     let relation = from.last_mut().map(|table| match table.joins.last_mut() {
         Some(join) => &mut join.relation,
         None => &mut table.relation,
     });
-    let Some(crate::ast::Relation { kind: crate::ast::RelationKind::Named { properties, .. }, .. }) = relation else {
-        return;
-    };
+    let Some(Relation { kind: RelationKind::Named { properties, .. }, .. }) = relation else { return };
     let is_last = properties.span.end == after_from.before().span.end;
     let binds = properties.entries.iter().any(|entry| matches!(entry.key.text.as_str(), "connector" | "type"));
-    if is_last && !binds && !properties.is_empty() {
-        tail.properties = Some(std::mem::take(properties));
+    if !is_last || binds || properties.is_empty() {
+        return;
+    }
+    let mut claimed = std::mem::take(properties);
+    match &mut tail.properties {
+        None => tail.properties = Some(claimed),
+        Some(own) => {
+            claimed.entries.append(&mut own.entries);
+            own.entries = claimed.entries;
+        }
     }
 }
 
@@ -247,7 +250,6 @@ fn distinct(input: Input<'_>) -> Parsed<'_, Option<Distinct>> {
         return Ok((input.skip(1), None));
     }
     if !input.is(Keyword::Distinct) {
-        input.note(Expected::Keyword(Keyword::Distinct));
         return Ok((input, None));
     }
     let mut rest = input.skip(1);
@@ -388,7 +390,7 @@ fn clauses<'a>(input: Input<'a>, mut select: Option<&mut Clauses>, tail: &mut Ta
                 )?;
                 let (after, name) = names::object_name(rest.skip(1))?;
                 tail.into = Some((after.since(start), name));
-                after
+                sink_properties(after, tail)?.0
             }
             _ => {
                 rest.note(Expected::Rule(&CLAUSE));
@@ -396,6 +398,14 @@ fn clauses<'a>(input: Input<'a>, mut select: Option<&mut Clauses>, tail: &mut Ta
             }
         };
     }
+}
+
+/// A second WITH, directly after the name of the sink: it adds to the first.
+fn sink_properties<'a>(input: Input<'a>, tail: &mut Tail) -> Parsed<'a, ()> {
+    let Some(before) = tail.properties.as_mut().filter(|_| input.is(Keyword::With)) else { return Ok((input, ())) };
+    let (rest, more) = with_properties(input)?;
+    before.entries.extend(more.entries);
+    Ok((rest, ()))
 }
 
 /// An error where a clause that stands once stands a second time.

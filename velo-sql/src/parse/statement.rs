@@ -4,7 +4,7 @@ use crate::ast::StatementKind;
 use crate::diagnostic::suggest::nearest;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lex::{Keyword, Token, TokenKind};
-use crate::parse::combinator::Parsed;
+use crate::parse::combinator::{Parsed, expected};
 use crate::parse::error::{Rule, show_token};
 use crate::parse::input::{Input, report};
 use crate::parse::{create, explain, hint, insert, job, show};
@@ -63,6 +63,9 @@ pub(crate) fn kind(input: Input<'_>) -> Parsed<'_, StatementKind> {
 }
 
 fn unknown<T>(input: Input<'_>) -> Result<T, nom::Err<crate::parse::error::Fault>> {
+    if input.is_kind(0, TokenKind::End) {
+        return expected(input, &RUNNABLE);
+    }
     let token = input.peek(0);
     let shown = show_token(input.context.text, token);
     let mut diagnostic =

@@ -88,6 +88,9 @@ fn window_arg(input: Input<'_>) -> Parsed<'_, WindowArg> {
             let (rest, value) = interval::length(after)?;
             return Ok((rest, WindowArg { name: Some(name), value, span: rest.since(start) }));
         }
+        if fits && matches!(after.kind(), TokenKind::Word(None)) {
+            return expected(after, &interval::LENGTH);
+        }
     }
     let (rest, value) = interval::length(input)?;
     Ok((rest, WindowArg { name: None, value, span: rest.since(start) }))

@@ -92,10 +92,10 @@ struct Insertion {
 
 /// A printed statement with the comments from its inside, and those that go behind its semicolon.
 fn with_comments(text: &str, tokens: &[Token], statement: &Statement, comments: &[Comment]) -> (String, String) {
-    let printed = print::statement(statement);
     if comments.is_empty() {
-        return (printed, String::new());
+        return (print::statement(statement), String::new());
     }
+    let printed = print::statement_in_lines(statement);
     let Span { start, end } = statement.span;
     let from = tokens.partition_point(|token| token.span.start < start);
     let to = tokens.partition_point(|token| token.span.start < end);

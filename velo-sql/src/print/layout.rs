@@ -73,8 +73,8 @@ impl Layout {
         }
     }
 
-    /// The finished text, without a line break at its end.
-    pub(super) fn finish(self) -> String {
+    /// The finished text, without a line break at its end. The outer `broken_levels` levels of groups are broken even where they fit.
+    pub(super) fn finish(self, broken_levels: usize) -> String {
         let widths = self.widths();
         let mut out = String::new();
         let mut column = 0;
@@ -101,7 +101,7 @@ impl Layout {
                     column += 1;
                 }
                 Piece::Soft => {}
-                Piece::Open => broken.push(column + widths[index] > WIDTH),
+                Piece::Open => broken.push(broken.len() < broken_levels || column + widths[index] > WIDTH),
                 Piece::Close => drop(broken.pop()),
                 Piece::Indent => indent += 1,
                 Piece::Dedent => indent -= 1,

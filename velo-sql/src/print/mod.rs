@@ -16,21 +16,28 @@ use layout::Layout;
 pub(crate) fn statement(statement: &Statement) -> String {
     let mut out = Layout::default();
     statement::statement(&mut out, statement);
-    out.finish()
+    out.finish(0)
+}
+
+/// A statement with each clause, item and property on a line of its own.
+fn statement_in_lines(statement: &Statement) -> String {
+    let mut out = Layout::default();
+    statement::statement(&mut out, statement);
+    out.finish(2)
 }
 
 /// A query.
 pub(crate) fn query(query: &Query) -> String {
     let mut out = Layout::default();
     out.group(|out| query::clauses(out, query));
-    out.finish()
+    out.finish(0)
 }
 
 /// An expression.
 pub(crate) fn expression(expr: &Expr) -> String {
     let mut out = Layout::default();
     expr::expr(&mut out, expr);
-    out.finish()
+    out.finish(0)
 }
 
 /// Statements with their annotations, each ended by a semicolon, with blank lines in between.

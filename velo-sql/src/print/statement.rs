@@ -89,6 +89,10 @@ fn create(out: &mut Layout, create: &Create) {
         out.line();
         clauses(out, query);
     }
+    if let Some(into) = &create.into {
+        out.line();
+        out.text(format!("INTO {}", object_name(into)));
+    }
     with(out, &create.properties);
 }
 

@@ -95,6 +95,13 @@ fn after_call<'a>(input: Input<'a>, mut call: Call) -> Parsed<'a, Call> {
             (rest, call.over) = (after, Some(Over::Spec(Box::new(spec))));
         } else {
             after.note(Expected::Sign(TokenKind::LeftParen));
+            if matches!(after.peek(1).keyword(), Some(Keyword::By)) {
+                let message = "the window of OVER stands in parentheses";
+                return report(
+                    Diagnostic::error(Code::SYNTAX, after.span(), message)
+                        .help("write OVER (PARTITION BY … ORDER BY …)"),
+                );
+            }
             let (after, name) = ident(after)?;
             (rest, call.over) = (after, Some(Over::Named(name)));
         }
@@ -160,7 +167,7 @@ fn order_by_item(input: Input<'_>) -> Parsed<'_, OrderByItem> {
     Ok((input, OrderByItem { expr: found, direction, nulls, span: input.since(start) }))
 }
 
-/// `EXTRACT(field FROM x)`.
+/// `EXTRACT(field FROM x)`, also with a comma in place of FROM.
 pub(super) fn extract(input: Input<'_>) -> Parsed<'_, Expr> {
     let start = input.span();
     let input = input.skip(2);
@@ -173,7 +180,7 @@ pub(super) fn extract(input: Input<'_>) -> Parsed<'_, Expr> {
         }
         _ => return expected(input, &FIELD),
     };
-    let (input, _) = keyword(Keyword::From)(input)?;
+    let input = if input.is_kind(0, TokenKind::Comma) { input.skip(1) } else { keyword(Keyword::From)(input)?.0 };
     let (input, value) = expr(input)?;
     close(input, start, ExprKind::Extract { field, expr: Box::new(value) })
 }

@@ -24,8 +24,7 @@ static UNIT: Rule = Rule {
         "MILLISECOND",
     ],
 };
-pub(crate) static LENGTH: Rule =
-    Rule { name: "a length of time such as 5m or INTERVAL '5' MINUTE", words: &["INTERVAL"] };
+pub(crate) static LENGTH: Rule = Rule { name: "a length of time such as 5m", words: &["INTERVAL"] };
 
 /// Whether what follows the word INTERVAL makes it a constant.
 pub(super) fn follows(input: Input<'_>) -> bool {
@@ -134,7 +133,10 @@ pub(crate) fn amount_and_unit(input: Input<'_>) -> Parsed<'_, Option<Expr>> {
     if !input.is_kind(0, TokenKind::Number) {
         return Ok((input, None));
     }
-    let Some(unit) = unit_at(input.skip(1)) else { return Ok((input, None)) };
+    let Some(unit) = unit_at(input.skip(1)) else {
+        let is_misspelt = input.is_kind(1, TokenKind::Word(None));
+        return if is_misspelt { expected(input.skip(1), &UNIT) } else { Ok((input, None)) };
+    };
     let span = input.span().to(input.peek(1).span);
     let parts = vec![IntervalPart { amount: input.text(input.peek(0)).to_owned(), unit }];
     let kind = ExprKind::Literal(Literal::Interval(Interval { negative: false, parts, bare: false }));

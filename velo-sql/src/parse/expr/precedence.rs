@@ -94,7 +94,7 @@ fn level(input: Input<'_>) -> Option<u8> {
                 PREDICATE
             }
             Keyword::Similar if input.is_word(1, "TO") => PREDICATE,
-            Keyword::Not if predicate::follows_not(input.skip(1)) => PREDICATE,
+            Keyword::Not if predicate::is_test(input.skip(1)) => PREDICATE,
             Keyword::At if input.peek(1).keyword() == Some(Keyword::Time) => ZONE,
             _ => return None,
         },

@@ -17,10 +17,9 @@ static TEST: Rule = Rule {
 static PREDICATE: Rule =
     Rule { name: "`IN`, `LIKE` or `BETWEEN`", words: &["IN", "LIKE", "ILIKE", "BETWEEN", "SIMILAR", "REGEXP"] };
 
-/// Whether NOT in the middle of an expression begins a test here.
-pub(super) fn follows_not(input: Input<'_>) -> bool {
-    use Keyword::*;
-    matches!(input.keyword(), Some(Between | In | Like | Ilike | Rlike | Regexp | Similar))
+/// Whether NOT in the middle of an expression begins a test: always but in the NOT NULL and NOT ENFORCED of a column.
+pub(super) fn is_test(input: Input<'_>) -> bool {
+    !matches!(input.keyword(), Some(Keyword::Null | Keyword::Enforced))
 }
 
 /// `IS [NOT] …`.
