@@ -64,7 +64,7 @@ impl TestOutput {
             return Some(format!("without a result, so most likely crashed: {}", crashed.join(", ")));
         }
         if self.failed > 0 {
-            return Some(format!("{} tests failed: their names stand under `failures:` above", self.failed));
+            return Some("tests failed: their names stand under `failures:` above".to_owned());
         }
         Some(format!("cargo test failed ({status}) although no test did: its messages above say why"))
     }
@@ -78,7 +78,7 @@ impl TestOutput {
             let _ = writeln!(text, "{:>8.2} s  {}", binary.seconds, binary.name);
         }
         if self.ignored > 0 {
-            let _ = writeln!(text, "{} tests are marked as ignored and did not run", self.ignored);
+            let _ = writeln!(text, "tests marked as ignored, which did not run: {}", self.ignored);
         }
         text
     }
@@ -126,13 +126,13 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn results_are_added_up() {
         let output = read(TWO);
         assert_eq!(output.totals(false), "9 passed, 2 failed");
-        assert!(output.failure(false, "exit status: 101").unwrap().starts_with("2 tests failed"));
+        assert!(output.failure(false, "exit status: 101").unwrap().starts_with("tests failed"));
         let slowest = output.slowest(2);
         let lines: Vec<_> = slowest.lines().skip(2).collect();
         let expected = [
             "    1.50 s  it: tests/it/main.rs",
             "    0.40 s  velo_core: documentation",
-            "1 tests are marked as ignored and did not run",
+            "tests marked as ignored, which did not run: 1",
         ];
         assert_eq!(lines, expected);
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use toml::{Table, Value};
 
 /// The members that stay here: everyone else is published, and `cargo xtask publish-check` packages them.
@@ -24,12 +24,12 @@ pub struct Member {
 }
 
 impl Workspace {
-    /// The workspace that this program was built from.
+    /// The workspace in which this was started: cargo says where xtask lies, else the current folder does. A path fixed when
+    /// this program was built would not do, because clones may share a target folder.
     pub fn here() -> Result<Self> {
-        let Some(root) = Path::new(env!("CARGO_MANIFEST_DIR")).parent() else {
-            bail!("xtask must lie in a folder of the workspace")
-        };
-        Self::read(root)
+        let start = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(std::env::current_dir, |dir| Ok(dir.into()))?;
+        let root = start.ancestors().find(|dir| dir.join("xtask/Cargo.toml").is_file());
+        Self::read(root.context("not in a clone of Velo: start this as `cargo xtask` within it")?)
     }
 
     fn read(root: &Path) -> Result<Self> {
