@@ -6,7 +6,6 @@ use crate::{Diagnostic, Span, format_script, parse_script, print_script, print_s
 
 /// Reads a text as a script. Panics where a promise is broken: places lie inside the text, what was read prints, and what is printed reads
 /// back as the same.
-#[allow(clippy::missing_panics_doc)]
 pub fn script(text: &str) {
     let parsed = parse_script(text);
     for diagnostic in &parsed.diagnostics {

@@ -43,6 +43,13 @@ pub struct PropertyKey {
     pub span: Span,
 }
 
+impl PropertyKey {
+    /// Whether it names the connector of what it is given to (`connector`, `type`), without a prefix.
+    pub fn binds(&self) -> bool {
+        matches!(self.text.as_str(), "connector" | "type")
+    }
+}
+
 /// A value, in quotes or bare (`5s`, `10`, `true`, `kafka`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PropertyValue {

@@ -230,7 +230,7 @@ fn claim_trailing_properties(from: &mut [TableWithJoins], after_from: Input<'_>,
     });
     let Some(Relation { kind: RelationKind::Named { properties, .. }, .. }) = relation else { return };
     let is_last = properties.span.end == after_from.before().span.end;
-    let binds = properties.entries.iter().any(|entry| matches!(entry.key.text.as_str(), "connector" | "type"));
+    let binds = properties.entries.iter().any(|entry| entry.key.binds());
     if !is_last || binds || properties.is_empty() {
         return;
     }
@@ -447,9 +447,6 @@ fn window<'a>(input: Input<'a>, found: &mut Clauses) -> Parsed<'a, ()> {
 fn limit<'a>(input: Input<'a>, tail: &mut Tail) -> Parsed<'a, ()> {
     let start = input.span();
     once("LIMIT", start, tail.limit.as_ref().map(|(span, _)| *span), "")?;
-    if input.peek(1).keyword() == Some(Keyword::All) {
-        return Ok((input.skip(2), ()));
-    }
     let (after, limit) = expr(input.skip(1))?;
     if after.is_kind(0, TokenKind::Comma) {
         let (text, first, second) = (after.context.text, limit.span, after.peek(1).span);

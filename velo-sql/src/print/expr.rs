@@ -74,6 +74,17 @@ fn operand(out: &mut Layout, operand: &Expr, least: u8) {
     out.text(")");
 }
 
+/// A right operand: there a sign needs no parentheses, whatever stands before it.
+fn right_operand(out: &mut Layout, right: &Expr, least: u8) {
+    match &right.kind {
+        ExprKind::Unary { op: op @ (UnaryOp::Minus | UnaryOp::Plus), expr: inner } if least > 10 => {
+            sign_before(out, *op, inner);
+            right_operand(out, inner, least);
+        }
+        _ => operand(out, right, least),
+    }
+}
+
 /// An expression.
 pub(super) fn expr(out: &mut Layout, expr: &Expr) {
     let not = |negated: bool| if negated { "NOT " } else { "" };
@@ -87,7 +98,7 @@ pub(super) fn expr(out: &mut Layout, expr: &Expr) {
             let level = binary_level(*op);
             operand(out, left, if level == 5 { 6 } else { level });
             out.text(format!(" {} ", sign(*op)));
-            operand(out, right, level + 1);
+            right_operand(out, right, level + 1);
         }
         ExprKind::And(operands) => chain(out, operands, "AND ", 3),
         ExprKind::Or(operands) => chain(out, operands, "OR ", 2),
@@ -179,7 +190,7 @@ pub(super) fn expr(out: &mut Layout, expr: &Expr) {
         ExprKind::AtTimeZone { expr, zone } => {
             operand(out, expr, 12);
             out.text(" AT TIME ZONE ");
-            operand(out, zone, 13);
+            right_operand(out, zone, 13);
         }
         ExprKind::Array(items) => out.enclosed("ARRAY[", "]", |out| out.items(items, self::expr)),
         ExprKind::Map { entries, spelling } => map(out, entries, *spelling),
@@ -212,13 +223,17 @@ fn unary(out: &mut Layout, op: UnaryOp, inner: &Expr) {
             operand(out, inner, 3);
         }
         UnaryOp::Minus | UnaryOp::Plus => {
-            out.text(if op == UnaryOp::Minus { "-" } else { "+" });
-            // Two signs side by side would begin a comment.
-            if matches!(inner.kind, ExprKind::Unary { .. }) {
-                out.text(" ");
-            }
+            sign_before(out, op, inner);
             operand(out, inner, 10);
         }
+    }
+}
+
+/// A sign; two of them side by side would begin a comment.
+fn sign_before(out: &mut Layout, op: UnaryOp, inner: &Expr) {
+    out.text(if op == UnaryOp::Minus { "-" } else { "+" });
+    if matches!(inner.kind, ExprKind::Unary { .. }) {
+        out.text(" ");
     }
 }
 

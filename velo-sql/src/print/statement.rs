@@ -16,9 +16,15 @@ pub(super) fn statement(out: &mut Layout, statement: &Statement) {
             if !insert.columns.is_empty() {
                 out.enclosed(" (", ")", |out| out.items(&insert.columns, |out, column| out.text(ident(column))));
             }
+            let before = binds(&insert.properties);
+            if before {
+                with(out, &insert.properties);
+            }
             out.line();
             clauses(out, &insert.query);
-            with(out, &insert.properties);
+            if !before {
+                with(out, &insert.properties);
+            }
         }
         StatementKind::Select(select) => {
             clauses(out, &select.query);
@@ -84,6 +90,12 @@ fn create(out: &mut Layout, create: &Create) {
     if let Some(comment) = &create.comment {
         out.text(format!(" COMMENT {}", text(comment)));
     }
+    // At the end, such a property could be taken as one of the last relation's.
+    let before = create.query.is_some() && binds(&create.properties);
+    if before {
+        out.text(" ");
+        properties(out, &create.properties);
+    }
     if let Some(query) = &create.query {
         out.text(" AS");
         out.line();
@@ -93,7 +105,14 @@ fn create(out: &mut Layout, create: &Create) {
         out.line();
         out.text(format!("INTO {}", object_name(into)));
     }
-    with(out, &create.properties);
+    if !before {
+        with(out, &create.properties);
+    }
+}
+
+/// Whether properties directly after a relation would bind it.
+fn binds(found: &Properties) -> bool {
+    found.entries.iter().any(|entry| entry.key.binds())
 }
 
 fn schema(out: &mut Layout, schema: &TableSchema) {

@@ -133,3 +133,27 @@ fn an_empty_script_is_no_mistake() {
         assert!(parsed.statements.is_empty() && parsed.diagnostics.is_empty(), "{text:?}");
     }
 }
+
+#[test]
+fn every_code_has_an_example_that_gets_it() {
+    for page in velo_sql::diagnostic::CODES {
+        let example = match page.code {
+            velo_sql::Code::NESTING_TOO_DEEP => format!("SELECT {}1{}", "(".repeat(200), ")".repeat(200)),
+            _ => page.example.to_owned(),
+        };
+        let codes: Vec<_> = parse_script(&example).diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+        assert_eq!(codes, [page.code], "{example}");
+        assert!(page.meaning.ends_with('.') && page.remedy.ends_with('.'));
+    }
+}
+
+#[test]
+fn parts_of_scripts_are_read_alone() {
+    assert!(velo_sql::parse_expression("a + 1 ORDER").is_err());
+    assert!(velo_sql::parse_expression("").is_err());
+    assert!(velo_sql::parse_expression("a == 1").is_err());
+    assert!(velo_sql::parse_select("SELECT 1;").is_err());
+    assert!(velo_sql::parse_select("SELECT a INTO b").is_err());
+    let query = velo_sql::parse_select("select a from t").unwrap();
+    assert_eq!(velo_sql::print_query(&query), "SELECT a FROM t");
+}

@@ -176,6 +176,11 @@ pub(super) fn extract(input: Input<'_>) -> Parsed<'_, Expr> {
         TokenKind::String => {
             let token = input.peek(0);
             let value = crate::lex::literal::unquote(input.text(token));
+            let is_word =
+                value.starts_with(char::is_alphabetic) && value.chars().all(|c| c.is_alphanumeric() || c == '_');
+            if !is_word {
+                return expected(input, &FIELD);
+            }
             (input.skip(1), Ident { value, quoted: false, span: token.span })
         }
         _ => return expected(input, &FIELD),

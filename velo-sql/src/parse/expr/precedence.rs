@@ -43,7 +43,7 @@ pub(crate) fn expr(input: Input<'_>) -> Parsed<'_, Expr> {
 pub(super) fn climb(input: Input<'_>, least: u8) -> Parsed<'_, Expr> {
     let context = input.context;
     let outside = context.height.replace(0);
-    let (mut input, mut left) = prefix(input)?;
+    let (mut input, mut left) = prefix(input, least)?;
     let mut height = context.height.get() + 1;
     loop {
         if height > MAX_HEIGHT {
@@ -186,15 +186,21 @@ fn operator(input: Input<'_>) -> (Input<'_>, BinaryOp, Span) {
     (input.skip(1), op, span)
 }
 
-/// Signs and NOT before an operand.
-fn prefix(input: Input<'_>) -> Parsed<'_, Expr> {
+/// Signs and NOT before an operand, where the operators around bind at least as tightly as `least`.
+fn prefix(input: Input<'_>, least: u8) -> Parsed<'_, Expr> {
     let start = input.span();
-    let (op, least) = match input.kind() {
+    let (op, inside) = match input.kind() {
         TokenKind::Minus => (UnaryOp::Minus, SIGN),
         TokenKind::Plus => (UnaryOp::Plus, SIGN),
+        TokenKind::Word(Some(Keyword::Not)) if least > NOT => {
+            return report(
+                Diagnostic::error(Code::SYNTAX, start, "NOT binds more loosely than the operator before it")
+                    .help("put NOT and what belongs to it in parentheses"),
+            );
+        }
         TokenKind::Word(Some(Keyword::Not)) => (UnaryOp::Not, NOT),
         _ => return primary::operand(input),
     };
-    let (rest, operand) = nested(input.skip(1), |input| climb(input, least))?;
+    let (rest, operand) = nested(input.skip(1), |input| climb(input, inside.max(least)))?;
     Ok((rest, Expr::new(ExprKind::Unary { op, expr: Box::new(operand) }, rest.since(start))))
 }

@@ -24,3 +24,4 @@ SELECT ts AT TIME ZONE 'Europe/Berlin', ts AT TIME ZONE 'UTC' AT TIME ZONE zone,
 SELECT f(), f(a => 1, b := 2), TRANSFORM(xs, x => x + 1), my.func(1), COALESCE(a, b, c), IF(a, b, c), DATE_TRUNC('hour', ts), DATE(ts), TIMESTAMP(ts), LEFT(a, 2), RIGHT(a, 3), REPLACE(a, 'x', 'y'), FIRST(a), LAST(a), MAP_KEYS(m), ROW_NUMBER(), GROUPING(a), INTERVAL(a);
 SELECT ((a)), ((a + b) * (c - d)), ((SELECT 1) UNION (SELECT 2));
 SELECT a = b IS NULL, NOT a = b, NOT a IS NULL, -a * b, a || b = c, a + b BETWEEN 1 AND 2, a LIKE 'b' || '%', a -> 'x' || 'y';
+SELECT data -> -1 -> 'b', data -> - -1, a AT TIME ZONE +zone, a * -b, a || -b, -a -> 'x', - 1, (NOT a) = b, a = (NOT b);
