@@ -106,20 +106,18 @@ pub(super) trait Column: Send {
     /// The types of [`Self::state`].
     fn state_types(&self) -> Vec<DataType>;
 
-    /// The state of `groups`, as columns with a row each. The column stays as it is.
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>>;
+    /// The state of `groups`, as columns with a row each. `last`: the groups only get read from now on, which spares some
+    /// columns a copy.
+    fn state(&mut self, groups: &[u32], last: bool) -> Result<Vec<ArrayRef>>;
 
     /// Adds states: row `i` of `state` to group `groups[i]`, of `total` groups.
     fn merge(&mut self, groups: &[u32], total: usize, state: &[ArrayRef]) -> Result<()>;
 
-    /// The results of `groups`.
-    fn evaluate(&mut self, groups: &[u32], call: &Call) -> Result<ArrayRef>;
+    /// The results of `groups`; `last` as in [`Self::state`].
+    fn evaluate(&mut self, groups: &[u32], call: &Call, last: bool) -> Result<ArrayRef>;
 
     /// Bytes of memory.
     fn memory(&self) -> usize;
-
-    /// Only results are read from now on.
-    fn finish(&mut self) {}
 }
 
 /// `state[at]` as an array of one type.

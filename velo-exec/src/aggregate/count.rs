@@ -34,7 +34,7 @@ impl Column for Count {
         vec![DataType::Int64]
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.counts_of(groups)])
     }
 
@@ -47,7 +47,7 @@ impl Column for Count {
         Ok(())
     }
 
-    fn evaluate(&mut self, groups: &[u32], _call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], _call: &Call, _last: bool) -> Result<ArrayRef> {
         Ok(self.counts_of(groups))
     }
 

@@ -100,7 +100,7 @@ impl<T: ArrowPrimitiveType, const MAX: bool> Column for Numbers<T, MAX> {
         vec![self.data_type.clone()]
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.get(groups)])
     }
 
@@ -120,7 +120,7 @@ impl<T: ArrowPrimitiveType, const MAX: bool> Column for Numbers<T, MAX> {
         Ok(())
     }
 
-    fn evaluate(&mut self, groups: &[u32], _call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], _call: &Call, _last: bool) -> Result<ArrayRef> {
         Ok(self.get(groups))
     }
 
@@ -164,7 +164,7 @@ impl Column for Booleans {
         vec![DataType::Boolean]
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.get(groups)])
     }
 
@@ -179,7 +179,7 @@ impl Column for Booleans {
         Ok(())
     }
 
-    fn evaluate(&mut self, groups: &[u32], _call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], _call: &Call, _last: bool) -> Result<ArrayRef> {
         Ok(self.get(groups))
     }
 
@@ -220,7 +220,7 @@ impl Column for Others {
         vec![self.values.data_type().clone()]
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.values.get(groups)?])
     }
 
@@ -229,7 +229,7 @@ impl Column for Others {
         self.update(&Rows { groups, total, args: state, mask: None, order_by: &[], order: &order })
     }
 
-    fn evaluate(&mut self, groups: &[u32], _call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], _call: &Call, _last: bool) -> Result<ArrayRef> {
         self.values.get(groups)
     }
 

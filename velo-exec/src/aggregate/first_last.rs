@@ -103,7 +103,7 @@ impl Column for ByOrder {
         std::iter::once(self.data_type.clone()).chain(ORDER_TYPES).collect()
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         let mut state = vec![self.values.get(groups)?];
         state.extend(self.order.state(groups));
         Ok(state)
@@ -122,7 +122,7 @@ impl Column for ByOrder {
         self.keep(value, &order)
     }
 
-    fn evaluate(&mut self, groups: &[u32], _call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], _call: &Call, _last: bool) -> Result<ArrayRef> {
         self.values.get(groups)
     }
 
@@ -214,7 +214,7 @@ impl Column for ByValue {
         self.types.iter().cloned().chain(ORDER_TYPES).collect()
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         let mut state = vec![self.values.get(groups)?, self.keys.get(groups)?];
         state.extend(self.order.state(groups));
         Ok(state)
@@ -231,7 +231,7 @@ impl Column for ByValue {
         self.keep(value, &read, &order)
     }
 
-    fn evaluate(&mut self, groups: &[u32], _call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], _call: &Call, _last: bool) -> Result<ArrayRef> {
         self.values.get(groups)
     }
 

@@ -6,10 +6,13 @@
 //! ([`AggregateSet::merge`]), and any of its groups can be read at any time.
 //!
 //! COUNT, SUM, AVG, MIN, MAX, FIRST, LAST, ARG_MIN, ARG_MAX, BOOL_AND and BOOL_OR are ours; every other aggregate of the
-//! library goes through [`adapter`]. What a column does is chosen once a batch, never for a row.
+//! library goes through `adapter`. What a column does is chosen once a batch, never for a row.
 
+mod adapter;
+mod collected;
 mod column;
 mod count;
+mod distinct;
 mod extreme;
 mod first_last;
 mod order;
@@ -20,5 +23,5 @@ mod values;
 mod winners;
 
 pub use order::RowOrder;
-pub use plan::AggregatePlan;
+pub use plan::{AggregatePlan, Groups};
 pub use set::{AggregateSet, Inputs};

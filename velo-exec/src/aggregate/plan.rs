@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, FieldRef};
-use datafusion_expr::Expr;
-use velo_plan::plan::{AggregateCall, AggregateKind};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SortOptions};
+use datafusion_common::DFSchema;
+use datafusion_expr::{Expr, ExprSchemable};
+use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
+use velo_plan::plan::{AggregateCall, AggregateKind, SortKey};
 
+use super::adapter::{function_of, is_ordered, library};
+use super::collected::Collected;
 use super::column::{Answer, Call, Column};
 use super::count::Count;
+use super::distinct::Distinct;
 use super::extreme::{End, extreme};
 use super::first_last::{ByOrder, ByValue, Which};
 use super::sum::sum;
-use crate::error::Result;
+use crate::error::{ExecError, Result};
 
 /// The columns and expressions of all aggregates of one GROUP BY.
 #[derive(Debug)]
@@ -29,6 +34,11 @@ pub(super) struct ColumnPlan {
     state: State,
     types: Vec<DataType>,
     text: Arc<str>,
+    statement: Arc<str>,
+    /// A set of values stands in front.
+    distinct: bool,
+    /// Groups come and go one by one.
+    single: bool,
     /// Places in [`AggregatePlan::expressions`].
     pub(super) arguments: Vec<usize>,
     pub(super) filter: Option<usize>,
@@ -36,18 +46,29 @@ pub(super) struct ColumnPlan {
 }
 
 /// What a column keeps.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 enum State {
     Count,
     Sum,
     Extreme(End),
     Order(Which),
     Arg { largest: bool },
+    Library(Arc<AggregateFunctionExpr>),
+    Collected { function: Arc<AggregateFunctionExpr>, order_by: Vec<(DataType, SortOptions)> },
+}
+
+/// How the groups of a set live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Groups {
+    /// Together: a set is dropped as a whole.
+    Together,
+    /// One by one, as sessions do.
+    OneByOne,
 }
 
 impl State {
-    fn of(call: &AggregateCall) -> (Self, Answer) {
-        match call.kind {
+    fn of(call: &AggregateCall, input: &DFSchema) -> Result<(Self, Answer)> {
+        Ok(match &call.kind {
             AggregateKind::Count => (Self::Count, Answer::Count),
             AggregateKind::Sum => (Self::Sum, Answer::Sum),
             AggregateKind::Avg => (Self::Sum, Answer::Avg),
@@ -57,23 +78,58 @@ impl State {
             AggregateKind::Last => (Self::Order(Which::Last), Answer::Value),
             AggregateKind::ArgMin => (Self::Arg { largest: false }, Answer::Value),
             AggregateKind::ArgMax => (Self::Arg { largest: true }, Answer::Value),
-            AggregateKind::Library(_) => (Self::Count, Answer::Count),
+            AggregateKind::Library(function) => {
+                let ordered = is_ordered(function, call);
+                let function = function_of(function, call)?;
+                let state = if ordered {
+                    let key = |key: &SortKey| -> Result<_> {
+                        let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
+                        Ok((key.expr.get_type(input)?, options))
+                    };
+                    Self::Collected { function, order_by: call.order_by.iter().map(key).collect::<Result<_>>()? }
+                } else {
+                    Self::Library(function)
+                };
+                (state, Answer::Value)
+            }
+        })
+    }
+
+    /// Whether two calls of the same arguments can share a column.
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Count, Self::Count) | (Self::Sum, Self::Sum) => true,
+            (Self::Extreme(left), Self::Extreme(right)) => left == right,
+            (Self::Order(left), Self::Order(right)) => left == right,
+            (Self::Arg { largest: left }, Self::Arg { largest: right }) => left == right,
+            // The library's are rarely written twice.
+            _ => false,
         }
+    }
+
+    /// Whether DISTINCT changes the result.
+    fn minds_distinct(&self) -> bool {
+        matches!(self, Self::Count | Self::Sum | Self::Library(_) | Self::Collected { .. })
+    }
+
+    fn is_ordered(&self) -> bool {
+        matches!(self, Self::Order(_) | Self::Arg { .. } | Self::Collected { .. })
     }
 }
 
 impl AggregatePlan {
-    /// Plans `calls` of `statement` (its stream, table or view, for errors).
-    pub fn new(calls: &[AggregateCall], statement: &str) -> Result<Arc<Self>> {
+    /// Plans `calls` of `statement` (its stream, table or view, for errors) over rows of `input`.
+    pub fn new(calls: &[AggregateCall], input: &Schema, groups: Groups, statement: &str) -> Result<Arc<Self>> {
         let statement: Arc<str> = statement.into();
+        let input = DFSchema::try_from(input.clone())?;
+        let states = calls.iter().map(|call| State::of(call, &input)).collect::<Result<Vec<_>>>()?;
         let mut plan = Self { columns: Vec::new(), calls: Vec::new(), expressions: Vec::new(), ordered: false };
         // Sums first, so that a count of the same argument finds its column.
         let mut planned = vec![None; calls.len()];
         for sums in [true, false] {
-            for (at, call) in calls.iter().enumerate() {
-                let (state, answer) = State::of(call);
-                if (state == State::Sum) == sums {
-                    planned[at] = Some((plan.column(call, state), answer));
+            for (at, (call, (state, answer))) in calls.iter().zip(&states).enumerate() {
+                if matches!(state, State::Sum) == sums {
+                    planned[at] = Some((plan.column(call, state, groups, &statement), *answer));
                 }
             }
         }
@@ -88,21 +144,24 @@ impl AggregatePlan {
     }
 
     /// The place of the column that `call` needs, which may be there already.
-    fn column(&mut self, call: &AggregateCall, state: State) -> usize {
+    fn column(&mut self, call: &AggregateCall, state: &State, groups: Groups, statement: &Arc<str>) -> usize {
         let arguments = call.arguments.iter().map(|argument| self.expression(argument)).collect::<Vec<_>>();
         let filter = call.filter.as_ref().map(|filter| self.expression(filter));
         let order_by = call.order_by.iter().map(|key| self.expression(&key.expr)).collect::<Vec<_>>();
-        self.ordered |= matches!(state, State::Order(_) | State::Arg { .. });
+        let distinct = call.distinct && state.minds_distinct();
+        self.ordered |= state.is_ordered();
         let found = self.columns.iter().position(|column| {
-            let counts_too = state == State::Count && column.state == State::Sum && !arguments.is_empty();
-            (column.state == state || counts_too)
+            let counts_too = matches!((state, &column.state), (State::Count, State::Sum)) && !arguments.is_empty();
+            (column.state.same(state) || counts_too)
+                && column.distinct == distinct
                 && column.arguments == arguments
                 && column.filter == filter
                 && column.order_by == order_by
         });
         found.unwrap_or_else(|| {
             let (types, text) = (call.argument_types.clone(), call.text.as_str().into());
-            self.columns.push(ColumnPlan { state, types, text, arguments, filter, order_by });
+            let (state, statement, single) = (state.clone(), Arc::clone(statement), groups == Groups::OneByOne);
+            self.columns.push(ColumnPlan { state, types, text, statement, distinct, single, arguments, filter, order_by });
             self.columns.len() - 1
         })
     }
@@ -142,12 +201,29 @@ impl ColumnPlan {
     /// An empty column.
     pub(super) fn make(&self) -> Result<Box<dyn Column>> {
         let first = self.types.first().unwrap_or(&DataType::Null);
-        Ok(match &self.state {
+        let column: Box<dyn Column> = match &self.state {
             State::Count => Box::new(Count::default()),
             State::Sum => sum(first, &self.text)?,
             State::Extreme(end) => extreme(*end, first)?,
             State::Order(which) => Box::new(ByOrder::new(*which, first)?),
             State::Arg { largest } => Box::new(ByValue::new(*largest, &self.types)?),
-        })
+            State::Library(function) => library(Arc::clone(function), &self.types, self.single),
+            State::Collected { function, order_by } => {
+                return Ok(Box::new(Collected::new(Arc::clone(function), &self.types, order_by, self.distinct)));
+            }
+        };
+        Ok(if self.distinct { Box::new(Distinct::new(&self.types, column)?) } else { column })
+    }
+
+    /// An error without a statement gets this one's name and the call.
+    pub(super) fn named(&self, error: ExecError) -> ExecError {
+        match error {
+            ExecError::Compute { statement, message, place } if statement.is_empty() => ExecError::Compute {
+                statement: self.statement.to_string(),
+                message: format!("{}: {message}", self.text),
+                place,
+            },
+            other => other,
+        }
     }
 }

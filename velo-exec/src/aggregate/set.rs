@@ -85,7 +85,8 @@ impl AggregateSet {
             let args = inputs.at(&planned.arguments)?;
             let order_by = inputs.at(&planned.order_by)?;
             let mask = planned.filter.map(|filter| inputs.mask(filter)).transpose()?;
-            column.update(&Rows { groups, total: self.groups, args: &args, mask, order_by: &order_by, order })?;
+            let rows = Rows { groups, total: self.groups, args: &args, mask, order_by: &order_by, order };
+            column.update(&rows).map_err(|error| planned.named(error))?;
         }
         Ok(())
     }
@@ -98,11 +99,12 @@ impl AggregateSet {
         self.merge(&[], total, &empty)
     }
 
-    /// The state of `groups`, as the columns of [`AggregatePlan::state_fields`].
-    pub fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    /// The state of `groups`, as the columns of [`AggregatePlan::state_fields`]. `last`: these groups only get read from now
+    /// on, which spares the library's aggregates a copy.
+    pub fn state(&mut self, groups: &[u32], last: bool) -> Result<Vec<ArrayRef>> {
         let mut state = Vec::new();
         for column in &mut self.columns {
-            state.extend(column.state(groups)?);
+            state.extend(column.state(groups, last)?);
         }
         Ok(state)
     }
@@ -111,22 +113,22 @@ impl AggregateSet {
     pub fn merge(&mut self, groups: &[u32], total: usize, state: &[ArrayRef]) -> Result<()> {
         self.groups = self.groups.max(total);
         let mut rest = state;
-        for column in &mut self.columns {
+        for (column, planned) in self.columns.iter_mut().zip(&self.plan.columns) {
             let width = column.state_types().len();
             let Some((own, behind)) = rest.split_at_checked(width) else {
                 return Err(ExecError::Internal("fewer columns of state than the aggregates have".to_owned()));
             };
-            column.merge(groups, self.groups, own)?;
+            column.merge(groups, self.groups, own).map_err(|error| planned.named(error))?;
             rest = behind;
         }
         Ok(())
     }
 
-    /// The results of `groups`: one column per call.
-    pub fn evaluate(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    /// The results of `groups`: one column per call. `last` as in [`Self::state`].
+    pub fn evaluate(&mut self, groups: &[u32], last: bool) -> Result<Vec<ArrayRef>> {
         let mut results = Vec::with_capacity(self.plan.calls.len());
         for (column, call) in &self.plan.calls {
-            let result = self.columns[*column].evaluate(groups, call)?;
+            let result = self.columns[*column].evaluate(groups, call, last)?;
             results.push(if result.data_type() == &call.output {
                 result
             } else {
@@ -134,13 +136,6 @@ impl AggregateSet {
             });
         }
         Ok(results)
-    }
-
-    /// Only results are read from now on; some columns are then read without a copy.
-    pub fn finish(&mut self) {
-        for column in &mut self.columns {
-            column.finish();
-        }
     }
 
     /// Bytes of memory.

@@ -196,7 +196,7 @@ impl<T: Exactly, const CARRY: bool> Column for Exact<T, CARRY> {
         types
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         let totals = || groups.iter().map(|group| self.totals[*group as usize]);
         let sums = Decimal128Array::from_iter_values(totals().map(|total| total.sum));
         let mut state: Vec<ArrayRef> = vec![
@@ -225,7 +225,7 @@ impl<T: Exactly, const CARRY: bool> Column for Exact<T, CARRY> {
         Ok(())
     }
 
-    fn evaluate(&mut self, groups: &[u32], call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], call: &Call, _last: bool) -> Result<ArrayRef> {
         let count = |group: &u32| self.totals[*group as usize].count;
         Ok(match (call.answer, &call.output) {
             (Answer::Count, _) => Arc::new(Int64Array::from_iter_values(groups.iter().map(count))),
@@ -341,7 +341,7 @@ impl Column for Wide {
         vec![DataType::Int64, DataType::Decimal256(76, scale_of(&self.data_type))]
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         let totals = || groups.iter().map(|group| self.totals[*group as usize]);
         let sums = Decimal256Array::from_iter_values(totals().map(|total| total.0));
         Ok(vec![
@@ -360,7 +360,7 @@ impl Column for Wide {
         Ok(())
     }
 
-    fn evaluate(&mut self, groups: &[u32], call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], call: &Call, _last: bool) -> Result<ArrayRef> {
         match (call.answer, &call.output) {
             (Answer::Count, _) => {
                 Ok(Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| self.totals[*group as usize].1))))
@@ -443,7 +443,7 @@ where
         vec![DataType::Int64, DataType::Float64, DataType::Float64]
     }
 
-    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
         let totals = || groups.iter().map(|group| self.totals[*group as usize]);
         Ok(vec![
             Arc::new(Int64Array::from_iter_values(totals().map(|total| total.count))),
@@ -466,7 +466,7 @@ where
         Ok(())
     }
 
-    fn evaluate(&mut self, groups: &[u32], call: &Call) -> Result<ArrayRef> {
+    fn evaluate(&mut self, groups: &[u32], call: &Call, _last: bool) -> Result<ArrayRef> {
         if call.answer == Answer::Count {
             let counts = groups.iter().map(|group| self.totals[*group as usize].count);
             return Ok(Arc::new(Int64Array::from_iter_values(counts)));

@@ -17,7 +17,7 @@ use velo_eventtime::LateStrategy;
 use super::grouping::{GroupSpec, Grouping, times_of};
 use super::row_json::row_as_json;
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::AggregatePlan;
+use crate::aggregate::{AggregatePlan, Groups};
 use crate::error::{ExecError, Result};
 use crate::window::late::{LateRow, divide};
 use crate::window::{Fired, LateCounters, SealedStates, SliceState, WindowStore, Windows};
@@ -183,8 +183,7 @@ impl Output {
                 }
                 self.firing = None;
             }
-            let Some(mut fired) = store.fire_next(watermark)? else { break };
-            fired.state.set().finish();
+            let Some(fired) = store.fire_next(watermark)? else { break };
             self.firing = Some((fired, 0));
         }
         self.flush(out)?;
@@ -199,7 +198,7 @@ fn piece(schema: &SchemaRef, store: &WindowStore, fired: &mut Fired, groups: std
     let rows = groups.len();
     let mut columns = store.keys().keys(&fired.state.keys()[groups.clone()])?;
     let ids = groups.map(|group| group as u32).collect::<Vec<_>>();
-    columns.extend(fired.state.set().evaluate(&ids)?);
+    columns.extend(fired.state.set().evaluate(&ids, true)?);
     let constant = |value: i64| Arc::new(TimestampMicrosecondArray::from_value(value, rows)) as ArrayRef;
     columns.extend([constant(fired.start), constant(fired.end)]);
     if schema::event_time_index(schema).is_some() {
@@ -223,7 +222,7 @@ pub struct WindowAggregate {
 impl WindowAggregate {
     /// The operator of an aggregate node with a window that is no session.
     pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
-        let plan = AggregatePlan::new(&spec.aggregates, &spec.statement)?;
+        let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let intake = Intake::new(spec, Arc::clone(&plan), input)?;
         let store = WindowStore::new(windows_of(spec)?, intake.grouping.key_types(), &plan)?;
         Ok(Self { intake, store, output: Output::new(Arc::clone(&spec.output)) })
@@ -289,7 +288,7 @@ pub struct WindowPartial {
 impl WindowPartial {
     /// The first step of an aggregate node with a window that is no session.
     pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
-        let plan = AggregatePlan::new(&spec.aggregates, &spec.statement)?;
+        let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let intake = Intake::new(spec, Arc::clone(&plan), input)?;
         let store = WindowStore::new(windows_of(spec)?, intake.grouping.key_types(), &plan)?;
         Ok(Self { intake, store, schema: state_schema(spec, &plan)?, sealing: None, flushing: false })
@@ -323,7 +322,7 @@ impl WindowPartial {
         columns.push(Arc::new(Int64Array::from(counts)));
         sealing.next = groups.end;
         let ids = groups.map(|group| group as u32).collect::<Vec<_>>();
-        columns.extend(sealing.state.set().state(&ids)?);
+        columns.extend(sealing.state.set().state(&ids, true)?);
         columns.push(Arc::new(TimestampMicrosecondArray::from_value(sealing.due - 1, rows)));
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
@@ -381,9 +380,10 @@ pub struct WindowFinal {
 }
 
 impl WindowFinal {
-    /// The second step of an aggregate node with a window that is no session.
-    pub fn new(spec: &GroupSpec) -> Result<Self> {
-        let plan = AggregatePlan::new(&spec.aggregates, &spec.statement)?;
+    /// The second step of an aggregate node with a window that is no session; `input` is the schema of the node's input, not
+    /// of the states.
+    pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
+        let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let key_types = spec.keys.iter().map(|key| key.field.data_type().clone()).collect::<Vec<_>>();
         Ok(Self {
             store: WindowStore::new(windows_of(spec)?, &key_types, &plan)?,

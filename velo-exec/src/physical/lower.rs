@@ -166,7 +166,7 @@ impl Step {
             }
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => Box::new(WindowAggregate::new(&group_spec(node)?, &input)?),
             (NodeKind::Aggregate { .. }, Self::Partial(_)) => Box::new(WindowPartial::new(&group_spec(node)?, &input)?),
-            (NodeKind::Aggregate { .. }, Self::Final(_)) => Box::new(WindowFinal::new(&group_spec(node)?)?),
+            (NodeKind::Aggregate { .. }, Self::Final(_)) => Box::new(WindowFinal::new(&group_spec(node)?, &input)?),
             (other, _) => return Err(ExecError::Internal(format!("{other:?} is no operator"))),
         })
     }

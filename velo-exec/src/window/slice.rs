@@ -71,9 +71,8 @@ impl SliceState {
 
     /// The states of all groups, with the numbers of their keys.
     pub fn seal(mut self) -> Result<(Vec<u32>, Vec<ArrayRef>)> {
-        self.set.finish();
         let all = (0..self.keys.len() as u32).collect::<Vec<_>>();
-        let state = self.set.state(&all)?;
+        let state = self.set.state(&all, true)?;
         Ok((self.keys, state))
     }
 

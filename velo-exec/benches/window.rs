@@ -1,0 +1,109 @@
+//! Rows a second through time windows, on one core. Prints one JSON object a line.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a program that measures")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use support::{Calls, Kind, spec, window};
+use velo_core::clock::Stopwatch;
+use velo_core::place::{Origin, Positions, Resource};
+use velo_core::{Batch, Watermark};
+use velo_exec::operator::{InputId, Operator, Outbox, WindowAggregate};
+use velo_exec::testing::Random;
+
+const ROWS: usize = 8_192;
+
+/// `count` batches of trades over `keys` symbols, `per_second` rows a second.
+fn trades(count: usize, keys: u64, per_second: i64) -> Vec<Batch> {
+    let mut random = Random::new(42);
+    let names = (0..keys).map(|key| format!("SYM{key:05}")).collect::<Vec<_>>();
+    let mut batches = Vec::with_capacity(count);
+    for number in 0..count {
+        let first = (number * ROWS) as i64;
+        let symbols = (0..ROWS).map(|_| names[random.below(keys) as usize].as_str()).collect::<StringArray>();
+        let prices = (0..ROWS).map(|_| i128::from(random.between(1, 10_000_000))).collect::<Vec<_>>();
+        let prices = Decimal128Array::from_iter_values(prices).with_precision_and_scale(18, 4).unwrap();
+        let times = (0..ROWS as i64).map(|row| (first + row) * 1_000_000 / per_second);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(symbols),
+            Arc::new(prices),
+            Arc::new(Int64Array::from_value(1, ROWS)),
+            Arc::new(Float64Array::from_value(1.0, ROWS)),
+            Arc::new(StringArray::from(vec!["note"; ROWS])),
+            Arc::new(BooleanArray::from(vec![true; ROWS])),
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times)),
+        ];
+        let mut batch = Batch::new(RecordBatch::try_new(support::schema(), columns).unwrap());
+        batch.origin = Some(Origin {
+            source: 0,
+            partition: 0,
+            base: 0,
+            resource: Resource::Rows("trades".into()),
+            positions: Positions::Consecutive { first: first as u64 },
+        });
+        batches.push(batch);
+    }
+    batches
+}
+
+fn run(name: &str, batches: &[Batch], make: impl Fn() -> WindowAggregate) {
+    let mut best = f64::MAX;
+    let mut results = 0;
+    for _ in 0..5 {
+        let mut operator = make();
+        let mut out = Outbox::new();
+        results = 0;
+        let watch = Stopwatch::start();
+        for batch in batches {
+            let last = *batch.event_times().unwrap().values().last().unwrap();
+            operator.on_batch(InputId(0), batch.clone(), &mut out).unwrap();
+            let mut flow = operator.on_watermark(Watermark(last), &mut out).unwrap();
+            loop {
+                while let Some(element) = out.pop() {
+                    if let velo_exec::operator::Element::Batch(batch) = element {
+                        results += batch.rows();
+                    }
+                }
+                if flow == velo_exec::operator::Flow::Done {
+                    break;
+                }
+                flow = operator.resume(&mut out).unwrap();
+            }
+        }
+        best = best.min(watch.elapsed().as_secs_f64());
+    }
+    let rows = batches.len() * ROWS;
+    println!(
+        r#"{{"bench":"{name}","rows":{rows},"results":{results},"seconds":{best:.4},"million_rows_a_second":{:.1},"ns_a_row":{:.2}}}"#,
+        rows as f64 / best / 1e6,
+        best * 1e9 / rows as f64
+    );
+}
+
+fn main() {
+    let five = || {
+        Calls::new().count_all().add(Kind::Sum, "price").add(Kind::Avg, "price").add(Kind::Min, "price").add(Kind::Max, "price")
+    };
+    let schema = support::schema();
+    let of = |calls: Calls, window| {
+        let spec = spec(&["key"], calls, Some(window));
+        let schema = schema.clone();
+        move || WindowAggregate::new(&spec, &schema).unwrap()
+    };
+    let minute = || window("tumbling", 60, 0, 0);
+    let batches = trades(600, 1_000, 10_000);
+    run("tumbling 1m, 1,000 keys, COUNT", &batches, of(Calls::new().count_all(), minute()));
+    run("tumbling 1m, 1,000 keys, COUNT SUM AVG MIN MAX", &batches, of(five(), minute()));
+    let seven = five().add(Kind::First, "price").add(Kind::Last, "price");
+    run("tumbling 1m, 1,000 keys, and FIRST LAST", &batches, of(seven, minute()));
+    let distinct = Calls::new().add(Kind::Count, "price").distinct();
+    run("tumbling 1m, 1,000 keys, COUNT(DISTINCT)", &batches, of(distinct, minute()));
+    run("sliding 10m by 1s, 1,000 keys, COUNT SUM AVG MIN MAX", &batches, of(five(), window("sliding", 600, 1, 0)));
+    let many = trades(300, 1_000_000, 10_000);
+    run("tumbling 1m, 1,000,000 keys, COUNT SUM AVG MIN MAX", &many, of(five(), minute()));
+}
