@@ -1,1 +1,24 @@
 //! Bytes to Arrow batches and back: JSON and CSV, exact and with places.
+//!
+//! A [`framing::Framer`] cuts a growing buffer into chunks of whole records; a decoder ([`json::JsonDecoder`], the CSV one)
+//! turns a chunk into batches, record errors and places; an [`encode::Encoder`] writes batches. Values go through
+//! [`value::Column`], which builds one Arrow column from text, so that a decimal, a time or a number in quotes means the same
+//! in every format. [`properties::FormatProperties`] are the keys that connectors read for all of this.
+
+pub mod csv;
+pub mod decode;
+pub mod encode;
+pub mod error;
+pub mod framing;
+pub mod fuzz;
+pub mod infer;
+pub mod json;
+pub mod properties;
+pub mod value;
+
+pub use decode::{RecordAssembler, append_columns};
+pub use encode::Encoder;
+pub use framing::{Cut, Framer};
+pub use json::{JsonDecodeOptions, JsonDecoder, JsonEncodeOptions, JsonEncoder};
+pub use properties::{DecimalFormat, Format, FormatProperties, JsonLayout};
+pub use value::{Column, TimestampFormat, ValueError};

@@ -1,0 +1,2 @@
+//! Records per second.
+fn main() {}

@@ -1,0 +1,25 @@
+//! The way out: batches to bytes.
+
+use arrow_array::RecordBatch;
+use velo_core::error::ConnectorError;
+use velo_core::row_kind::RowKinds;
+
+/// Writes batches of one schema as bytes.
+pub trait Encoder: Send {
+    /// What comes before the first row of an output (a CSV header, the `[` of an array).
+    fn header(&self, _out: &mut Vec<u8>) {}
+
+    /// Appends the rows of `batch`, all inserts.
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ConnectorError>;
+
+    /// Appends the rows of `batch` with the kind of each as a first field `_op`; without kinds all are `+I`.
+    fn encode_changes(
+        &mut self,
+        batch: &RecordBatch,
+        kinds: Option<&RowKinds>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ConnectorError>;
+
+    /// What comes behind the last row of an output.
+    fn footer(&self, _out: &mut Vec<u8>) {}
+}

@@ -1,0 +1,589 @@
+//! The decoder: records of a chunk into batches.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use memchr::memchr;
+use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
+use velo_core::error::ConnectorError;
+use velo_core::place::Origin;
+
+use super::cursor::{Cursor, Outcome, Problem};
+use super::elements::{Layout, element_end};
+use super::fast;
+use super::plan::{Object, Plan, Slot};
+use super::read::{content_text, push_null, read_value};
+use super::template::{Form, Step, Template};
+use crate::decode::RecordAssembler;
+use crate::error::show;
+use crate::framing::line_breaks;
+use crate::value::{Column, ValueFormats};
+
+/// What a [`JsonDecoder`] needs to know.
+#[derive(Debug, Clone)]
+pub struct JsonDecodeOptions {
+    /// The columns to make, in order.
+    pub columns: Vec<DecodeColumn>,
+    /// All declared columns: a field with such a name is not unknown. Empty where a schema was not declared.
+    pub declared: Option<SchemaRef>,
+    /// The largest number of rows of a batch.
+    pub batch_rows: usize,
+    /// Whether a record's bytes are wanted.
+    pub keep_bytes: bool,
+    /// How values are written.
+    pub formats: ValueFormats,
+}
+
+/// Decodes JSON records.
+#[derive(Debug)]
+pub struct JsonDecoder {
+    options: JsonDecodeOptions,
+    plan: Plan,
+    /// The shape of the last chunk's records, which the next one begins with.
+    template: Mutex<Option<Arc<Template>>>,
+}
+
+impl JsonDecoder {
+    /// A decoder. Errors for a column whose type text cannot become.
+    pub fn new(options: JsonDecodeOptions) -> Result<Self, ConnectorError> {
+        for column in &options.columns {
+            Column::new(&column.field, &options.formats, 0)?;
+        }
+        let declared = options.declared.iter().flat_map(|schema| schema.fields().iter());
+        let plan = Plan::new(&options.columns, declared.map(|field| field.name().clone()).collect());
+        Ok(Self { options, plan, template: Mutex::new(None) })
+    }
+
+    /// Decodes the records of `bytes`, which begins at `origin`.
+    pub fn decode_bytes(&self, bytes: &Bytes, origin: &Origin, layout: Layout) -> Result<Decoded, ConnectorError> {
+        let mut run = self.run(bytes, origin, layout == Layout::Lines)?;
+        match layout {
+            Layout::Lines => run.lines(origin.position(0))?,
+            Layout::Elements => run.elements(origin.position(0))?,
+        }
+        self.end(run)
+    }
+
+    /// Decodes records that stand one by one in `bytes`, each with its position: the values of Kafka records, the bodies of
+    /// requests. Line breaks within them are whitespace.
+    pub fn decode_records(
+        &self,
+        bytes: &Bytes,
+        origin: &Origin,
+        records: impl IntoIterator<Item = (Range<usize>, u64)>,
+    ) -> Result<Decoded, ConnectorError> {
+        let mut run = self.run(bytes, origin, false)?;
+        for (record, position) in records {
+            run.bytes = &bytes[..record.end];
+            run.one(record, position)?;
+        }
+        self.end(run)
+    }
+
+    fn run<'a>(&'a self, bytes: &'a Bytes, origin: &'a Origin, lines: bool) -> Result<Run<'a>, ConnectorError> {
+        let JsonDecodeOptions { columns, batch_rows, keep_bytes, formats, .. } = &self.options;
+        Ok(Run {
+            plan: &self.plan,
+            columns,
+            out: RecordAssembler::new(columns, formats, *batch_rows, *keep_bytes, bytes, origin)?,
+            bytes,
+            lines,
+            seen: vec![Seen::Not; self.plan.slots],
+            unknown: 0,
+            template: self.template.lock().map_or(None, |last| last.clone()),
+            learning: Learning::default(),
+        })
+    }
+
+    fn end(&self, run: Run<'_>) -> Result<Decoded, ConnectorError> {
+        if run.learning.changed
+            && let Ok(mut last) = self.template.lock()
+        {
+            last.clone_from(&run.template);
+        }
+        run.out.finish()
+    }
+}
+
+impl ChunkDecoder for JsonDecoder {
+    fn decode(&self, chunk: &Chunk) -> Result<Decoded, ConnectorError> {
+        let layout = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Layout>());
+        self.decode_bytes(&chunk.bytes, &chunk.origin, layout.copied().unwrap_or(Layout::Lines))
+    }
+}
+
+/// Whether a record had a field so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Not,
+    /// Under its very name.
+    Exactly,
+    /// Under a name that differs in case.
+    ByCase,
+}
+
+/// When a new shape is learned.
+#[derive(Debug)]
+struct Learning {
+    /// Records that differed from the shape since it was last looked at.
+    differing: usize,
+    /// Records that did not.
+    equal: usize,
+    /// How many must differ until the next look: grows while looking does not help.
+    patience: usize,
+    /// The longest of those that differed.
+    longest: Range<usize>,
+    changed: bool,
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self { differing: 0, equal: 0, patience: 8, longest: 0..0, changed: false }
+    }
+}
+
+/// One chunk's decoding.
+struct Run<'a> {
+    plan: &'a Plan,
+    columns: &'a [DecodeColumn],
+    out: RecordAssembler<'a>,
+    bytes: &'a [u8],
+    lines: bool,
+    seen: Vec<Seen>,
+    /// Unknown fields of the current record.
+    unknown: u64,
+    template: Option<Arc<Template>>,
+    learning: Learning,
+}
+
+impl<'a> Run<'a> {
+    fn lines(&mut self, mut line: u64) -> Result<(), ConnectorError> {
+        let mut at = 0;
+        while at < self.bytes.len() {
+            let start = at;
+            if self.bytes[at] <= b' ' {
+                let mut cursor = Cursor::new(self.bytes, at, true);
+                cursor.blanks();
+                at = cursor.at;
+                if matches!(cursor.peek(), None | Some(b'\n')) {
+                    // A blank line is no record.
+                    at += 1;
+                    line += 1;
+                    continue;
+                }
+            }
+            let record = self.record(at).and_then(|end| {
+                if self.bytes.get(end) == Some(&b'\n') {
+                    return Ok((end, end));
+                }
+                let mut cursor = Cursor { bytes: self.bytes, at: end, lines: true, start };
+                cursor.blanks();
+                match cursor.peek() {
+                    None | Some(b'\n') => Ok((end, cursor.at)),
+                    _ => Err(cursor.expected("the end of the line behind the record")),
+                }
+            });
+            at = match record {
+                Ok((end, next)) => {
+                    self.out.count_unknown(self.unknown);
+                    self.out.accept(start..end, line)?;
+                    next + 1
+                }
+                Err(problem) => {
+                    let end = memchr(b'\n', &self.bytes[start..]).map_or(self.bytes.len(), |length| start + length);
+                    let text = self.bytes[start..end].strip_suffix(b"\r").unwrap_or(&self.bytes[start..end]);
+                    self.reject(start..start + text.len(), line, *problem);
+                    end + 1
+                }
+            };
+            line += 1;
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, mut line: u64) -> Result<(), ConnectorError> {
+        let (mut at, mut counted) = (0, 0);
+        loop {
+            let mut cursor = Cursor::new(self.bytes, at, false);
+            cursor.blanks();
+            let start = cursor.at;
+            line += line_breaks(&self.bytes[counted..start]);
+            counted = start;
+            if start == self.bytes.len() {
+                return Ok(());
+            }
+            let record = self.record(start).and_then(|end| {
+                let mut cursor = Cursor { bytes: self.bytes, at: end, lines: false, start };
+                cursor.blanks();
+                match cursor.peek() {
+                    None | Some(b',') => Ok((end, cursor.at)),
+                    _ => Err(cursor.expected("',' or ']' behind the record")),
+                }
+            });
+            at = match record {
+                Ok((end, next)) => {
+                    self.out.count_unknown(self.unknown);
+                    self.out.accept(start..end, line)?;
+                    next + 1
+                }
+                Err(problem) => {
+                    let end = element_end(self.bytes, start).unwrap_or(self.bytes.len());
+                    self.reject(start..start + self.bytes[start..end].trim_ascii_end().len(), line, *problem);
+                    end + 1
+                }
+            };
+            at = at.min(self.bytes.len());
+        }
+    }
+
+    fn one(&mut self, record: Range<usize>, position: u64) -> Result<(), ConnectorError> {
+        let mut cursor = Cursor::new(self.bytes, record.start, false);
+        cursor.blanks();
+        let read = self.record(cursor.at).and_then(|end| {
+            cursor.at = end;
+            cursor.blanks();
+            if cursor.at < record.end { Err(cursor.expected("the end behind the record")) } else { Ok(()) }
+        });
+        match read {
+            Ok(()) => {
+                self.out.count_unknown(self.unknown);
+                self.out.accept(record, position)
+            }
+            Err(problem) => {
+                self.reject(record, position, *problem);
+                Ok(())
+            }
+        }
+    }
+
+    #[cold]
+    fn reject(&mut self, record: Range<usize>, position: u64, problem: Problem) {
+        self.out.reject(record, position, problem.field, problem.message);
+    }
+
+    /// Reads the record at `start` into the columns, one value each; gives its end.
+    #[inline]
+    fn record(&mut self, start: usize) -> Outcome<usize> {
+        self.unknown = 0;
+        let Some(template) = self.template.clone() else { return self.record_without_template(start) };
+        let mut matched = 0_u64;
+        let mut step = 0;
+        let mut at = start;
+        while let Some(next) = template.steps.get(step) {
+            let Some(value) = next.value_at(self.bytes, at) else {
+                return self.differing(&template, start, at, step, matched);
+            };
+            at = self.value(next, value)?;
+            matched |= 1 << step;
+            step += 1;
+        }
+        let Some(end) = template.end_at(self.bytes, at) else {
+            return self.differing(&template, start, at, step, matched);
+        };
+        self.learning.equal += 1;
+        if !template.complete {
+            self.fill_missing()?;
+        }
+        Ok(end)
+    }
+
+    /// Reads a step's value, which begins at `at` (a string's content does).
+    #[inline(always)]
+    fn value(&mut self, step: &Step, at: usize) -> Outcome<usize> {
+        self.unknown += u64::from(step.unknown);
+        if step.more.is_empty() {
+            let column = step.column.map(|column| &mut self.out.columns[column]);
+            let end = match step.form {
+                Form::String => fast::string(column, self.bytes, at),
+                Form::Number => fast::number(column, self.bytes, at),
+                Form::Any => None,
+            };
+            if let Some(end) = end {
+                return Ok(end);
+            }
+        }
+        self.value_of_any_form(step, at - usize::from(step.form == Form::String))
+    }
+
+    #[inline(never)]
+    fn value_of_any_form(&mut self, step: &Step, at: usize) -> Outcome<usize> {
+        let mut cursor = Cursor::new(self.bytes, at, self.lines);
+        // How deep the value is only bounds what it may still open.
+        let depth = step.marks.len().max(1);
+        let Some(column) = step.column else {
+            cursor.skip(depth)?;
+            return Ok(cursor.at);
+        };
+        for column in std::iter::once(&column).chain(&step.more) {
+            cursor.at = at;
+            let end = match step.form {
+                Form::String => fast::string(Some(&mut self.out.columns[*column]), self.bytes, at + 1),
+                Form::Number => fast::number(Some(&mut self.out.columns[*column]), self.bytes, at),
+                Form::Any => None,
+            };
+            match end {
+                Some(end) => cursor.at = end,
+                None => self.read_into(*column, &mut cursor, depth)?,
+            }
+        }
+        Ok(cursor.at)
+    }
+
+    fn read_into(&mut self, column: usize, cursor: &mut Cursor<'a>, depth: usize) -> Outcome<()> {
+        read_value(&mut self.out.columns[column], cursor, depth).map_err(|problem| self.in_path(problem, column))
+    }
+
+    /// A problem of a column is one of the field at its path.
+    #[cold]
+    fn in_path(&self, mut problem: Box<Problem>, column: usize) -> Box<Problem> {
+        let DecodeColumn { field, path, .. } = &self.columns[column];
+        if let Some(at) = problem.field.take() {
+            let rest = at.strip_prefix(field.name().as_str()).unwrap_or_default();
+            problem.field = Some(format!("{}{rest}", path.join(".")));
+        }
+        problem
+    }
+
+    /// Goes on in a record that differs from the template before `step`; `at` is behind its last value.
+    #[inline(never)]
+    fn differing(
+        &mut self,
+        template: &Template,
+        start: usize,
+        mut at: usize,
+        mut step: usize,
+        mut matched: u64,
+    ) -> Outcome<usize> {
+        let steps = &template.steps;
+        let mut walked = false;
+        // The general way keeps no note of where it is in nested objects, so it begins anew there.
+        if step.checked_sub(1).is_some_and(|last| !steps[last].top) {
+            self.out.undo();
+            self.unknown = 0;
+            let end = self.walk(start)?;
+            self.differed(start..end);
+            return Ok(end);
+        }
+        let mut first = step == 0;
+        let end = loop {
+            // On the top level, behind a value (or at the start): a step, a later step, the end, or one member the general way.
+            let next = steps.get(step).filter(|next| next.plain).and_then(|next| next.value_at(self.bytes, at));
+            let mut found = next.map(|value| (step, value));
+            if found.is_none() && !first && !walked {
+                let mut later = steps.iter().enumerate().skip(step + 1).filter(|(_, later)| later.plain);
+                found = later.find_map(|(later, next)| Some((later, next.value_at(self.bytes, at)?)));
+            }
+            if let Some((taken, value)) = found.filter(|_| !first) {
+                at = self.value(&steps[taken], value)?;
+                matched |= 1 << taken;
+                if walked {
+                    self.mark(&steps[taken]);
+                }
+                step = taken + 1;
+                continue;
+            }
+            if !first
+                && template.plain_end
+                && let Some(end) = template.end_at(self.bytes, at)
+            {
+                break end;
+            }
+            if !std::mem::replace(&mut walked, true) {
+                self.seen.fill(Seen::Not);
+                steps.iter().enumerate().filter(|(at, _)| matched >> at & 1 == 1).for_each(|(_, step)| self.mark(step));
+            }
+            let mut cursor = Cursor { bytes: self.bytes, at, lines: self.lines, start };
+            if first && cursor.peek() != Some(b'{') {
+                return Err(self.no_object(start));
+            }
+            let hint = steps.get(step).and_then(|step| step.slot).unwrap_or(usize::MAX);
+            match self.member(&self.plan.top, &mut cursor, &mut first, 0, hint)? {
+                Member::End => break cursor.at,
+                Member::Slot(slot) => {
+                    if let Some(taken) = template.step_of(slot) {
+                        step = step.max(taken + 1);
+                    }
+                }
+                Member::Other => {}
+            }
+            at = cursor.at;
+        };
+        self.fill_missing()?;
+        self.differed(start..end);
+        Ok(end)
+    }
+
+    fn mark(&mut self, step: &Step) {
+        for (slot, exact) in &step.marks {
+            self.seen[*slot] = if *exact { Seen::Exactly } else { Seen::ByCase };
+        }
+    }
+
+    fn record_without_template(&mut self, start: usize) -> Outcome<usize> {
+        let end = self.walk(start)?;
+        if self.learning.longest.is_empty() {
+            self.learning.differing = self.learning.patience;
+        }
+        self.differed(start..end);
+        Ok(end)
+    }
+
+    /// A good record that is not of the learned shape.
+    fn differed(&mut self, record: Range<usize>) {
+        let learning = &mut self.learning;
+        learning.differing += 1;
+        if record.len() > learning.longest.len() {
+            learning.longest = record;
+        }
+        if learning.differing < learning.patience {
+            return;
+        }
+        let known = self.template.as_ref().map_or(0, |template| template.steps.len());
+        let start = learning.longest.start;
+        let learned = Template::learn(self.plan, &self.out.columns, self.bytes, start, self.lines);
+        // A shape that some records have gives way only to one with more fields, from which theirs can be skipped.
+        let better = |learned: &Template| learned.steps.len() > known || learning.equal == 0;
+        if let Some(learned) = learned.filter(better) {
+            self.template = Some(Arc::new(learned));
+            learning.changed = true;
+        }
+        // Looking again costs about a record's time, so it gets rarer where most records differ anyway.
+        let patience = (learning.patience * 2).min(1024);
+        *learning = Learning { patience, changed: learning.changed, ..Learning::default() };
+    }
+
+    #[cold]
+    fn no_object(&self, start: usize) -> Box<Problem> {
+        let mut cursor = Cursor::new(self.bytes, start, self.lines);
+        match cursor.skip(0) {
+            Err(problem) => problem,
+            Ok(text) => {
+                Box::new(Problem { field: None, message: format!("a record must be a JSON object, found {}", show(text)) })
+            }
+        }
+    }
+
+    /// Reads the record at `start` the general way.
+    #[inline(never)]
+    fn walk(&mut self, start: usize) -> Outcome<usize> {
+        let mut cursor = Cursor::new(self.bytes, start, self.lines);
+        if cursor.peek() != Some(b'{') {
+            return Err(self.no_object(start));
+        }
+        self.seen.fill(Seen::Not);
+        self.object(&self.plan.top, &mut cursor, 0)?;
+        self.fill_missing()?;
+        Ok(cursor.at)
+    }
+
+    fn object(&mut self, object: &'a Object, cursor: &mut Cursor<'a>, depth: usize) -> Outcome<()> {
+        let (mut first, mut hint) = (true, 0);
+        loop {
+            match self.member(object, cursor, &mut first, depth, hint)? {
+                Member::End => return Ok(()),
+                Member::Slot(slot) => hint = slot + 1,
+                Member::Other => {}
+            }
+        }
+    }
+
+    /// Reads the next member of an object, or its end.
+    #[inline]
+    fn member(
+        &mut self,
+        object: &'a Object,
+        cursor: &mut Cursor<'a>,
+        first: &mut bool,
+        depth: usize,
+        hint: usize,
+    ) -> Outcome<Member> {
+        let Some(key) = cursor.member(first, depth)? else { return Ok(Member::End) };
+        let name = content_text(cursor.bytes, key);
+        let Some((at, exact)) = object.find(&name, hint) else {
+            if depth == 0 && !self.plan.is_declared(&name) {
+                self.unknown += 1;
+            }
+            cursor.skip(depth + 1)?;
+            return Ok(Member::Other);
+        };
+        self.slot(&object.slots[at], exact, cursor, depth + 1)?;
+        Ok(Member::Slot(at))
+    }
+
+    /// Reads the value of a wanted field.
+    #[inline]
+    fn slot(&mut self, slot: &'a Slot, exact: bool, cursor: &mut Cursor<'a>, depth: usize) -> Outcome<()> {
+        match (self.seen[slot.number], exact) {
+            (Seen::Not, _) => {}
+            // What was read by case gives way to the exact name, and the other way round nothing happens.
+            (Seen::ByCase, true) => {
+                let (rows, out, seen) = (self.out.rows(), &mut self.out, &mut self.seen);
+                slot.each_column(&mut |column| out.columns[column].truncate(rows));
+                slot.each_inner(&mut |inner| seen[inner] = Seen::Not);
+            }
+            (Seen::Exactly, false) => {
+                cursor.skip(depth)?;
+                return Ok(());
+            }
+            _ => return Err(repeated(&slot.name)),
+        }
+        self.seen[slot.number] = if exact { Seen::Exactly } else { Seen::ByCase };
+        let start = cursor.at;
+        for column in &slot.columns {
+            cursor.at = start;
+            self.read_into(*column, cursor, depth)?;
+        }
+        if slot.inner.slots.is_empty() {
+            return Ok(());
+        }
+        cursor.at = start;
+        match cursor.peek() {
+            Some(b'{') => self.object(&slot.inner, cursor, depth).map_err(|problem| within(problem, &slot.name)),
+            Some(b'n') => cursor.word("null"),
+            _ => {
+                let text = cursor.skip(depth)?;
+                let message = format!("{} is no object, and the field '{}' of it is wanted", show(text), slot.inner.slots[0].name);
+                Err(Problem::value(&slot.name, message))
+            }
+        }
+    }
+
+    /// NULL for every column without a value.
+    #[inline]
+    fn fill_missing(&mut self) -> Outcome<()> {
+        let rows = self.out.rows();
+        for column in 0..self.out.columns.len() {
+            if self.out.columns[column].len() == rows {
+                push_null(&mut self.out.columns[column]).map_err(|problem| self.in_path(problem, column))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was read of an object.
+enum Member {
+    /// Its end.
+    End,
+    /// The field of this slot.
+    Slot(usize),
+    /// A field that nothing wants.
+    Other,
+}
+
+#[cold]
+fn repeated(name: &str) -> Box<Problem> {
+    Problem::value(name, format!("the field '{name}' occurs twice"))
+}
+
+/// Problems with repeated or missing fields in an object know their name alone.
+#[cold]
+fn within(problem: Box<Problem>, parent: &str) -> Box<Problem> {
+    match &problem.field {
+        Some(field) if field.starts_with(parent) => problem,
+        Some(_) => problem.within(parent),
+        None => problem,
+    }
+}

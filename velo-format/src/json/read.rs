@@ -1,0 +1,210 @@
+//! A value at a cursor into a column: the general way, for all types and forms.
+
+use std::borrow::Cow;
+
+use super::cursor::{Content, Cursor, Outcome, Problem, unescape};
+use crate::error::ValueError;
+use crate::value::{Column, TextKind, Values, push_bytes};
+
+/// What a string's content stands for.
+#[inline]
+pub(crate) fn content_text<'a>(bytes: &'a [u8], content: Content) -> Cow<'a, [u8]> {
+    let text = &bytes[content.start..content.end];
+    if !content.escaped {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    unescape(text, &mut out);
+    Cow::Owned(out)
+}
+
+#[cold]
+fn refused(error: ValueError, value: &[u8], column: &Column) -> Box<Problem> {
+    Problem::value(column.field().name(), error.message(value, column.field()))
+}
+
+/// Reads the value at the cursor into `column`. After an error the column may hold a part of it, which truncating takes away.
+pub(crate) fn read_value(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Outcome<()> {
+    let start = cursor.at;
+    match cursor.peek() {
+        Some(b'"') => {
+            let content = cursor.string()?;
+            if let Values::Text { ends, bytes, kind: TextKind::Json } = &mut column.values {
+                push_bytes(ends, bytes, &cursor.bytes[start..cursor.at]);
+                return Ok(());
+            }
+            let text = content_text(cursor.bytes, content);
+            if !column.is_scalar() {
+                return Err(refused(ValueError::Conflict, &text, column));
+            }
+            column.push_text(&text).map_err(|error| refused(error, &text, column))
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let text = cursor.number()?;
+            if let Values::Text { ends, bytes, .. } = &mut column.values {
+                push_bytes(ends, bytes, text);
+                return Ok(());
+            }
+            // `01` must not become 0 in one message and bad syntax in the next one.
+            column.push_number(text).map_err(|error| match cursor.peek() {
+                Some(b'0'..=b'9') => cursor.expected("',' or '}'"),
+                _ => refused(error, text, column),
+            })
+        }
+        Some(byte @ (b't' | b'f')) => {
+            let (word, value) = if byte == b't' { ("true", true) } else { ("false", false) };
+            cursor.word(word)?;
+            column.push_bool(value).map_err(|error| refused(error, word.as_bytes(), column))
+        }
+        Some(b'n') => {
+            cursor.word("null")?;
+            push_null(column)
+        }
+        Some(b'{' | b'[') => read_nested(column, cursor, depth),
+        _ => Err(cursor.expected("a value")),
+    }
+}
+
+/// NULL, if the column may hold it.
+pub(crate) fn push_null(column: &mut Column) -> Outcome<()> {
+    if !column.field().is_nullable() {
+        return Err(refused(ValueError::Null, b"", column));
+    }
+    column.push_null();
+    Ok(())
+}
+
+fn read_nested(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Outcome<()> {
+    let start = cursor.at;
+    let object = cursor.peek() == Some(b'{');
+    match &mut column.values {
+        Values::Text { ends, bytes, kind: TextKind::Json | TextKind::Raw } => {
+            let text = cursor.skip(depth)?;
+            push_bytes(ends, bytes, text);
+            Ok(())
+        }
+        Values::List { ends, items } if !object => {
+            let (mut first, mut index) = (true, 0);
+            while cursor.element(&mut first, depth)? {
+                read_value(items, cursor, depth + 1).map_err(|problem| indexed(problem, items, index))?;
+                index += 1;
+            }
+            ends.push(items.len() as i32);
+            Ok(()).map_err(|problem: Box<Problem>| problem.within(column.field().name()))
+        }
+        Values::Map { ends, keys, values } if object => {
+            let mut first = true;
+            let from = keys.len();
+            let mut seen = std::collections::HashSet::new();
+            while let Some(key) = cursor.member(&mut first, depth)? {
+                let text = content_text(cursor.bytes, key);
+                if !seen.insert(text.to_vec()) {
+                    return Err(repeated(&text));
+                }
+                keys.push_text(&text).map_err(|error| refused(error, &text, keys))?;
+                read_value(values, cursor, depth + 1)?;
+            }
+            debug_assert_eq!(keys.len() - from, seen.len(), "one key per member");
+            ends.push(keys.len() as i32);
+            Ok(())
+        }
+        Values::Struct { fields, rows } if object => {
+            read_struct(fields, *rows, cursor, depth)?;
+            *rows += 1;
+            Ok(())
+        }
+        _ => {
+            let text = cursor.skip(depth)?;
+            debug_assert_eq!(&cursor.bytes[start..cursor.at], text, "the whole value");
+            Err(refused(ValueError::Conflict, text, column))
+        }
+    }
+    .map_err(|problem| inside(problem, column))
+}
+
+/// The column's name before the name of what is in it; problems of the column itself have it already.
+#[cold]
+fn inside(problem: Box<Problem>, column: &Column) -> Box<Problem> {
+    let name = column.field().name();
+    match &problem.field {
+        Some(field) if column.is_scalar() && field == name => problem,
+        Some(field) if !column.is_scalar() && field == name && problem.message.contains("is no ") => problem,
+        Some(_) => problem.within(name),
+        None => problem,
+    }
+}
+
+#[cold]
+fn indexed(problem: Box<Problem>, items: &Column, index: usize) -> Box<Problem> {
+    let mut problem = problem;
+    if let Some(field) = problem.field.take() {
+        let rest = field.strip_prefix(items.field().name().as_str()).unwrap_or(&field);
+        problem.field = Some(format!("[{index}]{rest}"));
+    }
+    problem
+}
+
+#[cold]
+fn repeated(key: &[u8]) -> Box<Problem> {
+    let name = String::from_utf8_lossy(key);
+    Problem::value(name.as_ref(), format!("the field '{name}' occurs twice"))
+}
+
+fn read_struct(fields: &mut [Column], row: usize, cursor: &mut Cursor<'_>, depth: usize) -> Outcome<()> {
+    let mut first = true;
+    let mut by_case = vec![false; fields.len()];
+    while let Some(key) = cursor.member(&mut first, depth)? {
+        let name = content_text(cursor.bytes, key);
+        let exact = fields.iter().position(|field| field.field().name().as_bytes() == name.as_ref());
+        let found = exact.or_else(|| fields.iter().position(|field| same_folded(field.field().name(), &name)));
+        let Some(at) = found else {
+            cursor.skip(depth + 1)?;
+            continue;
+        };
+        if fields[at].len() > row {
+            match (exact.is_some(), by_case[at]) {
+                // What was read by case gives way to the exact name.
+                (true, true) => fields[at].truncate(row),
+                (false, false) => {
+                    cursor.skip(depth + 1)?;
+                    continue;
+                }
+                _ => return Err(repeated(&name)),
+            }
+        }
+        by_case[at] = exact.is_none();
+        read_value(&mut fields[at], cursor, depth + 1)?;
+    }
+    fields.iter_mut().filter(|field| field.len() == row).try_for_each(push_null)
+}
+
+/// Whether two names differ at most in case.
+pub(crate) fn same_folded(name: &str, key: &[u8]) -> bool {
+    if name.is_ascii() {
+        return name.as_bytes().eq_ignore_ascii_case(key);
+    }
+    std::str::from_utf8(key).is_ok_and(|key| name.to_lowercase() == key.to_lowercase())
+}
+
+/// Appends the value that a whole JSON text writes.
+pub(crate) fn push_json(column: &mut Column, text: &[u8]) -> Result<(), ValueError> {
+    let rows = column.len();
+    let mut cursor = Cursor::new(text, 0, false);
+    cursor.blanks();
+    let read = read_value(column, &mut cursor, 0);
+    cursor.blanks();
+    if read.is_err() || cursor.at < text.len() {
+        column.truncate(rows);
+        return Err(ValueError::Syntax);
+    }
+    Ok(())
+}
+
+/// Whether `text` is one JSON value.
+pub(crate) fn check(text: &[u8]) -> Result<(), ValueError> {
+    let mut cursor = Cursor::new(text, 0, false);
+    cursor.blanks();
+    cursor.skip(0).map_err(|_| ValueError::Syntax)?;
+    cursor.blanks();
+    if cursor.at < text.len() { Err(ValueError::Syntax) } else { Ok(()) }
+}

@@ -1,0 +1,248 @@
+//! The shape that records of an input mostly have: the bytes between their values, learned from one of them.
+//!
+//! A record is followed step by step: the bytes before a value are compared as words, and the value is read knowing its
+//! column. Where a record differs, one member is read the general way and the following goes on. Steps only move forward, so
+//! that a field met twice always comes to the general way, which knows what it saw.
+
+use super::cursor::Cursor;
+use super::plan::{Object, Plan, Slot};
+use super::read::content_text;
+use crate::value::words::load;
+use crate::value::{Column, TextKind, Values};
+
+/// More fields than these are read the general way.
+const STEP_LIMIT: usize = 64;
+
+/// A text that is compared by words.
+#[derive(Debug)]
+struct Literal {
+    first: u64,
+    first_mask: u64,
+    last: u64,
+    last_mask: u64,
+    last_at: usize,
+    /// What is between the first and the last word, for texts of over sixteen bytes.
+    middle: Box<[u8]>,
+    length: usize,
+}
+
+impl Literal {
+    fn new(text: &[u8]) -> Self {
+        let word = |part: &[u8]| {
+            let mut bytes = [0; 8];
+            bytes[..part.len()].copy_from_slice(part);
+            u64::from_le_bytes(bytes)
+        };
+        let length = text.len();
+        let (first_mask, last_at) = if length >= 8 { (u64::MAX, length - 8) } else { ((1 << (length * 8)) - 1, 0) };
+        let middle = if length > 16 { &text[8..length - 8] } else { &[] };
+        Self {
+            first: word(&text[..length.min(8)]),
+            first_mask,
+            last: word(&text[last_at..]),
+            last_mask: first_mask,
+            last_at,
+            middle: middle.into(),
+            length,
+        }
+    }
+
+    /// Whether the text is at `at`; also false where fewer than eight bytes follow it.
+    #[inline(always)]
+    fn is_at(&self, bytes: &[u8], at: usize) -> bool {
+        let Some(rest) = bytes.get(at..) else { return false };
+        let (Some(first), Some(last)) = (load(rest, 0), load(rest, self.last_at)) else { return false };
+        let differ = ((first ^ self.first) & self.first_mask) | ((last ^ self.last) & self.last_mask);
+        differ == 0 && (self.middle.is_empty() || rest.get(8..8 + self.middle.len()) == Some(&self.middle))
+    }
+}
+
+/// How a value begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A string; the step's text ends with its opening quote.
+    String,
+    /// A number.
+    Number,
+    /// Anything else, or a value that only the general way reads.
+    Any,
+}
+
+/// A value and what comes before it.
+#[derive(Debug)]
+pub(super) struct Step {
+    text: Literal,
+    pub(super) form: Form,
+    /// The column that takes the value.
+    pub(super) column: Option<usize>,
+    /// Further columns that take it.
+    pub(super) more: Box<[usize]>,
+    /// The slots that the record then has, and whether their names were met exactly.
+    pub(super) marks: Box<[(usize, bool)]>,
+    /// The value is a member of the record itself.
+    pub(super) top: bool,
+    /// So is the value before, so that the text is a comma, a name and a colon.
+    pub(super) plain: bool,
+    /// The slot in the record itself.
+    pub(super) slot: Option<usize>,
+    /// The schema lacks the field.
+    pub(super) unknown: bool,
+}
+
+impl Step {
+    /// Where the value begins (behind the quote of a string), if the step's text is at `at`.
+    #[inline(always)]
+    pub(super) fn value_at(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        self.text.is_at(bytes, at).then(|| at + self.text.length)
+    }
+}
+
+/// A record's shape.
+#[derive(Debug)]
+pub(super) struct Template {
+    pub(super) steps: Vec<Step>,
+    end: Literal,
+    /// The last value is a member of the record itself.
+    pub(super) plain_end: bool,
+    /// Every column has a step.
+    pub(super) complete: bool,
+}
+
+impl Template {
+    /// Where the record ends, if what follows its last value is at `at`.
+    #[inline(always)]
+    pub(super) fn end_at(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        self.end.is_at(bytes, at).then(|| at + self.end.length)
+    }
+
+    /// The step of a slot of the record itself.
+    pub(super) fn step_of(&self, slot: usize) -> Option<usize> {
+        self.steps.iter().position(|step| step.slot == Some(slot))
+    }
+
+    /// The shape of the record at `start`; `None` where it is of no use.
+    pub(super) fn learn(plan: &Plan, columns: &[Column], bytes: &[u8], start: usize, lines: bool) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes, start, lines);
+        if cursor.peek() != Some(b'{') {
+            return None;
+        }
+        let mut learner = Learner { plan, columns, steps: Vec::new(), end: start, used: vec![false; plan.slots] };
+        learner.object(&plan.top, &mut cursor, 0, &mut Vec::new(), None)?;
+        let plain_end = learner.steps.last()?.top;
+        let covered: usize = learner.steps.iter().map(|step| usize::from(step.column.is_some()) + step.more.len()).sum();
+        Some(Self {
+            end: Literal::new(&bytes[learner.end..cursor.at]),
+            plain_end,
+            complete: covered == columns.len(),
+            steps: learner.steps,
+        })
+    }
+}
+
+struct Learner<'a> {
+    plan: &'a Plan,
+    columns: &'a [Column],
+    steps: Vec<Step>,
+    /// Where the last value ended.
+    end: usize,
+    used: Vec<bool>,
+}
+
+impl Learner<'_> {
+    fn object(
+        &mut self,
+        object: &Object,
+        cursor: &mut Cursor<'_>,
+        depth: usize,
+        marks: &mut Vec<(usize, bool)>,
+        within: Option<usize>,
+    ) -> Option<()> {
+        let mut first = true;
+        while let Some(key) = cursor.member(&mut first, depth).ok()? {
+            let name = content_text(cursor.bytes, key);
+            let Some((at, exact)) = object.find(&name, usize::MAX) else {
+                let unknown = depth == 0 && !self.plan.is_declared(&name);
+                self.step(cursor, depth, None, marks, within, unknown)?;
+                continue;
+            };
+            let slot = &object.slots[at];
+            if std::mem::replace(&mut self.used[slot.number], true) {
+                return None;
+            }
+            let within = within.or(Some(at));
+            marks.push((slot.number, exact));
+            if slot.inner.slots.is_empty() {
+                self.step(cursor, depth, Some(slot), marks, within, false)?;
+            } else if slot.columns.is_empty() && cursor.peek() == Some(b'{') {
+                self.object(&slot.inner, cursor, depth + 1, marks, within)?;
+            } else {
+                return None;
+            }
+            marks.pop();
+        }
+        Some(())
+    }
+
+    fn step(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        depth: usize,
+        slot: Option<&Slot>,
+        marks: &[(usize, bool)],
+        within: Option<usize>,
+        unknown: bool,
+    ) -> Option<()> {
+        if self.steps.len() == STEP_LIMIT {
+            return None;
+        }
+        let columns = slot.map_or(&[][..], |slot| &slot.columns);
+        let whole = columns.iter().any(|column| {
+            let column = &self.columns[*column];
+            !column.is_scalar() || matches!(column.values, Values::Text { kind: TextKind::Json, .. })
+        });
+        let form = match cursor.peek() {
+            Some(b'"') if !whole => Form::String,
+            Some(b'-' | b'0'..=b'9') if !whole => Form::Number,
+            _ => Form::Any,
+        };
+        let from = cursor.at + usize::from(form == Form::String);
+        let text = Literal::new(&cursor.bytes[self.end..from]);
+        cursor.skip(depth + 1).ok()?;
+        self.end = cursor.at;
+        let top = depth == 0;
+        self.steps.push(Step {
+            text,
+            form,
+            column: columns.first().copied(),
+            more: columns.get(1..).unwrap_or_default().into(),
+            marks: marks.into(),
+            top,
+            plain: top && self.steps.last().is_some_and(|step| step.top),
+            slot: within,
+            unknown,
+        });
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_of_any_length() {
+        let text = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        for length in 1..text.len() {
+            let literal = Literal::new(&text[..length]);
+            let mut padded = text[..length].to_vec();
+            padded.extend_from_slice(b"--------");
+            assert!(literal.is_at(&padded, 0), "{length}");
+            assert!(!literal.is_at(&padded[..length + 7], 1));
+            for at in 0..length {
+                let mut other = padded.clone();
+                other[at] ^= 1;
+                assert!(!literal.is_at(&other, 0), "{length} {at}");
+            }
+        }
+    }
+}

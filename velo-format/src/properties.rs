@@ -1,0 +1,145 @@
+//! The properties that say how bytes are values.
+
+use velo_core::properties::{Options, PropertyError};
+
+use crate::value::TimestampFormat;
+
+velo_core::properties! {
+    /// How the bytes of a source or sink are values.
+    pub struct FormatProperties {
+        /// The form of the bytes. Default: by the name's suffix where there is one (`.csv`, `.json`, `.jsonl`, `.ndjson`), else `json`.
+        "format" | "value.format" => format: Option<Format>,
+        /// How TIMESTAMP columns are written as text: `iso8601`, `epoch_seconds`, `epoch_millis`, `epoch_micros`, `epoch_nanos`, or a
+        /// pattern such as `%Y-%m-%d %H:%M:%S`.
+        "timestamp.format" => timestamp_format: String = "iso8601".to_owned(),
+        /// How a JSON sink writes DECIMAL columns: `number` with its scale's digits, or the same digits as a `string`. Sources read both.
+        "decimal.format" => decimal_format: DecimalFormat = DecimalFormat::Number,
+        /// How JSON records follow each other: one per line (`lines`), as the elements of one `array`, or `auto`: an array where the
+        /// input begins with `[`. Sinks write lines unless this is `array`.
+        "json.layout" => json_layout: JsonLayout = JsonLayout::Auto,
+    }
+}
+
+/// The form of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// JSON, one record per line or one array.
+    Json,
+    /// Separated values.
+    Csv,
+    /// Each record is one value.
+    Raw,
+    /// Avro.
+    Avro,
+    /// Protocol buffers.
+    Protobuf,
+    /// Parquet.
+    Parquet,
+    /// Debezium envelopes in JSON.
+    DebeziumJson,
+}
+
+velo_core::property_choices!(Format {
+    Json = "json" | "jsonl" | "ndjson",
+    Csv = "csv",
+    Raw = "raw",
+    Avro = "avro",
+    Protobuf = "protobuf",
+    Parquet = "parquet",
+    DebeziumJson = "debezium_json" | "debezium-json",
+});
+
+/// How DECIMAL is written in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DecimalFormat {
+    /// As a number with its scale's digits.
+    #[default]
+    Number,
+    /// As the same digits in quotes, for readers that make binary floats of numbers.
+    String,
+}
+
+velo_core::property_choices!(DecimalFormat { Number = "number", String = "string" });
+
+/// How JSON records follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum JsonLayout {
+    /// An array where the input begins with `[`, else lines.
+    #[default]
+    Auto,
+    /// One record per line.
+    Lines,
+    /// The elements of one array.
+    Array,
+}
+
+velo_core::property_choices!(JsonLayout { Auto = "auto", Lines = "lines", Array = "array" });
+
+impl Format {
+    /// The format that a path's last suffix names; compression suffixes (`.gz`, `.zst`) are looked past.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let lower = path.to_ascii_lowercase();
+        let plain = lower.trim_end_matches(".gz").trim_end_matches(".zst");
+        Some(match plain.rsplit_once('.')?.1 {
+            "json" | "jsonl" | "ndjson" => Self::Json,
+            "csv" => Self::Csv,
+            "parquet" => Self::Parquet,
+            "avro" => Self::Avro,
+            _ => return None,
+        })
+    }
+
+    /// Whether this version can read and write it.
+    pub fn is_built(self) -> bool {
+        matches!(self, Self::Json | Self::Csv)
+    }
+}
+
+impl FormatProperties {
+    /// The format that is set, else that of `path`, else JSON. One that is not built yet is a mistake noted in `options`, and
+    /// gives `None`.
+    pub fn format_for(&self, path: Option<&str>, options: &mut Options) -> Option<Format> {
+        let format = self.format.or_else(|| path.and_then(Format::from_path)).unwrap_or(Format::Json);
+        if format.is_built() {
+            return Some(format);
+        }
+        let name = velo_core::properties::PropertyValue::show(&format).unwrap_or_default();
+        options.error(PropertyError {
+            key: "format".to_owned(),
+            origin: None,
+            message: format!("the format '{name}' is not built yet"),
+            help: Some("use json or csv".to_owned()),
+        });
+        None
+    }
+
+    /// The built-in timestamp format; `None` where `timestamp.format` is a pattern, which the connector turns into a
+    /// [`TimestampFormat::Custom`].
+    pub fn built_in_timestamp(&self) -> Option<TimestampFormat> {
+        TimestampFormat::from_name(&self.timestamp_format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use velo_core::properties::Properties;
+
+    #[test]
+    fn formats_by_key_and_path() {
+        let read = |pairs: &[(&str, &str)], path| {
+            let mut options = Options::from_pairs(pairs.iter().copied());
+            let properties = FormatProperties::read(&mut options);
+            let format = properties.format_for(path, &mut options);
+            let messages: Vec<_> =
+                options.finish("a file source", FormatProperties::SPECS).into_iter().map(|e| e.message).collect();
+            (format, messages)
+        };
+        assert_eq!(read(&[], Some("a/b.csv.gz")), (Some(Format::Csv), vec![]));
+        assert_eq!(read(&[], Some("a/b")), (Some(Format::Json), vec![]));
+        assert_eq!(read(&[("value.format", "JSON")], Some("b.csv")), (Some(Format::Json), vec![]));
+        let (format, messages) = read(&[("format", "avro")], None);
+        assert_eq!((format, messages), (None, vec!["the format 'avro' is not built yet".to_owned()]));
+        assert!(read(&[("decimal.format", "sting")], None).1[0].contains("did you mean 'string'?"));
+    }
+}

@@ -1,0 +1,389 @@
+//! Dates and times from text: ISO 8601 by its layout, with the last date kept.
+//!
+//! A zone is `Z`, an offset or none (UTC). Digits finer than the type are floored, also before 1970. A leap second (`:60`) and
+//! `24:00` are refused.
+
+use std::fmt;
+use std::sync::Arc;
+
+use velo_core::time::{MICROS_PER_DAY, days_from_civil, days_in_month, push_iso8601_nanos};
+
+use crate::error::ValueError;
+
+/// How the text of TIMESTAMP columns is read and written where it is not one of the built-in ways: connectors bring the
+/// patterns of the event-time crate in by this.
+pub trait TimestampText: Send + Sync + fmt::Debug {
+    /// Nanoseconds since 1970 of a text.
+    fn parse(&self, text: &str) -> Result<i128, ValueError>;
+
+    /// Whether a bare number is such a text.
+    fn numbers(&self) -> bool;
+
+    /// Appends the text of nanoseconds since 1970.
+    fn print(&self, nanos: i128, out: &mut Vec<u8>);
+}
+
+/// `timestamp.format`: how TIMESTAMP columns are read and written.
+#[derive(Debug, Clone, Default)]
+pub enum TimestampFormat {
+    /// ISO 8601; a bare number is a type conflict.
+    #[default]
+    Iso8601,
+    /// A number of such units since 1970, bare or in quotes; a fraction is allowed and floored.
+    Epoch(EpochUnit),
+    /// By the rules of somebody else.
+    Custom(Arc<dyn TimestampText>),
+}
+
+/// The unit of an epoch number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EpochUnit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Millis,
+    /// Microseconds.
+    Micros,
+    /// Nanoseconds.
+    Nanos,
+}
+
+impl EpochUnit {
+    /// How many digits a second has in this unit.
+    pub fn digits(self) -> u8 {
+        match self {
+            Self::Seconds => 0,
+            Self::Millis => 3,
+            Self::Micros => 6,
+            Self::Nanos => 9,
+        }
+    }
+}
+
+impl TimestampFormat {
+    /// The built-in format that `text` names; `None` for a pattern, which only the event-time crate knows.
+    pub fn from_name(text: &str) -> Option<Self> {
+        Some(match text.trim().to_ascii_lowercase().as_str() {
+            "iso8601" => Self::Iso8601,
+            "epoch_seconds" | "epoch" => Self::Epoch(EpochUnit::Seconds),
+            "epoch_millis" => Self::Epoch(EpochUnit::Millis),
+            "epoch_micros" => Self::Epoch(EpochUnit::Micros),
+            "epoch_nanos" => Self::Epoch(EpochUnit::Nanos),
+            _ => return None,
+        })
+    }
+
+    /// Whether a bare number is a time.
+    pub(crate) fn numbers(&self) -> bool {
+        match self {
+            Self::Iso8601 => false,
+            Self::Epoch(_) => true,
+            Self::Custom(custom) => custom.numbers(),
+        }
+    }
+
+    /// A text in units of 10^-digits seconds (6 for TIMESTAMP, 9 for TIMESTAMP(9)), floored.
+    #[inline]
+    pub(crate) fn parse(&self, text: &[u8], digits: u8, dates: &mut LastDate) -> Result<i64, ValueError> {
+        match self {
+            Self::Iso8601 => iso8601(text, digits, dates),
+            Self::Epoch(unit) => epoch(text, *unit, digits),
+            Self::Custom(custom) => {
+                let text = std::str::from_utf8(text).map_err(|_| ValueError::Syntax)?;
+                let nanos = custom.parse(text)?;
+                let divisor = 10_i128.pow(u32::from(9 - digits.min(9)));
+                i64::try_from(nanos.div_euclid(divisor)).map_err(|_| ValueError::OutOfRange)
+            }
+        }
+    }
+
+    /// Appends a time's text without quotes.
+    pub(crate) fn print(&self, value: i64, digits: u8, out: &mut Vec<u8>) {
+        let nanos = i128::from(value) * 10_i128.pow(u32::from(9 - digits.min(9)));
+        match self {
+            // Years beyond the range of nanoseconds are left to the caller, who prints microseconds.
+            Self::Iso8601 => match i64::try_from(nanos) {
+                Ok(nanos) => push_iso8601_nanos(out, nanos),
+                Err(_) => velo_core::time::push_iso8601(out, value),
+            },
+            Self::Epoch(unit) => {
+                // Digits finer than the unit are written as a fraction, so that nothing is lost.
+                let scale = 9 - unit.digits();
+                let divisor = 10_i128.pow(u32::from(scale));
+                if nanos % divisor == 0 {
+                    out.extend_from_slice((nanos / divisor).to_string().as_bytes());
+                } else {
+                    velo_core::decimal::push_i128(out, nanos, scale as i8);
+                    while out.last() == Some(&b'0') {
+                        out.pop();
+                    }
+                }
+            }
+            Self::Custom(custom) => custom.print(nanos, out),
+        }
+    }
+}
+
+/// The date that was parsed last: most texts in a row have the same.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastDate {
+    text: [u8; 10],
+    days: i64,
+}
+
+impl Default for LastDate {
+    fn default() -> Self {
+        Self { text: *b"1970-01-01", days: 0 }
+    }
+}
+
+fn epoch(text: &[u8], unit: EpochUnit, digits: u8) -> Result<i64, ValueError> {
+    let unit = unit.digits();
+    let plain = matches!(text, [b'-' | b'0'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit)) && text != b"-";
+    if plain && text.len() < 20 {
+        let (negative, magnitude) = super::number::whole(text)?;
+        let value = super::number::signed(negative, magnitude, i64::MIN, i64::MAX)?;
+        return if unit <= digits {
+            value.checked_mul(10_i64.pow(u32::from(digits - unit))).ok_or(ValueError::OutOfRange)
+        } else {
+            Ok(value.div_euclid(10_i64.pow(u32::from(unit - digits))))
+        };
+    }
+    // The digits are kept to the attosecond and then floored.
+    let kept = 18_i8 - unit as i8;
+    let exact = velo_core::decimal::parse_i128(text, 38, kept)?;
+    let floored = exact.div_euclid(10_i128.pow(u32::from(18 - digits)));
+    i64::try_from(floored).map_err(|_| ValueError::OutOfRange)
+}
+
+#[inline]
+fn two(text: &[u8], at: usize) -> Option<u32> {
+    let (tens, ones) = (text.get(at)?.wrapping_sub(b'0'), text.get(at + 1)?.wrapping_sub(b'0'));
+    (tens <= 9 && ones <= 9).then(|| u32::from(tens) * 10 + u32::from(ones))
+}
+
+fn ten_byte_date(text: &[u8; 10]) -> Option<i64> {
+    let year = i64::from(two(text, 0)? * 100 + two(text, 2)?);
+    valid_date(year, text[4], two(text, 5)?, text[7], two(text, 8)?)
+}
+
+fn valid_date(year: i64, first: u8, month: u32, second: u8, day: u32) -> Option<i64> {
+    let valid = first == b'-'
+        && second == b'-'
+        && (1..=12).contains(&month)
+        && (1..=days_in_month(year, month)).contains(&day);
+    valid.then(|| days_from_civil(year, month, day))
+}
+
+/// A date at the front of `text`: days since 1970 and its length. Years outside 0 to 9999 have a sign.
+#[inline]
+fn date_prefix(text: &[u8], dates: &mut LastDate) -> Option<(i64, usize)> {
+    let ten = text.first_chunk::<10>()?;
+    if *ten == dates.text {
+        return Some((dates.days, 10));
+    }
+    if matches!(ten[0], b'+' | b'-') {
+        let dash = 1 + text[1..].iter().position(|byte| *byte == b'-')?;
+        if !(5..=7).contains(&dash) || !text[1..dash].iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let year = text[1..dash].iter().fold(0_i64, |year, digit| year * 10 + i64::from(digit - b'0'));
+        let year = if ten[0] == b'-' { -year } else { year };
+        let days = valid_date(year, b'-', two(text, dash + 1)?, *text.get(dash + 3)?, two(text, dash + 4)?)?;
+        return Some((days, dash + 6));
+    }
+    let days = ten_byte_date(ten)?;
+    *dates = LastDate { text: *ten, days };
+    Some((days, 10))
+}
+
+/// A time of day at `at`: units of 10^-digits seconds since midnight, and its end.
+#[inline]
+fn time_prefix(text: &[u8], mut at: usize, digits: u8) -> Option<(i64, usize)> {
+    let (hour, minute) = (two(text, at)?, two(text, at + 3)?);
+    if *text.get(at + 2)? != b':' || hour > 23 || minute > 59 {
+        return None;
+    }
+    at += 5;
+    let mut second = 0;
+    let (mut fraction, mut places) = (0_i64, 0);
+    if text.get(at) == Some(&b':') {
+        second = two(text, at + 1)?;
+        if second > 59 {
+            return None;
+        }
+        at += 3;
+        if matches!(text.get(at), Some(b'.' | b',')) {
+            at += 1;
+            let from = at;
+            while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
+                if places < digits {
+                    fraction = fraction * 10 + i64::from(digit);
+                    places += 1;
+                }
+                at += 1;
+            }
+            if at == from {
+                return None;
+            }
+        }
+    }
+    while places < digits {
+        fraction *= 10;
+        places += 1;
+    }
+    let seconds = i64::from(hour * 3600 + minute * 60 + second);
+    Some((seconds * if digits == 9 { 1_000_000_000 } else { 1_000_000 } + fraction, at))
+}
+
+/// A zone at `at` that ends the text: seconds east of UTC.
+fn zone(text: &[u8], at: usize) -> Option<i64> {
+    match &text[at..] {
+        [] | [b'Z' | b'z'] => Some(0),
+        [sign @ (b'+' | b'-'), rest @ ..] => {
+            let (hours, minutes) = match rest.len() {
+                2 => (two(rest, 0)?, 0),
+                4 => (two(rest, 0)?, two(rest, 2)?),
+                5 if rest[2] == b':' => (two(rest, 0)?, two(rest, 3)?),
+                _ => return None,
+            };
+            if hours > 18 || minutes > 59 {
+                return None;
+            }
+            let seconds = i64::from(hours * 3600 + minutes * 60);
+            Some(if *sign == b'-' { -seconds } else { seconds })
+        }
+        _ => None,
+    }
+}
+
+/// Days since 1970, the time of day in units of 10^-digits seconds, and seconds east of UTC.
+#[inline]
+fn date_and_time(text: &[u8], digits: u8, dates: &mut LastDate) -> Option<(i64, i64, i64)> {
+    let (days, at) = date_prefix(text, dates)?;
+    if at == text.len() {
+        return Some((days, 0, 0));
+    }
+    if !matches!(text[at], b'T' | b't' | b' ') {
+        return None;
+    }
+    let (clock, at) = time_prefix(text, at + 1, digits)?;
+    Some((days, clock, zone(text, at)?))
+}
+
+/// An ISO 8601 timestamp in units of 10^-digits seconds (6 or 9). A date alone is its midnight.
+#[inline]
+pub(crate) fn iso8601(text: &[u8], digits: u8, dates: &mut LastDate) -> Result<i64, ValueError> {
+    let (days, clock, offset) = date_and_time(text, digits, dates).ok_or(ValueError::Syntax)?;
+    let second = if digits == 9 { 1_000_000_000 } else { 1_000_000 };
+    // Years have at most six digits, so microseconds always fit; nanoseconds do from 1677 to 2262.
+    if digits == 9 {
+        let day = i128::from(MICROS_PER_DAY) * 1_000;
+        let value = i128::from(days) * day + i128::from(clock) - i128::from(offset) * i128::from(second);
+        return i64::try_from(value).map_err(|_| ValueError::OutOfRange);
+    }
+    days.checked_mul(MICROS_PER_DAY).and_then(|value| value.checked_add(clock - offset * second)).ok_or(ValueError::OutOfRange)
+}
+
+/// A date as days since 1970.
+pub(crate) fn date(text: &[u8], dates: &mut LastDate) -> Result<i32, ValueError> {
+    let (days, end) = date_prefix(text, dates).ok_or(ValueError::Syntax)?;
+    if end != text.len() {
+        return Err(ValueError::Syntax);
+    }
+    i32::try_from(days).map_err(|_| ValueError::OutOfRange)
+}
+
+/// A time of day in microseconds since midnight.
+pub(crate) fn time(text: &[u8]) -> Result<i64, ValueError> {
+    match time_prefix(text, 0, 6) {
+        Some((micros, end)) if end == text.len() => Ok(micros),
+        _ => Err(ValueError::Syntax),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(text: &str) -> Result<i64, ValueError> {
+        iso8601(text.as_bytes(), 6, &mut LastDate::default())
+    }
+
+    #[test]
+    fn layouts() {
+        let noon = 1_706_702_400_000_000;
+        for (text, expected) in [
+            ("2024-01-31T12:00:00Z", Ok(noon)),
+            ("2024-01-31 12:00:00", Ok(noon)),
+            ("2024-01-31t12:00z", Ok(noon)),
+            ("2024-01-31T14:30:00+02:30", Ok(noon)),
+            ("2024-01-31T10:00:00-0200", Ok(noon)),
+            ("2024-01-31T13:00+01", Ok(noon)),
+            ("2024-01-31T12:00:00.1234567899Z", Ok(noon + 123_456)),
+            ("2024-01-31T12:00:00,5", Ok(noon + 500_000)),
+            ("2024-01-31", Ok(noon - 43_200_000_000)),
+            ("1969-12-31T23:59:59.9999999Z", Ok(-1)),
+            ("-0001-12-31T23:59:59Z", Ok(-62_167_219_200_000_000 - 1_000_000)),
+            ("+10000-01-01T00:00:00Z", Ok(253_402_300_800_000_000)),
+            ("2023-02-29T00:00:00Z", Err(ValueError::Syntax)),
+            ("2024-01-31T24:00:00Z", Err(ValueError::Syntax)),
+            ("2024-01-31T23:59:60Z", Err(ValueError::Syntax)),
+            ("2024-01-31T12:00:00.Z", Err(ValueError::Syntax)),
+            ("2024-01-31T12:00:00 Z", Err(ValueError::Syntax)),
+            ("2024-01-31T", Err(ValueError::Syntax)),
+            ("2024/01/31", Err(ValueError::Syntax)),
+            ("1704067200123", Err(ValueError::Syntax)),
+            ("", Err(ValueError::Syntax)),
+        ] {
+            assert_eq!(micros(text), expected, "{text}");
+        }
+        let nanos = |text: &str| iso8601(text.as_bytes(), 9, &mut LastDate::default());
+        assert_eq!(nanos("1969-12-31T23:59:59.9999999999Z"), Ok(-1));
+        assert_eq!(nanos("2263-01-01T00:00:00Z"), Err(ValueError::OutOfRange));
+    }
+
+    #[test]
+    fn the_last_date_is_only_a_short_cut() {
+        let mut dates = LastDate::default();
+        for text in ["2024-01-31", "2024-01-31", "2024-02-01", "2024-01-31"] {
+            assert_eq!(date(text.as_bytes(), &mut dates), date(text.as_bytes(), &mut LastDate::default()));
+        }
+        assert_eq!(date(b"2024-02-30", &mut dates), Err(ValueError::Syntax));
+        assert_eq!(date(&[0; 10], &mut LastDate::default()), Err(ValueError::Syntax));
+    }
+
+    #[test]
+    fn epochs_are_floored_and_checked() {
+        let parse = |text: &str, unit| epoch(text.as_bytes(), unit, 6);
+        assert_eq!(parse("-1", EpochUnit::Millis), Ok(-1_000));
+        assert_eq!(parse("-1", EpochUnit::Nanos), Ok(-1));
+        assert_eq!(parse("-2208988800", EpochUnit::Seconds), Ok(-2_208_988_800_000_000));
+        assert_eq!(parse("1.5", EpochUnit::Seconds), Ok(1_500_000));
+        assert_eq!(parse("-0.0000001", EpochUnit::Seconds), Ok(-1));
+        assert_eq!(parse("-9223372036854775808", EpochUnit::Millis), Err(ValueError::OutOfRange));
+        assert_eq!(parse("x", EpochUnit::Millis), Err(ValueError::Syntax));
+        assert_eq!(parse("", EpochUnit::Millis), Err(ValueError::Syntax));
+    }
+
+    #[test]
+    fn times_of_day() {
+        assert_eq!(time(b"09:30:00.25"), Ok(34_200_250_000));
+        assert_eq!(time(b"09:30"), Ok(34_200_000_000));
+        assert_eq!(time(b"9:30"), Err(ValueError::Syntax));
+        assert_eq!(time(b"09:30:00Z"), Err(ValueError::Syntax));
+    }
+
+    #[test]
+    fn printing_epochs_loses_nothing() {
+        let print = |format: TimestampFormat, value| {
+            let mut out = Vec::new();
+            format.print(value, 6, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(print(TimestampFormat::Epoch(EpochUnit::Millis), 1_500), "1.5");
+        assert_eq!(print(TimestampFormat::Epoch(EpochUnit::Millis), -2_000), "-2");
+        assert_eq!(print(TimestampFormat::Iso8601, 0), "1970-01-01T00:00:00Z");
+        assert_eq!(print(TimestampFormat::Iso8601, i64::MAX - 775_807), "+294247-01-10T04:00:54Z");
+    }
+}
