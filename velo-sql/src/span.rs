@@ -73,6 +73,15 @@ pub struct Place {
 pub struct SourceText<'a> {
     text: &'a str,
     line_starts: Vec<u32>,
+    /// How many characters begin before each block of bytes: columns of a very long line are found without reading it all.
+    characters: Vec<u32>,
+}
+
+const BLOCK: usize = 4_096;
+
+/// How many characters begin in these bytes.
+fn count_characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 impl<'a> SourceText<'a> {
@@ -80,7 +89,20 @@ impl<'a> SourceText<'a> {
     pub fn new(text: &'a str) -> SourceText<'a> {
         let mut line_starts = vec![0];
         line_starts.extend(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1));
-        SourceText { text, line_starts }
+        let mut characters = Vec::with_capacity(text.len() / BLOCK + 1);
+        let mut count = 0;
+        for block in text.as_bytes().chunks(BLOCK) {
+            characters.push(count as u32);
+            count += count_characters(block);
+        }
+        SourceText { text, line_starts, characters }
+    }
+
+    /// How many characters begin before a byte offset.
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = (offset / BLOCK).min(self.characters.len().saturating_sub(1));
+        let before = self.characters.get(block).map_or(0, |count| *count as usize);
+        before + count_characters(&self.text.as_bytes()[block * BLOCK..offset])
     }
 
     /// The whole text.
@@ -96,12 +118,14 @@ impl<'a> SourceText<'a> {
     /// Line and column of a byte offset. An offset past the end is the place after the last character, and one inside
     /// a character is that character's.
     pub fn place(&self, offset: u32) -> Place {
-        let offset = (offset as usize).min(self.text.len());
+        let mut offset = (offset as usize).min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
         let line = self.line_starts.partition_point(|start| *start as usize <= offset);
         let start = self.line_starts[line - 1] as usize;
-        let column = self.text[start..].char_indices().take_while(|(at, _)| start + at < offset).count();
-        let inside = !self.text.is_char_boundary(offset);
-        Place { line, column: column + usize::from(!inside) }
+        let characters = self.characters_before(offset) - self.characters_before(start);
+        Place { line, column: characters + 1 }
     }
 
     /// The text of a line (from 1), without its line end; empty where there is no such line.
@@ -121,6 +145,15 @@ impl<'a> SourceText<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_a_long_line_are_right() {
+        let text = format!("x\n{}!", "é".repeat(10_000));
+        let source = SourceText::new(&text);
+        for column in [1, 2, 2_047, 2_048, 2_049, 10_000, 10_001] {
+            assert_eq!(source.place(2 + 2 * (column as u32 - 1)), Place { line: 2, column });
+        }
+    }
 
     #[test]
     fn columns_count_characters() {

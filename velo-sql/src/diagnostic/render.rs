@@ -7,6 +7,9 @@ use std::fmt::Write;
 /// Longer lines are cut around the caret.
 const MAX_WIDTH: usize = 120;
 
+/// Of longer lines only this many bytes before and after the caret are looked at, so that many mistakes on one long line are quickly told.
+const WINDOW: usize = 1_000;
+
 /// All diagnostics, with a blank line between two; ends with a line break unless there are none.
 pub fn render(diagnostics: &[Diagnostic], file_name: &str, text: &str) -> String {
     let source = SourceText::new(text);
@@ -23,10 +26,27 @@ pub fn render(diagnostics: &[Diagnostic], file_name: &str, text: &str) -> String
 /// A label on one line, in columns of the terminal.
 struct Mark<'a> {
     line: usize,
+    /// The part of the line that is looked at.
+    shown: &'a str,
     from: usize,
     width: usize,
     primary: bool,
     text: &'a str,
+}
+
+/// The part of a line around a place, and the offset at which the part begins.
+fn window<'a>(source: &SourceText<'a>, line: usize, anchor: u32) -> (&'a str, usize) {
+    let text = source.line(line);
+    let start = source.line_start(line) as usize;
+    let at = (anchor as usize).saturating_sub(start).min(text.len());
+    let (mut from, mut to) = (at.saturating_sub(WINDOW), (at + WINDOW).min(text.len()));
+    while !text.is_char_boundary(from) {
+        from -= 1;
+    }
+    while !text.is_char_boundary(to) {
+        to += 1;
+    }
+    (&text[from..to], start + from)
 }
 
 fn one(out: &mut String, diagnostic: &Diagnostic, file_name: &str, source: &SourceText<'_>) {
@@ -35,9 +55,14 @@ fn one(out: &mut String, diagnostic: &Diagnostic, file_name: &str, source: &Sour
         Severity::Error => "error",
     };
     let place = source.place(diagnostic.primary.span.start);
-    let labels = diagnostic.secondary.iter().map(|label| (label, false));
-    let mut marks: Vec<Mark<'_>> = labels.map(|(label, primary)| mark(label, primary, source)).collect();
-    marks.push(mark(&diagnostic.primary, true, source));
+    let labels = diagnostic.secondary.iter().map(|label| (label, false)).chain([(&diagnostic.primary, true)]);
+    let mut marks: Vec<Mark<'_>> = labels
+        .map(|(label, primary)| {
+            let line = source.place(label.span.start).line;
+            let anchor = if line == place.line { diagnostic.primary.span.start } else { label.span.start };
+            mark(label, primary, line, window(source, line, anchor))
+        })
+        .collect();
     marks.sort_by_key(|mark| (mark.line, mark.from));
     let gutter = marks.iter().map(|mark| mark.line.to_string().len()).max().unwrap_or(1).max(4);
     // Writing to a String does not fail.
@@ -51,7 +76,7 @@ fn one(out: &mut String, diagnostic: &Diagnostic, file_name: &str, source: &Sour
             }
             last = mark.line;
             let end = marks[index..].iter().take_while(|other| other.line == mark.line);
-            lines(out, source, gutter, &end.collect::<Vec<_>>());
+            lines(out, gutter, &end.collect::<Vec<_>>());
         }
     }
     for help in &diagnostic.help {
@@ -60,11 +85,8 @@ fn one(out: &mut String, diagnostic: &Diagnostic, file_name: &str, source: &Sour
 }
 
 /// The part of a label on its first line; a span over several lines is marked to the end of the first.
-fn mark<'a>(label: &'a Label, primary: bool, source: &SourceText<'_>) -> Mark<'a> {
+fn mark<'a>(label: &'a Label, primary: bool, line: usize, (text, line_start): (&'a str, usize)) -> Mark<'a> {
     let Span { start, end } = label.span;
-    let line = source.place(start).line;
-    let text = source.line(line);
-    let line_start = source.line_start(line) as usize;
     let inside = |offset: u32| {
         let mut at = (offset as usize).saturating_sub(line_start).min(text.len());
         while !text.is_char_boundary(at) {
@@ -77,13 +99,13 @@ fn mark<'a>(label: &'a Label, primary: bool, source: &SourceText<'_>) -> Mark<'a
     if start as usize > line_start + text.len() {
         width = 1;
     }
-    Mark { line, from: text_width(&text[..from]), width: width.max(1), primary, text: &label.text }
+    Mark { line, shown: text, from: text_width(&text[..from]), width: width.max(1), primary, text: &label.text }
 }
 
 /// One line of the script and, below it, one line of carets and words per mark.
-fn lines(out: &mut String, source: &SourceText<'_>, gutter: usize, marks: &[&Mark<'_>]) {
+fn lines(out: &mut String, gutter: usize, marks: &[&Mark<'_>]) {
     let Some(first) = marks.first() else { return };
-    let (shown, cut) = visible(source.line(first.line), first.from);
+    let (shown, cut) = visible(first.shown, first.from);
     let _ = writeln!(out, "{:>gutter$} | {}", first.line, shown.trim_end());
     for mark in marks {
         let from = mark.from.saturating_sub(cut);
