@@ -6,8 +6,9 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, SchemaRef};
 use velo_core::Batch;
 use velo_eventtime::LateStrategy;
-use velo_plan::plan::{AggregateCall, Output, WindowSpec};
+use velo_plan::plan::{AggregateCall, Output, WindowKind, WindowSpec};
 
+use super::{GroupAggregate, Operator, SessionAggregate, WindowAggregate};
 use crate::aggregate::{AggregatePlan, Inputs, RowOrder};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
@@ -29,11 +30,21 @@ pub struct GroupSpec {
     pub statement: String,
 }
 
+/// The operator that does all of an aggregate node; `input` is the schema of its input.
+pub fn aggregate(spec: &GroupSpec, input: &SchemaRef) -> Result<Box<dyn Operator>> {
+    Ok(match spec.window.as_ref().map(|window| window.kind) {
+        None => Box::new(GroupAggregate::new(spec, input)?),
+        Some(WindowKind::Session { .. }) => Box::new(SessionAggregate::new(spec, input)?),
+        Some(_) => Box::new(WindowAggregate::new(spec, input)?),
+    })
+}
+
 /// Compiled keys and inputs.
 pub(crate) struct Grouping {
     keys: Vec<Evaluator>,
     key_types: Vec<DataType>,
     inputs: Vec<Evaluator>,
+    statement: String,
     pub(crate) plan: Arc<AggregatePlan>,
 }
 
@@ -50,7 +61,17 @@ impl Grouping {
         let keys = spec.keys.iter().map(|key| compile(&key.expr)).collect::<Result<_>>()?;
         let key_types = spec.keys.iter().map(|key| key.field.data_type().clone()).collect();
         let inputs = plan.expressions().iter().map(compile).collect::<Result<_>>()?;
-        Ok(Self { keys, key_types, inputs, plan })
+        Ok(Self { keys, key_types, inputs, statement: spec.statement.clone(), plan })
+    }
+
+    /// An error of a window gets the name of its statement.
+    pub(crate) fn named(&self, error: ExecError) -> ExecError {
+        match error {
+            ExecError::Compute { message, place, .. } => {
+                ExecError::Compute { statement: self.statement.clone(), message, place }
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn key_types(&self) -> &[DataType] {

@@ -1,14 +1,18 @@
 //! What an operator is: elements in, elements out, no clock, no channel, no I/O.
 
 mod filter_project;
+mod group_aggregate;
 mod grouping;
 mod row_json;
+mod session_aggregate;
 mod window_aggregate;
 
 use std::collections::VecDeque;
 
 pub use filter_project::FilterProject;
-pub use grouping::GroupSpec;
+pub use group_aggregate::GroupAggregate;
+pub use grouping::{GroupSpec, aggregate};
+pub use session_aggregate::SessionAggregate;
 pub use window_aggregate::{WindowAggregate, WindowFinal, WindowPartial};
 
 use velo_core::connector::CheckpointId;

@@ -51,7 +51,7 @@ impl Intake {
             return Ok(());
         }
         let times = times_of(batch)?;
-        let mut lateness = divide(store.windows(), batch, times, self.watermark).map_err(|error| self.named(error))?;
+        let mut lateness = divide(store.windows(), batch, times, self.watermark).map_err(|error| self.grouping.named(error))?;
         let Some(on_time) = lateness.on_time.take() else { return self.add(store, batch) };
         self.counters.add(lateness.all.len() as u64, lateness.missed);
         self.add(store, &batch.filter(&on_time)?)?;
@@ -76,7 +76,7 @@ impl Intake {
         }
         let evaluated = self.grouping.evaluate(batch)?;
         let times = times_of(batch)?;
-        store.add(&evaluated.keys, times, &evaluated.inputs, &evaluated.order).map_err(|error| self.named(error))
+        store.add(&evaluated.keys, times, &evaluated.inputs, &evaluated.order).map_err(|error| self.grouping.named(error))
     }
 
     fn add_to_windows(&mut self, store: &mut WindowStore, batch: &Batch, ends: &mut BTreeMap<i64, Vec<u32>>) -> Result<()> {
@@ -119,16 +119,6 @@ impl Intake {
             code: "LateData",
             place: batch.origin.as_ref().map(|origin| origin.place(row)),
         })
-    }
-
-    /// An error of a window gets the name of its statement.
-    fn named(&self, error: ExecError) -> ExecError {
-        match error {
-            ExecError::Compute { message, place, .. } => {
-                ExecError::Compute { statement: self.statement.clone(), message, place }
-            }
-            other => other,
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use velo_plan::plan::{Node, NodeId, NodeKind, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
-use crate::operator::{FilterProject, GroupSpec, Operator, WindowAggregate, WindowFinal, WindowPartial};
+use crate::operator::{FilterProject, GroupSpec, Operator, WindowFinal, WindowPartial, aggregate};
 use crate::runtime::Chain;
 
 /// The stages of a job, inputs before their consumers.
@@ -164,7 +164,7 @@ impl Step {
             (NodeKind::Project(outputs), _) => {
                 Box::new(FilterProject::project(outputs, &input, node.schema.clone(), &node.owner)?)
             }
-            (NodeKind::Aggregate { .. }, Self::Whole(_)) => Box::new(WindowAggregate::new(&group_spec(node)?, &input)?),
+            (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(node)?, &input)?,
             (NodeKind::Aggregate { .. }, Self::Partial(_)) => Box::new(WindowPartial::new(&group_spec(node)?, &input)?),
             (NodeKind::Aggregate { .. }, Self::Final(_)) => Box::new(WindowFinal::new(&group_spec(node)?, &input)?),
             (other, _) => return Err(ExecError::Internal(format!("{other:?} is no operator"))),

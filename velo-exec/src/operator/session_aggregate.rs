@@ -1,0 +1,208 @@
+//! GROUP BY with session windows over append-only rows.
+
+use std::sync::Arc;
+
+use arrow_array::{BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::SchemaRef;
+use velo_core::dead_letter::{DeadLetter, Stage};
+use velo_core::time::iso8601;
+use velo_core::{Batch, Watermark, schema};
+use velo_eventtime::LateStrategy;
+use velo_eventtime::late::{for_session, measured_against};
+use velo_plan::plan::WindowKind;
+
+use super::grouping::{GroupSpec, Grouping, times_of};
+use super::row_json::row_as_json;
+use super::window_aggregate::OUTPUT_ROWS;
+use super::{Flow, InputId, Operator, Outbox};
+use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
+use crate::error::{ExecError, Result};
+use crate::state::KeyTable;
+use crate::window::LateCounters;
+use crate::window::session::{Ended, Sessions};
+
+/// Sessions: rows in, one row per session out when the watermark has passed its end.
+pub struct SessionAggregate {
+    grouping: Grouping,
+    output: SchemaRef,
+    statement: String,
+    late: LateStrategy,
+    gap: velo_core::duration::Span,
+    counters: Arc<LateCounters>,
+    watermark: Watermark,
+    keys: KeyTable,
+    sessions: Sessions,
+    set: AggregateSet,
+    /// Sessions that have ended, and how many of them are written.
+    ended: Vec<Ended>,
+    written: usize,
+    ids: Vec<u32>,
+    groups: Vec<u32>,
+}
+
+impl SessionAggregate {
+    /// The operator of an aggregate node with a session window.
+    pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
+        let Some(WindowKind::Session { gap }) = spec.window.as_ref().map(|window| window.kind) else {
+            return Err(ExecError::Internal("sessions without their gap".to_owned()));
+        };
+        let plan = AggregatePlan::new(&spec.aggregates, input, Groups::OneByOne, &spec.statement)?;
+        let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
+        Ok(Self {
+            output: Arc::clone(&spec.output),
+            statement: spec.statement.clone(),
+            late: spec.late,
+            gap,
+            counters: Arc::default(),
+            watermark: Watermark::NONE,
+            keys: KeyTable::new(grouping.key_types())?,
+            sessions: Sessions::new(gap.micros()),
+            set: AggregateSet::new(&plan)?,
+            ended: Vec::new(),
+            written: 0,
+            ids: Vec::new(),
+            groups: Vec::new(),
+            grouping,
+        })
+    }
+
+    /// Its counters of late rows.
+    pub fn late(&self) -> Arc<LateCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Bytes of memory of its state.
+    pub fn memory(&self) -> usize {
+        self.keys.memory() + self.sessions.memory() + self.set.memory()
+    }
+
+    /// What each row is measured against.
+    fn measured(&self, batch: &Batch, times: &[i64], row: usize) -> Watermark {
+        let late_by = batch.late_by.as_ref().map_or(0, |late_by| late_by.values()[row].max(0));
+        measured_against(times[row], late_by, self.watermark)
+    }
+
+    /// The rows that are on time; the others meet their policy.
+    fn on_time(&self, batch: &Batch, out: &mut Outbox) -> Result<Option<Batch>> {
+        let times = times_of(batch)?;
+        let earliest = times.iter().min().copied().unwrap_or(i64::MAX);
+        if batch.late_by.is_none() && self.watermark.0 <= earliest {
+            return Ok(None);
+        }
+        let late = (0..times.len()).map(|row| for_session(times[row], self.gap, self.measured(batch, times, row)).is_late());
+        let late = late.collect::<Vec<_>>();
+        let count = late.iter().filter(|late| **late).count();
+        if count == 0 {
+            return Ok(None);
+        }
+        self.counters.add(count as u64, count as u64);
+        if self.late == LateStrategy::DeadLetter {
+            for (row, _) in late.iter().enumerate().filter(|(_, late)| **late) {
+                out.dead_letter(self.dead_letter(batch, times[row], row, self.measured(batch, times, row))?);
+            }
+        }
+        let kept = late.iter().map(|late| Some(!late)).collect::<BooleanArray>();
+        Ok(Some(batch.filter(&kept)?))
+    }
+
+    fn dead_letter(&self, batch: &Batch, time: i64, row: usize, watermark: Watermark) -> Result<DeadLetter> {
+        Ok(DeadLetter {
+            stage: Stage::Late,
+            source: self.statement.clone(),
+            bytes: row_as_json(&batch.columns, row)?,
+            error: format!(
+                "event time {} came late for a session with a gap of {}: the watermark was {watermark}, {} after the event time",
+                iso8601(time),
+                self.gap,
+                velo_core::duration::Span(watermark.0.saturating_sub(time)),
+            ),
+            code: "LateData",
+            place: batch.origin.as_ref().map(|origin| origin.place(row)),
+        })
+    }
+
+    fn add(&mut self, batch: &Batch) -> Result<()> {
+        let evaluated = self.grouping.evaluate(batch)?;
+        let times = times_of(batch)?;
+        self.keys.intern(&evaluated.keys, times.len(), &mut self.ids)?;
+        let before = self.sessions.groups();
+        let mut groups = std::mem::take(&mut self.groups);
+        let late_by = batch.late_by.as_ref().map(|late_by| late_by.values());
+        let watermark = self.watermark;
+        let measured = |row: usize| match late_by {
+            None => watermark,
+            Some(late_by) => measured_against(times[row], late_by[row].max(0), watermark),
+        };
+        self.sessions.place(&self.ids, times, measured, &mut groups).map_err(|error| self.grouping.named(error))?;
+        let (from, into) = self.sessions.take_merged(before);
+        if !from.is_empty() {
+            let state = self.set.state(&from, true)?;
+            self.set.merge(&into, self.sessions.groups(), &state)?;
+        }
+        self.set.update(&groups, self.sessions.groups(), &evaluated.inputs, &evaluated.order)?;
+        self.groups = groups;
+        Ok(())
+    }
+
+    fn piece(&mut self, ended: &[Ended]) -> Result<RecordBatch> {
+        let of = |value: fn(&Ended) -> u32| ended.iter().map(value).collect::<Vec<_>>();
+        let times = |value: fn(&Ended) -> i64| Arc::new(TimestampMicrosecondArray::from_iter_values(ended.iter().map(value)));
+        let mut columns = self.keys.keys(&of(|session| session.key))?;
+        columns.extend(self.set.evaluate(&of(|session| session.group), true)?);
+        columns.push(times(|session| session.start));
+        columns.push(times(|session| session.end));
+        if schema::event_time_index(&self.output).is_some() {
+            columns.push(times(|session| session.end - 1));
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.output), columns)?)
+    }
+}
+
+impl Operator for SessionAggregate {
+    fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
+        if batch.is_empty() {
+            return Ok(Flow::Done);
+        }
+        match self.on_time(&batch, out)? {
+            None => self.add(&batch)?,
+            Some(kept) if kept.is_empty() => {}
+            Some(kept) => self.add(&kept)?,
+        }
+        Ok(Flow::Done)
+    }
+
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
+        self.watermark = self.watermark.max(watermark);
+        self.ended = self.sessions.ended(self.watermark);
+        self.written = 0;
+        self.resume(out)
+    }
+
+    fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+        let ended = std::mem::take(&mut self.ended);
+        while self.written < ended.len() {
+            if out.is_full() {
+                self.ended = ended;
+                return Ok(Flow::More);
+            }
+            let to = ended.len().min(self.written + OUTPUT_ROWS);
+            let piece = self.piece(&ended[self.written..to])?;
+            self.written = to;
+            out.batch(Batch::new(piece));
+        }
+        if self.sessions.is_sparse() {
+            let groups = self.sessions.compact(&mut self.keys);
+            let state = self.set.state(&groups, true)?;
+            let mut set = AggregateSet::new(&self.grouping.plan)?;
+            let all = (0..groups.len() as u32).collect::<Vec<_>>();
+            set.merge(&all, groups.len(), &state)?;
+            self.set = set;
+        }
+        // A session that ends at W fires later, with an event time one microsecond before W.
+        out.watermark(match self.watermark {
+            Watermark::END | Watermark::NONE => self.watermark,
+            Watermark(micros) => Watermark(micros - 1),
+        });
+        Ok(Flow::Done)
+    }
+}
