@@ -1,1 +1,26 @@
-//! What tests of several Velo crates share.
+//! What tests of several crates share. It is for development only and is never published.
+//!
+//! - [`table!`]: rows as text and back ([`velo_core::table_text`]);
+//! - [`scripted`]: a source whose partitions give what a script says, in its order, and can be held at any step;
+//! - [`collecting`]: a sink that keeps what it gets, with commits;
+//! - [`faults`]: a sink that fails at its n-th call;
+//! - [`random`]: numbers from a seed;
+//! - [`conformance`]: what every connector must do.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics with the reason; nothing here runs outside of tests"
+)]
+
+pub mod collecting;
+pub mod conformance;
+pub mod faults;
+pub mod gate;
+pub mod random;
+pub mod scripted;
+mod table;
+
+pub use gate::Gate;
+pub use random::Random;
+pub use table::Table;
