@@ -17,18 +17,20 @@
 //! exactly and one by case) is an error where a column needs it. Fields without a column are checked for syntax alone; every
 //! occurrence at the top level of one that the schema lacks is counted.
 
-mod cursor;
+pub(crate) mod cursor;
 mod decode;
 pub(crate) mod elements;
 mod encode;
+mod escape;
 mod fast;
 mod plan;
 mod read;
 mod template;
+mod write;
 
 pub use decode::{JsonDecodeOptions, JsonDecoder};
 pub use elements::Layout;
-pub use encode::{JsonEncodeOptions, JsonEncoder};
+pub use encode::{JsonEncodeOptions, JsonEncoder, row_text};
 
 pub(crate) use read::{check, push_json};
 
