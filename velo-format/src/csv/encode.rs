@@ -21,6 +21,7 @@ use super::properties::Dialect;
 use crate::encode::Encoder;
 use crate::error::show;
 use crate::json::{JsonEncodeOptions, JsonEncoder};
+use crate::value::print::{PrintedDate, push_decimal, push_i64, push_u64};
 use crate::value::{TimestampFormat, ValueFormats, encode_base64, print_interval};
 
 /// How a CSV encoder writes.
@@ -49,7 +50,6 @@ pub struct CsvEncoder {
     plain: bool,
     nested: Vec<Option<JsonEncoder>>,
     kinds: [Vec<u8>; 4],
-    scratch: Vec<u8>,
 }
 
 /// The values of one column of a batch.
@@ -99,7 +99,7 @@ impl CsvEncoder {
             _ => Ok(None),
         });
         let nested = nested.collect::<Result<Vec<_>, _>>()?;
-        let mut new = Self { schema, options, special, plain, nested, kinds: Default::default(), scratch: Vec::new() };
+        let mut new = Self { schema, options, special, plain, nested, kinds: Default::default() };
         for kind in RowKind::ALL {
             let mut text = Vec::new();
             new.text(kind.symbol().as_bytes(), true, &mut text)
@@ -230,9 +230,9 @@ impl CsvEncoder {
     ) -> Result<(), ConnectorError> {
         let mut cells = Vec::with_capacity(batch.num_columns());
         for (at, column) in batch.columns().iter().enumerate() {
-            cells.push((self.cells(at, column)?, column.nulls()));
+            cells.push((self.cells(at, column)?, column.nulls(), PrintedDate::default()));
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut scratch = Vec::new();
         for row in 0..batch.num_rows() {
             let mut first = true;
             if let Some(kinds) = kinds {
@@ -240,21 +240,21 @@ impl CsvEncoder {
                 out.extend_from_slice(&self.kinds[kind as usize]);
                 first = false;
             }
-            for (at, (cells, nulls)) in cells.iter().enumerate() {
+            for (at, (cells, nulls, dates)) in cells.iter_mut().enumerate() {
                 if !first {
                     out.push(self.options.dialect.delimiter);
                 }
                 if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                     self.null(out)?;
                 } else {
-                    self.cell(cells, row, first, &mut scratch, out)
-                        .map_err(|()| self.unwritable(self.schema.field(at).name(), &scratch))?;
+                    if self.cell(cells, row, first, dates, &mut scratch, out).is_err() {
+                        return Err(self.unwritable(self.schema.field(at).name(), &scratch));
+                    }
                 }
                 first = false;
             }
             out.push(b'\n');
         }
-        self.scratch = scratch;
         Ok(())
     }
 
@@ -265,6 +265,7 @@ impl CsvEncoder {
         cells: &Cells<'_>,
         row: usize,
         first: bool,
+        dates: &mut PrintedDate,
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), ()> {
@@ -273,12 +274,12 @@ impl CsvEncoder {
             Cells::Json(texts) => &texts[row],
             // The text of no bytes is empty.
             _ if self.plain && !matches!(cells, Cells::Binary(_)) => {
-                self.print(cells, row, out);
+                self.print(cells, row, dates, out);
                 return Ok(());
             }
             _ => {
                 scratch.clear();
-                self.print(cells, row, scratch);
+                self.print(cells, row, dates, scratch);
                 return self.text(scratch, first, out);
             }
         };
@@ -289,25 +290,20 @@ impl CsvEncoder {
     }
 
     /// Appends a value's text.
-    fn print(&self, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
+    fn print(&self, cells: &Cells<'_>, row: usize, dates: &mut PrintedDate, out: &mut Vec<u8>) {
         use std::io::Write;
         // Writing to a vector cannot fail.
-        macro_rules! display {
-            ($array:expr) => {{
-                let _ = write!(out, "{}", $array.value(row));
-            }};
-        }
         let timestamp = &self.options.formats.timestamp;
         match cells {
             Cells::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
-            Cells::Int8(array) => decimal::push_i128(out, array.value(row).into(), 0),
-            Cells::Int16(array) => decimal::push_i128(out, array.value(row).into(), 0),
-            Cells::Int32(array) => decimal::push_i128(out, array.value(row).into(), 0),
-            Cells::Int64(array) => decimal::push_i128(out, array.value(row).into(), 0),
-            Cells::UInt8(array) => display!(array),
-            Cells::UInt16(array) => display!(array),
-            Cells::UInt32(array) => display!(array),
-            Cells::UInt64(array) => display!(array),
+            Cells::Int8(array) => push_i64(out, array.value(row).into()),
+            Cells::Int16(array) => push_i64(out, array.value(row).into()),
+            Cells::Int32(array) => push_i64(out, array.value(row).into()),
+            Cells::Int64(array) => push_i64(out, array.value(row).into()),
+            Cells::UInt8(array) => push_u64(out, array.value(row).into()),
+            Cells::UInt16(array) => push_u64(out, array.value(row).into()),
+            Cells::UInt32(array) => push_u64(out, array.value(row).into()),
+            Cells::UInt64(array) => push_u64(out, array.value(row)),
             Cells::Float32(array) => {
                 let value = array.value(row);
                 float(value.into(), out, |out| {
@@ -320,13 +316,13 @@ impl CsvEncoder {
                     let _ = write!(out, "{value:?}");
                 });
             }
-            Cells::Decimal128(array, scale) => decimal::push_i128(out, array.value(row), *scale),
+            Cells::Decimal128(array, scale) => push_decimal(out, array.value(row), *scale),
             Cells::Decimal256(array, scale) => decimal::push_i256(out, array.value(row), *scale),
             Cells::Binary(array) => encode_base64(array.value(row), out),
             Cells::Date(array) => push_date(out, array.value(row).into()),
             Cells::Time(array) => push_time_of_day(out, array.value(row).saturating_mul(1_000)),
-            Cells::Micros(array) => timestamp.print(array.value(row), 6, out),
-            Cells::Nanos(array) => timestamp.print(array.value(row), 9, out),
+            Cells::Micros(array) => timestamp.print(array.value(row), 6, out, dates),
+            Cells::Nanos(array) => timestamp.print(array.value(row), 9, out, dates),
             Cells::Interval(array) => print_interval(array.value(row), out),
             // Written by `cell`.
             Cells::Text(array) => out.extend_from_slice(array.value(row).as_bytes()),

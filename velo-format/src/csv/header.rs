@@ -86,6 +86,19 @@ impl Header {
         if !dialect.header {
             return Ok(Some(Preamble { header: None, bytes: at, lines }));
         }
+        // Blank lines and comments before the header.
+        while let Some(first) = bytes.get(at) {
+            let blank = *first == b'\n' || bytes[at..].starts_with(b"\r\n");
+            if !blank && Some(*first) != dialect.comment {
+                break;
+            }
+            match memchr(b'\n', &bytes[at..]) {
+                Some(end) => at += end + 1,
+                None if complete => at = bytes.len(),
+                None => return Ok(None),
+            }
+            lines += 1;
+        }
         let rest = &bytes[at..];
         let whole = match Cutter::new(dialect, RECORD_LIMIT).cut(rest, complete) {
             RecordCut::Records(end) => end,

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_key() {
-        let (_, errors) = read(&[("csv.delimiter", "\""), ("csv.encoding", "utf9")]);
+        let (_, errors) = read(&[("csv.delimiter", "\""), ("csv.encoding", "utf-9")]);
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors[0].contains("did you mean 'utf-8'?"), "{errors:?}");
         assert_eq!(errors[1], "'csv.quote' and 'csv.delimiter' are both '\"'", "{errors:?}");
