@@ -96,8 +96,12 @@ impl WindowStore {
             self.fired_to = self.fired_to.max(self.windows.closed_by(watermark.0));
             return Ok(None);
         };
-        let state = if window { self.extras.remove(&number) } else { self.open.remove(&number) };
-        self.live.remove(&number);
+        let state = if window {
+            self.extras.remove(&number)
+        } else {
+            self.live.remove(&number);
+            self.open.remove(&number)
+        };
         Ok(state.map(|state| (number, window, state, due)))
     }
 }

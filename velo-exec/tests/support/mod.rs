@@ -1,9 +1,13 @@
 //! Input, plans and a naive computation for the tests of aggregates.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "each test uses some of it")]
 
+pub mod naive;
+pub mod sim;
+
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::{Expr, col, lit};
 use velo_core::duration::Span;
@@ -11,7 +15,7 @@ use velo_core::place::{Origin, Positions, Resource};
 use velo_core::{Batch, decimal, schema as hidden, types};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::GroupSpec;
-use velo_plan::plan::{AggregateCall, AggregateKind, Output, WindowKind, WindowSpec};
+use velo_plan::plan::{AggregateCall, AggregateKind, Output, SortKey, WindowKind, WindowSpec};
 
 pub use velo_plan::plan::AggregateKind as Kind;
 
@@ -27,6 +31,16 @@ pub fn schema() -> SchemaRef {
         Field::new("note", DataType::Utf8, true),
         Field::new("flag", DataType::Boolean, true),
     ]))
+}
+
+/// The visible cells of a batch as text.
+pub fn cells(columns: &RecordBatch) -> Vec<Vec<String>> {
+    let options = FormatOptions::new().with_null("null").with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.f"));
+    let visible = columns.schema_ref().fields().iter().zip(columns.columns());
+    let visible = visible.filter(|(field, _)| field.name() != hidden::EVENT_TIME);
+    let formatters = visible.map(|(_, column)| ArrayFormatter::try_new(column.as_ref(), &options).unwrap());
+    let formatters = formatters.collect::<Vec<_>>();
+    (0..columns.num_rows()).map(|row| formatters.iter().map(|column| column.value(row).to_string()).collect()).collect()
 }
 
 /// One row of input.
@@ -133,7 +147,11 @@ impl Calls {
     }
 
     pub fn with(mut self, kind: AggregateKind, columns: &[&str], output: DataType) -> Self {
-        let text = format!("{kind:?}({})", columns.join(", "));
+        let name = match &kind {
+            AggregateKind::Library(function) => function.name().to_owned(),
+            other => format!("{other:?}"),
+        };
+        let text = format!("{name}({})", columns.join(", "));
         self.0.push(AggregateCall {
             kind,
             arguments: columns.iter().map(|column| col(*column)).collect(),
@@ -145,6 +163,12 @@ impl Calls {
             text,
         });
         self
+    }
+
+    /// One of the library's over columns.
+    pub fn library(self, name: &str, columns: &[&str], output: DataType) -> Self {
+        let functions = velo_plan::functions::Functions::new();
+        self.with(AggregateKind::Library(Arc::clone(functions.aggregate(name).unwrap())), columns, output)
     }
 
     /// Changes the last call.
@@ -196,6 +220,65 @@ pub fn spec(keys: &[&str], calls: Calls, window: Option<WindowSpec>) -> GroupSpe
     }
 }
 
-pub fn literal(value: i64) -> Expr {
-    lit(value)
+/// `quantity > 0`.
+pub fn positive() -> Expr {
+    col("quantity").gt(lit(0_i64))
+}
+
+/// All of ours, and some of the library's.
+pub fn many_calls() -> Calls {
+    Calls::new()
+        .count_all()
+        .add(Kind::Count, "note")
+        .add(Kind::Sum, "price")
+        .add(Kind::Avg, "price")
+        .add(Kind::Count, "price")
+        .add(Kind::Sum, "quantity")
+        .add(Kind::Avg, "quantity")
+        .add(Kind::Sum, "weight")
+        .add(Kind::Avg, "weight")
+        .add(Kind::Min, "price")
+        .add(Kind::Max, "quantity")
+        .add(Kind::Min, "weight")
+        .add(Kind::Min, "note")
+        .add(Kind::Max, "note")
+        .add(Kind::First, "price")
+        .add(Kind::Last, "price")
+        .add(Kind::First, "note")
+        .add(Kind::Last, "note")
+        .add(Kind::Last, "flag")
+        .add(Kind::BoolAnd, "flag")
+        .add(Kind::BoolOr, "flag")
+        .with(Kind::ArgMin, &["note", "quantity"], DataType::Utf8)
+        .with(Kind::ArgMax, &["price", "quantity"], types::decimal(18, 4))
+        .add(Kind::Count, "quantity")
+        .distinct()
+        .add(Kind::Sum, "quantity")
+        .distinct()
+        .add(Kind::Count, "note")
+        .distinct()
+        .add(Kind::Sum, "price")
+        .filter(positive())
+        .add(Kind::Last, "note")
+        .filter(positive())
+        .count_all()
+        .filter(positive())
+}
+
+/// Aggregates that go through the adapter.
+pub fn library_calls() -> Calls {
+    let calls = Calls::new()
+        .library("array_agg", &["quantity"], types::array(DataType::Int64))
+        .library("array_agg", &["quantity"], types::array(DataType::Int64))
+        .distinct()
+        .library("stddev", &["weight"], DataType::Float64)
+        .library("stddev", &["weight"], DataType::Float64)
+        .filter(positive())
+        .library("median", &["weight"], DataType::Float64)
+        .library("string_agg", &["note"], DataType::Utf8);
+    calls.last(|call| {
+        call.arguments.push(lit("|"));
+        call.argument_types.push(DataType::Utf8);
+        call.order_by = vec![SortKey { expr: col("price"), descending: true, nulls_first: false }];
+    })
 }

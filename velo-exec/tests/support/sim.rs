@@ -1,0 +1,174 @@
+//! Partitions with watermarks around an operator, as the runtime has them, in one thread.
+
+use std::collections::BTreeMap;
+
+use velo_core::Watermark;
+use velo_exec::operator::{GroupSpec, WindowFinal, WindowPartial, aggregate};
+use velo_exec::testing::{Harness, Random};
+
+use super::{Row, batch, schema};
+
+/// How a query is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode {
+    pub batch: usize,
+    pub two_steps: bool,
+    /// Decides which partition comes next.
+    pub seed: u64,
+}
+
+/// Stamps the rows of each partition with their lateness against its watermark.
+pub fn stamp(partitions: &mut [Vec<Row>], bound: i64) {
+    for (number, rows) in partitions.iter_mut().enumerate() {
+        let mut highest = i64::MIN;
+        for (position, row) in rows.iter_mut().enumerate() {
+            highest = highest.max(row.time);
+            row.partition = number as u32;
+            row.position = position as u64;
+            row.late_by = highest - bound - row.time;
+        }
+    }
+}
+
+/// The results of a query over stamped partitions: cells by row, sorted.
+pub fn run(spec: &GroupSpec, partitions: &[Vec<Row>], bound: i64, mode: Mode) -> Vec<Vec<String>> {
+    let mut random = Random::new(mode.seed);
+    let mut next = vec![0; partitions.len()];
+    let mut watermarks = vec![Watermark::NONE; partitions.len()];
+    let mut highest = vec![i64::MIN; partitions.len()];
+    let mut steps: Steps = if mode.two_steps {
+        let partial = || Harness::new(WindowPartial::new(spec, &schema()).unwrap());
+        Steps::Two(
+            partitions.iter().map(|_| partial()).collect(),
+            Harness::new(WindowFinal::new(spec, &schema()).unwrap()),
+        )
+    } else {
+        Steps::One(Box::new(Harness::new(Boxed(aggregate(spec, &schema()).unwrap()))))
+    };
+    loop {
+        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
+        if waiting.is_empty() {
+            break;
+        }
+        let at = waiting[random.below(waiting.len() as u64) as usize];
+        let to = partitions[at].len().min(next[at] + mode.batch);
+        let rows = &partitions[at][next[at]..to];
+        next[at] = to;
+        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
+        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
+        steps.batch(at, rows);
+        steps.watermark(at, watermarks[at], *watermarks.iter().min().unwrap());
+    }
+    steps.end()
+}
+
+/// An operator that was made by the factory.
+pub struct Boxed(pub Box<dyn velo_exec::operator::Operator>);
+
+impl velo_exec::operator::Operator for Boxed {
+    fn on_batch(
+        &mut self,
+        input: velo_exec::operator::InputId,
+        batch: velo_core::Batch,
+        out: &mut velo_exec::operator::Outbox,
+    ) -> velo_exec::Result<velo_exec::operator::Flow> {
+        self.0.on_batch(input, batch, out)
+    }
+    fn on_watermark(
+        &mut self,
+        watermark: Watermark,
+        out: &mut velo_exec::operator::Outbox,
+    ) -> velo_exec::Result<velo_exec::operator::Flow> {
+        self.0.on_watermark(watermark, out)
+    }
+    fn on_end(&mut self, out: &mut velo_exec::operator::Outbox) -> velo_exec::Result<velo_exec::operator::Flow> {
+        self.0.on_end(out)
+    }
+    fn resume(&mut self, out: &mut velo_exec::operator::Outbox) -> velo_exec::Result<velo_exec::operator::Flow> {
+        self.0.resume(out)
+    }
+}
+
+enum Steps {
+    One(Box<Harness<Boxed>>),
+    Two(Vec<Harness<WindowPartial>>, Harness<WindowFinal>),
+}
+
+impl Steps {
+    fn batch(&mut self, at: usize, rows: &[Row]) {
+        match self {
+            Self::One(operator) => operator.batch(batch(rows)).unwrap(),
+            Self::Two(partials, _) => partials[at].batch(batch(rows)).unwrap(),
+        }
+    }
+
+    fn watermark(&mut self, at: usize, own: Watermark, all: Watermark) {
+        match self {
+            Self::One(operator) => operator.watermark(all).unwrap(),
+            Self::Two(partials, last) => {
+                partials[at].watermark(own).unwrap();
+                for states in partials[at].take_batches() {
+                    last.batch(states).unwrap();
+                }
+                last.watermark(all).unwrap();
+            }
+        }
+    }
+
+    fn end(self) -> Vec<Vec<String>> {
+        let batches = match self {
+            Self::One(mut operator) => {
+                operator.end().unwrap();
+                operator.take_batches()
+            }
+            Self::Two(mut partials, mut last) => {
+                for partial in &mut partials {
+                    partial.end().unwrap();
+                    for states in partial.take_batches() {
+                        last.batch(states).unwrap();
+                    }
+                }
+                last.end().unwrap();
+                last.take_batches()
+            }
+        };
+        let mut rows = batches.iter().flat_map(|batch| super::cells(&batch.columns)).collect::<Vec<_>>();
+        rows.sort();
+        rows
+    }
+}
+
+/// Rows of random keys, with disorder up to `disorder` and sometimes far beyond.
+pub fn random_partitions(random: &mut Random, partitions: usize, rows: usize, disorder: i64, far: bool) -> Vec<Vec<Row>> {
+    let keys = 1 + random.below(5);
+    (0..partitions)
+        .map(|_| {
+            let mut now = random.between(-40, 10);
+            (0..rows)
+                .map(|_| {
+                    now += random.between(0, 4);
+                    let mut back = random.between(0, disorder + 1);
+                    if far && random.below(8) == 0 {
+                        back += random.between(0, 60);
+                    }
+                    let some = |random: &mut Random| random.below(6) != 0;
+                    let price = some(random).then(|| i128::from(random.between(-30_000, 30_000)));
+                    Row {
+                        key: some(random).then(|| format!("key {}", random.below(keys))),
+                        time: (now - back) * 1_000_000,
+                        price,
+                        quantity: some(random).then(|| random.between(-3, 5)),
+                        note: some(random).then(|| format!("{:x}", random.below(40)).repeat(1 + random.below(9) as usize)),
+                        flag: some(random).then(|| random.below(3) != 0),
+                        partition: 0,
+                        position: 0,
+                        late_by: 0,
+                    }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Rows by something.
+pub type ByKey<K> = BTreeMap<K, Vec<Row>>;
