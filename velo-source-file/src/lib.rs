@@ -1,1 +1,221 @@
-//! Files as tables, streams and sinks of Velo.
+//! Files as tables, streams and sinks: the connector `file`.
+//!
+//! A path is one file, a folder or a pattern; its files are one partition, read in name order. [`tail`] decides what is read
+//! next and follows files that grow, are rotated or rewritten; [`content`] decompresses and cuts chunks at record ends;
+//! [`reader`] does that on a thread ahead of the decoders. [`framing`] is the only module that knows formats. The sink writes
+//! [`stage`]d files that a commit makes visible, or appends at once; [`parts`] writes many.
+//!
+//! Decompression goes by suffix: `.gz` and `.zst`.
+
+mod content;
+mod direct;
+mod error;
+mod framing;
+mod glob;
+mod identity;
+mod parts;
+pub mod properties;
+mod reader;
+mod rotation;
+mod schema;
+mod sink;
+mod source;
+mod stage;
+mod table;
+mod tail;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use velo_core::Result;
+use velo_core::connector::{Capabilities, Connector, Guarantee, Sink, SinkBinding, SinkRequest, SourceBinding};
+use velo_core::error::{ConnectorError, ErrorKind};
+use velo_core::properties::{Options, Properties, PropertyError, PropertySpec};
+
+use crate::direct::{Direct, is_special};
+use crate::framing::Framing;
+use crate::glob::FileSet;
+use crate::parts::{Parts, PartsSpec};
+use crate::properties::{FileSinkProperties, FileSourceProperties};
+use crate::sink::{FileSink, Place, Whole};
+use crate::source::FileSource;
+
+/// The connector `file`.
+pub fn connector() -> Arc<dyn Connector> {
+    Arc::new(FileConnector)
+}
+
+/// Reads and writes files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileConnector;
+
+impl Connector for FileConnector {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Files, folders and patterns of files: JSON and CSV, compressed or not, followed as they grow"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            source: true,
+            sink: true,
+            changelog: false,
+            transactions: true,
+            incremental: true,
+            deletes: false,
+            replay: true,
+            ordered: true,
+            record_time: true,
+        }
+    }
+
+    fn source_properties(&self) -> Vec<&'static PropertySpec> {
+        FileSourceProperties::SPECS.iter().chain(Framing::source_specs()).collect()
+    }
+
+    fn sink_properties(&self) -> Vec<&'static PropertySpec> {
+        FileSinkProperties::SPECS.iter().chain(Framing::sink_specs()).collect()
+    }
+
+    fn bind_source(&self, options: &mut Options) -> Option<Arc<dyn SourceBinding>> {
+        let before = options.has_errors();
+        let properties = FileSourceProperties::read(options);
+        let framing = Framing::read(options, properties.path.as_deref().unwrap_or_default(), true);
+        let Some(path) = &properties.path else {
+            options.missing("path", "the file, folder or pattern to read");
+            return None;
+        };
+        let files = FileSet::new(path).map_err(|message| {
+            options.error(PropertyError { key: "path".to_owned(), origin: None, message, help: None });
+        });
+        if properties.watch && properties.watch_interval.0 <= 0 {
+            options.error(PropertyError {
+                key: "watch.interval".to_owned(),
+                origin: None,
+                message: "'watch.interval' must be more than 0".to_owned(),
+                help: Some("1s is the default".to_owned()),
+            });
+        }
+        let source = FileSource { files: files.ok()?, properties, framing: framing? };
+        (before || !options.has_errors()).then(|| Arc::new(source) as Arc<dyn SourceBinding>)
+    }
+
+    fn bind_sink(&self, options: &mut Options) -> Option<Arc<dyn SinkBinding>> {
+        let before = options.has_errors();
+        let properties = FileSinkProperties::read(options);
+        let framing = Framing::read(options, properties.path.as_deref().unwrap_or_default(), false);
+        let Some(path) = properties.path.as_deref().map(str::trim).filter(|path| !path.is_empty()) else {
+            options.missing("path", "the file to write, or the folder of the files");
+            return None;
+        };
+        let path = PathBuf::from(path.strip_prefix("file://").unwrap_or(path));
+        let framing = framing?;
+        if properties.append && framing.writes_array() {
+            options.error(PropertyError {
+                key: "append".to_owned(),
+                origin: None,
+                message: "nothing can be added to a JSON array".to_owned(),
+                help: Some("write lines: leave out 'json.layout' = 'array'".to_owned()),
+            });
+        }
+        let sink = FileSinkBinding { path, properties, framing };
+        (before || !options.has_errors()).then(|| Arc::new(sink) as Arc<dyn SinkBinding>)
+    }
+}
+
+/// Files as a sink.
+#[derive(Debug)]
+struct FileSinkBinding {
+    path: PathBuf,
+    properties: FileSinkProperties,
+    framing: Framing,
+}
+
+impl FileSinkBinding {
+    fn is_many(&self) -> bool {
+        let properties = &self.properties;
+        properties.partition_by.is_some() || properties.rolling_size.is_some() || properties.rolling_interval.is_some()
+    }
+
+    fn parts(&self, request: &SinkRequest, staged: bool) -> Result<Place> {
+        if self.path.exists() && !self.path.is_dir() {
+            let message = format!("'{}' is a file, and many files are to be written", self.path.display());
+            return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
+                .advise("name a folder in 'path', or leave out 'partition.by' and 'rolling.*'"));
+        }
+        let names = self.properties.partition_by.as_deref().unwrap_or_default();
+        let mut partition_by = Vec::new();
+        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let fields = request.schema.fields();
+            let found = fields.iter().position(|field| field.name() == name);
+            let found = found.or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(name)));
+            let Some(place) = found else {
+                let message = format!("'partition.by' names '{name}', and the rows have no such column");
+                let near = velo_core::suggest::nearest(name, fields.iter().map(|field| field.name().as_str()));
+                let failed = ConnectorError::new(ErrorKind::Configuration, "opening the output", message);
+                return Err(match near {
+                    Some(near) => failed.advise(format!("did you mean '{near}'?")),
+                    None => failed,
+                });
+            };
+            partition_by.push((place, fields[place].name().clone()));
+        }
+        let spec = PartsSpec {
+            root: self.path.clone(),
+            partition_by,
+            size: self.properties.rolling_size,
+            interval: self.properties.rolling_interval,
+            suffix: self.framing.suffix().to_owned(),
+            append: self.properties.append,
+            staged,
+        };
+        Ok(Place::Parts(Box::new(Parts::open(spec, request.clock.clone())?)))
+    }
+
+    fn one(&self, staged: bool) -> Result<Place> {
+        if self.path.is_dir() {
+            let message = format!("'{}' is a folder", self.path.display());
+            return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message).advise(
+                "name a file in 'path', or have whole files written into the folder: 'rolling.size' = '128MB'",
+            ));
+        }
+        if is_special(&self.path) {
+            return Ok(Place::Direct(Direct::new(self.path.clone(), true)));
+        }
+        if !staged {
+            return Ok(Place::Direct(Direct::new(self.path.clone(), self.properties.append)));
+        }
+        // What a link leads to is replaced, and not the link.
+        let target = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        stage::remove_leftovers(&target);
+        Ok(Place::Whole(Whole::open(target, self.properties.append)?))
+    }
+}
+
+#[async_trait]
+impl SinkBinding for FileSinkBinding {
+    fn describe(&self) -> String {
+        format!("file {} ({})", self.path.display(), self.framing.name())
+    }
+
+    async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
+        let staged = request.guarantee == Guarantee::ExactlyOnce;
+        if staged && !request.bounded {
+            let message = "rows of an endless query become visible in a file exactly once at checkpoints only, which are not there yet";
+            return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
+                .advise("set 'delivery.guarantee' = 'at_least_once'; exactly_once comes with checkpoints"));
+        }
+        if !staged && self.framing.writes_array() && !self.is_many() {
+            let message = "a JSON array is complete only at its end, and rows are to be visible at once";
+            return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
+                .advise("write lines: leave out 'json.layout' = 'array'"));
+        }
+        let encoder = self.framing.encoder(&request)?;
+        let place = if self.is_many() { self.parts(&request, staged)? } else { self.one(staged)? };
+        Ok(Box::new(FileSink::new(encoder, place, self.path.clone())))
+    }
+}

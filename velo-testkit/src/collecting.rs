@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio::sync::watch;
-use velo_core::connector::{
-    CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest,
-};
+use velo_core::connector::{CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest};
 use velo_core::table_text;
 use velo_core::{Batch, Result};
 

@@ -120,7 +120,14 @@ impl Connector for ScriptedConnector {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { source: true, incremental: true, deletes: true, replay: true, ordered: true, ..Capabilities::default() }
+        Capabilities {
+            source: true,
+            incremental: true,
+            deletes: true,
+            replay: true,
+            ordered: true,
+            ..Capabilities::default()
+        }
     }
 
     fn source_properties(&self) -> Vec<&'static PropertySpec> {

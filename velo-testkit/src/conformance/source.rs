@@ -171,7 +171,8 @@ pub(super) async fn resume(connector: &dyn Connector, harness: &dyn Harness) {
             };
             assert_eq!(places(&rest), places(&expected), "positions after resuming behind chunk {at}");
         }
-        let mut reader = source.reader(partition.number, Some(&Position::Finished)).await.expect("a finished partition");
+        let mut reader =
+            source.reader(partition.number, Some(&Position::Finished)).await.expect("a finished partition");
         assert!(drain(&mut *reader).await.is_empty(), "a finished partition gives nothing more");
     }
 }

@@ -57,7 +57,9 @@ impl Connector for Played {
                 (0..rows).step_by(1_000).map(|at| all.slice(at, 1_000.min(rows - at))).collect()
             }
         };
-        ScriptedConnector::new().with(&rows.to_string(), Script::of(&conformance::schema(), &batches)).bind_source(options)
+        ScriptedConnector::new()
+            .with(&rows.to_string(), Script::of(&conformance::schema(), &batches))
+            .bind_source(options)
     }
 
     fn bind_sink(&self, options: &mut Options) -> Option<Arc<dyn SinkBinding>> {

@@ -1,0 +1,107 @@
+//! One file that is written at once (`at_least_once`): each batch is appended and handed to the system before the next one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use velo_core::{Batch, Result};
+
+use crate::content::Compression;
+use crate::error;
+use crate::glob::folder_of;
+use crate::sink::Encode;
+use crate::stage::{blocking, ends_in_mid_line, pack};
+
+/// A file that is appended to.
+pub(crate) struct Direct {
+    path: PathBuf,
+    append: bool,
+    /// Opened with the first row: nothing changes before.
+    file: Option<Arc<File>>,
+    /// Its length, all of it whole batches; `None` for a device or a pipe.
+    length: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+impl Direct {
+    pub(crate) fn new(path: PathBuf, append: bool) -> Self {
+        Self { path, append, file: None, length: None, buffer: Vec::new() }
+    }
+
+    /// Encodes a batch and appends it. If that fails, nothing of the batch stays.
+    pub(crate) async fn write(&mut self, encoder: &mut dyn Encode, batch: &Batch) -> Result<()> {
+        self.buffer.clear();
+        if self.file.is_none() {
+            self.open(encoder).map_err(|error| error::writing(&self.path, error))?;
+        }
+        encoder.encode(batch, &mut self.buffer)?;
+        self.append_buffer().await.map_err(|error| error::writing(&self.path, error))
+    }
+
+    /// Sees to it that the file is there and durable.
+    pub(crate) async fn settle(&mut self, encoder: &mut dyn Encode) -> Result<()> {
+        let result = async {
+            self.buffer.clear();
+            if self.file.is_none() {
+                self.open(encoder)?;
+                self.append_buffer().await?;
+            }
+            match &self.file {
+                Some(file) if self.length.is_some() => {
+                    let file = Arc::clone(file);
+                    blocking(move || file.sync_data()).await
+                }
+                _ => Ok(()),
+            }
+        };
+        result.await.map_err(|error| error::writing(&self.path, error))
+    }
+
+    fn open(&mut self, encoder: &mut dyn Encode) -> io::Result<()> {
+        std::fs::create_dir_all(folder_of(&self.path))?;
+        let mid_line = self.append && ends_in_mid_line(&self.path)?;
+        let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_file() {
+            if !self.append {
+                file.set_len(0)?;
+            }
+            self.length = Some(if self.append { metadata.len() } else { 0 });
+        }
+        if self.length.unwrap_or(0) == 0 {
+            encoder.header(&mut self.buffer);
+        } else if mid_line {
+            self.buffer.push(b'\n');
+        }
+        self.file = Some(Arc::new(file));
+        Ok(())
+    }
+
+    async fn append_buffer(&mut self) -> io::Result<()> {
+        let Some(file) = self.file.clone().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
+        let buffer = std::mem::take(&mut self.buffer);
+        let (compression, before) = (Compression::of(&self.path.to_string_lossy()), self.length);
+        let (buffer, written) = blocking(move || {
+            let bytes = pack(&buffer, compression)?;
+            if let Err(error) = (&*file).write_all(&bytes) {
+                if let Some(before) = before {
+                    file.set_len(before)?;
+                }
+                return Err(error);
+            }
+            let written = bytes.len() as u64;
+            drop(bytes);
+            Ok((buffer, written))
+        })
+        .await?;
+        self.buffer = buffer;
+        self.length = before.map(|before| before + written);
+        Ok(())
+    }
+}
+
+/// Whether the thing at `path` is something else than a file or folder: a device, a pipe.
+pub(crate) fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}

@@ -1,0 +1,292 @@
+//! Bytes as records and values, by the format that the properties name. The only module that tells formats apart.
+
+use std::any::Any;
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_schema::SchemaRef;
+use velo_core::connector::{ChangelogMode, ChunkDecoder, DecodeColumn, SinkRequest, SourceRequest};
+use velo_core::error::ErrorKind;
+use velo_core::properties::{Options, Properties, PropertyError, PropertySpec};
+use velo_core::row_kind::RowKind;
+use velo_core::{Batch, ConnectorError, Result};
+use velo_eventtime::{Format as TimeFormat, TimestampParser};
+use velo_format::Encoder;
+use velo_format::csv::{CsvDecodeOptions, CsvDecoder, CsvEncodeOptions, CsvEncoder, CsvFramer, CsvProperties, Dialect};
+use velo_format::framing::{Framer, RECORD_LIMIT, json_framer};
+use velo_format::infer::{InferProperties, Sample, infer_csv, infer_json};
+use velo_format::json::{JsonDecodeOptions, JsonDecoder, JsonEncodeOptions, JsonEncoder};
+use velo_format::properties::{Format, FormatProperties, JsonLayout};
+use velo_format::value::{TimestampFormat, TimestampText, ValueError, ValueFormats};
+
+use crate::content::{Coding, Content};
+use crate::error;
+use crate::sink::Encode;
+
+/// A sample for inference grows from this to [`RECORD_LIMIT`].
+const SAMPLE: usize = 4 << 20;
+
+/// What belongs to a chunk of a file beside its bytes.
+#[derive(Debug)]
+pub(crate) struct FileFrames {
+    /// What the format's framer adds.
+    pub(crate) format: Option<Arc<dyn Any + Send + Sync>>,
+    /// When the file was last changed, in microseconds since 1970.
+    pub(crate) modified: i64,
+}
+
+/// How a file's bytes are records and values.
+#[derive(Debug, Clone)]
+pub(crate) struct Framing(Arc<Spec>);
+
+#[derive(Debug)]
+struct Spec {
+    format: Format,
+    properties: FormatProperties,
+    csv: CsvProperties,
+    dialect: Dialect,
+    sample_records: usize,
+    values: ValueFormats,
+}
+
+impl Framing {
+    /// The properties that a source reads.
+    pub(crate) fn source_specs() -> impl Iterator<Item = &'static PropertySpec> {
+        FormatProperties::SPECS.iter().chain(CsvProperties::SPECS).chain(InferProperties::SPECS)
+    }
+
+    /// The properties that a sink reads.
+    pub(crate) fn sink_specs() -> impl Iterator<Item = &'static PropertySpec> {
+        FormatProperties::SPECS.iter().chain(CsvProperties::SPECS)
+    }
+
+    /// Reads the properties; mistakes are noted in `options`.
+    pub(crate) fn read(options: &mut Options, path: &str, source: bool) -> Option<Self> {
+        let properties = FormatProperties::read(options);
+        let format = properties.format_for(Some(path), options);
+        let (csv, dialect) = CsvProperties::read_dialect(options);
+        let sample_records =
+            if source { InferProperties::read(options).records } else { InferProperties::default().records };
+        let timestamp = timestamp_format(&properties, options);
+        let values = ValueFormats { timestamp: timestamp? };
+        Some(Self(Arc::new(Spec { format: format?, properties, csv, dialect, sample_records, values })))
+    }
+
+    /// The format's name.
+    pub(crate) fn name(&self) -> String {
+        velo_core::properties::PropertyValue::show(&self.0.format).unwrap_or_default()
+    }
+
+    /// What a file of this format is called at its end.
+    pub(crate) fn suffix(&self) -> &'static str {
+        match self.0.format {
+            Format::Csv => ".csv",
+            _ if self.writes_array() => ".json",
+            _ => ".jsonl",
+        }
+    }
+
+    /// Whether an output is one JSON array, which nothing can be added to.
+    pub(crate) fn writes_array(&self) -> bool {
+        self.0.format == Format::Json && self.0.properties.json_layout == JsonLayout::Array
+    }
+
+    /// How the bytes of the file at `path` are text.
+    pub(crate) fn coding(&self, path: &str) -> Coding {
+        let encoding = (self.0.format == Format::Csv).then_some(self.0.csv.encoding);
+        Coding::of(path, encoding)
+    }
+
+    /// A framer for the file at `path`, standing at byte `at` of its content. `head` is the file, at its start.
+    pub(crate) fn framer(&self, path: &str, head: File, at: u64) -> Result<Box<dyn Framer>> {
+        let mut framer: Box<dyn Framer> = match self.0.format {
+            Format::Csv => Box::new(CsvFramer::new(self.0.dialect.clone())),
+            _ => json_framer(self.0.properties.json_layout, RECORD_LIMIT),
+        };
+        if at == 0 {
+            return Ok(framer);
+        }
+        if self.0.format == Format::Csv {
+            // The header stands at the file's start, wherever reading goes on.
+            let mut content = self.coding(path).open(head, u64::MAX).map_err(|failed| error::reading(path, failed))?;
+            let mut bytes = Vec::new();
+            loop {
+                let more = (SAMPLE / 16).max(bytes.len()) as u64;
+                let read = content.by_ref().take(more).read_to_end(&mut bytes);
+                let ended = read.map_err(|failed| error::reading(path, failed))? == 0;
+                if framer.cut(&bytes, ended)?.total() > 0 || ended {
+                    break;
+                }
+            }
+        }
+        framer.resume();
+        Ok(framer)
+    }
+
+    /// The columns of the content that begins so.
+    pub(crate) fn infer(&self, path: &str, mut content: Content) -> Result<SchemaRef> {
+        let mut bytes = Vec::new();
+        loop {
+            let want = (bytes.len() * 2).max(SAMPLE);
+            content
+                .by_ref()
+                .take((want - bytes.len()) as u64)
+                .read_to_end(&mut bytes)
+                .map_err(|failed| error::reading(path, failed))?;
+            let complete = bytes.len() < want;
+            let sample = Sample { bytes: &bytes, complete, records: self.0.sample_records };
+            let inferred = match self.0.format {
+                Format::Csv => infer_csv(sample, &self.0.dialect, &self.0.values),
+                _ => infer_json(sample, self.0.properties.json_layout, &self.0.values),
+            };
+            match inferred {
+                Err(failed) if complete || bytes.len() >= RECORD_LIMIT => {
+                    let message = format!("{path}: {}", failed.message);
+                    return Err(ConnectorError { message, ..failed });
+                }
+                Err(_) => {}
+                Ok(schema) => return Ok(schema),
+            }
+        }
+    }
+
+    /// A decoder of `columns`.
+    pub(crate) fn decoder(&self, request: &SourceRequest, columns: Vec<DecodeColumn>) -> Result<Box<dyn ChunkDecoder>> {
+        let (batch_rows, keep_bytes) = (request.batch_rows, request.keep_bytes);
+        let formats = self.0.values.clone();
+        let declared = SchemaRef::clone(&request.declared);
+        Ok(match self.0.format {
+            Format::Csv => {
+                let dialect = self.0.dialect.clone();
+                Box::new(CsvDecoder::new(CsvDecodeOptions {
+                    dialect,
+                    formats,
+                    declared,
+                    columns,
+                    batch_rows,
+                    keep_bytes,
+                })?)
+            }
+            _ => {
+                let declared = Some(declared);
+                Box::new(JsonDecoder::new(JsonDecodeOptions { columns, declared, batch_rows, keep_bytes, formats })?)
+            }
+        })
+    }
+
+    /// An encoder of the rows of a sink.
+    pub(crate) fn encoder(&self, request: &SinkRequest) -> Result<Box<dyn Encode>> {
+        let schema = SchemaRef::clone(&request.schema);
+        let changes = request.mode == ChangelogMode::Full;
+        if request.mode == ChangelogMode::Debezium {
+            let message = "a file sink does not write Debezium envelopes";
+            return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
+                .advise("set 'changelog.mode' = 'full', which writes the kind of each row as _op"));
+        }
+        let encoder: Box<dyn Encoder> = match self.0.format {
+            Format::Csv => {
+                let options =
+                    CsvEncodeOptions { dialect: self.0.dialect.clone(), formats: self.0.values.clone(), changes };
+                Box::new(CsvEncoder::new(schema, options)?)
+            }
+            _ => {
+                let options = JsonEncodeOptions {
+                    timestamp: self.0.values.timestamp.clone(),
+                    decimal: self.0.properties.decimal_format,
+                    layout: self.0.properties.json_layout,
+                };
+                Box::new(JsonEncoder::new(schema, options)?)
+            }
+        };
+        Ok(Box::new(RowEncoder { encoder, mode: request.mode }))
+    }
+}
+
+/// Writes rows by the sink's mode.
+struct RowEncoder {
+    encoder: Box<dyn Encoder>,
+    mode: ChangelogMode,
+}
+
+impl Encode for RowEncoder {
+    fn header(&mut self, out: &mut Vec<u8>) {
+        self.encoder.header(out);
+    }
+
+    fn footer(&mut self, out: &mut Vec<u8>) {
+        self.encoder.footer(out);
+    }
+
+    fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>) -> Result<()> {
+        if self.mode == ChangelogMode::Full {
+            return self.encoder.encode_changes(&batch.columns, batch.kinds.as_ref(), out);
+        }
+        let Some(kinds) = &batch.kinds else { return self.encoder.encode(&batch.columns, out) };
+        let written = |kind: &RowKind| match (kind, self.mode) {
+            (RowKind::Insert, _) => Ok(true),
+            (RowKind::UpdateAfter, ChangelogMode::Upsert) => Ok(true),
+            (RowKind::UpdateBefore, ChangelogMode::Upsert) => Ok(false),
+            (kind, _) => {
+                let message =
+                    format!("a row of the kind {} cannot be written to a file without its kind", kind.symbol());
+                Err(ConnectorError::new(ErrorKind::Encode, "writing", message)
+                    .advise("set 'changelog.mode' = 'full', which writes the kind of each row as _op"))
+            }
+        };
+        let mask = kinds.as_slice().iter().map(written).collect::<Result<Vec<bool>>>()?;
+        let kept = batch.filter(&arrow_array::BooleanArray::from(mask)).map_err(|failed| {
+            ConnectorError::new(ErrorKind::Encode, "leaving out rows before updates", failed.to_string())
+        })?;
+        self.encoder.encode(&kept.columns, out)
+    }
+}
+
+fn timestamp_format(properties: &FormatProperties, options: &mut Options) -> Option<TimestampFormat> {
+    if let Some(known) = properties.built_in_timestamp() {
+        return Some(known);
+    }
+    let text = &properties.timestamp_format;
+    match TimeFormat::parse(text) {
+        Ok(format) => {
+            let parser = Mutex::new(TimestampParser::new(format, chrono_tz::UTC));
+            Some(TimestampFormat::Custom(Arc::new(PatternText { pattern: text.clone(), parser })))
+        }
+        Err(message) => {
+            let message = format!("'timestamp.format': {message}");
+            options.error(PropertyError { key: "timestamp.format".to_owned(), origin: None, message, help: None });
+            None
+        }
+    }
+}
+
+/// `timestamp.format` as a pattern.
+#[derive(Debug)]
+struct PatternText {
+    pattern: String,
+    parser: Mutex<TimestampParser>,
+}
+
+impl TimestampText for PatternText {
+    fn parse(&self, text: &str) -> std::result::Result<i128, ValueError> {
+        // A panic of another worker leaves nothing but caches behind.
+        let mut parser = self.parser.lock().unwrap_or_else(PoisonError::into_inner);
+        let nanos = parser.nanos(text).map(i128::from);
+        // Nanoseconds end in 2262.
+        nanos.or_else(|_| parser.micros(text).map(|micros| i128::from(micros) * 1_000)).map_err(|_| ValueError::Syntax)
+    }
+
+    fn numbers(&self) -> bool {
+        false
+    }
+
+    fn print(&self, nanos: i128, out: &mut Vec<u8>) {
+        let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
+        let rest = nanos.rem_euclid(1_000_000_000) as u32;
+        match chrono::DateTime::from_timestamp(seconds, rest) {
+            Some(time) => out.extend_from_slice(time.format(&self.pattern).to_string().as_bytes()),
+            // Beyond the years that chrono knows.
+            None => velo_core::time::push_iso8601(out, i64::try_from(nanos / 1_000).unwrap_or(i64::MAX)),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Files as a stream: one partition, read by [`crate::reader`] and decoded by the runtime's workers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use velo_core::connector::{
+    Chunk, ChunkDecoder, DecodeColumn, Decoded, PartitionInfo, PartitionReader, SourceBinding, SourceRequest,
+    StreamSource, TableDataSource,
+};
+use velo_core::error::ErrorKind;
+use velo_core::offset::Position;
+use velo_core::place::Resource;
+use velo_core::table_text::value_text;
+use velo_core::{Batch, Clock, ConnectorError, Result};
+
+use crate::content::Compression;
+use crate::error;
+use crate::framing::{FileFrames, Framing};
+use crate::glob::{FileSet, Kind};
+use crate::properties::{FileSourceProperties, OffsetLost};
+use crate::reader::{Reader, Watching};
+use crate::schema;
+use crate::table::FileTable;
+use crate::tail::{Tail, TailSpec};
+
+/// Files as a source or table.
+#[derive(Debug, Clone)]
+pub(crate) struct FileSource {
+    pub(crate) files: FileSet,
+    pub(crate) properties: FileSourceProperties,
+    pub(crate) framing: Framing,
+}
+
+impl FileSource {
+    /// What a tail of these files is made for.
+    pub(crate) fn spec(&self, source: u32) -> TailSpec {
+        TailSpec { files: self.files.clone(), watch: self.properties.watch, framing: self.framing.clone(), source }
+    }
+
+    /// The partition's name, which stays the same over restarts.
+    pub(crate) fn partition(&self) -> &str {
+        &self.files.path
+    }
+
+    /// Waits until there are files, as long as `file.wait.timeout` says, and sees to it that they can be read.
+    pub(crate) async fn wait(&self, clock: &Clock) -> Result<()> {
+        let until = self.properties.wait_timeout.map(|timeout| clock.now().saturating_add(timeout.0));
+        let mut told = false;
+        while !self.is_there()? {
+            match until {
+                Some(until) if clock.now() < until => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::info!(path = self.files.path, "waiting for files");
+                    }
+                    clock
+                        .sleep_until(clock.now().saturating_add(self.properties.retry_interval.0.max(1)).min(until))
+                        .await;
+                }
+                Some(_) => {
+                    let waited = self.properties.wait_timeout.unwrap_or_default().to_string();
+                    return Err(error::waited(&self.files, &waited));
+                }
+                None => return Err(error::missing(&self.files)),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_there(&self) -> Result<bool> {
+        let listed = self.files.list().map_err(|failed| error::listing(&self.files, failed))?;
+        if let Some(first) = listed.first() {
+            std::fs::File::open(&first.path).map_err(|failed| error::reading(&first.path, failed))?;
+            return Ok(true);
+        }
+        // A watched folder may be empty, as a topic may.
+        Ok(self.properties.watch
+            && match self.files.kind() {
+                Kind::Folder => true,
+                Kind::Pattern => self.files.base().is_dir(),
+                Kind::File | Kind::Missing => false,
+            })
+    }
+
+    /// Bytes to read, where they say how much there is to do.
+    pub(crate) fn total_bytes(&self) -> Option<u64> {
+        let listed = self.files.list().ok()?;
+        let packed = listed.iter().any(|found| Compression::of(&found.path) != Compression::None);
+        (!packed).then(|| listed.iter().map(|found| found.length).sum())
+    }
+}
+
+#[async_trait]
+impl SourceBinding for FileSource {
+    fn describe(&self) -> String {
+        let watched = if self.properties.watch { ", watched" } else { "" };
+        format!("file {} ({}{watched})", self.files.path, self.framing.name())
+    }
+
+    fn bounded(&self) -> bool {
+        !self.properties.watch
+    }
+
+    async fn infer_schema(&self) -> Result<SchemaRef> {
+        self.wait(&Clock::system()).await?;
+        let source = self.clone();
+        let inferred = tokio::task::spawn_blocking(move || schema::infer(&source));
+        inferred.await.unwrap_or_else(|failed| Err(stopped(&failed.to_string())))
+    }
+
+    async fn open(&self, request: SourceRequest) -> Result<Box<dyn StreamSource>> {
+        self.wait(&request.clock).await?;
+        let decoder = Arc::new(FileDecoder::new(&self.framing, &request)?);
+        if let Some(bytes) = self.total_bytes().filter(|_| !self.properties.watch) {
+            request.progress.total_bytes.store(bytes, Ordering::Relaxed);
+        }
+        Ok(Box::new(FileStream { source: self.clone(), request, decoder }))
+    }
+
+    async fn open_table(&self, request: SourceRequest) -> Result<Arc<dyn TableDataSource>> {
+        self.wait(&request.clock).await?;
+        let decoder = Arc::new(FileDecoder::new(&self.framing, &request)?);
+        Ok(Arc::new(FileTable::new(self.clone(), request, decoder)))
+    }
+}
+
+/// A task that should have given something was stopped.
+pub(crate) fn stopped(why: &str) -> ConnectorError {
+    ConnectorError::new(ErrorKind::Io, "reading", format!("the reading task was stopped: {why}"))
+}
+
+struct FileStream {
+    source: FileSource,
+    request: SourceRequest,
+    decoder: Arc<FileDecoder>,
+}
+
+#[async_trait]
+impl StreamSource for FileStream {
+    async fn partitions(&mut self) -> Result<Vec<PartitionInfo>> {
+        Ok(vec![PartitionInfo { number: 0, name: self.source.partition().to_owned() }])
+    }
+
+    async fn reader(&mut self, partition: u32, from: Option<&Position>) -> Result<Box<dyn PartitionReader>> {
+        if partition != 0 {
+            let message = format!("files are one partition; there is no partition {partition}");
+            return Err(ConnectorError::new(ErrorKind::Configuration, "opening a partition", message));
+        }
+        let spec = self.source.spec(self.request.ordinal);
+        let tail = match from {
+            None => Tail::new(spec),
+            Some(Position::File(position)) => Tail::resume(spec, position),
+            Some(Position::Finished) => return Ok(Box::new(Reader::finished())),
+            Some(other) => return Err(error::foreign_position(other)),
+        };
+        let properties = &self.source.properties;
+        let watching = properties.watch.then(|| Watching {
+            events: properties.watch_events,
+            interval: properties.watch_interval.to_std(),
+            clock: self.request.clock.clone(),
+        });
+        let lost = if from.is_some() { properties.offset_lost } else { OffsetLost::Fail };
+        Ok(Box::new(Reader::start(tail, &self.source.files, watching, lost)?))
+    }
+
+    fn decoder(&self) -> Arc<dyn ChunkDecoder> {
+        Arc::clone(&self.decoder) as Arc<dyn ChunkDecoder>
+    }
+}
+
+/// A system column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum System {
+    Path,
+    Line,
+    Timestamp,
+}
+
+impl System {
+    /// The one that is asked for; a declared column of that name goes before.
+    fn of(column: &DecodeColumn, declared: &Schema) -> Option<Self> {
+        let [name] = column.path.as_slice() else { return None };
+        if declared.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        match name.to_ascii_lowercase().as_str() {
+            "_path" => Some(Self::Path),
+            "_line" => Some(Self::Line),
+            "_timestamp" => Some(Self::Timestamp),
+            _ => None,
+        }
+    }
+
+    /// The rows' values.
+    fn column(self, batch: &Batch, modified: i64) -> ArrayRef {
+        let rows = batch.rows();
+        let origin = batch.origin.as_ref();
+        match self {
+            Self::Path => {
+                let path = match origin.map(|origin| &origin.resource) {
+                    Some(Resource::File(path)) => path,
+                    _ => "",
+                };
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(path, rows)))
+            }
+            Self::Line => {
+                let line = |row| origin.map_or(0, |origin| origin.position(row) as i64);
+                Arc::new(Int64Array::from_iter_values((0..rows).map(line)))
+            }
+            Self::Timestamp => {
+                Arc::new(TimestampMicrosecondArray::from_iter_values(std::iter::repeat_n(modified, rows)))
+            }
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Path => DataType::Utf8,
+            Self::Line => DataType::Int64,
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        }
+    }
+}
+
+/// The format's decoder, and the system columns beside what it makes.
+pub(crate) struct FileDecoder {
+    records: Box<dyn ChunkDecoder>,
+    /// System columns with their places among the columns asked for, ascending.
+    system: Vec<(usize, System)>,
+    columns: Vec<DecodeColumn>,
+}
+
+impl FileDecoder {
+    pub(crate) fn new(framing: &Framing, request: &SourceRequest) -> Result<Self> {
+        let (mut system, mut columns) = (Vec::new(), Vec::new());
+        for (at, column) in request.columns.iter().enumerate() {
+            match System::of(column, &request.declared) {
+                Some(kind) => system.push((at, kind)),
+                None => columns.push(column.clone()),
+            }
+        }
+        let records = framing.decoder(request, columns)?;
+        Ok(Self { records, system, columns: request.columns.clone() })
+    }
+
+    fn with_system(&self, batch: Batch, modified: i64) -> Result<Batch> {
+        let schema = batch.schema();
+        let mut fields = schema.fields().to_vec();
+        let mut columns = batch.columns.columns().to_vec();
+        for (at, kind) in &self.system {
+            let wanted = &self.columns[*at];
+            let column = kind.column(&batch, modified);
+            let (field, column): (Arc<Field>, ArrayRef) = if wanted.raw {
+                let text: StringArray = (0..batch.rows()).map(|row| value_text(&column, row)).collect();
+                (Arc::clone(&wanted.field), Arc::new(text))
+            } else if *wanted.field.data_type() == kind.data_type() {
+                (Arc::clone(&wanted.field), column)
+            } else {
+                let message = format!(
+                    "{} is {}, not {}",
+                    wanted.field.name(),
+                    velo_core::types::sql_name(&kind.data_type()),
+                    velo_core::types::sql_name(wanted.field.data_type())
+                );
+                return Err(ConnectorError::new(ErrorKind::Configuration, "adding system columns", message));
+            };
+            fields.insert(*at, field);
+            columns.insert(*at, column);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
+        let columns = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "adding system columns", failed.to_string()))?;
+        Ok(batch.with_columns(columns))
+    }
+}
+
+impl ChunkDecoder for FileDecoder {
+    fn decode(&self, chunk: &Chunk) -> Result<Decoded> {
+        let frames = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<FileFrames>());
+        let format = frames.and_then(|frames| frames.format.clone());
+        let mut decoded = self.records.decode(&Chunk { frames: format, ..chunk.clone() })?;
+        if !self.system.is_empty() {
+            let modified = frames.map_or(0, |frames| frames.modified);
+            let batches = std::mem::take(&mut decoded.batches);
+            decoded.batches =
+                batches.into_iter().map(|batch| self.with_system(batch, modified)).collect::<Result<_>>()?;
+        }
+        Ok(decoded)
+    }
+}
