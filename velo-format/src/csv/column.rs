@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::Field;
 
+use super::fast::Fast;
 use super::properties::Dialect;
 use super::scan::{Rows, unquote};
 use crate::error::{ValueError, show};
@@ -35,8 +36,15 @@ pub(super) struct Failure {
 /// failure.
 pub(super) fn fill(column: &mut Column, fields: &Fields<'_>, place: usize, at: usize, failures: &mut Vec<Failure>) {
     let mut slow = Slow { fields, field: Arc::clone(column.field()), at, scratch: Vec::new(), failures };
-    for row in 0..fields.rows.len() {
-        slow.push(column, row, fields.rows.field(fields.bytes, row, place));
+    let mut fast = Fast::new(fields, place);
+    let mut row = 0;
+    while row < fields.rows.len() {
+        // The common forms of the common types, up to a row that has another.
+        row = fast.run(column, row);
+        if row < fields.rows.len() {
+            slow.push(column, row, fields.rows.field(fields.bytes, row, place));
+            row += 1;
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod column;
 mod cut;
 mod decode;
 mod encode;
+mod fast;
 mod framing;
 mod header;
 mod properties;
