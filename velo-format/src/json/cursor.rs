@@ -9,7 +9,7 @@ use crate::value::words::{before, load, no_digits, string_marks};
 /// Why a record is bad.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// The field, as a path.
+    /// The field, as a path; empty for the very value that is looked at.
     pub(crate) field: Option<String>,
     /// What is wrong.
     pub(crate) message: String,
@@ -24,14 +24,12 @@ impl Problem {
         Box::new(Self { field: Some(field.into()), message })
     }
 
-    /// The same problem within `parent`.
+    /// The same problem, of something that is at `place` (`.name`, `[3]`) in what is looked at; bad syntax has no field.
     #[cold]
-    pub(crate) fn within(mut self: Box<Self>, parent: &str) -> Box<Self> {
-        self.field = Some(match self.field.take() {
-            Some(field) if field.starts_with('[') => format!("{parent}{field}"),
-            Some(field) => format!("{parent}.{field}"),
-            None => parent.to_owned(),
-        });
+    pub(crate) fn inside(mut self: Box<Self>, place: &str) -> Box<Self> {
+        if let Some(field) = &mut self.field {
+            field.insert_str(0, place);
+        }
         self
     }
 }
@@ -72,9 +70,9 @@ impl<'a> Cursor<'a> {
     pub(crate) fn expected(&self, what: &str) -> Box<Problem> {
         let byte = self.at - self.start.min(self.at) + 1;
         let found = match self.peek() {
-            None => "the end".to_owned(),
-            Some(b'\n') if self.lines => "the end of the line".to_owned(),
-            Some(_) => {
+            None if !self.lines => "the end".to_owned(),
+            None | Some(b'\n' | b'\r') if self.line_ends(self.at) => "the end of the line".to_owned(),
+            _ => {
                 // Up to a few characters of what is there, without cutting one in two.
                 let rest = &self.bytes[self.at..];
                 let rest = &rest[..memchr(b'\n', rest).unwrap_or(rest.len()).min(64)];
@@ -155,7 +153,7 @@ impl<'a> Cursor<'a> {
                     at += 1;
                 }
                 Some(0x20..) => at += 1,
-                Some(b'\n') if self.lines => {
+                Some(b'\n' | b'\r') if self.lines && self.line_ends(at) => {
                     self.at = at;
                     return Err(self.expected("the end of a string"));
                 }
@@ -175,6 +173,12 @@ impl<'a> Cursor<'a> {
         }
         self.at = at + 1;
         Ok(Content { start, end: at, escaped })
+    }
+
+    /// Whether a line break, with or without a carriage return, or the text's end is at `at`.
+    fn line_ends(&self, at: usize) -> bool {
+        let at = if self.bytes.get(at) == Some(&b'\r') { at + 1 } else { at };
+        matches!(self.bytes.get(at), None | Some(b'\n'))
     }
 
     /// Moves over the escape at `at`.

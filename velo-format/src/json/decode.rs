@@ -90,6 +90,7 @@ impl JsonDecoder {
             out: RecordAssembler::new(columns, formats, *batch_rows, *keep_bytes, bytes, origin)?,
             bytes,
             lines,
+            start: 0,
             seen: vec![Seen::Not; self.plan.slots],
             unknown: 0,
             template: self.template.lock().map_or(None, |last| last.clone()),
@@ -151,6 +152,8 @@ struct Run<'a> {
     out: RecordAssembler<'a>,
     bytes: &'a [u8],
     lines: bool,
+    /// Where the current record begins.
+    start: usize,
     seen: Vec<Seen>,
     /// Unknown fields of the current record.
     unknown: u64,
@@ -266,7 +269,7 @@ impl<'a> Run<'a> {
     /// Reads the record at `start` into the columns, one value each; gives its end.
     #[inline]
     fn record(&mut self, start: usize) -> Outcome<usize> {
-        self.unknown = 0;
+        (self.unknown, self.start) = (0, start);
         let Some(template) = self.template.clone() else { return self.record_without_template(start) };
         let mut matched = 0_u64;
         let mut step = 0;
@@ -309,7 +312,10 @@ impl<'a> Run<'a> {
 
     #[inline(never)]
     fn value_of_any_form(&mut self, step: &Step, at: usize) -> Outcome<usize> {
-        let mut cursor = Cursor::new(self.bytes, at, self.lines);
+        let mut cursor = Cursor { bytes: self.bytes, at, lines: self.lines, start: self.start };
+        // The learned record had its blanks, this one may have more.
+        cursor.blanks();
+        let at = cursor.at;
         // How deep the value is only bounds what it may still open.
         let depth = step.marks.len().max(1);
         let Some(column) = step.column else {
@@ -338,10 +344,9 @@ impl<'a> Run<'a> {
     /// A problem of a column is one of the field at its path.
     #[cold]
     fn in_path(&self, mut problem: Box<Problem>, column: usize) -> Box<Problem> {
-        let DecodeColumn { field, path, .. } = &self.columns[column];
+        let DecodeColumn { path, .. } = &self.columns[column];
         if let Some(at) = problem.field.take() {
-            let rest = at.strip_prefix(field.name().as_str()).unwrap_or_default();
-            problem.field = Some(format!("{}{rest}", path.join(".")));
+            problem.field = Some(path.join(".") + &at);
         }
         problem
     }
@@ -527,7 +532,7 @@ impl<'a> Run<'a> {
                 cursor.skip(depth)?;
                 return Ok(());
             }
-            _ => return Err(repeated(&slot.name)),
+            _ => return Err(repeated(slot)),
         }
         self.seen[slot.number] = if exact { Seen::Exactly } else { Seen::ByCase };
         let start = cursor.at;
@@ -540,12 +545,12 @@ impl<'a> Run<'a> {
         }
         cursor.at = start;
         match cursor.peek() {
-            Some(b'{') => self.object(&slot.inner, cursor, depth).map_err(|problem| within(problem, &slot.name)),
+            Some(b'{') => self.object(&slot.inner, cursor, depth),
             Some(b'n') => cursor.word("null"),
             _ => {
                 let text = cursor.skip(depth)?;
                 let message = format!("{} is no object, and the field '{}' of it is wanted", show(text), slot.inner.slots[0].name);
-                Err(Problem::value(&slot.name, message))
+                Err(Problem::value(&slot.path, message))
             }
         }
     }
@@ -574,16 +579,6 @@ enum Member {
 }
 
 #[cold]
-fn repeated(name: &str) -> Box<Problem> {
-    Problem::value(name, format!("the field '{name}' occurs twice"))
-}
-
-/// Problems with repeated or missing fields in an object know their name alone.
-#[cold]
-fn within(problem: Box<Problem>, parent: &str) -> Box<Problem> {
-    match &problem.field {
-        Some(field) if field.starts_with(parent) => problem,
-        Some(_) => problem.within(parent),
-        None => problem,
-    }
+fn repeated(slot: &Slot) -> Box<Problem> {
+    Problem::value(&slot.path, format!("the field '{}' occurs twice", slot.name))
 }

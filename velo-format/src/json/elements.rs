@@ -157,6 +157,11 @@ pub(crate) fn element_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// `end` without the whitespace before it.
+fn trimmed(buffer: &[u8], end: usize) -> usize {
+    buffer[..end].trim_ascii_end().len()
+}
+
 impl Framer for Elements {
     fn cut(&mut self, buffer: &[u8], at_end: bool) -> Result<Cut, ConnectorError> {
         let mut at = match self.state {
@@ -189,7 +194,7 @@ impl Framer for Elements {
                         let next = buffer[at + 1..].iter().position(|byte| !byte.is_ascii_whitespace());
                         let Some(next) = next.map(|next| at + 1 + next) else { break };
                         let Some(end) = element_end(buffer, next).filter(|end| *end > next) else { break };
-                        records = records.map(|records| records.start..end);
+                        records = records.map(|records| records.start..trimmed(buffer, end));
                         at = end;
                         continue;
                     }
@@ -197,7 +202,7 @@ impl Framer for Elements {
                 (State::First | State::Element, b',' | b']' | b'}') => return Err(broken("a record", &buffer[at..])),
                 (State::First | State::Element, _) => {
                     let Some(end) = element_end(buffer, at) else { break };
-                    records = Some(at..end);
+                    records = Some(at..trimmed(buffer, end));
                     self.state = State::Comma;
                     at = end;
                     continue;

@@ -1,10 +1,18 @@
-//! The writer: batches as JSON lines.
+//! The writer: batches as JSON lines, or as one array.
+//!
+//! Columns are bound once per batch, so that a value costs one choice by type; names are written as prepared bytes
+//! (`,"name":`), digits two at a time, and text is copied by words until something must be escaped.
+
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
-use velo_core::error::ConnectorError;
-use velo_core::row_kind::RowKinds;
+use arrow_schema::{DataType, Field, SchemaRef};
+use velo_core::error::{ConnectorError, ErrorKind};
+use velo_core::row_kind::{RowKind, RowKinds};
+use velo_core::types::sql_name_of;
 
+use super::escape::push_string;
+use super::write::{Bound, Style};
 use crate::encode::Encoder;
 use crate::properties::{DecimalFormat, JsonLayout};
 use crate::value::TimestampFormat;
@@ -16,33 +24,163 @@ pub struct JsonEncodeOptions {
     pub timestamp: TimestampFormat,
     /// `decimal.format`.
     pub decimal: DecimalFormat,
-    /// One record per line, or one array.
+    /// One record per line, unless this is [`JsonLayout::Array`].
     pub layout: JsonLayout,
 }
 
-/// Writes JSON records.
+/// Writes JSON records, one per line or as one array. NULL is written as `null`.
 #[derive(Debug)]
 pub struct JsonEncoder {
+    schema: SchemaRef,
+    style: Style,
+    array: bool,
+    /// What comes before each column's value.
+    names: Vec<Name>,
+    /// Whether no row was written yet: an array has no comma before its first one.
+    first: bool,
+}
+
+/// What comes before a value: `,"name":`.
+#[derive(Debug, Clone)]
+pub(super) struct Name {
+    text: Vec<u8>,
+    /// The text with zeros behind it, where it is short: a copy of known length is cheaper.
+    padded: Option<[u8; 16]>,
+}
+
+impl Name {
+    pub(super) fn new(name: &str, first: bool) -> Self {
+        let mut text = vec![if first { b'{' } else { b',' }];
+        push_string(&mut text, name.as_bytes());
+        text.push(b':');
+        let padded = (text.len() <= 16).then(|| {
+            let mut padded = [0; 16];
+            padded[..text.len()].copy_from_slice(&text);
+            padded
+        });
+        Self { text, padded }
+    }
+
+    #[inline(always)]
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
+        match &self.padded {
+            Some(padded) => {
+                let end = out.len() + self.text.len();
+                out.extend_from_slice(padded);
+                out.truncate(end);
+            }
+            None => out.extend_from_slice(&self.text),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.text.len()
+    }
 }
 
 impl JsonEncoder {
     /// A writer of batches of `schema`. Errors for a type that JSON has no form for.
-    pub fn new(_schema: SchemaRef, _options: JsonEncodeOptions) -> Result<Self, ConnectorError> {
-        Ok(Self {})
+    pub fn new(schema: SchemaRef, options: JsonEncodeOptions) -> Result<Self, ConnectorError> {
+        for field in schema.fields() {
+            check(field)?;
+        }
+        let names = schema.fields().iter().enumerate().map(|(at, field)| Name::new(field.name(), at == 0)).collect();
+        let array = options.layout == JsonLayout::Array;
+        let style = Style { timestamp: options.timestamp, decimal_text: options.decimal == DecimalFormat::String };
+        Ok(Self { schema, style, array, names, first: true })
+    }
+
+    fn write(
+        &mut self,
+        batch: &RecordBatch,
+        kinds: Option<&dyn Fn(usize) -> RowKind>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ConnectorError> {
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for (field, array) in self.schema.fields().iter().zip(batch.columns()) {
+            columns.push(Bound::new(field, array.as_ref(), &self.style).ok_or_else(|| no_form(field))?);
+        }
+        let names = self.names.iter().map(Name::len).sum::<usize>() + 16;
+        let values: usize = columns.iter().map(Bound::bound).sum();
+        out.reserve(batch.num_rows() * names + values);
+        for row in 0..batch.num_rows() {
+            if self.array {
+                out.extend_from_slice(if self.first { b"\n" } else { b",\n" });
+                self.first = false;
+            }
+            if let Some(kind) = kinds {
+                out.extend_from_slice(b"{\"_op\":\"");
+                out.extend_from_slice(kind(row).symbol().as_bytes());
+                out.push(b'"');
+            } else if columns.is_empty() {
+                out.push(b'{');
+            }
+            for (at, (name, column)) in self.names.iter().zip(&mut columns).enumerate() {
+                let start = out.len();
+                name.push(out);
+                if at == 0 && kinds.is_some() {
+                    out[start] = b',';
+                }
+                column.push(row, out);
+            }
+            out.extend_from_slice(if self.array { b"}" } else { b"}\n" });
+        }
+        Ok(())
     }
 }
 
 impl Encoder for JsonEncoder {
-    fn encode(&mut self, _batch: &RecordBatch, _out: &mut Vec<u8>) -> Result<(), ConnectorError> {
-        Ok(())
+    fn header(&self, out: &mut Vec<u8>) {
+        if self.array {
+            out.push(b'[');
+        }
+    }
+
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ConnectorError> {
+        self.write(batch, None, out)
     }
 
     fn encode_changes(
         &mut self,
-        _batch: &RecordBatch,
-        _kinds: Option<&RowKinds>,
-        _out: &mut Vec<u8>,
+        batch: &RecordBatch,
+        kinds: Option<&RowKinds>,
+        out: &mut Vec<u8>,
     ) -> Result<(), ConnectorError> {
-        Ok(())
+        let kinds = kinds.map(RowKinds::as_slice);
+        self.write(batch, Some(&|row| kinds.map_or(RowKind::Insert, |kinds| kinds[row])), out)
     }
+
+    fn footer(&self, out: &mut Vec<u8>) {
+        if self.array {
+            out.extend_from_slice(b"\n]\n");
+        }
+    }
+}
+
+/// Whether JSON has a form for a field's type; looked at when the writer is made, so that it does not fail later.
+fn check(field: &Field) -> Result<(), ConnectorError> {
+    let empty = arrow_array::new_empty_array(field.data_type());
+    match Bound::new(field, empty.as_ref(), &Style::default()) {
+        Some(_) => Ok(()),
+        None => Err(no_form(field)),
+    }
+}
+
+#[cold]
+fn no_form(field: &Field) -> ConnectorError {
+    let name = match field.data_type() {
+        DataType::Dictionary(..) => "DICTIONARY".to_owned(),
+        _ => sql_name_of(field),
+    };
+    let message = format!("the column '{}' has a type that JSON has no form for: {name}", field.name());
+    ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
+}
+
+/// One row as a JSON object, for dead letters and messages; NULLs are written.
+pub fn row_text(schema: &SchemaRef, batch: &RecordBatch, row: usize) -> Result<String, ConnectorError> {
+    let mut encoder = JsonEncoder::new(Arc::clone(schema), JsonEncodeOptions::default())?;
+    let mut out = Vec::new();
+    encoder.encode(&batch.slice(row, 1), &mut out)?;
+    out.pop();
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }

@@ -16,6 +16,8 @@ pub(crate) struct Slot {
     /// Its number in the whole tree.
     pub(crate) number: usize,
     pub(crate) name: String,
+    /// Its whole path, for messages.
+    pub(crate) path: String,
     /// Only this very name will do.
     exact: bool,
     /// The columns that take its value.
@@ -38,7 +40,7 @@ impl Plan {
     pub(crate) fn new(columns: &[DecodeColumn], declared: Vec<String>) -> Self {
         let mut plan = Self { top: Object::default(), slots: 0, declared };
         for (at, column) in columns.iter().enumerate() {
-            plan.top.want(&column.path, column.exact, at, &mut plan.slots);
+            plan.top.want(&column.path, "", column.exact, at, &mut plan.slots);
         }
         plan
     }
@@ -50,13 +52,14 @@ impl Plan {
 }
 
 impl Object {
-    fn want(&mut self, path: &[String], exact: bool, column: usize, slots: &mut usize) {
+    fn want(&mut self, path: &[String], parent: &str, exact: bool, column: usize, slots: &mut usize) {
         let Some((name, rest)) = path.split_first() else { return };
         let at = self.slots.iter().position(|slot| slot.name == *name).unwrap_or_else(|| {
             let number = *slots;
             *slots += 1;
             let inner = Self::default();
-            self.slots.push(Slot { number, name: name.clone(), exact, columns: Vec::new(), inner });
+            let path = format!("{parent}{name}");
+            self.slots.push(Slot { number, name: name.clone(), path, exact, columns: Vec::new(), inner });
             self.slots.len() - 1
         });
         let slot = &mut self.slots[at];
@@ -64,7 +67,7 @@ impl Object {
         if rest.is_empty() {
             slot.columns.push(column);
         } else {
-            slot.inner.want(rest, exact, column, slots);
+            slot.inner.want(rest, &format!("{}.", slot.path), exact, column, slots);
         }
     }
 

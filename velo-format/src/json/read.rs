@@ -20,7 +20,7 @@ pub(crate) fn content_text<'a>(bytes: &'a [u8], content: Content) -> Cow<'a, [u8
 
 #[cold]
 fn refused(error: ValueError, value: &[u8], column: &Column) -> Box<Problem> {
-    Problem::value(column.field().name(), error.message(value, column.field()))
+    Problem::value("", error.message(value, column.field()))
 }
 
 /// Reads the value at the cursor into `column`. After an error the column may hold a part of it, which truncating takes away.
@@ -75,7 +75,6 @@ pub(crate) fn push_null(column: &mut Column) -> Outcome<()> {
 }
 
 fn read_nested(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Outcome<()> {
-    let start = cursor.at;
     let object = cursor.peek() == Some(b'{');
     match &mut column.values {
         Values::Text { ends, bytes, kind: TextKind::Json | TextKind::Raw } => {
@@ -86,11 +85,11 @@ fn read_nested(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Ou
         Values::List { ends, items } if !object => {
             let (mut first, mut index) = (true, 0);
             while cursor.element(&mut first, depth)? {
-                read_value(items, cursor, depth + 1).map_err(|problem| indexed(problem, items, index))?;
+                read_value(items, cursor, depth + 1).map_err(|problem| problem.inside(&format!("[{index}]")))?;
                 index += 1;
             }
             ends.push(items.len() as i32);
-            Ok(()).map_err(|problem: Box<Problem>| problem.within(column.field().name()))
+            Ok(())
         }
         Values::Map { ends, keys, values } if object => {
             let mut first = true;
@@ -101,8 +100,9 @@ fn read_nested(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Ou
                 if !seen.insert(text.to_vec()) {
                     return Err(repeated(&text));
                 }
-                keys.push_text(&text).map_err(|error| refused(error, &text, keys))?;
-                read_value(values, cursor, depth + 1)?;
+                let inside = |problem: Box<Problem>| problem.inside(&format!(".{}", String::from_utf8_lossy(&text)));
+                keys.push_text(&text).map_err(|error| inside(refused(error, &text, keys)))?;
+                read_value(values, cursor, depth + 1).map_err(inside)?;
             }
             debug_assert_eq!(keys.len() - from, seen.len(), "one key per member");
             ends.push(keys.len() as i32);
@@ -115,39 +115,15 @@ fn read_nested(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Ou
         }
         _ => {
             let text = cursor.skip(depth)?;
-            debug_assert_eq!(&cursor.bytes[start..cursor.at], text, "the whole value");
             Err(refused(ValueError::Conflict, text, column))
         }
     }
-    .map_err(|problem| inside(problem, column))
-}
-
-/// The column's name before the name of what is in it; problems of the column itself have it already.
-#[cold]
-fn inside(problem: Box<Problem>, column: &Column) -> Box<Problem> {
-    let name = column.field().name();
-    match &problem.field {
-        Some(field) if column.is_scalar() && field == name => problem,
-        Some(field) if !column.is_scalar() && field == name && problem.message.contains("is no ") => problem,
-        Some(_) => problem.within(name),
-        None => problem,
-    }
-}
-
-#[cold]
-fn indexed(problem: Box<Problem>, items: &Column, index: usize) -> Box<Problem> {
-    let mut problem = problem;
-    if let Some(field) = problem.field.take() {
-        let rest = field.strip_prefix(items.field().name().as_str()).unwrap_or(&field);
-        problem.field = Some(format!("[{index}]{rest}"));
-    }
-    problem
 }
 
 #[cold]
 fn repeated(key: &[u8]) -> Box<Problem> {
     let name = String::from_utf8_lossy(key);
-    Problem::value(name.as_ref(), format!("the field '{name}' occurs twice"))
+    Problem::value(format!(".{name}"), format!("the field '{name}' occurs twice"))
 }
 
 fn read_struct(fields: &mut [Column], row: usize, cursor: &mut Cursor<'_>, depth: usize) -> Outcome<()> {
@@ -173,9 +149,18 @@ fn read_struct(fields: &mut [Column], row: usize, cursor: &mut Cursor<'_>, depth
             }
         }
         by_case[at] = exact.is_none();
-        read_value(&mut fields[at], cursor, depth + 1)?;
+        let field = &mut fields[at];
+        read_value(field, cursor, depth + 1).map_err(|problem| inside_field(problem, field))?;
     }
-    fields.iter_mut().filter(|field| field.len() == row).try_for_each(push_null)
+    for field in fields.iter_mut().filter(|field| field.len() == row) {
+        push_null(field).map_err(|problem| inside_field(problem, field))?;
+    }
+    Ok(())
+}
+
+#[cold]
+fn inside_field(problem: Box<Problem>, field: &Column) -> Box<Problem> {
+    problem.inside(&format!(".{}", field.field().name()))
 }
 
 /// Whether two names differ at most in case.

@@ -55,7 +55,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<IntervalMonthDayNano, ValueError> {
 
 /// Appends an interval; a negative part has its own sign, and an empty one is `PT0S`.
 pub(crate) fn print(value: IntervalMonthDayNano, out: &mut Vec<u8>) {
-    let mut part = |amount: i64, unit: u8, out: &mut Vec<u8>| {
+    let part = |amount: i64, unit: u8, out: &mut Vec<u8>| {
         if amount != 0 {
             out.extend_from_slice(amount.to_string().as_bytes());
             out.push(unit);

@@ -18,6 +18,7 @@ mod base64;
 mod build;
 mod interval;
 mod number;
+pub(crate) mod print;
 mod timestamp;
 pub(crate) mod words;
 

@@ -6,8 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use velo_core::time::{MICROS_PER_DAY, days_from_civil, days_in_month, push_iso8601_nanos};
+use velo_core::time::{MICROS_PER_DAY, days_from_civil, days_in_month};
 
+use super::print::{PrintedDate, push_iso8601};
 use crate::error::ValueError;
 
 /// How the text of TIMESTAMP columns is read and written where it is not one of the built-in ways: connectors bring the
@@ -97,21 +98,20 @@ impl TimestampFormat {
         }
     }
 
-    /// Appends a time's text without quotes.
-    pub(crate) fn print(&self, value: i64, digits: u8, out: &mut Vec<u8>) {
+    /// Appends the text of a time in units of 10^-digits seconds (0, 3, 6 or 9), without quotes.
+    #[inline]
+    pub(crate) fn print(&self, value: i64, digits: u8, out: &mut Vec<u8>, dates: &mut PrintedDate) {
+        if let Self::Iso8601 = self {
+            return push_iso8601(out, value, digits, dates);
+        }
         let nanos = i128::from(value) * 10_i128.pow(u32::from(9 - digits.min(9)));
         match self {
-            // Years beyond the range of nanoseconds are left to the caller, who prints microseconds.
-            Self::Iso8601 => match i64::try_from(nanos) {
-                Ok(nanos) => push_iso8601_nanos(out, nanos),
-                Err(_) => velo_core::time::push_iso8601(out, value),
-            },
             Self::Epoch(unit) => {
                 // Digits finer than the unit are written as a fraction, so that nothing is lost.
                 let scale = 9 - unit.digits();
                 let divisor = 10_i128.pow(u32::from(scale));
                 if nanos % divisor == 0 {
-                    out.extend_from_slice((nanos / divisor).to_string().as_bytes());
+                    velo_core::decimal::push_i128(out, nanos / divisor, 0);
                 } else {
                     velo_core::decimal::push_i128(out, nanos, scale as i8);
                     while out.last() == Some(&b'0') {
@@ -120,6 +120,8 @@ impl TimestampFormat {
                 }
             }
             Self::Custom(custom) => custom.print(nanos, out),
+            // Written above.
+            Self::Iso8601 => {}
         }
     }
 }
@@ -378,12 +380,13 @@ mod tests {
     fn printing_epochs_loses_nothing() {
         let print = |format: TimestampFormat, value| {
             let mut out = Vec::new();
-            format.print(value, 6, &mut out);
+            format.print(value, 6, &mut out, &mut PrintedDate::default());
             String::from_utf8(out).unwrap()
         };
         assert_eq!(print(TimestampFormat::Epoch(EpochUnit::Millis), 1_500), "1.5");
         assert_eq!(print(TimestampFormat::Epoch(EpochUnit::Millis), -2_000), "-2");
         assert_eq!(print(TimestampFormat::Iso8601, 0), "1970-01-01T00:00:00Z");
         assert_eq!(print(TimestampFormat::Iso8601, i64::MAX - 775_807), "+294247-01-10T04:00:54Z");
+        assert_eq!(print(TimestampFormat::Epoch(EpochUnit::Seconds), 0), "0");
     }
 }

@@ -56,6 +56,15 @@ pub(crate) fn string_marks(word: u64) -> u64 {
     (quote | backslash | control | word) & HIGH
 }
 
+/// Marks quotes, backslashes and control characters: what a JSON string must escape.
+#[inline(always)]
+pub(crate) fn output_marks(word: u64) -> u64 {
+    let quote = (word ^ 0x2222_2222_2222_2222).wrapping_sub(ONES);
+    let backslash = (word ^ 0x5C5C_5C5C_5C5C_5C5C).wrapping_sub(ONES);
+    let control = word.wrapping_sub(0x2020_2020_2020_2020);
+    (quote | backslash | control) & !word & HIGH
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +90,11 @@ mod tests {
             let word = u64::from_le_bytes([b'a', b' ', 0x7f, byte, b'"', 0, 0xff, b'\\']);
             let special = byte < 0x20 || byte >= 0x80 || matches!(byte, b'"' | b'\\');
             assert_eq!(before(string_marks(word)), if special { 3 } else { 4 }, "{byte}");
+        }
+        for byte in 0..=255_u8 {
+            let word = u64::from_le_bytes([b'a', b' ', 0xff, byte, b'"', 0, 0xff, b'\\']);
+            let special = byte < 0x20 || matches!(byte, b'"' | b'\\');
+            assert_eq!(before(output_marks(word)), if special { 3 } else { 4 }, "{byte}");
         }
         assert_eq!(string_marks(u64::from_le_bytes(*b"abcdefg!")), 0);
     }

@@ -1,1 +1,7 @@
 //! Tests of the crate from outside.
+
+mod json_encode;
+mod json_framing;
+mod json_shapes;
+mod json_validity;
+mod json_values;
