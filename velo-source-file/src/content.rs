@@ -70,6 +70,8 @@ impl Coding {
     pub(crate) fn open(&self, file: File, raw: u64) -> io::Result<Content> {
         let buffered = |file: File| BufReader::with_capacity(COMPRESSED_BUFFER, file.take(raw));
         let bytes = match self.compression {
+            // No bytes at all are no content, also where a compressed file would have a frame.
+            Compression::Gzip | Compression::Zstandard if file.metadata()?.len() == 0 => Content::Limited(file.take(0)),
             Compression::None if self.encoding.is_none() => Content::Plain(file),
             Compression::None => Content::Limited(file.take(raw)),
             Compression::Gzip => Content::Gzip(Box::new(MultiGzDecoder::new(buffered(file)))),

@@ -54,6 +54,8 @@ enum Commit {
 pub(crate) struct Whole {
     target: PathBuf,
     staged: Option<Staged>,
+    /// The staged file has what must stand before its first row.
+    begun: bool,
     /// Rows are added to what the target has.
     append: bool,
     /// The target's length when all that was prepared is committed; `None` before the first.
@@ -66,18 +68,20 @@ impl Whole {
     /// Begins the staged file, so that what cannot be written is known before anything is read.
     pub(crate) fn open(target: PathBuf, append: bool) -> Result<Self> {
         let staged = Staged::create(&target).map_err(|failed| error::writing(&target, failed))?;
-        Ok(Self { target, staged: Some(staged), append, length: None, pending: Vec::new() })
+        Ok(Self { target, staged: Some(staged), begun: false, append, length: None, pending: Vec::new() })
     }
 
     /// The staged file; a new one begins with what must stand before the first row.
     async fn staged(&mut self, encoder: &mut dyn Encode) -> std::io::Result<&mut Staged> {
         let staged = match self.staged.take() {
             Some(staged) => staged,
-            None => Staged::create(&self.target)?,
+            None => {
+                self.begun = false;
+                Staged::create(&self.target)?
+            }
         };
-        let fresh = staged.output.written() == 0 && staged.output.buffer.is_empty();
         let staged = self.staged.insert(staged);
-        if fresh {
+        if !std::mem::replace(&mut self.begun, true) {
             match self.length {
                 Some(length) if length > 0 => {}
                 None if self.append && ends_in_mid_line(&self.target)? => staged.output.buffer.push(b'\n'),
