@@ -1,1 +1,10 @@
-//! A SQL script as a running job.
+//! A SQL script as a running job: text to plan, plan to tasks, tasks to an end.
+//!
+//! A program that embeds Velo gives [`Script::plan`] a text and a [`PlanContext`], and [`Script::run`] the sinks of the
+//! statements that have none of their own.
+
+mod script;
+
+pub use script::{RunOptions, Script};
+pub use velo_exec::runtime::{JobProgress, Stop};
+pub use velo_plan::{PlanContext, PlannedScript};

@@ -36,6 +36,8 @@ pub enum Element {
     Idle,
     /// The boundary of a checkpoint.
     Barrier(CheckpointId),
+    /// The job was asked to stop: everything that was read has gone before, and nothing that is open closes.
+    Stop,
     /// The end of the input.
     End,
 }

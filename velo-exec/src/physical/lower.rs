@@ -92,10 +92,13 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 stage
             }
             NodeKind::Aggregate { keys, window: Some(window), .. } => {
-                if matches!(window.kind, WindowKind::Session { .. }) {
-                    return Err(ExecError::Internal("session windows have no operator yet".to_owned()));
-                }
                 let input = stages.extend(&home, node, &consumers);
+                if matches!(window.kind, WindowKind::Session { .. }) {
+                    // A session's end depends on its rows, so rows and not states are exchanged.
+                    stages.stages[input].steps.push(Step::Whole(id));
+                    home.push(input);
+                    continue;
+                }
                 if parallelism > 1 && !keys.is_empty() {
                     stages.stages[input].steps.push(Step::Partial(id));
                     let last = stages.push(StageKind::Operators, vec![Step::Final(id)], parallelism);
@@ -106,10 +109,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     input
                 }
             }
-            NodeKind::Aggregate { window: None, .. } | NodeKind::Sort(_) | NodeKind::Limit { .. } => {
+            NodeKind::Sort(_) | NodeKind::Limit { .. } => {
                 return Err(ExecError::Internal(format!("{} has no operator yet", node.owner)));
             }
-            NodeKind::Filter(_) | NodeKind::Project(_) => {
+            NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Aggregate { window: None, .. } => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));
                 input

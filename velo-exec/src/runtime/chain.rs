@@ -87,7 +87,7 @@ impl Stage {
                 self.ending = true;
                 self.operator.on_end(&mut self.out)?
             }
-            Element::Idle | Element::Barrier(_) => {
+            Element::Idle | Element::Barrier(_) | Element::Stop => {
                 self.out.push(element);
                 Flow::Done
             }

@@ -13,6 +13,7 @@ pub struct Inputs {
     waiting: FuturesUnordered<Waiting>,
     merge: Merge,
     ended: bool,
+    stopped: bool,
     ready: std::collections::VecDeque<(InputId, Element)>,
 }
 
@@ -28,7 +29,7 @@ impl Inputs {
     pub fn new(receivers: Vec<mpsc::Receiver<Element>>) -> Self {
         let merge = Merge::new(receivers.len());
         let waiting = receivers.into_iter().enumerate().map(|(input, receiver)| wait(input, receiver)).collect();
-        Self { waiting, merge, ended: false, ready: std::collections::VecDeque::new() }
+        Self { waiting, merge, ended: false, stopped: false, ready: std::collections::VecDeque::new() }
     }
 
     /// The next element; `None` when a sender is gone before its end, which means that its task has failed.
@@ -42,6 +43,19 @@ impl Inputs {
             }
             let (input, receiver, element) = self.waiting.next().await?;
             match element? {
+                Element::Stop => {
+                    self.stopped = true;
+                    if self.waiting.is_empty() {
+                        self.ended = true;
+                        self.ready.push_back((InputId(0), Element::Stop));
+                    }
+                    continue;
+                }
+                Element::End if self.stopped && self.waiting.is_empty() => {
+                    self.ended = true;
+                    self.ready.push_back((InputId(0), Element::Stop));
+                    continue;
+                }
                 Element::End => {
                     let change = self.merge.end(input);
                     if self.waiting.is_empty() {

@@ -10,7 +10,7 @@ use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceRequest};
 use velo_core::progress::Progress;
 use velo_plan::plan::{NodeKind, Plan, SinkId, SourceId};
 
-use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Timing};
+use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
 use crate::physical::{StageKind, Stages, lower};
@@ -27,6 +27,8 @@ pub struct JobOptions {
     pub clock: Clock,
     /// The sinks of statements that have none: a SELECT on the terminal, a test.
     pub terminals: BTreeMap<usize, Box<dyn Sink>>,
+    /// Asks the job to stop.
+    pub stop: Stop,
 }
 
 /// What a job counts while it runs.
@@ -51,7 +53,7 @@ impl JobProgress {
 /// What a finished task leaves.
 enum Done {
     Task,
-    Sink(String, Box<dyn Sink>, PreparedCommit),
+    Sink(String, Box<dyn Sink>, Option<PreparedCommit>),
 }
 
 /// Runs `plan` to the end of its inputs. Outputs become visible when every sink has all its rows; on an error none does.
@@ -100,7 +102,11 @@ async fn finish(mut tasks: JoinSet<Result<Done>>) -> Result<()> {
         }
     }
     for (name, mut sink, prepared) in sinks {
-        let done = if failure.is_none() { sink.commit(prepared).await } else { sink.abort().await };
+        let done = match (prepared, &failure) {
+            (Some(prepared), None) => sink.commit(prepared).await,
+            (Some(_), Some(_)) => sink.abort().await,
+            (None, _) => Ok(()),
+        };
         if let Err(error) = done
             && failure.is_none()
         {
@@ -149,6 +155,7 @@ async fn source_task(
         chain,
         outputs,
         clock: options.clock.clone(),
+        stop: options.stop.clone(),
         progress: counters,
     })
 }

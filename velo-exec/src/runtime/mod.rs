@@ -7,6 +7,7 @@ mod operator_task;
 mod outputs;
 mod sink_task;
 mod source_task;
+mod stop;
 mod timing;
 
 pub use chain::Chain;
@@ -16,4 +17,5 @@ pub use operator_task::OperatorTask;
 pub use outputs::{CHANNEL_DEPTH, Outputs};
 pub use sink_task::SinkTask;
 pub use source_task::SourceTask;
+pub use stop::{Stop, StopRequest};
 pub use timing::{Refused, Timing};

@@ -21,7 +21,7 @@ impl OperatorTask {
     pub async fn run(mut self) -> Result<()> {
         loop {
             let (input, element) = self.inputs.next().await.ok_or(ExecError::Stopped)?;
-            let end = matches!(element, Element::End);
+            let end = matches!(element, Element::End | Element::Stop);
             self.chain.offer(input, element)?;
             while let Some(element) = self.chain.next()? {
                 self.outputs.send(element).await?;

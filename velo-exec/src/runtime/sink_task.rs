@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use velo_core::connector::{CheckpointId, PreparedCommit, Sink};
+use velo_core::connector::{CheckpointId, CommitKind, PreparedCommit, Sink};
 use velo_core::progress::Progress;
 use velo_core::{Batch, Clock, schema};
 
@@ -28,8 +28,9 @@ pub struct SinkTask {
 
 impl SinkTask {
     /// Runs to the end of the inputs and prepares what was written; the caller commits once all sinks of the job are prepared.
+    /// There is nothing to commit where the job was stopped before a bounded output was whole.
     /// On an error the sink is told to leave nothing behind.
-    pub async fn run(mut self) -> Result<(Box<dyn Sink>, PreparedCommit)> {
+    pub async fn run(mut self) -> Result<(Box<dyn Sink>, Option<PreparedCommit>)> {
         match self.write_all().await {
             Ok(prepared) => Ok((self.sink, prepared)),
             Err(error) => {
@@ -42,7 +43,7 @@ impl SinkTask {
         }
     }
 
-    async fn write_all(&mut self) -> Result<PreparedCommit> {
+    async fn write_all(&mut self) -> Result<Option<PreparedCommit>> {
         let mut unflushed = false;
         loop {
             let next = if unflushed {
@@ -66,9 +67,15 @@ impl SinkTask {
                     written.map_err(|error| ExecError::connector(&self.name, error))?;
                     unflushed = true;
                 }
-                Element::End => {
+                // The output of a bounded run that was stopped is not whole and does not appear; rows that are visible at
+                // once are only flushed.
+                Element::Stop if self.sink.commit_kind() != CommitKind::Direct => {
+                    let aborted = self.sink.abort().await;
+                    return aborted.map(|()| None).map_err(|error| ExecError::connector(&self.name, error));
+                }
+                Element::End | Element::Stop => {
                     let prepared = self.sink.prepare(CheckpointId(1)).await;
-                    return prepared.map_err(|error| ExecError::connector(&self.name, error));
+                    return prepared.map(Some).map_err(|error| ExecError::connector(&self.name, error));
                 }
                 Element::Watermark(_) | Element::Idle | Element::Barrier(_) => {}
             }

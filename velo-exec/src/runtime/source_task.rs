@@ -13,7 +13,7 @@ use velo_core::{Batch, Clock};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
 
 use super::timing::{Refused, Timing};
-use super::{Chain, Outputs};
+use super::{Chain, Outputs, Stop, StopRequest};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
 
@@ -39,6 +39,8 @@ pub struct SourceTask {
     pub outputs: Outputs,
     /// The clock.
     pub clock: Clock,
+    /// Asks for a stop.
+    pub stop: Stop,
     /// Counters.
     pub progress: Arc<Progress>,
 }
@@ -96,10 +98,17 @@ impl SourceTask {
         drop(sender);
         let mut merge = Merge::new(partitions.len());
         let mut open = partitions.len();
+        let stop = self.stop.clone();
+        let asked = stop.asked();
+        tokio::pin!(asked);
         while open > 0 {
             let idle_at = partitions.iter().filter_map(|partition| partition.idle.idle_at()).min();
             let event = tokio::select! {
                 biased;
+                request = &mut asked => {
+                    pumps.abort_all();
+                    return self.stopped(request).await;
+                }
                 event = pumped.recv() => event,
                 () = wait_until(&self.clock, idle_at) => {
                     self.find_idle(&mut partitions, &mut merge).await?;
@@ -124,8 +133,21 @@ impl SourceTask {
                 }
             }
         }
+        self.end().await
+    }
+
+    /// The end of the input: everything that is open closes.
+    async fn end(&mut self) -> Result<()> {
         self.drive(Element::Watermark(velo_core::Watermark::END)).await?;
         self.drive(Element::End).await
+    }
+
+    /// What was read has been driven through already; a stop leaves open what is open.
+    async fn stopped(&mut self, request: StopRequest) -> Result<()> {
+        if request == StopRequest::Finish {
+            return self.end().await;
+        }
+        self.outputs.send(Element::Stop).await
     }
 
     async fn find_idle(&mut self, partitions: &mut [Partition], merge: &mut Merge) -> Result<()> {
