@@ -1,0 +1,108 @@
+//! `velo run SCRIPT`.
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::runtime::Runtime;
+use velo_core::progress::Progress;
+use velo_job::{JobProgress, RunOptions, Script};
+use velo_sql::render;
+
+use super::print_error;
+use crate::context::{self, ScriptText};
+use crate::exit::{Failure, Outcome};
+use crate::output::{OutputFormat, TerminalSink};
+use crate::progress::ProgressLine;
+use crate::signals;
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The script; `-` is standard input.
+    script: String,
+    /// How rows of a SELECT are printed.
+    #[arg(long, value_enum, default_value_t)]
+    output: OutputFormat,
+    /// Threads that work; as many as there are cores by default.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Tasks that share the keys of a GROUP BY; as many as there are threads by default.
+    #[arg(long)]
+    parallelism: Option<usize>,
+    /// The largest number of rows of a batch.
+    #[arg(long, default_value_t = 8_192)]
+    batch_rows: usize,
+    /// When stopped, ends the inputs, so that open windows fire.
+    #[arg(long)]
+    finish_on_stop: bool,
+    /// No progress line.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Threads for a job.
+pub fn runtime(threads: Option<usize>) -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        if threads == 0 {
+            return Err(Failure::Usage(anyhow!("--threads must be at least 1")));
+        }
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build().context("starting threads").map_err(Failure::Job)
+}
+
+/// Runs a script.
+pub fn run(arguments: &RunArguments) -> Outcome {
+    let text = context::read(&arguments.script)?;
+    let runtime = runtime(arguments.threads)?;
+    runtime.block_on(run_script(arguments, &text))
+}
+
+async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
+    let script = Script::plan(&text.text, &context::plan_context(&text.folder)).await;
+    print_error(&render(script.diagnostics(), &text.name, &text.text));
+    if !script.is_runnable() {
+        return Err(Failure::Reported);
+    }
+    if script.graph().sinks.is_empty() {
+        print_error("the script declares things and has no statement that runs: add a SELECT or an INSERT INTO\n");
+        return Ok(());
+    }
+    let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let mut options = RunOptions::new(threads);
+    options.batch_rows = arguments.batch_rows.max(1);
+    if let Some(parallelism) = arguments.parallelism {
+        if !(1..=256).contains(&parallelism) {
+            return Err(Failure::Usage(anyhow!("--parallelism is between 1 and 256, not {parallelism}")));
+        }
+        options.parallelism = parallelism;
+    }
+    for (at, sink) in script.terminals() {
+        let terminal = TerminalSink::new(sink, arguments.output).map_err(|error| Failure::Usage(error.into()))?;
+        options.terminals.insert(at, Box::new(terminal));
+    }
+    signals::watch(options.stop.clone(), arguments.finish_on_stop);
+    let progress = script.progress();
+    let line = ProgressLine::start(&progress, arguments.quiet || script.terminals().next().is_some());
+    let result = script.run(options, &progress).await;
+    line.finish();
+    result.map_err(|error| Failure::Job(error.into()))?;
+    summary(&script, &progress);
+    Ok(())
+}
+
+/// One line per sink that has a connector: what was written.
+fn summary(script: &Script, progress: &JobProgress) {
+    for (sink, counters) in script.graph().sinks.iter().zip(&progress.sinks) {
+        if let Some(binding) = &sink.binding {
+            let rows = Progress::get(&counters.delivered);
+            print_error(&format!("{}: {rows} rows to {}\n", sink.name, binding.describe()));
+        }
+    }
+    for (source, counters) in script.graph().sources.iter().zip(&progress.sources) {
+        let skipped = Progress::get(&counters.skipped);
+        if skipped > 0 {
+            print_error(&format!("{}: {skipped} records were skipped\n", source.name));
+        }
+    }
+}

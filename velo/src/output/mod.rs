@@ -1,0 +1,124 @@
+//! Results of SELECT on stdout: an aligned table for people, JSON lines or CSV for machines.
+
+mod table;
+
+use std::io::Write;
+
+use async_trait::async_trait;
+use clap::ValueEnum;
+use velo_core::connector::{CheckpointId, CommitKind, PreparedCommit, Sink};
+use velo_core::error::ConnectorError;
+use velo_core::{Batch, Result};
+use velo_format::csv::{CsvEncodeOptions, CsvEncoder};
+use velo_format::{Encoder, JsonEncodeOptions, JsonEncoder};
+use velo_plan::plan::SinkNode;
+
+use table::Table;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum OutputFormat {
+    /// An aligned table.
+    #[default]
+    Table,
+    /// One JSON object per line.
+    Json,
+    /// CSV with a header.
+    Csv,
+}
+
+enum Printer {
+    Table(Table),
+    Encoded { encoder: Box<dyn Encoder>, begun: bool },
+}
+
+/// Prints the rows of one statement.
+pub struct TerminalSink {
+    printer: Printer,
+}
+
+impl TerminalSink {
+    /// A sink for the rows of `sink`.
+    pub fn new(sink: &SinkNode, format: OutputFormat) -> Result<Self> {
+        let schema = sink.schema.clone();
+        let printer = match format {
+            OutputFormat::Table => Printer::Table(Table::new(schema)),
+            OutputFormat::Json => Printer::Encoded {
+                encoder: Box::new(JsonEncoder::new(schema, JsonEncodeOptions::default())?),
+                begun: false,
+            },
+            OutputFormat::Csv => Printer::Encoded {
+                encoder: Box::new(CsvEncoder::new(schema, CsvEncodeOptions::default())?),
+                begun: false,
+            },
+        };
+        Ok(Self { printer })
+    }
+
+    fn print(&mut self, end: bool) -> Result<()> {
+        if let Printer::Table(table) = &mut self.printer {
+            let text = table.take(end);
+            return show(text.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+fn show(bytes: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(ConnectorError::from_io(error, "printing", "standard output")),
+    }
+}
+
+#[async_trait]
+impl Sink for TerminalSink {
+    async fn write(&mut self, batch: Batch) -> Result<()> {
+        match &mut self.printer {
+            Printer::Table(table) => table.add(&batch),
+            Printer::Encoded { encoder, begun } => {
+                let mut out = Vec::new();
+                if !*begun {
+                    encoder.header(&mut out);
+                    *begun = true;
+                }
+                encoder.encode(&batch.columns, &mut out)?;
+                show(&out)
+            }
+        }?;
+        self.print(false)
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.print(true)
+    }
+
+    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
+        self.print(true)?;
+        match &mut self.printer {
+            Printer::Table(table) => show(table.footer().as_bytes())?,
+            Printer::Encoded { encoder, begun } => {
+                let mut out = Vec::new();
+                if !*begun {
+                    encoder.header(&mut out);
+                }
+                encoder.footer(&mut out);
+                show(&out)?;
+            }
+        }
+        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
+    }
+
+    async fn commit(&mut self, _: PreparedCommit) -> Result<()> {
+        Ok(())
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn commit_kind(&self) -> CommitKind {
+        CommitKind::Direct
+    }
+}
