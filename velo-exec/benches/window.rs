@@ -14,9 +14,12 @@ use velo_core::clock::Stopwatch;
 use velo_core::place::{Origin, Positions, Resource};
 use velo_core::{Batch, Watermark};
 use velo_exec::operator::{InputId, Operator, Outbox, WindowAggregate};
+use velo_exec::state::KeyTable;
 use velo_exec::testing::Random;
 
 const ROWS: usize = 8_192;
+/// The best of so many runs counts.
+const RUNS: usize = 9;
 
 /// `count` batches of trades over `keys` symbols, `per_second` rows a second.
 fn trades(count: usize, keys: u64, per_second: i64) -> Vec<Batch> {
@@ -25,7 +28,7 @@ fn trades(count: usize, keys: u64, per_second: i64) -> Vec<Batch> {
     let mut batches = Vec::with_capacity(count);
     for number in 0..count {
         let first = (number * ROWS) as i64;
-        let symbols = (0..ROWS).map(|_| names[random.below(keys) as usize].as_str()).collect::<StringArray>();
+        let symbols = StringArray::from_iter_values((0..ROWS).map(|_| &names[random.below(keys) as usize]));
         let prices = (0..ROWS).map(|_| i128::from(random.between(1, 10_000_000))).collect::<Vec<_>>();
         let prices = Decimal128Array::from_iter_values(prices).with_precision_and_scale(18, 4).unwrap();
         let times = (0..ROWS as i64).map(|row| (first + row) * 1_000_000 / per_second);
@@ -54,7 +57,7 @@ fn trades(count: usize, keys: u64, per_second: i64) -> Vec<Batch> {
 fn run(name: &str, batches: &[Batch], make: impl Fn() -> WindowAggregate) {
     let mut best = f64::MAX;
     let mut results = 0;
-    for _ in 0..5 {
+    for _ in 0..RUNS {
         let mut operator = make();
         let mut out = Outbox::new();
         results = 0;
@@ -85,6 +88,22 @@ fn run(name: &str, batches: &[Batch], make: impl Fn() -> WindowAggregate) {
     );
 }
 
+/// Keys to numbers alone.
+fn keys(name: &str, batches: &[Batch]) {
+    let mut best = f64::MAX;
+    for _ in 0..RUNS {
+        let mut table = KeyTable::new(&[arrow_schema::DataType::Utf8]).unwrap();
+        let mut ids = Vec::new();
+        let watch = Stopwatch::start();
+        for batch in batches {
+            table.intern(&batch.columns.columns()[..1], ROWS, &mut ids).unwrap();
+        }
+        best = best.min(watch.elapsed().as_secs_f64());
+    }
+    let rows = batches.len() * ROWS;
+    println!(r#"{{"bench":"{name}","rows":{rows},"ns_a_row":{:.2}}}"#, best * 1e9 / rows as f64);
+}
+
 fn main() {
     let five = || {
         Calls::new().count_all().add(Kind::Sum, "price").add(Kind::Avg, "price").add(Kind::Min, "price").add(Kind::Max, "price")
@@ -97,6 +116,8 @@ fn main() {
     };
     let minute = || window("tumbling", 60, 0, 0);
     let batches = trades(600, 1_000, 10_000);
+    // Few enough to stay in the caches, as a batch that was just decoded does.
+    keys("keys to numbers, 1,000 strings", &batches[..8]);
     run("tumbling 1m, 1,000 keys, COUNT", &batches, of(Calls::new().count_all(), minute()));
     run("tumbling 1m, 1,000 keys, COUNT SUM AVG MIN MAX", &batches, of(five(), minute()));
     let seven = five().add(Kind::First, "price").add(Kind::Last, "price");
@@ -105,5 +126,6 @@ fn main() {
     run("tumbling 1m, 1,000 keys, COUNT(DISTINCT)", &batches, of(distinct, minute()));
     run("sliding 10m by 1s, 1,000 keys, COUNT SUM AVG MIN MAX", &batches, of(five(), window("sliding", 600, 1, 0)));
     let many = trades(300, 1_000_000, 10_000);
+    keys("keys to numbers, 1,000,000 strings", &many);
     run("tumbling 1m, 1,000,000 keys, COUNT SUM AVG MIN MAX", &many, of(five(), minute()));
 }

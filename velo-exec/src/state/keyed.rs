@@ -28,6 +28,34 @@ struct Entry {
     offset: u64,
 }
 
+/// A key that is looked for.
+#[derive(Debug, Clone, Copy)]
+struct Key<'a> {
+    a: u64,
+    b: u64,
+    meta: u64,
+    /// The whole key, where it can be longer than its two words.
+    bytes: &'a [u8],
+}
+
+impl Key<'_> {
+    fn null(owner: u32) -> Self {
+        Self { a: 0, b: 0, meta: meta(NULL, owner), bytes: &[] }
+    }
+
+    /// The hash, of which the lower bits choose the slot.
+    #[inline(always)]
+    fn tag(&self) -> u32 {
+        let mut hashed = hash(self.a, self.b, self.meta);
+        if self.bytes.len() > INLINE {
+            hashed ^= hash_rest(&self.bytes[INLINE..]);
+        }
+        (hashed >> 32) as u32
+    }
+}
+
+/// A table of up to so many slots lies in the processor's caches.
+const CACHED: usize = 1 << 16;
 /// The length that stands for a null.
 const NULL: u32 = u32::MAX;
 /// Keys of up to this many bytes lie in their entry.
@@ -52,9 +80,8 @@ enum Form {
 #[derive(Debug)]
 pub struct KeyTable {
     form: Form,
-    /// Hash in the upper, number + 1 in the lower half; 0 is free. The upper bits of the hash choose the slot.
+    /// Hash in the upper, number + 1 in the lower half; 0 is free. The lower bits of the hash choose the slot.
     slots: Vec<u64>,
-    shift: u32,
     entries: Vec<Entry>,
     arena: Vec<u8>,
     /// Whether the one key of a table without key columns was seen.
@@ -105,7 +132,7 @@ impl KeyTable {
             [only] => with_fixed_type!(only, T => { let _ = T::DATA_TYPE; Form::Fixed(only.clone()) }, _ => Form::Rows(converter(types)?)),
             several => Form::Rows(converter(several)?),
         };
-        Ok(Self { form, slots: vec![0; 64], shift: 32 - 6, entries: Vec::new(), arena: Vec::new(), seen: false })
+        Ok(Self { form, slots: vec![0; 64], entries: Vec::new(), arena: Vec::new(), seen: false })
     }
 
     /// The number of keys.
@@ -124,7 +151,6 @@ impl KeyTable {
         self.arena.clear();
         self.seen = false;
         self.slots = vec![0; 64];
-        self.shift = 32 - 6;
     }
 
     /// Bytes of memory.
@@ -201,20 +227,19 @@ impl KeyTable {
         owners: Option<&[u32]>,
         ids: &mut Vec<u32>,
     ) -> Result<()> {
-        let mut from = offsets.first().map_or(0, |first| *first as usize);
-        for (row, to) in offsets.iter().skip(1).enumerate() {
-            let bytes = &data[from..*to as usize];
-            from = *to as usize;
-            let owner = owners.map_or(0, |owners| owners[row]);
-            let id = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                self.find(0, 0, meta(NULL, owner), &[])?
-            } else {
-                let (a, b) = of_bytes(bytes);
-                self.find(a, b, meta(bytes.len() as u32, owner), bytes)?
-            };
-            ids.push(id);
+        let rows = offsets.len().saturating_sub(1);
+        let key = |row: usize, owner: u32| {
+            let bytes = &data[offsets[row] as usize..offsets[row + 1] as usize];
+            let (a, b) = of_bytes(bytes);
+            Key { a, b, meta: meta(bytes.len() as u32, owner), bytes }
+        };
+        match (nulls, owners) {
+            (None, None) => self.intern_rows(rows, ids, |row| key(row, 0)),
+            _ => self.intern_rows(rows, ids, |row| {
+                let owner = owners.map_or(0, |owners| owners[row]);
+                if nulls.is_some_and(|nulls| nulls.is_null(row)) { Key::null(owner) } else { key(row, owner) }
+            }),
         }
-        Ok(())
     }
 
     fn intern_fixed(
@@ -225,41 +250,95 @@ impl KeyTable {
         ids: &mut Vec<u32>,
         words: impl Fn(usize) -> (u64, u64),
     ) -> Result<()> {
-        for row in 0..rows {
-            let owner = owners.map_or(0, |owners| owners[row]);
-            let id = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                self.find(0, 0, meta(NULL, owner), &[])?
+        let key = |row: usize, owner: u32| {
+            let (a, b) = words(row);
+            Key { a, b, meta: meta(0, owner), bytes: &[] }
+        };
+        match (nulls, owners) {
+            (None, None) => self.intern_rows(rows, ids, |row| key(row, 0)),
+            _ => self.intern_rows(rows, ids, |row| {
+                let owner = owners.map_or(0, |owners| owners[row]);
+                if nulls.is_some_and(|nulls| nulls.is_null(row)) { Key::null(owner) } else { key(row, owner) }
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn intern_rows<'a>(&mut self, rows: usize, ids: &mut Vec<u32>, key: impl Fn(usize) -> Key<'a>) -> Result<()> {
+        let mut from = 0;
+        while from < rows && self.slots.len() <= CACHED {
+            let key = key(from);
+            let tag = key.tag();
+            let slot = self.slots[tag as usize & (self.slots.len() - 1)];
+            let id = if slot != 0 && (slot >> 32) as u32 == tag && self.is(slot as u32 - 1, &key) {
+                slot as u32 - 1
             } else {
-                let (a, b) = words(row);
-                self.find(a, b, meta(0, owner), &[])?
+                self.find(&key, tag)?
             };
             ids.push(id);
+            from += 1;
+        }
+        if from < rows { self.intern_chunks(from, rows, ids, key) } else { Ok(()) }
+    }
+
+    /// In chunks: first all hashes, then all slots, then the comparisons. So the processor waits for many slots at once where
+    /// the table is larger than its caches, instead of for one after the other.
+    fn intern_chunks<'a>(
+        &mut self,
+        mut from: usize,
+        rows: usize,
+        ids: &mut Vec<u32>,
+        key: impl Fn(usize) -> Key<'a>,
+    ) -> Result<()> {
+        const CHUNK: usize = 64;
+        let (mut tags, mut found) = ([0_u32; CHUNK], [0_u64; CHUNK]);
+        while from < rows {
+            let count = CHUNK.min(rows - from);
+            for at in 0..count {
+                tags[at] = key(from + at).tag();
+            }
+            let (slots, mask) = (self.slots.as_slice(), self.slots.len() - 1);
+            for at in 0..count {
+                found[at] = slots[tags[at] as usize & mask];
+            }
+            for at in 0..count {
+                let (key, tag, slot) = (key(from + at), tags[at], found[at]);
+                // A slot that was read before a key of this chunk moved it still names the same key.
+                let id = if slot != 0 && (slot >> 32) as u32 == tag && self.is(slot as u32 - 1, &key) {
+                    slot as u32 - 1
+                } else {
+                    self.find(&key, tag)?
+                };
+                ids.push(id);
+            }
+            from += count;
         }
         Ok(())
     }
 
-    /// The number of one key. `bytes` is the whole key, where it can be longer than its two words.
+    /// Whether the key with this number is `key`.
     #[inline(always)]
-    fn find(&mut self, a: u64, b: u64, meta: u64, bytes: &[u8]) -> Result<u32> {
-        let mut hashed = hash(a, b, meta);
-        let long = bytes.len() > INLINE;
-        if long {
-            hashed ^= hash_rest(&bytes[INLINE..]);
-        }
-        let tag = (hashed >> 32) as u32;
+    fn is(&self, id: u32, key: &Key<'_>) -> bool {
+        let entry = &self.entries[id as usize];
+        entry.a == key.a
+            && entry.b == key.b
+            && entry.meta == key.meta
+            && (key.bytes.len() <= INLINE || self.rest_equals(entry, key.bytes))
+    }
+
+    /// The number of one key.
+    #[inline(never)]
+    fn find(&mut self, key: &Key<'_>, tag: u32) -> Result<u32> {
         let mask = self.slots.len() - 1;
-        let mut at = (tag >> self.shift) as usize;
+        let mut at = tag as usize;
         loop {
             let slot = self.slots[at & mask];
             if slot == 0 {
-                return self.insert(tag, Entry { a, b, meta, offset: 0 }, bytes);
+                let entry = Entry { a: key.a, b: key.b, meta: key.meta, offset: 0 };
+                return self.insert(tag, entry, key.bytes);
             }
-            if (slot >> 32) as u32 == tag {
-                let id = slot as u32 - 1;
-                let entry = &self.entries[id as usize];
-                if entry.a == a && entry.b == b && entry.meta == meta && (!long || self.rest_equals(entry, bytes)) {
-                    return Ok(id);
-                }
+            if (slot >> 32) as u32 == tag && self.is(slot as u32 - 1, key) {
+                return Ok(slot as u32 - 1);
             }
             at += 1;
         }
@@ -270,8 +349,6 @@ impl KeyTable {
         self.arena.get(offset..offset + bytes.len()).is_some_and(|known| known == bytes)
     }
 
-    #[cold]
-    #[inline(never)]
     fn insert(&mut self, tag: u32, mut entry: Entry, bytes: &[u8]) -> Result<u32> {
         let id = u32::try_from(self.entries.len()).ok().filter(|id| *id < u32::MAX - 1);
         let id = id.ok_or_else(|| ExecError::Internal("more than four billion keys in one table".to_owned()))?;
@@ -280,23 +357,20 @@ impl KeyTable {
             self.arena.extend_from_slice(bytes);
         }
         self.entries.push(entry);
-        // At most half full, so that a search ends after a step or two.
-        if self.entries.len() * 2 > self.slots.len() {
+        // Rather empty while it is small, so that the first slot is the right one; at most half full later.
+        if self.entries.len() * room(self.slots.len()) > self.slots.len() {
             self.grow();
         }
-        place(&mut self.slots, self.shift, (u64::from(tag) << 32) | u64::from(id + 1));
+        place(&mut self.slots, (u64::from(tag) << 32) | u64::from(id + 1));
         Ok(id)
     }
 
     fn grow(&mut self) {
         let mut slots = vec![0; self.slots.len() * 2];
-        // 31 bits are the most that a slot's number takes from the 32 bits of hash.
-        let shift = self.shift.saturating_sub(1);
         for slot in self.slots.iter().filter(|slot| **slot != 0) {
-            place(&mut slots, shift, *slot);
+            place(&mut slots, *slot);
         }
         self.slots = slots;
-        self.shift = shift;
     }
 
     /// The owner of a key, for a table filled by [`Self::intern_of`].
@@ -395,18 +469,17 @@ impl KeyTable {
             entries.push(entry);
         }
         let mut bits = 6;
-        while entries.len() * 2 > 1 << bits {
+        while entries.len() * room(1 << bits) > 1 << bits {
             bits += 1;
         }
         let mut slots = vec![0; 1 << bits];
-        let shift = 32 - bits;
         for slot in self.slots.iter().filter(|slot| **slot != 0) {
             let id = renumbered[(*slot as u32 - 1) as usize];
             if id != Self::DEAD {
-                place(&mut slots, shift, (*slot & !u64::from(u32::MAX)) | u64::from(id + 1));
+                place(&mut slots, (*slot & !u64::from(u32::MAX)) | u64::from(id + 1));
             }
         }
-        (self.slots, self.shift, self.entries, self.arena) = (slots, shift, entries, arena);
+        (self.slots, self.entries, self.arena) = (slots, entries, arena);
         renumbered
     }
 
@@ -418,10 +491,15 @@ fn meta(length: u32, owner: u32) -> u64 {
     u64::from(length) | (u64::from(owner) << 32)
 }
 
+/// How many slots there are at least for each key, in a table of so many.
+fn room(slots: usize) -> usize {
+    if slots <= CACHED { 4 } else { 2 }
+}
+
 /// Puts a slot where its hash says, or behind.
-fn place(slots: &mut [u64], shift: u32, slot: u64) {
+fn place(slots: &mut [u64], slot: u64) {
     let mask = slots.len() - 1;
-    let mut at = ((slot >> 32) as u32 >> shift) as usize;
+    let mut at = (slot >> 32) as usize;
     while slots[at & mask] != 0 {
         at += 1;
     }
