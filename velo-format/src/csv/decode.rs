@@ -56,6 +56,8 @@ struct Binding {
     places: Vec<usize>,
     /// The names of all fields, for messages.
     names: Vec<String>,
+    /// How many of them are not declared.
+    unknown: u64,
 }
 
 impl CsvDecoder {
@@ -108,12 +110,15 @@ impl CsvDecoder {
             })
         });
         let places = places.collect::<Result<Vec<_>, _>>()?;
-        let binding = Arc::new(Binding { fields: header.names.len(), places, names: header.names.clone() });
+        let declared = self.options.declared.fields();
+        let known = |name: &String| declared.iter().any(|field| field.name().eq_ignore_ascii_case(name));
+        let unknown = header.names.iter().filter(|name| !known(name)).count() as u64;
+        let binding = Arc::new(Binding { fields: header.names.len(), places, names: header.names.clone(), unknown });
         *bound = Some((header.clone(), binding.clone()));
         Ok(binding)
     }
 
-    fn header<'a>(&self, chunk: &'a Chunk) -> Result<Option<Arc<Header>>, ConnectorError> {
+    fn header(&self, chunk: &Chunk) -> Result<Option<Arc<Header>>, ConnectorError> {
         if !self.options.dialect.header {
             return Ok(None);
         }
@@ -252,31 +257,26 @@ impl Work<'_> {
         let range = record.start..record.end;
         let name = |field: usize| self.binding.names.get(field).cloned();
         let shown = || show(&self.chunk.bytes[range.clone()]);
-        let (field, message) = match record.problem {
+        let (field, mut message) = match record.problem {
             Problem::Fields(found) => {
-                let expected = self.binding.fields;
-                let hint = if record.line != self.chunk.origin.position(0)
-                    || memchr::memchr(b'\r', &self.chunk.bytes[range.clone()]).is_none()
-                {
-                    ""
-                } else {
-                    "; does the file end its lines with a carriage return alone?"
-                };
-                (None, format!("the record has {found} fields, expected {expected}: {}{hint}", shown()))
+                let (plural, expected) = (if found == 1 { "" } else { "s" }, self.binding.fields);
+                (None, format!("the record has {found} field{plural}, expected {expected}: {}", shown()))
             }
-            Problem::AfterQuote { field, line } => (
-                name(field),
-                format!(
-                    "text follows the closing quote of field {}, which opened on line {line}: {}",
-                    field + 1,
-                    shown()
-                ),
-            ),
-            Problem::Unclosed { field, line } => (
-                name(field),
-                format!("the quote of field {}, which opened on line {line}, is never closed: {}", field + 1, shown()),
-            ),
+            Problem::AfterQuote { field, line } => {
+                let number = field + 1;
+                let what = format!("text follows the closing quote of field {number}, which opened on line {line}");
+                (name(field), format!("{what}: {}", shown()))
+            }
+            Problem::Unclosed { field, line } => {
+                let number = field + 1;
+                let what = format!("the quote of field {number}, which opened on line {line}, is never closed");
+                (name(field), format!("{what}: {}", shown()))
+            }
         };
+        let first = record.line == self.chunk.origin.position(0);
+        if first && memchr::memchr(b'\r', &self.chunk.bytes[range.clone()]).is_some() {
+            message.push_str("; lines end with a line feed, not with a carriage return alone");
+        }
         self.error(range, record.line, field, message, after_rows);
     }
 
@@ -304,6 +304,7 @@ impl Work<'_> {
         };
         let origin = Origin { positions, ..self.chunk.origin.clone() };
         self.decoded.batches.push(Batch { origin: Some(origin), ..Batch::new(columns) });
+        self.decoded.unknown_fields += self.binding.unknown * rows as u64;
         self.finished_rows += rows;
         Ok(())
     }

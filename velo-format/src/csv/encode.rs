@@ -299,7 +299,7 @@ impl CsvEncoder {
             Cells::Int8(array) => push_i64(out, array.value(row).into()),
             Cells::Int16(array) => push_i64(out, array.value(row).into()),
             Cells::Int32(array) => push_i64(out, array.value(row).into()),
-            Cells::Int64(array) => push_i64(out, array.value(row).into()),
+            Cells::Int64(array) => push_i64(out, array.value(row)),
             Cells::UInt8(array) => push_u64(out, array.value(row).into()),
             Cells::UInt16(array) => push_u64(out, array.value(row).into()),
             Cells::UInt32(array) => push_u64(out, array.value(row).into()),

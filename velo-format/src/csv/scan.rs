@@ -302,7 +302,10 @@ pub(super) fn unquote<'a>(text: &'a [u8], quote: u8, escape: Option<u8>, scratch
 mod tests {
     use super::*;
 
-    fn all(text: &str, fields: usize) -> (Vec<Vec<String>>, Vec<(u64, usize, Problem)>, Vec<u64>) {
+    /// Rows, bad records with their line and the rows before them, and the rows' lines.
+    type Found = (Vec<Vec<String>>, Vec<(u64, usize, Problem)>, Vec<u64>);
+
+    fn all(text: &str, fields: usize) -> Found {
         let dialect = Dialect { comment: Some(b'#'), ..Dialect::default() };
         let mut scanner = Scanner::new(text.as_bytes(), &dialect, 1);
         let (mut out, mut bad, mut lines) = (Vec::new(), Vec::new(), Vec::new());

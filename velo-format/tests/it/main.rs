@@ -1,5 +1,7 @@
 //! Tests of the crate from outside.
 
+mod csv;
+mod infer;
 mod json_encode;
 mod json_framing;
 mod json_shapes;
