@@ -99,6 +99,12 @@ fn trades(iso: bool) -> Vec<DecodeColumn> {
     ]
 }
 
+/// `cargo bench --bench json -- NAME…` takes those with a NAME in theirs.
+fn is_wanted(name: &str) -> bool {
+    let mut wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    wanted.peek().is_none() || wanted.any(|wanted| name.contains(&wanted))
+}
+
 /// The best of the passes of at least a second.
 fn measure(name: &str, records: usize, bytes: usize, mut pass: impl FnMut()) {
     pass();
@@ -120,7 +126,7 @@ fn decoder(columns: Vec<DecodeColumn>) -> Option<JsonDecoder> {
 }
 
 fn decode(name: &str, columns: Vec<DecodeColumn>, make: impl FnMut(&mut Random, u64, &mut String)) {
-    let Some(decoder) = decoder(columns) else { return };
+    let Some(decoder) = decoder(columns).filter(|_| is_wanted(name)) else { return };
     let (chunks, records) = chunks(make);
     let bytes = chunks.iter().map(Bytes::len).sum();
     measure(name, records, bytes, || {
@@ -131,7 +137,7 @@ fn decode(name: &str, columns: Vec<DecodeColumn>, make: impl FnMut(&mut Random, 
 }
 
 fn encode() {
-    let Some(decoder) = decoder(trades(true)) else { return };
+    let Some(decoder) = decoder(trades(true)).filter(|_| is_wanted("encode_trades")) else { return };
     let (chunks, records) = chunks(|random, id, out| record(random, id, Shape { iso: true, ..Shape::default() }, out));
     let bytes = chunks.iter().map(Bytes::len).sum();
     let decoded: Vec<Decoded> =

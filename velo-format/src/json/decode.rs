@@ -270,20 +270,29 @@ impl<'a> Run<'a> {
     #[inline]
     fn record(&mut self, start: usize) -> Outcome<usize> {
         (self.unknown, self.start) = (0, start);
-        let Some(template) = self.template.clone() else { return self.record_without_template(start) };
+        let Some(template) = self.template.take() else { return self.record_without_template(start) };
+        let end = self.follow(&template, start);
+        // Unless another one was learned meanwhile.
+        self.template.get_or_insert(template);
+        end
+    }
+
+    /// Reads the record at `start` along the template, as far as it is of that shape.
+    #[inline]
+    fn follow(&mut self, template: &Template, start: usize) -> Outcome<usize> {
         let mut matched = 0_u64;
         let mut step = 0;
         let mut at = start;
         while let Some(next) = template.steps.get(step) {
             let Some(value) = next.value_at(self.bytes, at) else {
-                return self.differing(&template, start, at, step, matched);
+                return self.differing(template, start, at, step, matched);
             };
             at = self.value(next, value)?;
             matched |= 1 << step;
             step += 1;
         }
         let Some(end) = template.end_at(self.bytes, at) else {
-            return self.differing(&template, start, at, step, matched);
+            return self.differing(template, start, at, step, matched);
         };
         self.learning.equal += 1;
         if !template.complete {
@@ -295,7 +304,6 @@ impl<'a> Run<'a> {
     /// Reads a step's value, which begins at `at` (a string's content does).
     #[inline(always)]
     fn value(&mut self, step: &Step, at: usize) -> Outcome<usize> {
-        self.unknown += u64::from(step.unknown);
         if step.more.is_empty() {
             let column = step.column.map(|column| &mut self.out.columns[column]);
             let end = match step.form {
@@ -304,14 +312,17 @@ impl<'a> Run<'a> {
                 Form::Any => None,
             };
             if let Some(end) = end {
+                self.unknown += u64::from(step.unknown);
                 return Ok(end);
             }
         }
         self.value_of_any_form(step, at - usize::from(step.form == Form::String))
     }
 
+    /// Reads a step's value, which begins at `at`, whatever it is.
     #[inline(never)]
     fn value_of_any_form(&mut self, step: &Step, at: usize) -> Outcome<usize> {
+        self.unknown += u64::from(step.unknown);
         let mut cursor = Cursor { bytes: self.bytes, at, lines: self.lines, start: self.start };
         // The learned record had its blanks, this one may have more.
         cursor.blanks();
@@ -324,20 +335,28 @@ impl<'a> Run<'a> {
         };
         for column in std::iter::once(&column).chain(&step.more) {
             cursor.at = at;
-            let end = match step.form {
-                Form::String => fast::string(Some(&mut self.out.columns[*column]), self.bytes, at + 1),
-                Form::Number => fast::number(Some(&mut self.out.columns[*column]), self.bytes, at),
-                Form::Any => None,
-            };
-            match end {
-                Some(end) => cursor.at = end,
-                None => self.read_into(*column, &mut cursor, depth)?,
-            }
+            self.read_into(*column, &mut cursor, depth)?;
         }
         Ok(cursor.at)
     }
 
+    #[inline]
     fn read_into(&mut self, column: usize, cursor: &mut Cursor<'a>, depth: usize) -> Outcome<()> {
+        let known = &mut self.out.columns[column];
+        let end = match cursor.peek() {
+            Some(b'"') if known.takes_content() => fast::string(Some(known), self.bytes, cursor.at + 1),
+            Some(b'-' | b'0'..=b'9') => fast::number(Some(known), self.bytes, cursor.at),
+            _ => None,
+        };
+        if let Some(end) = end {
+            cursor.at = end;
+            return Ok(());
+        }
+        self.read_slowly(column, cursor, depth)
+    }
+
+    #[inline(never)]
+    fn read_slowly(&mut self, column: usize, cursor: &mut Cursor<'a>, depth: usize) -> Outcome<()> {
         read_value(&mut self.out.columns[column], cursor, depth).map_err(|problem| self.in_path(problem, column))
     }
 
@@ -368,32 +387,45 @@ impl<'a> Run<'a> {
             self.out.undo();
             self.unknown = 0;
             let end = self.walk(start)?;
-            self.differed(start..end);
+            self.differed(start..end, steps.len());
             return Ok(end);
         }
         let mut first = step == 0;
         let end = loop {
-            // On the top level, behind a value (or at the start): a step, a later step, the end, or one member the general way.
-            let next = steps.get(step).filter(|next| next.plain).and_then(|next| next.value_at(self.bytes, at));
-            let mut found = next.map(|value| (step, value));
-            if found.is_none() && !first && !walked {
-                let mut later = steps.iter().enumerate().skip(step + 1).filter(|(_, later)| later.plain);
-                found = later.find_map(|(later, next)| Some((later, next.value_at(self.bytes, at)?)));
+            // On the top level, behind a value (or at the start): the next step, any step by its name, the end, or one member the
+            // general way.
+            if !first {
+                if let Some(next) = steps.get(step).filter(|next| next.plain && !(walked && self.has(next)))
+                    && let Some(value) = next.value_at(self.bytes, at)
+                    && matched >> step & 1 == 0
+                {
+                    at = self.value(next, value)?;
+                    matched |= 1 << step;
+                    if walked {
+                        self.mark(next);
+                    }
+                    step += 1;
+                    continue;
+                }
+                if template.plain_end
+                    && let Some(end) = template.end_at(self.bytes, at)
+                {
+                    break end;
+                }
             }
-            if let Some((taken, value)) = found.filter(|_| !first) {
-                at = self.value(&steps[taken], value)?;
+            if self.bytes.get(at) == Some(if first { &b'{' } else { &b',' })
+                && let Some((taken, value)) = template.jump(self.bytes, at + 1)
+                && matched >> taken & 1 == 0
+                && !(walked && self.has(&steps[taken]))
+            {
+                first = false;
+                at = self.value_of_any_form(&steps[taken], value)?;
                 matched |= 1 << taken;
                 if walked {
                     self.mark(&steps[taken]);
                 }
                 step = taken + 1;
                 continue;
-            }
-            if !first
-                && template.plain_end
-                && let Some(end) = template.end_at(self.bytes, at)
-            {
-                break end;
             }
             if !std::mem::replace(&mut walked, true) {
                 self.seen.fill(Seen::Not);
@@ -408,7 +440,7 @@ impl<'a> Run<'a> {
                 Member::End => break cursor.at,
                 Member::Slot(slot) => {
                     if let Some(taken) = template.step_of(slot) {
-                        step = step.max(taken + 1);
+                        step = taken + 1;
                     }
                 }
                 Member::Other => {}
@@ -416,8 +448,13 @@ impl<'a> Run<'a> {
             at = cursor.at;
         };
         self.fill_missing()?;
-        self.differed(start..end);
+        self.differed(start..end, steps.len());
         Ok(end)
+    }
+
+    /// Whether the record had a step's field already.
+    fn has(&self, step: &Step) -> bool {
+        step.marks.last().is_some_and(|(slot, _)| self.seen[*slot] != Seen::Not)
     }
 
     fn mark(&mut self, step: &Step) {
@@ -431,12 +468,12 @@ impl<'a> Run<'a> {
         if self.learning.longest.is_empty() {
             self.learning.differing = self.learning.patience;
         }
-        self.differed(start..end);
+        self.differed(start..end, 0);
         Ok(end)
     }
 
-    /// A good record that is not of the learned shape.
-    fn differed(&mut self, record: Range<usize>) {
+    /// A good record that is not of the learned shape, which has `known` steps.
+    fn differed(&mut self, record: Range<usize>, known: usize) {
         let learning = &mut self.learning;
         learning.differing += 1;
         if record.len() > learning.longest.len() {
@@ -445,7 +482,6 @@ impl<'a> Run<'a> {
         if learning.differing < learning.patience {
             return;
         }
-        let known = self.template.as_ref().map_or(0, |template| template.steps.len());
         let start = learning.longest.start;
         let learned = Template::learn(self.plan, &self.out.columns, self.bytes, start, self.lines);
         // A shape that some records have gives way only to one with more fields, from which theirs can be skipped.

@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use crate::value::words::{before, load, string_marks};
-use crate::value::{Column, TextKind, Values, digit_run, push_bytes, short_decimal, signed};
+use crate::value::{Column, TextKind, TimestampFormat, Values, digit_run, push_bytes, short_decimal, short_iso8601, signed};
 
 /// Appends the text from `at` up to its closing quote to `out`; gives where the quote is.
 #[inline(always)]
@@ -100,12 +100,18 @@ pub(super) fn string(column: Option<&mut Column>, bytes: &[u8], at: usize) -> Op
         ends.push(out.len() as i32);
         return Some(end + 1);
     }
-    let rows = column.len();
     if let Some(end) = number_into(column, bytes, at) {
         if bytes.get(end) == Some(&b'"') {
             return Some(end + 1);
         }
-        column.truncate(rows);
+        column.truncate(column.len() - 1);
+    } else if let Values::Timestamp { values, digits: 6 } = &mut column.values
+        && let TimestampFormat::Iso8601 = column.timestamp
+        && let Some((value, end)) = short_iso8601(bytes, at, &mut column.dates)
+        && bytes.get(end) == Some(&b'"')
+    {
+        values.push(value);
+        return Some(end + 1);
     }
     let end = string_end(bytes, at)?;
     column.push_text(&bytes[at..end]).ok()?;

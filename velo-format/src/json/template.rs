@@ -7,8 +7,8 @@
 use super::cursor::Cursor;
 use super::plan::{Object, Plan, Slot};
 use super::read::content_text;
-use crate::value::words::load;
-use crate::value::{Column, TextKind, Values};
+use crate::value::Column;
+use crate::value::words::{before, load, string_marks};
 
 /// More fields than these are read the general way.
 const STEP_LIMIT: usize = 64;
@@ -72,6 +72,8 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) struct Step {
     text: Literal,
+    /// The name's quote up to the value, whatever the value is; without a name for values that have none at the top level.
+    key: Option<Literal>,
     pub(super) form: Form,
     /// The column that takes the value.
     pub(super) column: Option<usize>,
@@ -97,10 +99,18 @@ impl Step {
     }
 }
 
+/// Entries of [`Template::jumps`].
+const JUMPS: usize = 128;
+
+/// No step has this number.
+const NO_STEP: u8 = u8::MAX;
+
 /// A record's shape.
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) steps: Vec<Step>,
+    /// Steps of the top level by a hash of their names, for records in another order.
+    jumps: [u8; JUMPS],
     end: Literal,
     /// The last value is a member of the record itself.
     pub(super) plain_end: bool,
@@ -115,6 +125,15 @@ impl Template {
         self.end.is_at(bytes, at).then(|| at + self.end.length)
     }
 
+    /// The step whose name is at `at`, behind a bracket or comma, and where its value begins (a string's quote does).
+    #[inline(always)]
+    pub(super) fn jump(&self, bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+        let quote = at + usize::from(bytes.get(at) == Some(&b' '));
+        let step = usize::from(self.jumps[name_hash(bytes, quote)?]);
+        let key = self.steps.get(step)?.key.as_ref()?;
+        key.is_at(bytes, quote).then(|| (step, quote + key.length))
+    }
+
     /// The step of a slot of the record itself.
     pub(super) fn step_of(&self, slot: usize) -> Option<usize> {
         self.steps.iter().position(|step| step.slot == Some(slot))
@@ -126,11 +145,21 @@ impl Template {
         if cursor.peek() != Some(b'{') {
             return None;
         }
-        let mut learner = Learner { plan, columns, steps: Vec::new(), end: start, used: vec![false; plan.slots] };
+        let mut learner = Learner { plan, columns, steps: Vec::new(), hashes: Vec::new(), end: start, used: vec![false; plan.slots] };
         learner.object(&plan.top, &mut cursor, 0, &mut Vec::new(), None)?;
         let plain_end = learner.steps.last()?.top;
         let covered: usize = learner.steps.iter().map(|step| usize::from(step.column.is_some()) + step.more.len()).sum();
+        let mut jumps = [NO_STEP; JUMPS];
+        for (at, hash) in learner.hashes.iter().enumerate() {
+            // At most 64 steps. Of two with one hash the first is kept, and the other is found by the general way.
+            if let Some(hash) = hash
+                && jumps[*hash] == NO_STEP
+            {
+                jumps[*hash] = at as u8;
+            }
+        }
         Some(Self {
+            jumps,
             end: Literal::new(&bytes[learner.end..cursor.at]),
             plain_end,
             complete: covered == columns.len(),
@@ -139,10 +168,31 @@ impl Template {
     }
 }
 
+/// A hash of the name whose opening quote is at `quote`: of its first sixteen bytes.
+#[inline(always)]
+fn name_hash(bytes: &[u8], quote: usize) -> Option<usize> {
+    let up_to_mark = |at: usize| {
+        let word = load(bytes, at)?;
+        let count = before(string_marks(word));
+        Some((if count < 8 { word & ((1 << (count * 8)) - 1) } else { word }, count))
+    };
+    if bytes.get(quote) != Some(&b'"') {
+        return None;
+    }
+    let (mut word, count) = up_to_mark(quote + 1)?;
+    if count == 8 {
+        word = word.rotate_left(29) ^ up_to_mark(quote + 9)?.0;
+    }
+    // The high bits of a product depend on all bits of the word.
+    Some((word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - JUMPS.trailing_zeros())) as usize)
+}
+
 struct Learner<'a> {
     plan: &'a Plan,
     columns: &'a [Column],
     steps: Vec<Step>,
+    /// A hash of each step's name, for those of the top level.
+    hashes: Vec<Option<usize>>,
     /// Where the last value ended.
     end: usize,
     used: Vec<bool>,
@@ -160,9 +210,10 @@ impl Learner<'_> {
         let mut first = true;
         while let Some(key) = cursor.member(&mut first, depth).ok()? {
             let name = content_text(cursor.bytes, key);
+            let quote = key.start - 1;
             let Some((at, exact)) = object.find(&name, usize::MAX) else {
                 let unknown = depth == 0 && !self.plan.is_declared(&name);
-                self.step(cursor, depth, None, marks, within, unknown)?;
+                self.step(cursor, depth, quote, None, marks, within, unknown)?;
                 continue;
             };
             let slot = &object.slots[at];
@@ -172,7 +223,7 @@ impl Learner<'_> {
             let within = within.or(Some(at));
             marks.push((slot.number, exact));
             if slot.inner.slots.is_empty() {
-                self.step(cursor, depth, Some(slot), marks, within, false)?;
+                self.step(cursor, depth, quote, Some(slot), marks, within, false)?;
             } else if slot.columns.is_empty() && cursor.peek() == Some(b'{') {
                 self.object(&slot.inner, cursor, depth + 1, marks, within)?;
             } else {
@@ -183,10 +234,12 @@ impl Learner<'_> {
         Some(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are what a step is made of")]
     fn step(
         &mut self,
         cursor: &mut Cursor<'_>,
         depth: usize,
+        quote: usize,
         slot: Option<&Slot>,
         marks: &[(usize, bool)],
         within: Option<usize>,
@@ -196,10 +249,7 @@ impl Learner<'_> {
             return None;
         }
         let columns = slot.map_or(&[][..], |slot| &slot.columns);
-        let whole = columns.iter().any(|column| {
-            let column = &self.columns[*column];
-            !column.is_scalar() || matches!(column.values, Values::Text { kind: TextKind::Json, .. })
-        });
+        let whole = columns.iter().any(|column| !self.columns[*column].takes_content());
         let form = match cursor.peek() {
             Some(b'"') if !whole => Form::String,
             Some(b'-' | b'0'..=b'9') if !whole => Form::Number,
@@ -207,11 +257,14 @@ impl Learner<'_> {
         };
         let from = cursor.at + usize::from(form == Form::String);
         let text = Literal::new(&cursor.bytes[self.end..from]);
+        let top = depth == 0;
+        let key = top.then(|| Literal::new(&cursor.bytes[quote..cursor.at]));
+        self.hashes.push(if top { name_hash(cursor.bytes, quote) } else { None });
         cursor.skip(depth + 1).ok()?;
         self.end = cursor.at;
-        let top = depth == 0;
         self.steps.push(Step {
             text,
+            key,
             form,
             column: columns.first().copied(),
             more: columns.get(1..).unwrap_or_default().into(),

@@ -34,6 +34,7 @@ pub use timestamp::{EpochUnit, TimestampFormat, TimestampText};
 pub(crate) use base64::encode as encode_base64;
 pub(crate) use interval::print as print_interval;
 pub(crate) use number::{decimal128, digit_run, short_decimal, signed};
+pub(crate) use timestamp::short_iso8601;
 use timestamp::LastDate;
 
 /// How values are written where the type leaves a choice.
@@ -51,7 +52,7 @@ pub struct Column {
     /// The rows that are NULL, ascending: a column without NULL costs nothing.
     pub(crate) nulls: Vec<u32>,
     pub(crate) timestamp: TimestampFormat,
-    dates: LastDate,
+    pub(crate) dates: LastDate,
 }
 
 /// The values of a column, one per row, with anything where the row is NULL.
@@ -170,6 +171,12 @@ impl Column {
     /// Whether a value is one text, no ARRAY, MAP or STRUCT.
     pub fn is_scalar(&self) -> bool {
         !matches!(self.values, Values::List { .. } | Values::Map { .. } | Values::Struct { .. })
+    }
+
+    /// Whether a JSON string's content is what it takes: it is one text, and no JSON column, which takes the quotes too.
+    #[inline]
+    pub(crate) fn takes_content(&self) -> bool {
+        self.is_scalar() && !matches!(self.values, Values::Text { kind: TextKind::Json, .. })
     }
 
     /// Appends the value that `text` (UTF-8) writes.

@@ -17,10 +17,16 @@ fn pair(value: u64) -> [u8; 2] {
     [PAIRS[at], PAIRS[at + 1]]
 }
 
-/// Writes `value` so that it ends at the end of `buffer`; gives where it begins.
+/// The most digits of a `u64`.
+const DIGITS: usize = 20;
+
+/// Digits, which end at [`DIGITS`], and as many bytes behind them.
+type Buffer = [u8; 2 * DIGITS];
+
+/// Writes `value` so that it ends at [`DIGITS`]; gives where it begins.
 #[inline(always)]
-fn digits_before_end(buffer: &mut [u8; 20], mut value: u64) -> usize {
-    let mut at = buffer.len();
+fn digits_before_end(buffer: &mut Buffer, mut value: u64) -> usize {
+    let mut at = DIGITS;
     while value >= 100 {
         at -= 2;
         [buffer[at], buffer[at + 1]] = pair(value % 100);
@@ -35,12 +41,24 @@ fn digits_before_end(buffer: &mut [u8; 20], mut value: u64) -> usize {
     at - 2
 }
 
+/// Appends `count` bytes of `buffer` from `start` on: some more are appended and taken away again, which is cheaper than a copy
+/// of unknown length.
+#[inline(always)]
+fn push_some(out: &mut Vec<u8>, buffer: &Buffer, start: usize, count: usize) {
+    let end = out.len() + count;
+    match buffer.get(start..).and_then(|rest| rest.first_chunk::<DIGITS>()) {
+        Some(more) => out.extend_from_slice(more),
+        None => out.extend_from_slice(&buffer[start..start + count]),
+    }
+    out.truncate(end);
+}
+
 /// Appends a whole number.
 #[inline]
 pub(crate) fn push_u64(out: &mut Vec<u8>, value: u64) {
-    let mut buffer = [0; 20];
+    let mut buffer = [0; 2 * DIGITS];
     let start = digits_before_end(&mut buffer, value);
-    out.extend_from_slice(&buffer[start..]);
+    push_some(out, &buffer, start, DIGITS - start);
 }
 
 /// Appends a whole number with its sign.
@@ -58,16 +76,15 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
     let (Ok(small), 1..=18) = (u64::try_from(value.unsigned_abs()), scale) else {
         return decimal::push_i128(out, value, scale);
     };
-    let mut buffer = [b'0'; 20];
-    let scale = scale as usize;
-    let start = digits_before_end(&mut buffer, small).min(buffer.len() - scale - 1);
+    let mut buffer = [b'0'; 2 * DIGITS];
+    let point = DIGITS - scale as usize;
+    let start = digits_before_end(&mut buffer, small).min(point - 1);
     if value < 0 {
         out.push(b'-');
     }
-    let (whole, fraction) = buffer[start..].split_at(buffer.len() - scale - start);
-    out.extend_from_slice(whole);
+    push_some(out, &buffer, start, point - start);
     out.push(b'.');
-    out.extend_from_slice(fraction);
+    push_some(out, &buffer, point, DIGITS - point);
 }
 
 /// The date that was written last.

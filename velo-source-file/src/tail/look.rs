@@ -41,7 +41,9 @@ impl Tail {
             }
             let elsewhere = by_inode.get(&cursor.inode).filter(|found| found.inode != (0, 0));
             let taken = |found: &Found| self.known.get(&found.path).is_some_and(|other| other.inode == found.inode);
-            if let Some(found) = elsewhere.filter(|found| !taken(found)) {
+            // Systems give the inode of a removed file to the next one.
+            let same = |found: &Found| !taken(found) && same_content(&found.path, &cursor.identity());
+            if let Some(found) = elsewhere.filter(|found| same(found)) {
                 moved.push((path, found.path.clone()));
             } else if self.spec.watch {
                 self.lose(&path, here)?;
