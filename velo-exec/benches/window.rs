@@ -7,7 +7,8 @@ mod support;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use support::{Calls, Kind, spec, window};
 use velo_core::clock::Stopwatch;
@@ -106,7 +107,12 @@ fn keys(name: &str, batches: &[Batch]) {
 
 fn main() {
     let five = || {
-        Calls::new().count_all().add(Kind::Sum, "price").add(Kind::Avg, "price").add(Kind::Min, "price").add(Kind::Max, "price")
+        Calls::new()
+            .count_all()
+            .add(Kind::Sum, "price")
+            .add(Kind::Avg, "price")
+            .add(Kind::Min, "price")
+            .add(Kind::Max, "price")
     };
     let schema = support::schema();
     let of = |calls: Calls, window| {

@@ -103,10 +103,16 @@ fn sums_of_integers_overflow_at_the_end_only() {
     let of = |values: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
     let error = over(AggregateKind::Sum, DataType::Int64, &[of(&[i64::MAX, 1])]).unwrap_err();
     assert_eq!(error, "totals: Sum(x) does not fit in BIGINT");
-    assert_eq!(over(AggregateKind::Sum, DataType::Int64, &[of(&[i64::MAX, 1]), of(&[-2])]), Ok((i64::MAX - 1).to_string()));
+    assert_eq!(
+        over(AggregateKind::Sum, DataType::Int64, &[of(&[i64::MAX, 1]), of(&[-2])]),
+        Ok((i64::MAX - 1).to_string())
+    );
     let mean = over(AggregateKind::Avg, types::decimal(38, 16), &[of(&[i64::MAX, i64::MAX])]);
     assert_eq!(mean.as_deref(), Ok("9223372036854775807.0000000000000000"));
-    assert_eq!(over(AggregateKind::Avg, types::decimal(38, 16), &[of(&[-1, 0, 0])]).as_deref(), Ok("-0.3333333333333333"));
+    assert_eq!(
+        over(AggregateKind::Avg, types::decimal(38, 16), &[of(&[-1, 0, 0])]).as_deref(),
+        Ok("-0.3333333333333333")
+    );
 }
 
 #[test]
@@ -121,11 +127,9 @@ fn floats() {
 
 #[test]
 fn without_rows_there_is_one_result_without_keys() {
-    for (calls, keys, expected) in [
-        (many_calls(), vec![], 1),
-        (library_calls(), vec![], 1),
-        (many_calls(), vec!["key"], 0),
-    ] {
+    for (calls, keys, expected) in
+        [(many_calls(), vec![], 1), (library_calls(), vec![], 1), (many_calls(), vec!["key"], 0)]
+    {
         let spec = spec(&keys, calls, None);
         let mut harness = Harness::new(Boxed(aggregate(&spec, &support::schema()).unwrap()));
         harness.end().unwrap();
@@ -160,7 +164,10 @@ fn many_keys_that_come_and_go() {
         let row = |at: i64, random: &mut Random| {
             // A key lives for a while, then never again.
             let key = format!("a key that is long enough {}", at / 4 + random.between(0, 40));
-            Row { quantity: Some(random.between(-9, 9)), ..Row::at(&key, (at / 2 + random.between(-3, 1)) * SECOND, "1.5") }
+            Row {
+                quantity: Some(random.between(-9, 9)),
+                ..Row::at(&key, (at / 2 + random.between(-3, 1)) * SECOND, "1.5")
+            }
         };
         (0..12_000).map(|at| row(at, random)).collect::<Vec<_>>()
     };

@@ -73,7 +73,8 @@ fn sessions() {
     for seed in 400..420 {
         for gap in [1, 3, 9] {
             let mut random = Random::new(seed);
-            let (calls, partitions) = if seed % 4 == 0 { (library_calls(), 1) } else { (many_calls(), 1 + seed as usize % 2 * 2) };
+            let (calls, partitions) =
+                if seed % 4 == 0 { (library_calls(), 1) } else { (many_calls(), 1 + seed as usize % 2 * 2) };
             let disorder = random.between(0, 20);
             let far = partitions == 1;
             let mut input = random_partitions(&mut random, partitions, 150, disorder, far);
@@ -83,12 +84,15 @@ fn sessions() {
             let WindowKind::Session { gap } = window.kind else { panic!("a session") };
             let spec = spec(&["key"], calls, Some(window.clone()));
             // With several partitions no row is behind its watermark, and chains of all rows are the sessions.
-            let groups =
-                if far { naive::sessions(gap.0, &input[0]) } else { naive::chains(gap.0, &input) };
+            let groups = if far { naive::sessions(gap.0, &input[0]) } else { naive::chains(gap.0, &input) };
             let expected = naive::results(&spec.aggregates, &groups);
             for batch in [1, 2, 7, 8_192] {
                 let mode = Mode { batch, two_steps: false, seed };
-                naive::assert_equal(run(&spec, &input, bound, mode), &expected, &format!("{window}, seed {seed}, {mode:?}"));
+                naive::assert_equal(
+                    run(&spec, &input, bound, mode),
+                    &expected,
+                    &format!("{window}, seed {seed}, {mode:?}"),
+                );
             }
         }
     }
@@ -115,8 +119,10 @@ fn without_a_window() {
                     // The comparison wants two cells behind the results.
                     row.extend([String::new(), String::new()]);
                 }
-                let expected =
-                    expected.iter().map(|row| [row.as_slice(), &[String::new(), String::new()]].concat()).collect::<Vec<_>>();
+                let expected = expected
+                    .iter()
+                    .map(|row| [row.as_slice(), &[String::new(), String::new()]].concat())
+                    .collect::<Vec<_>>();
                 naive::assert_equal(found, &expected, &format!("seed {seed}, batch {batch}"));
             }
         }

@@ -6,7 +6,9 @@ use support::{Calls, Kind, Row, SECOND, batch, rows_at, schema, spec, window};
 use velo_core::Watermark;
 use velo_core::types;
 use velo_eventtime::LateStrategy;
-use velo_exec::operator::{Element, GroupSpec, Operator, SessionAggregate, WindowAggregate, WindowFinal, WindowPartial};
+use velo_exec::operator::{
+    Element, GroupSpec, Operator, SessionAggregate, WindowAggregate, WindowFinal, WindowPartial,
+};
 use velo_exec::testing::Harness;
 use velo_plan::plan::WindowSpec;
 
@@ -87,7 +89,9 @@ fn tumbling_in_one_step() {
 #[test]
 fn bc_04_windows_before_1970() {
     let mut harness = windows(&count(&[], window("tumbling", 60, 0, 0)));
-    harness.batch(rows_at(&[("a", -61.0 + 0.999 - 1.0, ""), ("a", -60.0, ""), ("a", -0.001, ""), ("a", 0.0, "")])).unwrap();
+    harness
+        .batch(rows_at(&[("a", -61.0 + 0.999 - 1.0, ""), ("a", -60.0, ""), ("a", -0.001, ""), ("a", 0.0, "")]))
+        .unwrap();
     assert_eq!(rest(&mut harness), ["1 [-120,-60)", "2 [-60,0)", "1 [0,60)"]);
     let mut harness = windows(&count(&[], window("sliding", 10, 4, 0)));
     harness.batch(rows_at(&[("a", -1.0, "")])).unwrap();
@@ -110,8 +114,12 @@ fn bc_05_an_offset_also_moves_the_firing() {
     for offset in [8 * hour, -16 * hour, 32 * hour] {
         let mut harness = windows(&count(&[], window("tumbling", day, 0, offset)));
         let late = harness.operator.late();
-        let rows =
-            [("a", at(1.0, 30.0, 2.0), ""), ("a", at(7.0, 59.0, 59.0), ""), ("a", at(8.0, 0.0, 6.0), ""), ("a", at(7.0, 59.0, 58.0), "")];
+        let rows = [
+            ("a", at(1.0, 30.0, 2.0), ""),
+            ("a", at(7.0, 59.0, 59.0), ""),
+            ("a", at(8.0, 0.0, 6.0), ""),
+            ("a", at(7.0, 59.0, 58.0), ""),
+        ];
         let after = feed(&mut harness, 5.0, &rows);
         let window = |count: i32, start: f64| format!("{count} [{},{})", start, start + 86_400.0);
         assert_eq!(after, [vec![], vec![], vec![window(2, at(-16.0, 0.0, 0.0))], vec![]], "{offset}");
@@ -123,9 +131,11 @@ fn bc_05_an_offset_also_moves_the_firing() {
 #[test]
 fn bc_07_sessions_that_touch_are_one() {
     let spec = count(&["key"], window("session", 30, 0, 0));
-    for (bound, rows) in
-        [(0.0, [("a", 0.0, ""), ("a", 30.0, "")]), (60.0, [("a", 30.0, ""), ("a", 0.0, "")]), (0.0, [("a", 0.0, ""), ("a", 30.0, "")])]
-    {
+    for (bound, rows) in [
+        (0.0, [("a", 0.0, ""), ("a", 30.0, "")]),
+        (60.0, [("a", 30.0, ""), ("a", 0.0, "")]),
+        (0.0, [("a", 0.0, ""), ("a", 30.0, "")]),
+    ] {
         let mut harness = sessions(&spec);
         assert_eq!(feed(&mut harness, bound, &rows), [vec![] as Vec<String>, vec![]]);
         assert_eq!(rest(&mut harness), ["a, 2 [0,60)"]);
@@ -139,7 +149,8 @@ fn bc_07_sessions_that_touch_are_one() {
 
 #[test]
 fn bc_08_a_bridging_row_merges_two_sessions() {
-    let calls = Calls::new().count_all().add(Kind::Sum, "price").add(Kind::First, "note").add(Kind::Count, "price").distinct();
+    let calls =
+        Calls::new().count_all().add(Kind::Sum, "price").add(Kind::First, "note").add(Kind::Count, "price").distinct();
     let calls = calls.library("array_agg", &["note"], types::array(arrow_schema::DataType::Utf8));
     let mut harness = sessions(&spec(&["key"], calls, Some(window("session", 10, 0, 0))));
     let after = feed(&mut harness, 20.0, &[("a", 0.0, "1"), ("a", 15.0, "2"), ("a", 8.0, "3")]);

@@ -39,7 +39,8 @@ pub(super) fn function_of(function: &Arc<AggregateUDF>, call: &AggregateCall) ->
         }
     };
     let arguments = call.arguments.iter().enumerate().map(argument).collect::<Vec<_>>();
-    let mut builder = AggregateExprBuilder::new(Arc::clone(function), arguments.clone()).schema(schema).alias(&call.text);
+    let mut builder =
+        AggregateExprBuilder::new(Arc::clone(function), arguments.clone()).schema(schema).alias(&call.text);
     if function.supports_within_group_clause() {
         // WITHIN GROUP (ORDER BY x) is the first argument; what counts of the clause is its direction.
         let sort = call.order_by.iter().zip(arguments).map(|(key, argument)| PhysicalSortExpr {
@@ -297,7 +298,8 @@ impl Column for Single {
             };
             results.push(result);
         }
-        array_of(results, self.function.field().data_type()).or_else(|_| Err(call.error(format!("{} has no result", call.text))))
+        array_of(results, self.function.field().data_type())
+            .or_else(|_| Err(call.error(format!("{} has no result", call.text))))
     }
 
     fn memory(&self) -> usize {

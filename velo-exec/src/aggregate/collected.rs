@@ -118,8 +118,10 @@ impl Collected {
         });
         let order = lexsort_to_indices(&std::iter::once(by_group).chain(own).collect::<Vec<_>>(), None)?;
         let mut groups = order.values().iter().map(|row| groups[*row as usize]).collect::<Vec<_>>();
-        let mut columns =
-            columns.iter().map(|column| arrow_select::take::take(column, &order, None)).collect::<Result<Vec<_>, _>>()?;
+        let mut columns = columns
+            .iter()
+            .map(|column| arrow_select::take::take(column, &order, None))
+            .collect::<Result<Vec<_>, _>>()?;
         if self.distinct {
             let mut table = KeyTable::new(&self.types[..self.arguments])?;
             let mut ids = Vec::new();

@@ -59,7 +59,8 @@ impl Distinct {
         }
         let groups = fresh.iter().map(|row| groups[*row as usize]).collect::<Vec<_>>();
         let fresh = UInt32Array::from(fresh);
-        let args = values.iter().map(|value| arrow_select::take::take(value, &fresh, None)).collect::<Result<Vec<_>, _>>()?;
+        let args =
+            values.iter().map(|value| arrow_select::take::take(value, &fresh, None)).collect::<Result<Vec<_>, _>>()?;
         let order = RowOrder::none(groups.len());
         let rows = Rows { groups: &groups, total: self.total, args: &args, mask: None, order_by: &[], order: &order };
         self.inner.update(&rows)

@@ -207,9 +207,9 @@ impl Column for Others {
             self.winners.offer(row, group, |row, known| read.value(row).cmp(read.value(known)) == wanted);
         });
         let values = &self.values;
-        let (groups, winners) = self.winners.finish(|group, row| {
-            values.value(group).is_none_or(|known| read.value(row).cmp(known) == wanted)
-        });
+        let (groups, winners) = self
+            .winners
+            .finish(|group, row| values.value(group).is_none_or(|known| read.value(row).cmp(known) == wanted));
         for (group, row) in groups.iter().zip(winners) {
             self.values.set(*group, read.value(*row as usize));
         }

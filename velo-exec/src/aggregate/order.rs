@@ -53,9 +53,17 @@ impl RowOrder {
         let take = |array: &dyn Array| arrow_select::take::take(array, indices, None);
         Ok(Self {
             rows: indices.len(),
-            times: self.times.as_ref().map(|times| take(times).map(|taken| taken.as_primitive().clone())).transpose()?,
+            times: self
+                .times
+                .as_ref()
+                .map(|times| take(times).map(|taken| taken.as_primitive().clone()))
+                .transpose()?,
             origin: self.origin.as_ref().map(|origin| origin.take(indices)).transpose()?,
-            values: self.values.as_ref().map(|values| take(values).map(|taken| taken.as_binary().clone())).transpose()?,
+            values: self
+                .values
+                .as_ref()
+                .map(|values| take(values).map(|taken| taken.as_binary().clone()))
+                .transpose()?,
             by_row: self.by_row,
         })
     }
@@ -133,9 +141,11 @@ fn ascends(origin: &Origin) -> bool {
 
 /// All columns of each row in a comparable form; columns of a type that has none do not count.
 fn encode(batch: &Batch) -> Result<BinaryArray> {
-    let columns = batch.columns.columns().iter().filter(|column| {
-        RowConverter::supports_fields(&[SortField::new(column.data_type().clone())])
-    });
+    let columns = batch
+        .columns
+        .columns()
+        .iter()
+        .filter(|column| RowConverter::supports_fields(&[SortField::new(column.data_type().clone())]));
     let columns = columns.cloned().collect::<Vec<_>>();
     let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
     Ok(RowConverter::new(fields)?.convert_columns(&columns)?.try_into_binary()?)
@@ -164,10 +174,12 @@ impl OrderColumn {
 
     pub(super) fn compare(&self, group: u32, order: &impl Order, row: usize) -> Ordering {
         let group = group as usize;
-        self.times[group].cmp(&order.time(row)).then_with(|| self.places[group].cmp(&order.place(row))).then_with(|| {
-            let known: &[u8] = self.values.get(group).map_or(&[], |value| value);
-            known.cmp(order.value(row))
-        })
+        self.times[group].cmp(&order.time(row)).then_with(|| self.places[group].cmp(&order.place(row))).then_with(
+            || {
+                let known: &[u8] = self.values.get(group).map_or(&[], |value| value);
+                known.cmp(order.value(row))
+            },
+        )
     }
 
     pub(super) fn put(&mut self, group: u32, order: &impl Order, row: usize) {

@@ -135,7 +135,10 @@ impl AggregatePlan {
         }
         for (call, (column, answer)) in calls.iter().zip(planned.into_iter().flatten()) {
             let output = call.output.data_type().clone();
-            plan.calls.push((column, Call { answer, output, text: call.text.as_str().into(), statement: Arc::clone(&statement) }));
+            plan.calls.push((
+                column,
+                Call { answer, output, text: call.text.as_str().into(), statement: Arc::clone(&statement) },
+            ));
         }
         for column in &plan.columns {
             column.make()?;
@@ -161,7 +164,17 @@ impl AggregatePlan {
         found.unwrap_or_else(|| {
             let (types, text) = (call.argument_types.clone(), call.text.as_str().into());
             let (state, statement, single) = (state.clone(), Arc::clone(statement), groups == Groups::OneByOne);
-            self.columns.push(ColumnPlan { state, types, text, statement, distinct, single, arguments, filter, order_by });
+            self.columns.push(ColumnPlan {
+                state,
+                types,
+                text,
+                statement,
+                distinct,
+                single,
+                arguments,
+                filter,
+                order_by,
+            });
             self.columns.len() - 1
         })
     }
@@ -189,9 +202,12 @@ impl AggregatePlan {
         let mut fields = Vec::new();
         for (at, column) in self.columns.iter().enumerate() {
             let types = column.make()?.state_types();
-            fields.extend(types.into_iter().enumerate().map(|(part, data_type)| {
-                Arc::new(Field::new(format!("$state_{at}_{part}"), data_type, true))
-            }));
+            fields.extend(
+                types
+                    .into_iter()
+                    .enumerate()
+                    .map(|(part, data_type)| Arc::new(Field::new(format!("$state_{at}_{part}"), data_type, true))),
+            );
         }
         Ok(fields)
     }

@@ -40,7 +40,8 @@ impl Inputs {
 
     fn mask(&self, place: usize) -> Result<BooleanBuffer> {
         let array = self.get(place)?;
-        let array = array.as_boolean_opt().ok_or_else(|| ExecError::Internal("a FILTER that is no boolean".to_owned()))?;
+        let array =
+            array.as_boolean_opt().ok_or_else(|| ExecError::Internal("a FILTER that is no boolean".to_owned()))?;
         Ok(match array.nulls() {
             Some(nulls) => array.values() & nulls.inner(),
             None => array.values().clone(),

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use arrow_array::builder::{Decimal128Builder, Decimal256Builder, Float64Builder, Int64Builder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{ArrayRef, Decimal128Array, Decimal256Array, Float64Array, Int64Array};
 use arrow_buffer::i256;
@@ -254,7 +254,8 @@ impl<T: Exactly, const CARRY: bool> Column for Exact<T, CARRY> {
                         Answer::Avg => self.average(*group, digits),
                         _ => self.narrow(*group).and_then(|sum| sum.checked_mul(*POWERS.get(usize::from(digits))?)),
                     };
-                    builder.append_value(value.filter(|value| fits(*value, *precision)).ok_or_else(|| call.overflow())?);
+                    builder
+                        .append_value(value.filter(|value| fits(*value, *precision)).ok_or_else(|| call.overflow())?);
                 }
                 Arc::new(builder.finish())
             }
@@ -326,7 +327,8 @@ impl Wide {
 impl Column for Wide {
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
         let argument = rows.only()?;
-        let array = argument.as_primitive_opt::<Decimal256Type>().ok_or_else(|| wrong_type(argument, &self.data_type))?;
+        let array =
+            argument.as_primitive_opt::<Decimal256Type>().ok_or_else(|| wrong_type(argument, &self.data_type))?;
         self.totals.resize(rows.total, (i256::ZERO, 0));
         let mut result = Ok(());
         each(rows.groups, rows.valid(argument).as_ref(), |row, group| {
@@ -498,7 +500,9 @@ mod tests {
         assert_eq!(mean(-2, 3, 4), Some(-6_667));
         assert_eq!(mean(1, 3, 4), Some(3_333));
         assert_eq!(mean(i128::MAX, 1, 1), None);
-        for (total, count, digits) in [(7, 9, 16), (-7, 9, 16), (i128::MAX, 3, 0), (i128::MIN, i64::MAX, 16), (5, 10, 0)] {
+        for (total, count, digits) in
+            [(7, 9, 16), (-7, 9, 16), (i128::MAX, 3, 0), (i128::MIN, i64::MAX, 16), (5, 10, 0)]
+        {
             let wide = wide_mean(i256::from_i128(total), count, digits).and_then(i256::to_i128);
             assert_eq!(mean(total, count, digits), wide, "{total} / {count}");
         }

@@ -211,7 +211,8 @@ impl Values for Encoded {
         if let Some(converter) = &self.converter {
             let null = converter.convert_columns(&[arrow_array::new_null_array(&self.data_type, 1)])?;
             let parser = converter.parser();
-            let rows = groups.iter().map(|group| self.value(*group).map_or_else(|| null.row(0), |value| parser.parse(value)));
+            let rows =
+                groups.iter().map(|group| self.value(*group).map_or_else(|| null.row(0), |value| parser.parse(value)));
             let columns = converter.convert_rows(rows)?;
             return columns.into_iter().next().ok_or_else(|| ExecError::Internal("no column came back".to_owned()));
         }

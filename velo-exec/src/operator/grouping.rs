@@ -101,7 +101,9 @@ impl Grouping {
 
 /// The event times of a batch whose stream must have one.
 pub(crate) fn times_of(batch: &Batch) -> Result<&[i64]> {
-    let times = batch.event_times().ok_or_else(|| ExecError::Internal("a time window over rows without an event time".to_owned()))?;
+    let times = batch
+        .event_times()
+        .ok_or_else(|| ExecError::Internal("a time window over rows without an event time".to_owned()))?;
     if times.null_count() > 0 {
         return Err(ExecError::Internal("a row without its event time".to_owned()));
     }

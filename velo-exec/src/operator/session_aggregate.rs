@@ -89,7 +89,8 @@ impl SessionAggregate {
         if batch.late_by.is_none() && self.watermark.0 <= earliest {
             return Ok(None);
         }
-        let late = (0..times.len()).map(|row| for_session(times[row], self.gap, self.measured(batch, times, row)).is_late());
+        let late =
+            (0..times.len()).map(|row| for_session(times[row], self.gap, self.measured(batch, times, row)).is_late());
         let late = late.collect::<Vec<_>>();
         let count = late.iter().filter(|late| **late).count();
         if count == 0 {
@@ -146,7 +147,8 @@ impl SessionAggregate {
 
     fn piece(&mut self, ended: &[Ended]) -> Result<RecordBatch> {
         let of = |value: fn(&Ended) -> u32| ended.iter().map(value).collect::<Vec<_>>();
-        let times = |value: fn(&Ended) -> i64| Arc::new(TimestampMicrosecondArray::from_iter_values(ended.iter().map(value)));
+        let times =
+            |value: fn(&Ended) -> i64| Arc::new(TimestampMicrosecondArray::from_iter_values(ended.iter().map(value)));
         let mut columns = self.keys.keys(&of(|session| session.key))?;
         columns.extend(self.set.evaluate(&of(|session| session.group), true)?);
         columns.push(times(|session| session.start));

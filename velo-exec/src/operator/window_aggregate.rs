@@ -51,7 +51,8 @@ impl Intake {
             return Ok(());
         }
         let times = times_of(batch)?;
-        let mut lateness = divide(store.windows(), batch, times, self.watermark).map_err(|error| self.grouping.named(error))?;
+        let mut lateness =
+            divide(store.windows(), batch, times, self.watermark).map_err(|error| self.grouping.named(error))?;
         let Some(on_time) = lateness.on_time.take() else { return self.add(store, batch) };
         self.counters.add(lateness.all.len() as u64, lateness.missed);
         self.add(store, &batch.filter(&on_time)?)?;
@@ -76,10 +77,17 @@ impl Intake {
         }
         let evaluated = self.grouping.evaluate(batch)?;
         let times = times_of(batch)?;
-        store.add(&evaluated.keys, times, &evaluated.inputs, &evaluated.order).map_err(|error| self.grouping.named(error))
+        store
+            .add(&evaluated.keys, times, &evaluated.inputs, &evaluated.order)
+            .map_err(|error| self.grouping.named(error))
     }
 
-    fn add_to_windows(&mut self, store: &mut WindowStore, batch: &Batch, ends: &mut BTreeMap<i64, Vec<u32>>) -> Result<()> {
+    fn add_to_windows(
+        &mut self,
+        store: &mut WindowStore,
+        batch: &Batch,
+        ends: &mut BTreeMap<i64, Vec<u32>>,
+    ) -> Result<()> {
         if ends.is_empty() {
             return Ok(());
         }
@@ -184,7 +192,12 @@ impl Output {
 }
 
 /// The rows of some groups of a window: keys, aggregates, start, end, and the event time where the schema has one.
-fn piece(schema: &SchemaRef, store: &WindowStore, fired: &mut Fired, groups: std::ops::Range<usize>) -> Result<RecordBatch> {
+fn piece(
+    schema: &SchemaRef,
+    store: &WindowStore,
+    fired: &mut Fired,
+    groups: std::ops::Range<usize>,
+) -> Result<RecordBatch> {
     let rows = groups.len();
     let mut columns = store.keys().keys(&fired.state.keys()[groups.clone()])?;
     let ids = groups.map(|group| group as u32).collect::<Vec<_>>();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::builder::BooleanBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
@@ -129,7 +129,9 @@ impl KeyTable {
             [] => Form::Empty,
             [only @ (DataType::Utf8 | DataType::Binary)] => Form::Bytes(only.clone()),
             [DataType::Boolean] => Form::Fixed(DataType::Boolean),
-            [only] => with_fixed_type!(only, T => { let _ = T::DATA_TYPE; Form::Fixed(only.clone()) }, _ => Form::Rows(converter(types)?)),
+            [only] => {
+                with_fixed_type!(only, T => { let _ = T::DATA_TYPE; Form::Fixed(only.clone()) }, _ => Form::Rows(converter(types)?))
+            }
             several => Form::Rows(converter(several)?),
         };
         Ok(Self { form, slots: vec![0; 64], entries: Vec::new(), arena: Vec::new(), seen: false })
@@ -546,7 +548,8 @@ mod tests {
             let values = (0..200)
                 .map(|_| {
                     let length = random.below(40) as usize;
-                    (length != 39).then(|| format!("{:>length$}", random.below(9)).chars().take(length).collect::<String>())
+                    (length != 39)
+                        .then(|| format!("{:>length$}", random.below(9)).chars().take(length).collect::<String>())
                 })
                 .collect::<Vec<_>>();
             let ids = interned(&mut table, &[Arc::new(StringArray::from(values.clone()))]);
@@ -582,8 +585,9 @@ mod tests {
 
     #[test]
     fn fixed_width_and_several_columns() {
-        let decimals: ArrayRef =
-            Arc::new(Decimal128Array::from(vec![Some(5), None, Some(-5), Some(5)]).with_precision_and_scale(18, 4).unwrap());
+        let decimals: ArrayRef = Arc::new(
+            Decimal128Array::from(vec![Some(5), None, Some(-5), Some(5)]).with_precision_and_scale(18, 4).unwrap(),
+        );
         let mut table = KeyTable::new(&[DataType::Decimal128(18, 4)]).unwrap();
         assert_eq!(interned(&mut table, &[Arc::clone(&decimals)]), [0, 1, 2, 0]);
         assert_eq!(&table.keys(&[0, 1, 2, 0]).unwrap()[0], &decimals);

@@ -70,11 +70,19 @@ impl<O: Operator> Harness<O> {
         match element {
             Element::Batch(batch) => {
                 for time in batch.event_times().iter().flat_map(|times| times.values()) {
-                    assert!(*time >= self.watermark.0, "a row at {time} came out behind the watermark {:?}", self.watermark);
+                    assert!(
+                        *time >= self.watermark.0,
+                        "a row at {time} came out behind the watermark {:?}",
+                        self.watermark
+                    );
                 }
             }
             Element::Watermark(watermark) => {
-                assert!(*watermark >= self.watermark, "the watermark went back from {:?} to {watermark:?}", self.watermark);
+                assert!(
+                    *watermark >= self.watermark,
+                    "the watermark went back from {:?} to {watermark:?}",
+                    self.watermark
+                );
                 self.watermark = *watermark;
             }
             _ => {}

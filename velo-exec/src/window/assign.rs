@@ -184,9 +184,9 @@ impl Windows {
     pub fn check(&self, slice: i64, time: i64) -> Result<()> {
         let first = self.next_end(slice, i64::MIN);
         match (first, self.last_end(slice)) {
-            (Some(first), Some(last)) => {
-                (self.bounds(first).is_some() && self.bounds(last).is_some()).then_some(()).ok_or_else(|| out_of_range(time))
-            }
+            (Some(first), Some(last)) => (self.bounds(first).is_some() && self.bounds(last).is_some())
+                .then_some(())
+                .ok_or_else(|| out_of_range(time)),
             // Between two windows.
             _ => Ok(()),
         }
@@ -384,7 +384,8 @@ mod tests {
 
     #[test]
     fn days_follow_local_midnights() {
-        let spec = |zone: Tz| WindowSpec { kind: WindowKind::Tumbling { size: Span(DAY) }, offset: Span(0), zone: Some(zone) };
+        let spec =
+            |zone: Tz| WindowSpec { kind: WindowKind::Tumbling { size: Span(DAY) }, offset: Span(0), zone: Some(zone) };
         let berlin = Windows::new(&spec(Tz::Europe__Berlin)).unwrap();
         // 2024-03-31 has 23 hours there, 2024-10-27 has 25.
         let hour = 3_600 * SECOND;

@@ -16,7 +16,8 @@ impl WindowStore {
             return Ok(None);
         };
         // Every window of a slice was checked when its first row came.
-        let bounds = self.windows.bounds(end).ok_or_else(|| ExecError::Internal(format!("window {end} has no time")))?;
+        let bounds =
+            self.windows.bounds(end).ok_or_else(|| ExecError::Internal(format!("window {end} has no time")))?;
         if bounds.1 > watermark.0 {
             self.fired_to = self.fired_to.max(self.windows.closed_by(watermark.0));
             return Ok(None);

@@ -158,3 +158,37 @@ fn merged(nodes: [&Node; 2], keys: usize, plan: &Arc<AggregatePlan>) -> Result<N
     let (keys, state) = slice.seal()?;
     Ok(Node { keys, state, rows })
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::Schema;
+
+    use super::*;
+    use crate::aggregate::Groups;
+
+    /// A window of 600 slices is read from few nodes, and few are kept.
+    #[test]
+    fn few_nodes_cover_a_window() {
+        let plan = AggregatePlan::new(&[], &Schema::empty(), Groups::Together, "test").unwrap();
+        let mut tree = Tree::new(600);
+        let mut most = 0;
+        for slice in 0..5_000 {
+            // Every seventh slice has no rows.
+            if slice % 7 != 0 {
+                tree.insert(slice, Node { keys: vec![slice as u32], state: Vec::new(), rows: 1 });
+            }
+            let end = slice + 1;
+            tree.seal_to(end, 5_000, &plan).unwrap();
+            let start = end - 600;
+            let nodes = tree.cover(start, end);
+            let mut keys = nodes.iter().flat_map(|node| node.keys.clone()).collect::<Vec<_>>();
+            keys.sort_unstable();
+            let expected = (start.max(0)..end).filter(|slice| slice % 7 != 0).map(|slice| slice as u32);
+            assert_eq!(keys, expected.collect::<Vec<_>>(), "{slice}");
+            most = most.max(nodes.len());
+            tree.drop_before(start + 1);
+        }
+        assert!(most <= 18, "{most}");
+        assert!(tree.len() <= 620, "{}", tree.len());
+    }
+}

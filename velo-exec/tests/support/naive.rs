@@ -22,7 +22,9 @@ pub fn windows_of(spec: &WindowSpec, at: i64) -> Vec<(i64, i64)> {
     };
     let offset = spec.offset.0;
     let mut all = match spec.kind {
-        WindowKind::Tumbling { size } => around(size.0, size.0).map(|s| (s + offset, s + offset + size.0)).collect::<Vec<_>>(),
+        WindowKind::Tumbling { size } => {
+            around(size.0, size.0).map(|s| (s + offset, s + offset + size.0)).collect::<Vec<_>>()
+        }
         WindowKind::Sliding { size, advance } => {
             around(advance.0, size.0).map(|s| (s + offset, s + offset + size.0)).collect()
         }
@@ -284,13 +286,17 @@ pub fn results(calls: &[AggregateCall], groups: &BTreeMap<(i64, i64, Option<Stri
         cells
     });
     let mut rows = rows.collect::<Vec<_>>();
-    rows.sort_by(|left, right| (left.first(), &left[left.len() - 2..]).cmp(&(right.first(), &right[right.len() - 2..])));
+    rows.sort_by(|left, right| {
+        (left.first(), &left[left.len() - 2..]).cmp(&(right.first(), &right[right.len() - 2..]))
+    });
     rows
 }
 
 /// Compares results; cells that begin with `~` are floats.
 pub fn assert_equal(mut found: Vec<Vec<String>>, expected: &[Vec<String>], context: &str) {
-    found.sort_by(|left, right| (left.first(), &left[left.len() - 2..]).cmp(&(right.first(), &right[right.len() - 2..])));
+    found.sort_by(|left, right| {
+        (left.first(), &left[left.len() - 2..]).cmp(&(right.first(), &right[right.len() - 2..]))
+    });
     for (row, wanted) in found.iter().zip(expected) {
         let equal = row.len() == wanted.len()
             && row.iter().zip(wanted).all(|(cell, wanted)| match wanted.strip_prefix('~') {

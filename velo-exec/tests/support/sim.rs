@@ -139,7 +139,13 @@ impl Steps {
 }
 
 /// Rows of random keys, with disorder up to `disorder` and sometimes far beyond.
-pub fn random_partitions(random: &mut Random, partitions: usize, rows: usize, disorder: i64, far: bool) -> Vec<Vec<Row>> {
+pub fn random_partitions(
+    random: &mut Random,
+    partitions: usize,
+    rows: usize,
+    disorder: i64,
+    far: bool,
+) -> Vec<Vec<Row>> {
     let keys = 1 + random.below(5);
     (0..partitions)
         .map(|_| {
@@ -158,7 +164,8 @@ pub fn random_partitions(random: &mut Random, partitions: usize, rows: usize, di
                         time: (now - back) * 1_000_000,
                         price,
                         quantity: some(random).then(|| random.between(-3, 5)),
-                        note: some(random).then(|| format!("{:x}", random.below(40)).repeat(1 + random.below(9) as usize)),
+                        note: some(random)
+                            .then(|| format!("{:x}", random.below(40)).repeat(1 + random.below(9) as usize)),
                         flag: some(random).then(|| random.below(3) != 0),
                         partition: 0,
                         position: 0,
