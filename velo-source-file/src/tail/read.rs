@@ -54,7 +54,11 @@ impl Tail {
                     Ok(file) => file,
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound && (self.many || self.spec.watch) => {
                         self.vanished += 1;
-                        tracing::warn!(path, so_far = self.vanished, "the file was listed and is gone before it was read");
+                        tracing::warn!(
+                            path,
+                            so_far = self.vanished,
+                            "the file was listed and is gone before it was read"
+                        );
                         continue;
                     }
                     Err(error) => return Err(error::reading(&path, error)),
@@ -307,7 +311,8 @@ impl Tail {
         };
         tracing::warn!(
             path,
-            read = old.place.bytes, so_far = self.rewrites,
+            read = old.place.bytes,
+            so_far = self.rewrites,
             copy = copy.is_some(),
             "the file was cut or rewritten; it is read from its start"
         );

@@ -34,6 +34,11 @@ fn pairs(path: &str) -> Pairs {
 }
 
 impl Harness for Files {
+    fn rows(&self) -> usize {
+        // Unoptimised decompression is slow; two chunks are enough for it.
+        if self.suffix.ends_with(".gz") || self.suffix.ends_with(".zst") { 16_000 } else { 60_000 }
+    }
+
     fn filled(&self, rows: &Batch) -> Pairs {
         let path = self.fresh();
         let (rows, binding) = (rows.clone(), sink(&[("path", &path)]));

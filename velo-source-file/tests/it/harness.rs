@@ -154,8 +154,8 @@ impl Reading {
         let decoded = self.decoder.decode(&chunk)?;
         self.end = Some(chunk.end);
         let mut rows: Vec<String> = decoded.batches.iter().flat_map(texts).collect();
-        for error in decoded.errors {
-            rows.insert(error.after_rows, format!("{}: {}", error.place, error.message));
+        for (before, error) in decoded.errors.into_iter().enumerate() {
+            rows.insert(error.after_rows + before, format!("{}: {}", error.place, error.message));
         }
         Ok(Some(rows))
     }

@@ -1,1 +1,385 @@
-//! Tests.
+//! Writing: what others see and when, what stays after a failure, and whole files by value, size and time.
+
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use velo_core::connector::{ChangelogMode, CheckpointId, CommitKind, Guarantee, Sink, SinkRequest};
+use velo_core::error::ErrorKind;
+use velo_core::{Batch, Clock, ConnectorError};
+use velo_testkit::table;
+
+use crate::harness::{Folder, sink, sink_request};
+
+const ONCE: Guarantee = Guarantee::ExactlyOnce;
+const AT_ONCE: Guarantee = Guarantee::AtLeastOnce;
+
+fn rows(text: &str) -> Batch {
+    table!(&format!("a:BIGINT s:STRING\n{text}")).batch()
+}
+
+fn wanted(guarantee: Guarantee) -> SinkRequest {
+    sink_request(&rows("").schema(), guarantee)
+}
+
+async fn open(pairs: &[(&str, &str)], guarantee: Guarantee) -> Box<dyn Sink> {
+    sink(pairs).open(wanted(guarantee)).await.unwrap()
+}
+
+async fn refused(pairs: &[(&str, &str)], request: SinkRequest) -> ConnectorError {
+    sink(pairs).open(request).await.err().expect("it cannot be opened")
+}
+
+async fn commit(sink: &mut dyn Sink, checkpoint: u64) {
+    let prepared = sink.prepare(CheckpointId(checkpoint)).await.unwrap();
+    sink.commit(prepared).await.unwrap();
+}
+
+/// All files with what is in them.
+fn check(folder: &Folder, expected: Expect) {
+    let files = folder.list().into_iter().map(|name| format!("{name}\n{}", folder.read(&name)));
+    expected.assert_eq(&files.collect::<String>());
+}
+
+#[tokio::test]
+async fn a_bounded_run_is_seen_whole_or_not_at_all() {
+    let folder = Folder::new();
+    folder.write("out.jsonl", "old\n");
+    let path = folder.text("out.jsonl");
+    for finish in [false, true] {
+        let mut sink = open(&[("path", &path)], ONCE).await;
+        assert_eq!(sink.commit_kind(), CommitKind::Prepared);
+        sink.write(rows("1 x")).await.unwrap();
+        sink.flush().await.unwrap();
+        assert_eq!(folder.read("out.jsonl"), "old\n");
+        if finish {
+            commit(&mut *sink, 1).await;
+        } else {
+            sink.abort().await.unwrap();
+        }
+        drop(sink);
+        assert_eq!(folder.list(), ["out.jsonl"]);
+    }
+    assert_eq!(folder.read("out.jsonl"), "{\"a\":1,\"s\":\"x\"}\n");
+}
+
+#[tokio::test]
+async fn later_epochs_are_appended_once() {
+    let folder = Folder::new();
+    let mut sink = open(&[("path", &folder.text("new/out.csv"))], ONCE).await;
+    sink.write(rows("1 x")).await.unwrap();
+    commit(&mut *sink, 1).await;
+    sink.write(rows("2 y")).await.unwrap();
+    let prepared = sink.prepare(CheckpointId(2)).await.unwrap();
+    assert_eq!(folder.read("new/out.csv"), "a,s\n1,x\n");
+    // A crash in the middle of the commit left half of it behind.
+    folder.append("new/out.csv", "2,");
+    sink.commit(prepared.clone()).await.unwrap();
+    sink.commit(prepared).await.unwrap();
+    commit(&mut *sink, 3).await;
+    check(
+        &folder,
+        expect![[r#"
+        new/out.csv
+        a,s
+        1,x
+        2,y
+    "#]],
+    );
+}
+
+#[tokio::test]
+async fn append_adds_to_what_is_there() {
+    for guarantee in [ONCE, AT_ONCE] {
+        for (before, after) in [("a,s\n0,w\n", "a,s\n0,w\n1,x\n"), ("a,s\n0,w", "a,s\n0,w\n1,x\n"), ("", "a,s\n1,x\n")]
+        {
+            let folder = Folder::new();
+            folder.write("out.csv", before);
+            let mut sink = open(&[("path", &folder.text("out.csv")), ("append", "true")], guarantee).await;
+            sink.write(rows("1 x")).await.unwrap();
+            if guarantee == ONCE {
+                assert_eq!(folder.read("out.csv"), before);
+            }
+            commit(&mut *sink, 1).await;
+            drop(sink);
+            assert_eq!((folder.read("out.csv").as_str(), folder.list().len()), (after, 1), "{guarantee:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_is_given_up_changes_nothing() {
+    let folder = Folder::new();
+    folder.write("out.jsonl", "{}\n");
+    let mut sink = open(&[("path", &folder.text("out.jsonl")), ("append", "true")], ONCE).await;
+    sink.write(rows("1 x")).await.unwrap();
+    sink.prepare(CheckpointId(1)).await.unwrap();
+    sink.abort().await.unwrap();
+    drop(sink);
+    assert_eq!((folder.read("out.jsonl").as_str(), folder.list().len()), ("{}\n", 1));
+}
+
+#[tokio::test]
+async fn at_least_once_is_seen_with_each_batch() {
+    let folder = Folder::new();
+    folder.write("out.jsonl", "old\n");
+    let mut sink = open(&[("path", &folder.text("out.jsonl"))], AT_ONCE).await;
+    assert_eq!(sink.commit_kind(), CommitKind::Direct);
+    assert_eq!(folder.read("out.jsonl"), "old\n", "opening changes nothing");
+    sink.write(rows("1 x")).await.unwrap();
+    assert_eq!(folder.read("out.jsonl"), "{\"a\":1,\"s\":\"x\"}\n");
+    sink.write(rows("2 y")).await.unwrap();
+    assert_eq!(folder.read("out.jsonl"), "{\"a\":1,\"s\":\"x\"}\n{\"a\":2,\"s\":\"y\"}\n");
+    sink.abort().await.unwrap();
+    assert_eq!(folder.read("out.jsonl").lines().count(), 2, "what is visible stays");
+}
+
+#[tokio::test]
+async fn kinds_of_rows() {
+    let folder = Folder::new();
+    let changes = table!("a:BIGINT s:STRING\n+I 1 x\n-U 1 x\n+U 1 y").batch();
+    for (mode, expected) in [
+        (
+            ChangelogMode::Full,
+            Some(
+                "{\"_op\":\"+I\",\"a\":1,\"s\":\"x\"}\n{\"_op\":\"-U\",\"a\":1,\"s\":\"x\"}\n{\"_op\":\"+U\",\"a\":1,\"s\":\"y\"}\n",
+            ),
+        ),
+        (ChangelogMode::Upsert, Some("{\"a\":1,\"s\":\"x\"}\n{\"a\":1,\"s\":\"y\"}\n")),
+        (ChangelogMode::Append, None),
+    ] {
+        let request = SinkRequest { mode, ..wanted(AT_ONCE) };
+        let mut sink = sink(&[("path", &folder.text("out.jsonl"))]).open(request).await.unwrap();
+        match (sink.write(changes.clone()).await, expected) {
+            (Ok(()), Some(expected)) => assert_eq!(folder.read("out.jsonl"), expected),
+            (Err(error), None) => assert!(error.to_string().contains("'changelog.mode' = 'full'"), "{error}"),
+            (result, _) => panic!("{mode:?}: {result:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn outputs_that_cannot_be() {
+    let folder = Folder::new();
+    folder.write("file", "");
+    let unbounded = SinkRequest { bounded: false, ..wanted(ONCE) };
+    let error = refused(&[("path", &folder.text("out.jsonl"))], unbounded).await;
+    assert_eq!(error.kind, ErrorKind::Unsupported);
+    assert!(error.to_string().contains("'delivery.guarantee' = 'at_least_once'"), "{error}");
+    for guarantee in [ONCE, AT_ONCE] {
+        let error = refused(&[("path", &folder.text(""))], wanted(guarantee)).await;
+        assert!(error.to_string().contains("is a folder"), "{error}");
+        let error = refused(&[("path", &folder.text("file")), ("rolling.size", "1MB")], wanted(guarantee)).await;
+        assert!(error.to_string().contains("is a file"), "{error}");
+    }
+    let error = refused(&[("path", &folder.text("out")), ("partition.by", "aa")], wanted(ONCE)).await;
+    assert!(error.to_string().contains("no such column"), "{error}");
+    let error = refused(&[("path", &folder.text("o.json")), ("json.layout", "array")], wanted(AT_ONCE)).await;
+    assert!(error.to_string().contains("leave out 'json.layout'"), "{error}");
+    // A file where a folder should be.
+    let error = refused(&[("path", &folder.text("file/out.jsonl"))], wanted(ONCE)).await;
+    assert_eq!(error.operation, "writing");
+    assert_eq!(folder.list(), ["file"]);
+}
+
+#[tokio::test]
+async fn a_json_array_is_whole() {
+    let folder = Folder::new();
+    let mut sink = open(&[("path", &folder.text("out.json")), ("json.layout", "array")], ONCE).await;
+    for row in ["1 x", "2 y"] {
+        sink.write(rows(row)).await.unwrap();
+    }
+    commit(&mut *sink, 1).await;
+    let value: serde_json::Value = serde_json::from_str(&folder.read("out.json")).unwrap();
+    assert_eq!(value.as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn leftovers_of_killed_runs_go() {
+    let folder = Folder::new();
+    folder.write(".out.jsonl.velo-tmp-1-0", "half");
+    folder.write("parts/.velo-tmp-1-0/lock", "");
+    folder.write("parts/.velo-tmp-1-0/part-0-0.jsonl", "half");
+    let path = folder.text("out.jsonl");
+    let one = open(&[("path", &path)], ONCE).await;
+    // A second run beside it leaves the first one's file alone.
+    let two = open(&[("path", &path)], ONCE).await;
+    assert_eq!(folder.list().iter().filter(|name| name.starts_with(".out")).count(), 2);
+    drop((one, two));
+    drop(open(&[("path", &folder.text("parts")), ("rolling.size", "1MB")], ONCE).await);
+    assert_eq!(folder.list(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn files_by_value() {
+    for guarantee in [ONCE, AT_ONCE] {
+        let folder = Folder::new();
+        let pairs = [("path", &*folder.text("out")), ("partition.by", "s, a")];
+        folder.write("out/s=old/part-0-7.jsonl", "{}\n");
+        folder.write("out/s=old/mine.jsonl", "{}\n");
+        let mut sink = open(&pairs, guarantee).await;
+        sink.write(rows("1 x\n2 \"a/b\"\n1 x\n3 NULL")).await.unwrap();
+        if guarantee == ONCE {
+            assert!(!folder.path("out/s=x").exists());
+        }
+        sink.write(rows("1 x")).await.unwrap();
+        commit(&mut *sink, 1).await;
+        drop(sink);
+        check(
+            &folder,
+            expect![[r#"
+            out/s=__HIVE_DEFAULT_PARTITION__/a=3/part-0-0.jsonl
+            {"a":3,"s":null}
+            out/s=a%2Fb/a=2/part-0-1.jsonl
+            {"a":2,"s":"a/b"}
+            out/s=old/mine.jsonl
+            {}
+            out/s=x/a=1/part-0-2.jsonl
+            {"a":1,"s":"x"}
+            {"a":1,"s":"x"}
+            {"a":1,"s":"x"}
+        "#]],
+        );
+    }
+}
+
+#[tokio::test]
+async fn files_by_size_and_time() {
+    for guarantee in [ONCE, AT_ONCE] {
+        let folder = Folder::new();
+        let clock = Clock::manual(0);
+        let path = folder.text("out");
+        let pairs = [
+            ("path", path.as_str()),
+            ("rolling.size", "10"),
+            ("rolling.interval", "1m"),
+            ("format", "csv"),
+            ("append", "true"),
+        ];
+        folder.write("out/part-0-3.csv", "a,s\n0,w\n");
+        let request = SinkRequest { clock: clock.clone(), ..wanted(guarantee) };
+        let mut sink = sink(&pairs).open(request).await.unwrap();
+        sink.write(rows("1 x")).await.unwrap();
+        clock.advance(Duration::from_secs(59));
+        sink.write(rows("2 y")).await.unwrap();
+        sink.write(rows("3 z")).await.unwrap();
+        clock.advance(Duration::from_secs(60));
+        sink.flush().await.unwrap();
+        sink.write(rows("4 z")).await.unwrap();
+        commit(&mut *sink, 1).await;
+        drop(sink);
+        check(
+            &folder,
+            expect![[r#"
+            out/part-0-3.csv
+            a,s
+            0,w
+            out/part-0-4.csv
+            a,s
+            1,x
+            2,y
+            out/part-0-5.csv
+            a,s
+            3,z
+            out/part-0-6.csv
+            a,s
+            4,z
+        "#]],
+        );
+    }
+}
+
+#[tokio::test]
+async fn parts_commit_again_and_abort() {
+    let folder = Folder::new();
+    let pairs = [("path", &*folder.text("out")), ("rolling.size", "1MB")];
+    let mut sink = open(&pairs, ONCE).await;
+    sink.write(rows("1 x")).await.unwrap();
+    let prepared = sink.prepare(CheckpointId(1)).await.unwrap();
+    sink.commit(prepared.clone()).await.unwrap();
+    sink.commit(prepared).await.unwrap();
+    sink.write(rows("2 y")).await.unwrap();
+    sink.prepare(CheckpointId(2)).await.unwrap();
+    sink.write(rows("3 z")).await.unwrap();
+    sink.abort().await.unwrap();
+    drop(sink);
+    assert_eq!(folder.list(), ["out/part-0-0.jsonl"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_leads_to_what_is_replaced() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = Folder::new();
+    folder.write("real.jsonl", "old\n");
+    std::fs::set_permissions(folder.path("real.jsonl"), PermissionsExt::from_mode(0o640)).unwrap();
+    symlink(folder.path("real.jsonl"), folder.path("out.jsonl")).unwrap();
+    let mut sink = open(&[("path", &folder.text("out.jsonl"))], ONCE).await;
+    sink.write(rows("1 x")).await.unwrap();
+    commit(&mut *sink, 1).await;
+    assert_eq!(folder.read("real.jsonl"), "{\"a\":1,\"s\":\"x\"}\n");
+    assert!(folder.path("out.jsonl").is_symlink());
+    assert_eq!(folder.path("real.jsonl").metadata().unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_device_without_room() {
+    let mut sink = open(&[("path", "/dev/full")], ONCE).await;
+    assert_eq!(sink.commit_kind(), CommitKind::Direct, "a device is no file that could be replaced");
+    let error = sink.write(rows("1 x")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::StorageFull);
+    assert!(std::path::Path::new("/dev/full").exists());
+}
+
+/// The test that follows, in a process that may write no file of more than some blocks.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let own = std::env::current_exe().unwrap();
+    let script =
+        format!("trap '' XFSZ; ulimit -f 64; exec '{}' --exact sink::with_a_full_disk --nocapture", own.display());
+    let run =
+        std::process::Command::new("bash").args(["-c", &script]).env("VELO_TEST_FULL_DISK", "1").output().unwrap();
+    assert!(run.status.success(), "{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(String::from_utf8_lossy(&run.stdout).contains("1 passed"));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn with_a_full_disk() {
+    if std::env::var_os("VELO_TEST_FULL_DISK").is_none() {
+        return;
+    }
+    // 64 blocks of a kibibyte; some rows fit, and all do not.
+    let few = rows(&"1 abcdefghijklmnopqrstuvwxyz\n".repeat(100));
+    let many = rows(&"1 abcdefghijklmnopqrstuvwxyz\n".repeat(40_000));
+    let pairs_of = |path: &str| {
+        [vec![("path", path.to_owned())], vec![("path", path.to_owned()), ("rolling.size", "1GB".to_owned())]]
+    };
+    for guarantee in [ONCE, AT_ONCE] {
+        for (at, pairs) in pairs_of("out.jsonl").iter().enumerate() {
+            let folder = Folder::new();
+            let pairs: Vec<(&str, String)> = pairs
+                .iter()
+                .map(|(key, value)| (*key, if *key == "path" { folder.text(value) } else { value.clone() }))
+                .collect();
+            let pairs: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (*key, value.as_str())).collect();
+            let mut sink = open(&pairs, guarantee).await;
+            sink.write(few.clone()).await.unwrap();
+            let error = match sink.write(many.clone()).await {
+                Err(error) => error,
+                Ok(()) => sink.prepare(CheckpointId(1)).await.expect_err("there is no room"),
+            };
+            assert_eq!(error.kind, ErrorKind::StorageFull, "{error}");
+            sink.abort().await.unwrap();
+            drop(sink);
+            let left = folder.list();
+            if guarantee == ONCE {
+                assert_eq!(left, [] as [&str; 0], "case {at}");
+            } else {
+                let text = folder.read(&left[0]);
+                assert_eq!((left.len(), text.lines().count(), text.ends_with('\n')), (1, 100, true), "case {at}");
+            }
+        }
+    }
+}
