@@ -156,7 +156,7 @@ impl<'a> Scanner<'a> {
     /// Begins with the record at the start of `bytes`, which is on `line`. `bytes` must be shorter than 4 GiB.
     pub(super) fn new(bytes: &'a [u8], dialect: &'a Dialect, line: u64) -> Self {
         let quote = dialect.quote.filter(|quote| memchr(*quote, bytes).is_some());
-        let separators = Separators::new(bytes, dialect.delimiter, b'\n', 0);
+        let separators = Separators::new(bytes, dialect.delimiter, b'\n', quote);
         Self { bytes, dialect, separators, quote, at: 0, line }
     }
 
@@ -173,97 +173,146 @@ impl<'a> Scanner<'a> {
     /// Fills `rows` anew with up to `limit` records; false at the end.
     pub(super) fn fill(&mut self, rows: &mut Rows, limit: usize) -> bool {
         rows.clear();
-        rows.ends.reserve(limit.min(self.bytes.len()) * rows.fields);
+        // A record takes a byte for each field, if only its separator.
+        let room = limit.min(self.bytes.len() - self.at);
+        rows.ends.resize(room * rows.fields, 0);
+        rows.starts.reserve(room);
+        rows.lines.reserve(room);
         if self.quote.is_some() {
             self.records::<true>(rows, limit)
         } else {
             self.records::<false>(rows, limit)
         }
+        rows.ends.truncate(rows.len() * rows.fields);
         rows.len() + rows.bad.len() > 0
     }
 
     fn records<const QUOTES: bool>(&mut self, rows: &mut Rows, limit: usize) {
+        // A copy of its own stays in registers.
+        let mut separators = self.separators.clone();
         let mut left = limit;
-        while left > 0 && self.at < self.bytes.len() {
-            if self.skipped() {
-                continue;
+        while left > 0
+            && let Some(first) = self.bytes.get(self.at).copied()
+        {
+            if first == b'\n' || first == b'\r' || Some(first) == self.dialect.comment {
+                let blank = first != b'\r' || matches!(self.bytes.get(self.at + 1), None | Some(b'\n'));
+                if blank {
+                    self.skip();
+                    separators.seek(self.at);
+                    continue;
+                }
             }
             left -= 1;
-            self.record::<QUOTES>(rows);
+            self.record::<QUOTES>(rows, &mut separators);
         }
+        self.separators = separators;
     }
 
     /// Goes past a blank line or a comment.
-    #[inline]
-    fn skipped(&mut self) -> bool {
-        let first = self.bytes[self.at];
-        let blank = first == b'\n' || (first == b'\r' && matches!(self.bytes.get(self.at + 1), None | Some(b'\n')));
-        if !blank && Some(first) != self.dialect.comment {
-            return false;
-        }
+    fn skip(&mut self) {
         self.at += memchr(b'\n', &self.bytes[self.at..]).map_or(self.bytes.len() - self.at, |end| end + 1);
         self.line += 1;
-        self.separators.seek(self.at);
-        true
     }
 
-    #[inline]
-    fn record<const QUOTES: bool>(&mut self, rows: &mut Rows) {
+    #[inline(always)]
+    fn record<const QUOTES: bool>(&mut self, rows: &mut Rows, separators: &mut Separators<'a>) {
         let (start, line) = (self.at, self.line);
-        let base = rows.ends.len();
+        let base = rows.len() * rows.fields;
         let mut field_start = start;
         let mut problem = None;
         let mut fields = 0;
-        loop {
-            if QUOTES && self.bytes.get(field_start).copied() == self.quote {
-                problem = problem.or(self.quoted(field_start, fields));
-            }
-            let end = self.separators.next();
+        // One slot per field that a row has, and then one more for all that is too much.
+        let mut slots = rows.ends[base..base + rows.fields].iter_mut();
+        let end = loop {
+            let end =
+                if QUOTES { self.field_end(field_start, fields, separators, &mut problem) } else { separators.next() };
             fields += 1;
-            if fields <= rows.fields {
-                rows.ends.push(end as u32);
+            if let Some(slot) = slots.next() {
+                *slot = end as u32;
             }
             if self.bytes.get(end).is_none_or(|byte| *byte == b'\n') {
-                self.at = (end + 1).min(self.bytes.len());
-                self.line += 1;
-                if fields == rows.fields && problem.is_none() {
-                    rows.starts.push(start as u32);
-                    rows.lines.push(line);
-                } else {
-                    rows.ends.truncate(base);
-                    let end = line_end(self.bytes, start, end);
-                    let problem = problem.unwrap_or(Problem::Fields(fields));
-                    rows.bad.push(BadRecord { start, end, line, after_rows: rows.len(), problem });
-                }
-                return;
+                break end;
             }
             field_start = end + 1;
+        };
+        self.at = (end + 1).min(self.bytes.len());
+        self.line += 1;
+        if fields == rows.fields && problem.is_none() {
+            rows.starts.push(start as u32);
+            rows.lines.push(line);
+        } else {
+            let end = line_end(self.bytes, start, end);
+            let problem = problem.unwrap_or(Problem::Fields(fields));
+            rows.bad.push(BadRecord { start, end, line, after_rows: rows.len(), problem });
         }
     }
 
-    /// Goes to the end of the quoted field at `start`.
-    fn quoted(&mut self, start: usize, field: usize) -> Option<Problem> {
-        let quote = self.quote?;
-        let line = self.line;
-        let (inside, problem) = match closing(self.bytes, start + 1, quote, self.dialect.escape, true) {
-            Closing::At(close) => {
-                let rest = &self.bytes[close + 1..];
-                let fine = match rest.first() {
-                    None | Some(b'\n') => true,
-                    Some(b'\r') => matches!(rest.get(1), None | Some(b'\n')),
-                    Some(other) => *other == self.dialect.delimiter,
-                };
-                self.separators.seek(close + 1);
-                (start..close, (!fine).then_some(Problem::AfterQuote { field, line }))
-            }
-            Closing::Open(_) => {
+    /// The end of the field at `start`, where a quote has a meaning.
+    #[inline(always)]
+    fn field_end(
+        &mut self,
+        start: usize,
+        field: usize,
+        separators: &mut Separators<'a>,
+        problem: &mut Option<Problem>,
+    ) -> usize {
+        let mut end = separators.next();
+        if end == start && self.bytes.get(end).copied() == self.quote {
+            let line = self.line;
+            let close = if self.dialect.escape.is_some() {
+                self.close_escaped(start, separators)
+            } else {
+                self.close(separators)
+            };
+            let Some(close) = close else {
+                *problem = problem.or(Some(Problem::Unclosed { field, line }));
+                // Its last line end is the record's.
+                self.line = line;
                 let end = self.bytes.len() - usize::from(self.bytes.ends_with(b"\n"));
-                self.separators.seek(end.max(start));
-                (start..end, Some(Problem::Unclosed { field, line }))
+                self.line += memchr_iter(b'\n', &self.bytes[start..end.max(start)]).count() as u64;
+                separators.seek(self.bytes.len());
+                return end.max(start);
+            };
+            end = separators.next();
+            let carriage = end == close + 2
+                && self.bytes[close + 1] == b'\r'
+                && self.bytes.get(end).is_none_or(|byte| *byte == b'\n');
+            let quote = self.bytes.get(end).copied() == self.quote;
+            if (end != close + 1 && !carriage) || quote {
+                *problem = problem.or(Some(Problem::AfterQuote { field, line }));
             }
-        };
-        self.line += memchr_iter(b'\n', &self.bytes[inside]).count() as u64;
-        problem
+        }
+        // Any other quote is text.
+        while self.bytes.get(end).is_some_and(|byte| Some(*byte) == self.quote) {
+            end = separators.next();
+        }
+        end
+    }
+
+    /// The closing quote of the field whose opening one was the last separator.
+    #[inline(always)]
+    fn close(&mut self, separators: &mut Separators<'a>) -> Option<usize> {
+        loop {
+            let at = separators.next();
+            let byte = *self.bytes.get(at)?;
+            if Some(byte) == self.quote {
+                if self.bytes.get(at + 1).copied() != self.quote {
+                    return Some(at);
+                }
+                separators.next();
+            } else {
+                self.line += u64::from(byte == b'\n');
+            }
+        }
+    }
+
+    /// As [`Self::close`], where quotes can be escaped.
+    fn close_escaped(&mut self, start: usize, separators: &mut Separators<'a>) -> Option<usize> {
+        let close = closing(self.bytes, start + 1, self.quote?, self.dialect.escape, true);
+        let Closing::At(close) = close else { return None };
+        self.line += memchr_iter(b'\n', &self.bytes[start..close]).count() as u64;
+        separators.seek(close + 1);
+        Some(close)
     }
 }
 

@@ -6,12 +6,16 @@
 /// Bytes per block.
 pub(super) const BLOCK: usize = 64;
 
-/// One bit for each byte of `block` that equals `first` or `second`; bit 0 is byte 0.
-#[inline]
-pub(super) fn mask(block: &[u8; BLOCK], first: u8, second: u8) -> u64 {
+/// One bit for each byte of `block` that equals one of `wanted`; bit 0 is byte 0.
+#[inline(always)]
+pub(super) fn mask<const N: usize>(block: &[u8; BLOCK], wanted: [u8; N]) -> u64 {
     let mut hits = [0_u8; BLOCK];
     for (hit, byte) in hits.iter_mut().zip(block) {
-        *hit = u8::from(*byte == first) | u8::from(*byte == second);
+        let mut any = 0;
+        for one in wanted {
+            any |= u8::from(*byte == one);
+        }
+        *hit = any;
     }
     let mut mask = 0_u64;
     for (at, word) in hits.as_chunks::<8>().0.iter().enumerate() {
@@ -22,36 +26,36 @@ pub(super) fn mask(block: &[u8; BLOCK], first: u8, second: u8) -> u64 {
     mask
 }
 
-/// Walks the separators of a text in order. The end of the text counts as one.
+/// Walks the separators (and quotes) of a text in order. The end of the text counts as one.
+#[derive(Clone)]
 pub(super) struct Separators<'a> {
     bytes: &'a [u8],
-    first: u8,
-    second: u8,
+    wanted: [u8; 3],
+    /// The third of them is wanted as well.
+    third: bool,
     /// The block whose bits `mask` holds.
     block: usize,
     mask: u64,
 }
 
 impl<'a> Separators<'a> {
-    /// The separators of `bytes` at or behind `from`.
-    pub(super) fn new(bytes: &'a [u8], first: u8, second: u8, from: usize) -> Self {
-        let mut new = Self { bytes, first, second, block: 0, mask: 0 };
-        new.seek(from);
+    /// The separators of `bytes`: two bytes and, where there is one, a quote.
+    pub(super) fn new(bytes: &'a [u8], first: u8, second: u8, quote: Option<u8>) -> Self {
+        let wanted = [first, second, quote.unwrap_or(second)];
+        let mut new = Self { bytes, wanted, third: quote.is_some(), block: 0, mask: 0 };
+        new.load(0);
         new
     }
 
     /// Goes on with the separators at or behind `at`.
     #[inline]
     pub(super) fn seek(&mut self, at: usize) {
-        let block = at / BLOCK;
-        if block != self.block || self.mask == 0 {
-            self.load(block);
-        }
+        self.load(at / BLOCK);
         self.mask &= !0 << (at % BLOCK);
     }
 
     /// The next separator's position; the text's length at its end, and from then on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> usize {
         while self.mask == 0 {
             if (self.block + 1) * BLOCK > self.bytes.len() {
@@ -69,9 +73,15 @@ impl<'a> Separators<'a> {
         self.block = block;
         let start = block * BLOCK;
         self.mask = match self.bytes.get(start..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-            Some(whole) => mask(whole, self.first, self.second),
+            Some(whole) => self.mask_of(whole),
             None => self.last(start),
         };
+    }
+
+    #[inline(always)]
+    fn mask_of(&self, block: &[u8; BLOCK]) -> u64 {
+        let [first, second, third] = self.wanted;
+        if self.third { mask(block, [first, second, third]) } else { mask(block, [first, second]) }
     }
 
     #[cold]
@@ -79,7 +89,7 @@ impl<'a> Separators<'a> {
         let rest = self.bytes.get(start..).unwrap_or_default();
         let mut padded = [0_u8; BLOCK];
         padded[..rest.len()].copy_from_slice(rest);
-        mask(&padded, self.first, self.second) & ((1_u64 << rest.len()) - 1)
+        self.mask_of(&padded) & ((1_u64 << rest.len()) - 1)
     }
 }
 
@@ -92,14 +102,14 @@ mod tests {
         for length in 0..200_usize {
             let bytes: Vec<u8> = (0..length).map(|at| b"ab,cdefg\n,\0\xff"[(at * at + at / 3) % 12]).collect();
             for from in 0..=length {
-                let expected: Vec<usize> =
-                    (from..length).filter(|at| matches!(bytes[*at], b',' | b'\n')).chain([length, length]).collect();
-                let mut separators = Separators::new(&bytes, b',', b'\n', from);
-                let found: Vec<usize> = expected.iter().map(|_| separators.next()).collect();
-                assert_eq!(found, expected, "length {length} from {from}");
-                let mut moved = Separators::new(&bytes, b',', b'\n', 0);
-                moved.seek(from);
-                assert_eq!(moved.next(), expected[0], "length {length} to {from}");
+                for quote in [None, Some(b'g')] {
+                    let wanted = |at: &usize| matches!(bytes[*at], b',' | b'\n') || Some(bytes[*at]) == quote;
+                    let expected: Vec<usize> = (from..length).filter(wanted).chain([length, length]).collect();
+                    let mut separators = Separators::new(&bytes, b',', b'\n', quote);
+                    separators.seek(from);
+                    let found: Vec<usize> = expected.iter().map(|_| separators.next()).collect();
+                    assert_eq!(found, expected, "length {length} from {from}");
+                }
             }
         }
     }
