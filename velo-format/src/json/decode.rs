@@ -280,20 +280,17 @@ impl<'a> Run<'a> {
     /// Reads the record at `start` along the template, as far as it is of that shape.
     #[inline]
     fn follow(&mut self, template: &Template, start: usize) -> Outcome<usize> {
-        let mut matched = 0_u64;
-        let mut step = 0;
         let mut at = start;
-        while let Some(next) = template.steps.get(step) {
+        for (step, next) in template.steps.iter().enumerate() {
             let Some(value) = next.value_at(self.bytes, at) else {
-                return self.differing(template, start, at, step, matched);
+                return self.differing(template, start, at, step);
             };
             at = self.value(next, value)?;
-            matched |= 1 << step;
-            step += 1;
         }
         let Some(end) = template.end_at(self.bytes, at) else {
-            return self.differing(template, start, at, step, matched);
+            return self.differing(template, start, at, template.steps.len());
         };
+        self.unknown = template.unknown;
         self.learning.equal += 1;
         if !template.complete {
             self.fill_missing()?;
@@ -312,7 +309,6 @@ impl<'a> Run<'a> {
                 Form::Any => None,
             };
             if let Some(end) = end {
-                self.unknown += u64::from(step.unknown);
                 return Ok(end);
             }
         }
@@ -322,7 +318,6 @@ impl<'a> Run<'a> {
     /// Reads a step's value, which begins at `at`, whatever it is.
     #[inline(never)]
     fn value_of_any_form(&mut self, step: &Step, at: usize) -> Outcome<usize> {
-        self.unknown += u64::from(step.unknown);
         let mut cursor = Cursor { bytes: self.bytes, at, lines: self.lines, start: self.start };
         // The learned record had its blanks, this one may have more.
         cursor.blanks();
@@ -378,14 +373,14 @@ impl<'a> Run<'a> {
         start: usize,
         mut at: usize,
         mut step: usize,
-        mut matched: u64,
     ) -> Outcome<usize> {
         let steps = &template.steps;
+        // The steps that were taken, by their bits; there are at most 64.
+        let mut matched = u64::MAX.checked_shr(64 - step as u32).unwrap_or(0);
         let mut walked = false;
         // The general way keeps no note of where it is in nested objects, so it begins anew there.
         if step.checked_sub(1).is_some_and(|last| !steps[last].top) {
             self.out.undo();
-            self.unknown = 0;
             let end = self.walk(start)?;
             self.differed(start..end, steps.len());
             return Ok(end);
@@ -447,7 +442,11 @@ impl<'a> Run<'a> {
             }
             at = cursor.at;
         };
-        self.fill_missing()?;
+        let taken = steps.iter().enumerate().filter(|(at, _)| matched >> at & 1 == 1);
+        self.unknown += taken.filter(|(_, step)| step.unknown).count() as u64;
+        if walked || !template.complete || matched.count_ones() as usize != steps.len() {
+            self.fill_missing()?;
+        }
         self.differed(start..end, steps.len());
         Ok(end)
     }

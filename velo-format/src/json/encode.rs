@@ -123,7 +123,10 @@ impl JsonEncoder {
                 }
                 column.push(row, out);
             }
-            out.extend_from_slice(if self.array { b"}" } else { b"}\n" });
+            out.push(b'}');
+            if !self.array {
+                out.push(b'\n');
+            }
         }
         Ok(())
     }

@@ -13,47 +13,37 @@ use crate::value::words::{before, load, string_marks};
 /// More fields than these are read the general way.
 const STEP_LIMIT: usize = 64;
 
-/// A text that is compared by words.
+/// A text that is compared sixteen bytes at once.
 #[derive(Debug)]
 struct Literal {
-    first: u64,
-    first_mask: u64,
-    last: u64,
-    last_mask: u64,
-    last_at: usize,
-    /// What is between the first and the last word, for texts of over sixteen bytes.
-    middle: Box<[u8]>,
+    head: u128,
+    mask: u128,
+    /// What is behind the first sixteen bytes.
+    tail: Box<[u8]>,
     length: usize,
 }
 
 impl Literal {
     fn new(text: &[u8]) -> Self {
-        let word = |part: &[u8]| {
-            let mut bytes = [0; 8];
-            bytes[..part.len()].copy_from_slice(part);
-            u64::from_le_bytes(bytes)
-        };
-        let length = text.len();
-        let (first_mask, last_at) = if length >= 8 { (u64::MAX, length - 8) } else { ((1 << (length * 8)) - 1, 0) };
-        let middle = if length > 16 { &text[8..length - 8] } else { &[] };
+        let (head, tail) = text.split_at(text.len().min(16));
+        let (mut bytes, mut mask) = ([0; 16], [0; 16]);
+        bytes[..head.len()].copy_from_slice(head);
+        mask[..head.len()].fill(0xFF);
         Self {
-            first: word(&text[..length.min(8)]),
-            first_mask,
-            last: word(&text[last_at..]),
-            last_mask: first_mask,
-            last_at,
-            middle: middle.into(),
-            length,
+            head: u128::from_le_bytes(bytes),
+            mask: u128::from_le_bytes(mask),
+            tail: tail.into(),
+            length: text.len(),
         }
     }
 
-    /// Whether the text is at `at`; also false where fewer than eight bytes follow it.
+    /// Whether the text is at `at`; also false where fewer than sixteen bytes are there.
     #[inline(always)]
     fn is_at(&self, bytes: &[u8], at: usize) -> bool {
         let Some(rest) = bytes.get(at..) else { return false };
-        let (Some(first), Some(last)) = (load(rest, 0), load(rest, self.last_at)) else { return false };
-        let differ = ((first ^ self.first) & self.first_mask) | ((last ^ self.last) & self.last_mask);
-        differ == 0 && (self.middle.is_empty() || rest.get(8..8 + self.middle.len()) == Some(&self.middle))
+        let Some(head) = rest.first_chunk::<16>() else { return false };
+        (u128::from_le_bytes(*head) ^ self.head) & self.mask == 0
+            && (self.tail.is_empty() || rest[16..].starts_with(&self.tail))
     }
 }
 
@@ -116,6 +106,8 @@ pub(super) struct Template {
     pub(super) plain_end: bool,
     /// Every column has a step.
     pub(super) complete: bool,
+    /// How many steps are of fields that the schema lacks.
+    pub(super) unknown: u64,
 }
 
 impl Template {
@@ -163,6 +155,7 @@ impl Template {
             end: Literal::new(&bytes[learner.end..cursor.at]),
             plain_end,
             complete: covered == columns.len(),
+            unknown: learner.steps.iter().filter(|step| step.unknown).count() as u64,
             steps: learner.steps,
         })
     }
@@ -288,9 +281,9 @@ mod tests {
         for length in 1..text.len() {
             let literal = Literal::new(&text[..length]);
             let mut padded = text[..length].to_vec();
-            padded.extend_from_slice(b"--------");
+            padded.extend_from_slice(b"----------------");
             assert!(literal.is_at(&padded, 0), "{length}");
-            assert!(!literal.is_at(&padded[..length + 7], 1));
+            assert!(!literal.is_at(&padded, 1) && !literal.is_at(&padded, 1000));
             for at in 0..length {
                 let mut other = padded.clone();
                 other[at] ^= 1;
