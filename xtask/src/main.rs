@@ -6,9 +6,11 @@
 #![allow(clippy::print_stderr, reason = "and their errors too")]
 #![allow(clippy::disallowed_methods, reason = "steps are timed for people; nothing here is simulated")]
 
+mod binary;
 mod check;
 mod ci;
 mod connectors;
+mod demo;
 mod generate;
 mod process;
 mod publish_check;
@@ -40,6 +42,7 @@ enum Command {
     PublishCheck(publish_check::Args),
     Ci(ci::Args),
     Generate(generate::Args),
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -63,5 +66,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::PublishCheck(args) => publish_check::run(&workspace, &args),
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Generate(args) => generate::run(&args),
+        Command::Demo(args) => demo::run(&workspace, &args),
     }
 }
