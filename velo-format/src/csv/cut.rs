@@ -4,6 +4,7 @@ use memchr::{memchr, memrchr};
 
 use super::properties::Dialect;
 use super::scan::{Closing, closing};
+use super::separators::Separators;
 
 /// What the bytes read so far hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,48 @@ impl Cutter {
     }
 
     fn scan(&mut self, bytes: &[u8], quote: u8, complete: bool) {
+        if self.escape.is_some() {
+            return self.scan_escaped(bytes, quote, complete);
+        }
+        // Most files have no quotes at all.
+        let Some(first) = memchr(quote, &bytes[self.scanned..]) else {
+            self.scanned = bytes.len();
+            return;
+        };
+        let mut quotes = Separators::new(bytes, quote, quote, None);
+        quotes.seek(self.scanned + first);
+        loop {
+            let hit = quotes.next();
+            let Some(before) = bytes.get(..hit).filter(|_| hit < bytes.len()) else {
+                self.scanned = bytes.len();
+                return;
+            };
+            if self.open.is_none() {
+                let starts = before.last().is_none_or(|last| *last == self.delimiter || *last == b'\n');
+                if starts && !self.in_comment(bytes, hit) {
+                    self.ends_before(bytes, hit);
+                    self.open = Some(hit);
+                }
+                continue;
+            }
+            match bytes.get(hit + 1) {
+                // Whether it is doubled is not known yet.
+                None if !complete => {
+                    self.scanned = hit;
+                    return;
+                }
+                Some(next) if *next == quote => {
+                    quotes.next();
+                }
+                _ => {
+                    self.open = None;
+                    self.plain = hit + 1;
+                }
+            }
+        }
+    }
+
+    fn scan_escaped(&mut self, bytes: &[u8], quote: u8, complete: bool) {
         loop {
             if self.open.is_some() {
                 match closing(bytes, self.scanned, quote, self.escape, complete) {
@@ -106,9 +149,18 @@ impl Cutter {
     }
 
     /// Notes the last line end in the plain text before `to`.
+    #[inline]
     fn ends_before(&mut self, bytes: &[u8], to: usize) {
-        if let Some(line) = memrchr(b'\n', &bytes[self.plain..to]) {
-            self.end = self.plain + line + 1;
+        let plain = &bytes[self.plain..to];
+        match plain {
+            [] => {}
+            [.., b'\n'] => self.end = to,
+            [_] => {}
+            _ => {
+                if let Some(line) = memrchr(b'\n', plain) {
+                    self.end = self.plain + line + 1;
+                }
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! [`CsvFramer`] cuts a file into chunks of whole records and reads its [`Header`]; [`CsvDecoder`] turns a chunk into batches;
 //! [`CsvEncoder`] writes batches. [`Transcoder`] comes before all of it where a file is not UTF-8.
 //!
-//! A chunk is decoded in two steps: [`scan`] notes where the fields of some thousand rows are, and then each column that is
+//! A chunk is decoded in two steps: the scanner notes where the fields of some thousand rows are, and then each column that is
 //! wanted is built over all these rows, so that the inner loops know their type and columns that nobody wants cost nothing.
 //!
 //! | text | is |

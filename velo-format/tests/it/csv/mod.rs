@@ -1,4 +1,5 @@
 //! CSV from outside: real dirty files, the cases of the specification, and random content against a naive reader.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod cases;
 mod dirty;
