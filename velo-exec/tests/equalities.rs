@@ -1,5 +1,6 @@
 //! Windows over random rows equal a computation by brute force: any batch size, any interleaving of partitions, one step or
 //! two, with rows that come late.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Time windows: the boundary cases by name, on operators alone.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

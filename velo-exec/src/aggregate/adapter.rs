@@ -299,7 +299,7 @@ impl Column for Single {
             results.push(result);
         }
         array_of(results, self.function.field().data_type())
-            .or_else(|_| Err(call.error(format!("{} has no result", call.text))))
+            .map_err(|error| call.error(format!("{} has no result: {error}", call.text)))
     }
 
     fn memory(&self) -> usize {

@@ -121,7 +121,7 @@ pub(super) trait Column: Send {
 }
 
 /// `state[at]` as an array of one type.
-pub(super) fn state_column<'a, A: 'static>(state: &'a [ArrayRef], at: usize) -> Result<&'a A> {
+pub(super) fn state_column<A: 'static>(state: &[ArrayRef], at: usize) -> Result<&A> {
     state
         .get(at)
         .and_then(|column| column.as_any().downcast_ref())

@@ -296,15 +296,15 @@ impl KeyTable {
         let (mut tags, mut found) = ([0_u32; CHUNK], [0_u64; CHUNK]);
         while from < rows {
             let count = CHUNK.min(rows - from);
-            for at in 0..count {
-                tags[at] = key(from + at).tag();
+            for (at, tag) in tags[..count].iter_mut().enumerate() {
+                *tag = key(from + at).tag();
             }
             let (slots, mask) = (self.slots.as_slice(), self.slots.len() - 1);
-            for at in 0..count {
-                found[at] = slots[tags[at] as usize & mask];
+            for (slot, tag) in found.iter_mut().zip(&tags[..count]) {
+                *slot = slots[*tag as usize & mask];
             }
-            for at in 0..count {
-                let (key, tag, slot) = (key(from + at), tags[at], found[at]);
+            for (at, (tag, slot)) in tags[..count].iter().zip(&found).enumerate() {
+                let (key, tag, slot) = (key(from + at), *tag, *slot);
                 // A slot that was read before a key of this chunk moved it still names the same key.
                 let id = if slot != 0 && (slot >> 32) as u32 == tag && self.is(slot as u32 - 1, &key) {
                     slot as u32 - 1
