@@ -400,6 +400,9 @@ impl<'a> Run<'a> {
                         self.mark(next);
                     }
                     step += 1;
+                    while step < 64 && matched >> step & 1 == 1 {
+                        step += 1;
+                    }
                     continue;
                 }
                 if template.plain_end
@@ -419,7 +422,13 @@ impl<'a> Run<'a> {
                 if walked {
                     self.mark(&steps[taken]);
                 }
-                step = taken + 1;
+                // What the schema lacks may stand anywhere; else the following fields are likely to follow here as well.
+                if !steps[taken].unknown {
+                    step = step.max(taken + 1);
+                }
+                while step < 64 && matched >> step & 1 == 1 {
+                    step += 1;
+                }
                 continue;
             }
             if !std::mem::replace(&mut walked, true) {
@@ -435,7 +444,7 @@ impl<'a> Run<'a> {
                 Member::End => break cursor.at,
                 Member::Slot(slot) => {
                     if let Some(taken) = template.step_of(slot) {
-                        step = taken + 1;
+                        step = step.max(taken + 1);
                     }
                 }
                 Member::Other => {}

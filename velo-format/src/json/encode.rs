@@ -1,7 +1,7 @@
 //! The writer: batches as JSON lines, or as one array.
 //!
 //! Columns are bound once per batch, so that a value costs one choice by type; names are written as prepared bytes
-//! (`,"name":`), digits two at a time, and text is copied by words until something must be escaped.
+//! (`,"name":`), digits eight at a time, and text is copied by words until something must be escaped.
 
 use std::sync::Arc;
 

@@ -1,64 +1,37 @@
-//! Values as text: digits two at a time, and the last date kept.
+//! Values as text: digits eight at a time, and the last date kept.
 
 use std::io::Write;
 
 use velo_core::decimal;
 use velo_core::time::push_date;
 
-const PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
-5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+use super::words::{POWERS, before, eight_digits};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Two digits of a value below 100.
+/// What eight digits hold.
+const EIGHT: u64 = 100_000_000;
+
+/// Appends the first `count` bytes of a word: all are appended and some taken away again, which is cheaper than a copy of
+/// unknown length.
 #[inline(always)]
-fn pair(value: u64) -> [u8; 2] {
-    let at = (value as usize % 100) * 2;
-    [PAIRS[at], PAIRS[at + 1]]
-}
-
-/// The most digits of a `u64`.
-const DIGITS: usize = 20;
-
-/// Digits, which end at [`DIGITS`], and as many bytes behind them.
-type Buffer = [u8; 2 * DIGITS];
-
-/// Writes `value` so that it ends at [`DIGITS`]; gives where it begins.
-#[inline(always)]
-fn digits_before_end(buffer: &mut Buffer, mut value: u64) -> usize {
-    let mut at = DIGITS;
-    while value >= 100 {
-        at -= 2;
-        [buffer[at], buffer[at + 1]] = pair(value % 100);
-        value /= 100;
-    }
-    let [tens, ones] = pair(value);
-    buffer[at - 1] = ones;
-    if value < 10 {
-        return at - 1;
-    }
-    buffer[at - 2] = tens;
-    at - 2
-}
-
-/// Appends `count` bytes of `buffer` from `start` on: some more are appended and taken away again, which is cheaper than a copy
-/// of unknown length.
-#[inline(always)]
-fn push_some(out: &mut Vec<u8>, buffer: &Buffer, start: usize, count: usize) {
+fn push_bytes(out: &mut Vec<u8>, word: u64, count: usize) {
     let end = out.len() + count;
-    match buffer.get(start..).and_then(|rest| rest.first_chunk::<DIGITS>()) {
-        Some(more) => out.extend_from_slice(more),
-        None => out.extend_from_slice(&buffer[start..start + count]),
-    }
+    out.extend_from_slice(&word.to_le_bytes());
     out.truncate(end);
 }
 
 /// Appends a whole number.
 #[inline]
 pub(crate) fn push_u64(out: &mut Vec<u8>, value: u64) {
-    let mut buffer = [0; 2 * DIGITS];
-    let start = digits_before_end(&mut buffer, value);
-    push_some(out, &buffer, start, DIGITS - start);
+    if value >= EIGHT {
+        push_u64(out, value / EIGHT);
+        return push_bytes(out, eight_digits(value % EIGHT), 8);
+    }
+    let word = eight_digits(value);
+    // Zeros in front are left out, but for the last digit.
+    let zeros = before((word ^ 0x3030_3030_3030_3030) | 1 << 56);
+    push_bytes(out, word >> (zeros * 8), 8 - zeros);
 }
 
 /// Appends a whole number with its sign.
@@ -73,18 +46,23 @@ pub(crate) fn push_i64(out: &mut Vec<u8>, value: i64) {
 /// Appends units of 10^-scale with all digits of the scale.
 #[inline]
 pub(crate) fn push_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
-    let (Ok(small), 1..=18) = (u64::try_from(value.unsigned_abs()), scale) else {
+    let (Ok(small), 1..=16) = (u64::try_from(value.unsigned_abs()), scale) else {
         return decimal::push_i128(out, value, scale);
     };
-    let mut buffer = [b'0'; 2 * DIGITS];
-    let point = DIGITS - scale as usize;
-    let start = digits_before_end(&mut buffer, small).min(point - 1);
     if value < 0 {
         out.push(b'-');
     }
-    push_some(out, &buffer, start, point - start);
+    let scale = scale as usize;
+    let unit = POWERS[scale];
+    push_u64(out, small / unit);
     out.push(b'.');
-    push_some(out, &buffer, point, DIGITS - point);
+    let (mut fraction, mut digits) = (small % unit, scale);
+    if digits > 8 {
+        digits -= 8;
+        push_bytes(out, eight_digits(fraction / EIGHT) >> ((8 - digits) * 8), digits);
+        (fraction, digits) = (fraction % EIGHT, 8);
+    }
+    push_bytes(out, eight_digits(fraction) >> ((8 - digits) * 8), digits);
 }
 
 /// The date that was written last.
@@ -114,20 +92,17 @@ impl PrintedDate {
 #[inline]
 pub(crate) fn push_clock(out: &mut Vec<u8>, second_of_day: i64, nanos: i64) {
     let (seconds, nanos) = (second_of_day as u64, nanos as u64);
-    let ([a, b], [c, d], [e, f]) = (pair(seconds / 3600), pair(seconds / 60 % 60), pair(seconds % 60));
-    out.extend_from_slice(&[a, b, b':', c, d, b':', e, f]);
+    // `HH0MM0SS`, with the zeros between made colons.
+    let clock = eight_digits(seconds / 3600 * 1_000_000 + seconds / 60 % 60 * 1_000 + seconds % 60);
+    push_bytes(out, clock | 0x0000_0A00_000A_0000, 8);
     if nanos == 0 {
         return;
     }
-    let [millis, micros, rest] = [nanos / 1_000_000, nanos / 1_000 % 1_000, nanos % 1_000];
-    let three = |value: u64| [b'0' + (value / 100) as u8, pair(value)[0], pair(value)[1]];
     out.push(b'.');
-    out.extend_from_slice(&three(millis));
-    if micros != 0 || rest != 0 {
-        out.extend_from_slice(&three(micros));
-    }
-    if rest != 0 {
-        out.extend_from_slice(&three(rest));
+    let digits = if nanos % 1_000_000 == 0 { 3 } else { 6 };
+    push_bytes(out, eight_digits(nanos / 1_000) >> 16, digits);
+    if nanos % 1_000 != 0 {
+        push_bytes(out, eight_digits(nanos % 1_000) >> 40, 3);
     }
 }
 
@@ -201,7 +176,7 @@ mod tests {
 
     #[test]
     fn decimals_equal_the_general_way() {
-        for scale in [-2, 0, 1, 4, 17, 18, 19, 30] {
+        for scale in [-2, 0, 1, 4, 7, 8, 9, 15, 16, 17, 18, 19, 30] {
             for value in [0, 1, -1, 9, 10, 12345, -100_000, i128::from(u64::MAX), i128::from(u64::MAX) + 1, -(1 << 100)] {
                 assert_eq!(text(|out| push_decimal(out, value, scale)), decimal::to_text_i128(value, scale), "{value} {scale}");
             }

@@ -47,6 +47,17 @@ pub(crate) fn digits(word: u64, count: usize) -> u64 {
     (fours.wrapping_mul(10_000).wrapping_add(fours >> 32)) & 0xFFFF_FFFF
 }
 
+/// The eight digits of a value below 10^8, zeros in front included, as text: the first is the lowest byte.
+#[inline(always)]
+pub(crate) fn eight_digits(value: u64) -> u64 {
+    // Halves of four digits, then pairs, then digits, each divided by a multiplication that is exact for so small values.
+    let halves = value / 10_000 | (value % 10_000) << 32;
+    let hundreds = (halves.wrapping_mul(10_486) >> 20) & 0x0000_007F_0000_007F;
+    let pairs = hundreds | (halves - hundreds * 100) << 16;
+    let tens = (pairs.wrapping_mul(103) >> 10) & 0x000F_000F_000F_000F;
+    (tens | (pairs - tens * 10) << 8) | ZEROS
+}
+
 /// Marks quotes, backslashes, control characters and bytes that are no ASCII: where a JSON string ends or needs care.
 #[inline(always)]
 pub(crate) fn string_marks(word: u64) -> u64 {
@@ -81,6 +92,13 @@ mod tests {
         for byte in 0..=255_u8 {
             let word = u64::from_le_bytes([b'0', b'9', byte, 0xff, 0x00, b'1', b'/', b':']);
             assert_eq!(before(no_digits(word)), if byte.is_ascii_digit() { 3 } else { 2 }, "{byte}");
+        }
+    }
+
+    #[test]
+    fn digits_as_text() {
+        for value in (0..100_000_000).step_by(997).chain([9, 10, 99, 100, 9_999, 10_000, 99_999_999]) {
+            assert_eq!(eight_digits(value).to_le_bytes(), *format!("{value:08}").as_bytes());
         }
     }
 
