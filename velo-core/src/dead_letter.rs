@@ -1,5 +1,9 @@
 //! A record that could not be used: its bytes, why, and where it was.
 
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 
 use crate::place::Place;
@@ -27,6 +31,44 @@ impl Stage {
             Self::Compute => "compute",
         }
     }
+}
+
+/// The columns of dead letters in a sink. A record that is text stands in `record`, another one in `bytes`.
+pub fn schema() -> SchemaRef {
+    let text = |name: &str, nullable: bool| Field::new(name, DataType::Utf8, nullable);
+    Arc::new(Schema::new(vec![
+        text("stage", false),
+        text("source", false),
+        text("code", false),
+        text("error", false),
+        text("place", true),
+        text("record", true),
+        Field::new("bytes", DataType::Binary, true),
+    ]))
+}
+
+/// Dead letters as rows of [`schema`].
+pub fn to_batch(letters: &[DeadLetter]) -> Result<RecordBatch, ArrowError> {
+    let text = |value: &dyn Fn(&DeadLetter) -> Option<String>| -> ArrayRef {
+        Arc::new(letters.iter().map(value).collect::<StringArray>())
+    };
+    let record = |letter: &DeadLetter| std::str::from_utf8(&letter.bytes).ok().map(str::to_owned);
+    let bytes: BinaryArray = letters
+        .iter()
+        .map(|letter| std::str::from_utf8(&letter.bytes).is_err().then_some(letter.bytes.as_ref()))
+        .collect();
+    RecordBatch::try_new(
+        schema(),
+        vec![
+            text(&|letter| Some(letter.stage.name().to_owned())),
+            text(&|letter| Some(letter.source.clone())),
+            text(&|letter| Some(letter.code.to_owned())),
+            text(&|letter| Some(letter.error.clone())),
+            text(&|letter| letter.place.as_ref().map(ToString::to_string)),
+            text(&record),
+            Arc::new(bytes),
+        ],
+    )
 }
 
 /// A record that could not be used.

@@ -8,5 +8,6 @@ pub mod codes;
 pub mod functions;
 pub mod plan;
 mod planner;
+mod rules;
 
 pub use planner::{PlanContext, PlannedScript, plan_script};

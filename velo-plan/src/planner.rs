@@ -1,20 +1,28 @@
 //! A script as one plan: statement by statement, all mistakes at once.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
+use datafusion_common::Column;
+use datafusion_expr::Expr;
 use velo_core::connector::{ChangelogMode, Guarantee, Registry};
-use velo_core::schema;
-use velo_sql::ast::{Create, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind};
+use velo_core::properties::Properties;
+use velo_core::{schema, types};
+use velo_eventtime::LateProperties;
+use velo_sql::ast::{Create, Ident, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind};
 use velo_sql::{Diagnostic, Span, parse_script};
 
-use crate::bind::Scope;
-use crate::catalog::{BoundSink, Catalog, Delivery, Object, Pairs, Relation, Resolver};
+use crate::bind::{Scope, ScopeColumn};
+use crate::catalog::{
+    BoundSink, Catalog, Changelog, Delivery, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, all_specs,
+};
 use crate::codes;
 use crate::functions::Functions;
-use crate::plan::{Node, NodeId, NodeKind, Plan, SinkId, SinkNode};
+use crate::functions::cast::{CastFunction, can_cast};
+use crate::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SinkNode};
+use crate::rules;
 
 /// What planning may use.
 pub struct PlanContext {
@@ -26,6 +34,8 @@ pub struct PlanContext {
     pub lookup: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
     /// The folder that relative paths are relative to.
     pub folder: PathBuf,
+    /// Whether the optimiser runs; results are the same without it.
+    pub optimise: bool,
 }
 
 /// What became of a script.
@@ -35,6 +45,10 @@ pub struct PlannedScript {
     pub plan: Plan,
     /// What the script named.
     pub catalog: Catalog,
+    /// What it says about the job.
+    pub job: JobProperties,
+    /// The job's name, where a comment gives one.
+    pub name: Option<String>,
     /// The mistakes and warnings, by place.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -55,14 +69,20 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
         plan: Plan::default(),
         catalog: Catalog::default(),
         diagnostics: parsed.diagnostics,
-        settings: BTreeMap::new(),
+        settings: Vec::new(),
+        query: QueryContext::default(),
+        name: None,
+        dead_letter_sinks: Vec::new(),
     };
     for statement in &parsed.statements {
         planner.statement(statement).await;
     }
-    let Planner { plan, catalog, mut diagnostics, .. } = planner;
+    let job = planner.job_properties();
+    planner.settle_dead_letters();
+    let Planner { mut plan, catalog, mut diagnostics, name, .. } = planner;
+    rules::apply(&mut plan, context);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span.start);
-    PlannedScript { plan, catalog, diagnostics }
+    PlannedScript { plan, catalog, job, name, diagnostics }
 }
 
 /// A script in the middle of planning.
@@ -72,7 +92,25 @@ pub(crate) struct Planner<'a> {
     pub(crate) plan: Plan,
     pub(crate) catalog: Catalog,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    settings: BTreeMap<String, (String, Span)>,
+    settings: Vec<(String, String, Span, Span)>,
+    pub(crate) query: QueryContext,
+    name: Option<String>,
+    dead_letter_sinks: Vec<(String, SinkId)>,
+}
+
+/// What holds for the statement that is being planned.
+#[derive(Debug, Default)]
+pub(crate) struct QueryContext {
+    /// What it says about itself.
+    pub(crate) properties: QueryProperties,
+    /// What it says about late rows; else its sources decide.
+    pub(crate) late: Option<LateProperties>,
+    /// Time and watermark properties that it gives to the sources which it binds itself.
+    pub(crate) time: Pairs,
+    /// Whether a source took them.
+    pub(crate) time_used: bool,
+    /// The queries of WITH, innermost last.
+    pub(crate) ctes: Vec<(Ident, Relation)>,
 }
 
 impl Planner<'_> {
@@ -84,42 +122,87 @@ impl Planner<'_> {
         Resolver {
             registry: &self.context.registry,
             lookup: self.context.lookup.as_ref(),
+            settings: &self.settings,
             diagnostics: &mut self.diagnostics,
         }
     }
 
-    fn later(&mut self, span: Span, what: &str, when: &str) {
-        self.error(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} cannot run yet")).help(when.to_owned()));
+    pub(crate) fn not_yet(&mut self, span: Span, what: &str, help: &str) {
+        self.error(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} cannot run yet")).help(help.to_owned()));
     }
 
     async fn statement(&mut self, statement: &Statement) {
         let span = statement.span;
+        for annotation in &statement.annotations {
+            if matches!(annotation.name.as_str(), "name" | "app" | "application") && self.name.is_none() {
+                self.name = Some(annotation.value.clone());
+            }
+        }
+        self.query = QueryContext::default();
         match &statement.kind {
-            StatementKind::Create(create) => self.create(create, span).await,
+            StatementKind::Create(create) => self.create(create).await,
             StatementKind::Insert(insert) => {
                 if !insert.columns.is_empty() {
-                    return self.later(span, "INSERT with a column list", "select the columns in the sink's order");
+                    return self.not_yet(span, "INSERT with a column list", "select the columns in the sink's order");
                 }
                 self.insert(&insert.into, &insert.query, Pairs::new(&insert.properties.entries, span)).await;
             }
             StatementKind::Select(select) => self.select_statement(select, span).await,
-            StatementKind::Set { key, value } => {
-                self.settings.insert(key.text.to_lowercase(), (value.text.clone(), key.span));
-            }
+            StatementKind::Set { key, value } => self.set(&key.text, &value.text, key.span, value.span),
             StatementKind::CreateFunction(_) => {
-                self.later(span, "CREATE FUNCTION", "it comes with the issue on every function");
+                self.not_yet(span, "CREATE FUNCTION", "it comes with the issue on every function");
             }
             StatementKind::StartJob(_)
             | StatementKind::StopJob { .. }
             | StatementKind::PauseJob(_)
-            | StatementKind::ResumeJob(_) => self.later(span, "a job statement", "jobs by name come with the server"),
+            | StatementKind::ResumeJob(_) => self.not_yet(span, "a job statement", "jobs by name come with the server"),
             StatementKind::Explain(_) | StatementKind::Describe(_) | StatementKind::Show(_) | StatementKind::Drop(_) => {
-                self.later(span, "this statement", "it belongs to the interactive shell");
+                self.not_yet(span, "this statement", "`velo explain` and `velo validate` show what a script means");
             }
         }
     }
 
-    async fn create(&mut self, create: &Create, span: Span) {
+    /// SET: a default for the statements after it. The key must be one that the planner knows.
+    fn set(&mut self, key: &str, value: &str, key_span: Span, value_span: Span) {
+        let specs = all_specs();
+        let known: Vec<_> = specs.iter().flat_map(|(_, specs)| specs.iter()).collect();
+        if !known.iter().any(|spec| spec.names(key)) {
+            let names = known.iter().map(|spec| spec.key);
+            let mut diagnostic = Diagnostic::error(codes::PROPERTY, key_span, format!("there is no setting '{key}'"));
+            diagnostic = match velo_sql::diagnostic::suggest::nearest(key, names) {
+                Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
+                None => diagnostic.help("`velo properties` lists them; properties of one connector belong into WITH"),
+            };
+            return self.error(diagnostic);
+        }
+        self.settings.retain(|(other, ..)| !other.eq_ignore_ascii_case(key));
+        self.settings.push((key.to_owned(), value.to_owned(), key_span, value_span));
+    }
+
+    fn job_properties(&mut self) -> JobProperties {
+        let none = Pairs::default();
+        let mut options = self.resolver().options(&none, &[JobProperties::SPECS]);
+        let job = JobProperties::read(&mut options);
+        let errors = options.take_errors();
+        self.resolver().report(errors, &none);
+        job
+    }
+
+    /// Takes what a statement says about itself out of its properties.
+    fn query_properties(&mut self, pairs: &mut Pairs) {
+        let is_late = |key: &str| LateProperties::SPECS.iter().any(|spec| spec.names(key));
+        let own = pairs.take_where(|key| QueryProperties::SPECS.iter().any(|spec| spec.names(key)) || is_late(key));
+        let mut options = self.resolver().options(&own, &[QueryProperties::SPECS, LateProperties::SPECS]);
+        let late_given = LateProperties::SPECS.iter().any(|spec| options.get(spec.key).is_some());
+        self.query.properties = QueryProperties::read(&mut options);
+        let late = LateProperties::read(&mut options);
+        self.query.late = late_given.then_some(late);
+        let errors = options.take_errors();
+        self.resolver().report(errors, &own);
+        self.query.time = pairs.take_where(|key| key.starts_with("event.time.") || key.starts_with("watermark."));
+    }
+
+    async fn create(&mut self, create: &Create) {
         if let Some(first) = self.catalog.place(&create.name) {
             if create.if_not_exists {
                 return;
@@ -135,39 +218,68 @@ impl Planner<'_> {
         }
         let pairs = Pairs::new(&create.properties.entries, create.name.span());
         match (create.kind, &create.query) {
-            (ObjectKind::Table, _) => self.later(span, "CREATE TABLE", "reference tables come with the issue on tables and joins"),
-            (ObjectKind::Sink, None) => {
-                if let Some(sink) = self.resolver().sink(&pairs) {
-                    self.catalog.add(&create.name, Object::Sink(Box::new(sink)));
-                }
+            (ObjectKind::Table, _) => {
+                self.not_yet(create.name.span(), "CREATE TABLE", "reference tables come with the issue on tables and joins");
             }
+            (ObjectKind::Sink, None) => self.create_sink(create, &pairs),
             (ObjectKind::Stream, None) => self.create_source(create, pairs).await,
             (_, Some(query)) => self.create_as(create, query, pairs).await,
             (ObjectKind::View, None) => {}
         }
     }
 
+    fn create_sink(&mut self, create: &Create, pairs: &Pairs) {
+        let declared = match create.schema.as_ref().filter(|schema| !schema.columns.is_empty()) {
+            Some(written) => match self.declared(written) {
+                Some(columns) => Some(columns.physical),
+                None => return,
+            },
+            None => None,
+        };
+        if let Some(sink) = self.resolver().sink(pairs) {
+            let sink = BoundSink { declared, key: primary_key(create), ..sink };
+            self.catalog.add(&create.name, Object::Sink(Box::new(sink)));
+        }
+    }
+
     async fn create_as(&mut self, create: &Create, query: &Query, mut pairs: Pairs) {
         let name = create.name.text();
         let own = pairs.take_prefixed(&name, create.name.span());
+        self.query_properties(&mut pairs);
         let Some(relation) = self.query(query, &mut pairs, &name).await else { return };
+        let into = create.into.as_ref().map(|into| (into, pairs.take_prefixed(&into.text(), into.span())));
         let sink_pairs = if own.pairs.is_empty() && pairs.has("connector") { std::mem::take(&mut pairs) } else { own };
-        self.leftovers(&pairs, "this query");
-        if create.kind != ObjectKind::View && !sink_pairs.pairs.is_empty() {
-            if let Some(sink) = self.resolver().sink(&sink_pairs) {
-                self.write(&relation, &name, sink, create.name.span());
-            }
+        self.leftovers(&pairs);
+        if create.kind != ObjectKind::View
+            && !sink_pairs.pairs.is_empty()
+            && let Some(sink) = self.resolver().sink(&sink_pairs)
+        {
+            self.write(&relation, &name, sink, create.name.span());
+        }
+        if let Some((into, own)) = into {
+            self.write_into(&relation, into, own);
         }
         self.catalog.add(&create.name, Object::Relation { relation, writable: None });
     }
 
     async fn insert(&mut self, into: &ObjectName, query: &Query, mut pairs: Pairs) {
         let own = pairs.take_prefixed(&into.text(), into.span());
+        self.query_properties(&mut pairs);
         let relation = self.query(query, &mut pairs, &into.text()).await;
-        self.leftovers(&pairs, "this query");
+        self.leftovers(&pairs);
+        if let Some(relation) = relation {
+            self.write_into(&relation, into, own);
+        }
+    }
+
+    /// Writes to a sink or stream by its name, or to one that is bound in place.
+    fn write_into(&mut self, relation: &Relation, into: &ObjectName, own: Pairs) {
         let sink = match self.catalog.get(into).cloned() {
             Some(Object::Sink(sink)) => Some(*sink),
-            Some(Object::Relation { writable: Some(pairs), .. }) => self.resolver().sink(&pairs),
+            Some(Object::Relation { writable: Some(writable), .. }) => self
+                .resolver()
+                .sink(&writable.pairs)
+                .map(|sink| BoundSink { declared: Some(writable.declared), key: writable.key, ..sink }),
             Some(Object::Relation { writable: None, .. }) => {
                 self.error(
                     Diagnostic::error(codes::SINK, into.span(), format!("'{}' has no connector to write to", into.text()))
@@ -182,27 +294,40 @@ impl Planner<'_> {
                 None
             }
         };
-        if let (Some(relation), Some(sink)) = (relation, sink) {
-            self.write(&relation, &into.text(), sink, into.span());
+        if let Some(sink) = sink {
+            self.write(relation, &into.text(), sink, into.span());
         }
     }
 
     async fn select_statement(&mut self, select: &SelectStatement, span: Span) {
         let mut pairs = Pairs::new(&select.properties.entries, span);
         if let Some(into) = &select.into {
-            return Box::pin(self.insert(into, &select.query, pairs)).await;
+            return self.insert(into, &select.query, pairs).await;
         }
+        self.query_properties(&mut pairs);
         let relation = self.query(&select.query, &mut pairs, "select").await;
-        self.leftovers(&pairs, "this query");
+        self.leftovers(&pairs);
         let Some(relation) = relation else { return };
         self.terminal(&relation);
     }
 
-    fn leftovers(&mut self, pairs: &Pairs, owner: &str) {
+    /// What nothing has taken from a statement's properties is a mistake.
+    fn leftovers(&mut self, pairs: &Pairs) {
+        let specs = all_specs();
         for (key, _, key_span, _) in &pairs.pairs {
+            let names = specs.iter().flat_map(|(_, specs)| specs.iter()).map(|spec| spec.key);
+            let mut diagnostic = Diagnostic::error(codes::PROPERTY, *key_span, format!("this query has no property '{key}'"));
+            diagnostic = match velo_sql::diagnostic::suggest::nearest(key, names) {
+                Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
+                None => diagnostic.help("a property of a source or sink is prefixed with its name; `velo properties` lists them all"),
+            };
+            self.diagnostics.push(diagnostic);
+        }
+        let time = std::mem::take(&mut self.query.time);
+        for (key, _, key_span, _) in time.pairs.iter().filter(|_| !self.query.time_used) {
             self.diagnostics.push(
-                Diagnostic::error(codes::PROPERTY, *key_span, format!("{owner} has no property '{key}'"))
-                    .help("a property of a source or sink is prefixed with its name; `velo properties` lists them all"),
+                Diagnostic::error(codes::PROPERTY, *key_span, format!("'{key}' belongs to a source, and this query binds none itself"))
+                    .help("write it into the WITH clause of the stream's CREATE STREAM"),
             );
         }
     }
@@ -222,28 +347,32 @@ impl Planner<'_> {
             NodeKind::Source(id) => self.plan.sources[id.0].binding.bounded(),
             _ => inputs.iter().all(|input| self.plan.nodes[input.0].bounded),
         };
-        self.plan.nodes.push(Node { kind, inputs, schema, bounded, owner: owner.to_owned() });
+        let parallelism = self.query.properties.parallelism;
+        self.plan.nodes.push(Node { kind, inputs, schema, bounded, owner: owner.to_owned(), dead_letters: None, parallelism });
         NodeId(self.plan.nodes.len() - 1)
+    }
+
+    /// Whether a node's rows end.
+    pub(crate) fn is_bounded(&self, node: NodeId) -> bool {
+        self.plan.nodes[node.0].bounded
     }
 
     /// The visible columns of a relation as they are written: under their own names.
     fn written_schema(relation: &Relation) -> SchemaRef {
-        let fields: Vec<Field> = visible(&relation.scope)
-            .map(|column| column.field.as_ref().clone().with_name(&column.name))
-            .collect();
+        let fields: Vec<Field> =
+            visible(&relation.scope).map(|column| column.field.as_ref().clone().with_name(&column.name)).collect();
         Arc::new(Schema::new(fields))
     }
 
     fn terminal(&mut self, relation: &Relation) {
-        let written = Self::written_schema(relation);
         let sink = SinkNode {
             name: "terminal".to_owned(),
             binding: None,
-            schema: written,
+            schema: Self::written_schema(relation),
             key: vec![],
             mode: ChangelogMode::Full,
             guarantee: Guarantee::AtLeastOnce,
-            bounded: self.plan.nodes[relation.node.0].bounded,
+            bounded: self.is_bounded(relation.node),
             flush: velo_core::duration::Span(10_000),
         };
         self.sink_node(relation, sink);
@@ -251,18 +380,30 @@ impl Planner<'_> {
 
     /// Writes a relation to a sink.
     fn write(&mut self, relation: &Relation, name: &str, sink: BoundSink, span: Span) {
+        let fitted = match &sink.declared {
+            Some(declared) => match self.fit(relation, declared, name, span) {
+                Some(fitted) => fitted,
+                None => return,
+            },
+            None => relation.clone(),
+        };
+        let relation = &fitted;
         let schema = Self::written_schema(relation);
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        for (at, field) in schema.fields().iter().enumerate() {
-            if seen.insert(field.name(), at).is_some() {
-                self.error(
-                    Diagnostic::error(codes::SINK, span, format!("two columns of the output are called '{}'", field.name()))
-                        .help("give one of them another name with AS"),
-                );
-                return;
-            }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = schema.fields().iter().find(|field| !seen.insert(field.name().as_str())) {
+            self.error(
+                Diagnostic::error(codes::SINK, span, format!("two columns of the output are called '{}'", twice.name()))
+                    .help("give one of them another name with AS"),
+            );
+            return;
         }
-        let bounded = self.plan.nodes[relation.node.0].bounded;
+        if let Some(mode) = sink.common.changelog
+            && mode != Changelog::Append
+        {
+            self.not_yet(span, "this changelog.mode", "the rows of this query never change: leave it out, or write 'append'");
+            return;
+        }
+        let bounded = self.is_bounded(relation.node);
         let guarantee = match sink.common.delivery {
             Some(Delivery::ExactlyOnce) => Guarantee::ExactlyOnce,
             Some(Delivery::AtLeastOnce) => Guarantee::AtLeastOnce,
@@ -270,23 +411,117 @@ impl Planner<'_> {
             None => Guarantee::AtLeastOnce,
         };
         if guarantee == Guarantee::ExactlyOnce && !bounded {
-            self.error(
-                Diagnostic::error(codes::NOT_SUPPORTED, span, "exactly-once delivery of an unbounded input needs checkpoints, which cannot run yet")
-                    .help("set 'delivery.guarantee' = 'at_least_once', or read a bounded input"),
+            self.not_yet(
+                span,
+                "exactly-once delivery of an unbounded input, which needs checkpoints,",
+                "set 'delivery.guarantee' = 'at_least_once', or read a bounded input",
             );
             return;
         }
+        let key = if sink.key.is_empty() { &relation.key } else { &sink.key };
+        let key = key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let node = SinkNode {
             name: name.to_owned(),
             binding: Some(sink.binding),
             schema,
-            key: vec![],
+            key,
             mode: ChangelogMode::Append,
             guarantee,
             bounded,
             flush: velo_core::duration::Span(10_000),
         };
         self.sink_node(relation, node);
+    }
+
+    /// The columns of a relation in the types and under the names that a sink was declared with, by position.
+    fn fit(&mut self, relation: &Relation, declared: &SchemaRef, name: &str, span: Span) -> Option<Relation> {
+        let columns: Vec<_> = visible(&relation.scope).cloned().collect();
+        if columns.len() != declared.fields().len() {
+            let message =
+                format!("the query gives {} columns, and '{name}' has {}", columns.len(), declared.fields().len());
+            let names: Vec<&str> = declared.fields().iter().map(|field| field.name().as_str()).collect();
+            self.error(Diagnostic::error(codes::SINK, span, message).help(format!("select {}", names.join(", "))));
+            return None;
+        }
+        let mut outputs = Vec::with_capacity(columns.len());
+        for (column, field) in columns.iter().zip(declared.fields()) {
+            if !can_cast(column.field.data_type(), field.data_type()) {
+                let message = format!(
+                    "the column '{}' is a {} and cannot become the {} '{}' of '{name}'",
+                    column.name,
+                    types::sql_name_of(&column.field),
+                    types::sql_name_of(field),
+                    field.name()
+                );
+                self.error(Diagnostic::error(codes::SINK, span, message));
+                return None;
+            }
+            let expr = Expr::Column(Column::new_unqualified(column.field.name()));
+            let same = column.field.data_type() == field.data_type();
+            let expr = if same { expr } else { CastFunction::call(expr, field.data_type().clone(), false) };
+            outputs.push(Output { expr, field: Arc::clone(field) });
+        }
+        let mut output = Arc::clone(declared);
+        let mut scope: Vec<ScopeColumn> = declared
+            .fields()
+            .iter()
+            .map(|field| ScopeColumn { relation: None, name: field.name().clone(), field: Arc::clone(field), hidden: false })
+            .collect();
+        if relation.has_event_time() {
+            output = schema::with_event_time(&output);
+            scope.push(crate::bind::hidden_event_time());
+        }
+        let node = self.node(NodeKind::Project(outputs), vec![relation.node], output, name);
+        Some(Relation { key: relation.key.clone(), ..Relation::new(node, Scope::of(scope)) })
+    }
+
+    /// The sink for the rows that cannot be used: one per name, with columns of its own.
+    pub(crate) fn dead_letters(&mut self, span: Span, own: Option<&str>) -> Option<SinkId> {
+        let setting = self.settings.iter().find(|(key, ..)| key.eq_ignore_ascii_case("dead.letter.sink"));
+        let name = own.map(str::to_owned).or_else(|| setting.map(|(_, value, ..)| value.clone()));
+        let Some(name) = name else {
+            self.error(
+                Diagnostic::error(codes::PROPERTY, span, "a policy is 'dead_letter', and nothing says where dead letters go")
+                    .help("CREATE SINK bad WITH (connector = 'file', path = 'bad.jsonl', format = 'json'), and 'dead.letter.sink' = 'bad'"),
+            );
+            return None;
+        };
+        if let Some((_, id)) = self.dead_letter_sinks.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+            return Some(*id);
+        }
+        let object = ObjectName { parts: vec![Ident::plain(&name)] };
+        let Some(Object::Sink(sink)) = self.catalog.get(&object).cloned() else {
+            self.error(
+                Diagnostic::error(codes::UNKNOWN_RELATION, span, format!("there is no sink '{name}' for the dead letters"))
+                    .help("CREATE SINK must stand before the statement whose records go there"),
+            );
+            return None;
+        };
+        let schema = velo_core::dead_letter::schema();
+        self.plan.sinks.push(SinkNode {
+            name: name.clone(),
+            binding: Some(sink.binding),
+            schema: Arc::clone(&schema),
+            key: vec![],
+            mode: ChangelogMode::Append,
+            guarantee: Guarantee::AtLeastOnce,
+            bounded: false,
+            flush: velo_core::duration::Span(10_000),
+        });
+        let id = SinkId(self.plan.sinks.len() - 1);
+        self.node(NodeKind::Sink(id), vec![], schema, &name);
+        self.dead_letter_sinks.push((name, id));
+        Some(id)
+    }
+
+    /// Dead letters go out with the other rows: once at the end where every input ends, else at once.
+    fn settle_dead_letters(&mut self) {
+        let bounded = self.plan.sources.iter().all(|source| source.binding.bounded());
+        for (_, id) in &self.dead_letter_sinks {
+            let sink = &mut self.plan.sinks[id.0];
+            sink.bounded = bounded;
+            sink.guarantee = if bounded { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce };
+        }
     }
 
     fn sink_node(&mut self, relation: &Relation, sink: SinkNode) {
@@ -296,6 +531,12 @@ impl Planner<'_> {
         let id = SinkId(self.plan.sinks.len() - 1);
         self.node(NodeKind::Sink(id), vec![relation.node], schema::visible(&schema), &owner);
     }
+}
+
+/// The declared key of a stream or sink.
+pub(crate) fn primary_key(create: &Create) -> Vec<String> {
+    let key = create.schema.as_ref().and_then(|schema| schema.primary_key.as_ref());
+    key.map(|key| key.columns.iter().map(|column| column.value.clone()).collect()).unwrap_or_default()
 }
 
 /// The columns that `*` gives.

@@ -99,6 +99,14 @@ impl SourceBinding for FileSource {
         format!("file {} ({}{watched})", self.files.path, self.framing.name())
     }
 
+    fn system_columns(&self) -> Vec<Field> {
+        vec![
+            Field::new("_path", DataType::Utf8, false),
+            Field::new("_line", DataType::Int64, false),
+            Field::new("_timestamp", velo_core::types::TIMESTAMP, false),
+        ]
+    }
+
     fn bounded(&self) -> bool {
         !self.properties.watch
     }

@@ -47,5 +47,6 @@ pub fn plan_context(folder: &Path) -> PlanContext {
         functions: Functions::new(),
         lookup: Box::new(|name| std::env::var(name).ok()),
         folder: folder.to_owned(),
+        optimise: true,
     }
 }

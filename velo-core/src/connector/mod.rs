@@ -60,6 +60,11 @@ pub trait SourceBinding: Send + Sync + fmt::Debug {
     /// Whether the source ends by itself.
     fn bounded(&self) -> bool;
 
+    /// The system columns that its records can have beside the declared ones: `_path`, `_offset`, … with their types.
+    fn system_columns(&self) -> Vec<arrow_schema::Field> {
+        Vec::new()
+    }
+
     /// The columns that the data has, for a source without declared columns.
     async fn infer_schema(&self) -> Result<SchemaRef>;
 

@@ -28,6 +28,13 @@ pub struct PropertySpec {
     pub doc: &'static str,
 }
 
+impl PropertySpec {
+    /// Whether `key` means this property, in whatever case and spelling.
+    pub fn names(&self, key: &str) -> bool {
+        std::iter::once(&self.key).chain(self.aliases).any(|name| name.eq_ignore_ascii_case(key))
+    }
+}
+
 /// A struct of properties made by [`properties!`](crate::properties!).
 pub trait Properties: Sized {
     /// The keys it reads, in declaration order.

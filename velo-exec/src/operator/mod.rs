@@ -3,8 +3,10 @@
 mod filter_project;
 mod group_aggregate;
 mod grouping;
+mod limit;
 mod row_json;
 mod session_aggregate;
+mod sort;
 mod window_aggregate;
 
 use std::collections::VecDeque;
@@ -12,7 +14,10 @@ use std::collections::VecDeque;
 pub use filter_project::FilterProject;
 pub use group_aggregate::GroupAggregate;
 pub use grouping::{GroupSpec, aggregate};
+pub use limit::Limit;
+pub(crate) use row_json::row_as_json;
 pub use session_aggregate::SessionAggregate;
+pub use sort::Sort;
 pub use window_aggregate::{WindowAggregate, WindowFinal, WindowPartial};
 
 use velo_core::connector::CheckpointId;

@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use velo_plan::plan::{Node, NodeId, NodeKind, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
-use crate::operator::{FilterProject, GroupSpec, Operator, WindowFinal, WindowPartial, aggregate};
+use crate::operator::{FilterProject, GroupSpec, Limit, Operator, Sort, WindowFinal, WindowPartial, aggregate};
 use crate::runtime::Chain;
 
 /// The stages of a job, inputs before their consumers.
@@ -28,6 +28,8 @@ pub struct Stage {
     pub tasks: usize,
     /// The stages that take its output.
     pub destinations: Vec<Destination>,
+    /// The sink of the rows that it gives up.
+    pub dead_letters: Option<SinkId>,
 }
 
 /// Where a stage gets its elements.
@@ -81,7 +83,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             NodeKind::Source(source) => stages.push(StageKind::Source(*source), vec![], 1),
             NodeKind::Sink(sink) => {
                 let stage = stages.push(StageKind::Sink(*sink), vec![], 1);
-                stages.connect(home[node.inputs[0].0], stage, vec![]);
+                // A sink of dead letters has no input of its own.
+                if let Some(input) = node.inputs.first() {
+                    stages.connect(home[input.0], stage, vec![]);
+                }
                 stage
             }
             NodeKind::Union => {
@@ -99,6 +104,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     home.push(input);
                     continue;
                 }
+                let parallelism = node.parallelism.unwrap_or(parallelism);
                 if parallelism > 1 && !keys.is_empty() {
                     stages.stages[input].steps.push(Step::Partial(id));
                     let last = stages.push(StageKind::Operators, vec![Step::Final(id)], parallelism);
@@ -109,10 +115,11 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     input
                 }
             }
-            NodeKind::Sort(_) | NodeKind::Limit { .. } => {
-                return Err(ExecError::Internal(format!("{} has no operator yet", node.owner)));
-            }
-            NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Aggregate { window: None, .. } => {
+            NodeKind::Filter(_)
+            | NodeKind::Project(_)
+            | NodeKind::Sort(_)
+            | NodeKind::Limit { .. }
+            | NodeKind::Aggregate { window: None, .. } => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));
                 input
@@ -120,12 +127,20 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
         };
         home.push(stage);
     }
+    for stage in &mut stages.stages {
+        let of_source = match stage.kind {
+            StageKind::Source(source) => plan.sources[source.0].dead_letters,
+            _ => None,
+        };
+        let of_steps = stage.steps.iter().find_map(|step| plan.nodes[step.node().0].dead_letters);
+        stage.dead_letters = of_source.or(of_steps);
+    }
     Ok(stages)
 }
 
 impl Stages {
     fn push(&mut self, kind: StageKind, steps: Vec<Step>, tasks: usize) -> usize {
-        self.stages.push(Stage { kind, steps, tasks, destinations: vec![] });
+        self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: None });
         self.stages.len() - 1
     }
 
@@ -158,15 +173,21 @@ impl Stage {
 }
 
 impl Step {
-    fn operator(&self, plan: &Plan) -> Result<Box<dyn Operator>> {
+    fn node(&self) -> NodeId {
         let (Self::Whole(id) | Self::Partial(id) | Self::Final(id)) = self;
-        let node = &plan.nodes[id.0];
+        *id
+    }
+
+    fn operator(&self, plan: &Plan) -> Result<Box<dyn Operator>> {
+        let node = &plan.nodes[self.node().0];
         let input: SchemaRef = plan.nodes[node.inputs[0].0].schema.clone();
         Ok(match (&node.kind, self) {
             (NodeKind::Filter(condition), _) => Box::new(FilterProject::filter(condition, &input, &node.owner)?),
             (NodeKind::Project(outputs), _) => {
                 Box::new(FilterProject::project(outputs, &input, node.schema.clone(), &node.owner)?)
             }
+            (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
+            (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(node)?, &input)?,
             (NodeKind::Aggregate { .. }, Self::Partial(_)) => Box::new(WindowPartial::new(&group_spec(node)?, &input)?),
             (NodeKind::Aggregate { .. }, Self::Final(_)) => Box::new(WindowFinal::new(&group_spec(node)?, &input)?),

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use velo_core::dead_letter::DeadLetter;
+
 use crate::error::Result;
 use crate::operator::{Element, Flow, InputId, Operator, Outbox};
 
@@ -57,6 +59,15 @@ impl Chain {
                 return Ok(None);
             }
         }
+    }
+
+    /// The rows that the operators have given up since the last call.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        let mut letters = Vec::new();
+        for stage in &mut self.stages {
+            letters.append(&mut stage.out.take_dead_letters());
+        }
+        letters
     }
 
     /// Makes the operator nearest to the end that can work do so; false where none can.

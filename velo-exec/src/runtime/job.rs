@@ -131,7 +131,7 @@ async fn source_task(
         .find(|node| matches!(node.kind, NodeKind::Source(found) if found == id))
         .map(|node| Arc::clone(&node.schema))
         .ok_or_else(|| ExecError::Internal(format!("the source {} is in no plan", source.name)))?;
-    let timing = Arc::new(Timing::new(source, &output));
+    let timing = Arc::new(Timing::new(source, &output)?);
     let counters = Arc::clone(&progress.sources[id.0]);
     let request = SourceRequest {
         name: source.name.clone(),
@@ -139,7 +139,7 @@ async fn source_task(
         declared: Arc::clone(&source.declared),
         columns: timing.columns.clone(),
         batch_rows: options.batch_rows,
-        keep_bytes: false,
+        keep_bytes: source.dead_letters.is_some(),
         clock: options.clock.clone(),
         progress: Arc::clone(&counters),
     };
@@ -157,6 +157,8 @@ async fn source_task(
         clock: options.clock.clone(),
         stop: options.stop.clone(),
         progress: counters,
+        rows_as_json: source.dead_letters.is_some(),
+        letters: Vec::new(),
     })
 }
 
@@ -198,6 +200,8 @@ struct Wiring {
     inputs: Vec<Vec<Vec<mpsc::Receiver<Element>>>>,
     /// Per stage, the senders that its tasks take, one set per task, the last task's first.
     senders: Vec<Vec<Vec<Vec<mpsc::Sender<Element>>>>>,
+    /// Per stage, where its tasks send rows that they give up, one per task.
+    letters: Vec<Vec<mpsc::Sender<Element>>>,
 }
 
 impl Wiring {
@@ -220,7 +224,19 @@ impl Wiring {
                 senders[from].push(edges);
             }
         }
-        Self { inputs, senders }
+        let mut letters: Vec<Vec<_>> = stages.stages.iter().map(|_| Vec::new()).collect();
+        for (from, stage) in stages.stages.iter().enumerate() {
+            let Some(sink) = stage.dead_letters else { continue };
+            let target = stages.stages.iter().position(|stage| stage.kind == StageKind::Sink(sink));
+            for _ in 0..stage.tasks {
+                if let Some(target) = target {
+                    let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
+                    inputs[target][0].push(receiver);
+                    letters[from].push(sender);
+                }
+            }
+        }
+        Self { inputs, senders, letters }
     }
 
     fn outputs(&mut self, stages: &Stages, stage: usize) -> Outputs {
@@ -228,6 +244,9 @@ impl Wiring {
         let edges = self.senders[stage].pop().unwrap_or_default();
         for (edge, destination) in edges.into_iter().zip(&stages.stages[stage].destinations) {
             outputs.by_key(edge, destination.key.clone());
+        }
+        if let Some(letters) = self.letters[stage].pop() {
+            outputs.dead_letters_to(letters);
         }
         outputs
     }

@@ -23,7 +23,10 @@ impl OperatorTask {
             let (input, element) = self.inputs.next().await.ok_or(ExecError::Stopped)?;
             let end = matches!(element, Element::End | Element::Stop);
             self.chain.offer(input, element)?;
-            while let Some(element) = self.chain.next()? {
+            loop {
+                let next = self.chain.next()?;
+                self.outputs.dead_letters(self.chain.take_dead_letters()).await?;
+                let Some(element) = next else { break };
                 self.outputs.send(element).await?;
                 // One element is a batch's work: others of this thread get their turn.
                 tokio::task::yield_now().await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, UInt32Array};
 use tokio::sync::mpsc;
 use velo_core::Batch;
+use velo_core::dead_letter::{self, DeadLetter};
 
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
@@ -17,6 +18,8 @@ pub const CHANNEL_DEPTH: usize = 4;
 #[derive(Debug, Default)]
 pub struct Outputs {
     edges: Vec<Edge>,
+    /// Where rows go that were given up.
+    letters: Option<mpsc::Sender<Element>>,
 }
 
 #[derive(Debug)]
@@ -42,8 +45,27 @@ impl Outputs {
         self.edges.push(Edge { targets, key });
     }
 
+    /// Rows that were given up go to `target`.
+    pub fn dead_letters_to(&mut self, target: mpsc::Sender<Element>) {
+        self.letters = Some(target);
+    }
+
+    /// Hands on rows that were given up.
+    pub async fn dead_letters(&self, letters: Vec<DeadLetter>) -> Result<()> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let Some(target) = &self.letters else {
+            return Err(ExecError::Internal("dead letters without a sink for them".to_owned()));
+        };
+        deliver(target, Element::Batch(Batch::new(dead_letter::to_batch(&letters)?))).await
+    }
+
     /// Hands an element to the consumers; waits while their channels are full.
     pub async fn send(&self, element: Element) -> Result<()> {
+        if let (Element::End | Element::Stop, Some(letters)) = (&element, &self.letters) {
+            deliver(letters, element.clone()).await?;
+        }
         for edge in &self.edges {
             edge.send(element.clone()).await?;
         }

@@ -8,6 +8,7 @@ use futures::stream::FuturesOrdered;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use velo_core::connector::{Chunk, ChunkDecoder, Fetch, PartitionReader, StreamSource};
+use velo_core::dead_letter::{DeadLetter, Stage};
 use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
@@ -43,6 +44,10 @@ pub struct SourceTask {
     pub stop: Stop,
     /// Counters.
     pub progress: Arc<Progress>,
+    /// Whether rows that are given up after decoding are kept, as JSON.
+    pub rows_as_json: bool,
+    /// Records given up and not handed on yet; empty at the start.
+    pub letters: Vec<DeadLetter>,
 }
 
 /// A decoded chunk.
@@ -184,11 +189,12 @@ impl SourceTask {
                 self.tell(change).await?;
             }
         }
-        refused.try_for_each(|refused| self.refuse(refused))
+        refused.try_for_each(|refused| self.refuse(refused))?;
+        self.outputs.dead_letters(std::mem::take(&mut self.letters)).await
     }
 
     /// Runs the watermark over the batch and notes how late its rows are.
-    fn stamp(&self, mut batch: Batch, partition: &mut Partition, read_at: i64) -> Result<Batch> {
+    fn stamp(&mut self, mut batch: Batch, partition: &mut Partition, read_at: i64) -> Result<Batch> {
         let Some(watermark) = &mut partition.watermark else { return Ok(batch) };
         let Some(times) = batch.event_times() else { return Ok(batch) };
         let observed = watermark.observe(times, read_at, None);
@@ -211,7 +217,7 @@ impl SourceTask {
                     velo_core::Place::Row { source: self.name.clone(), row: row as u64 + 1 },
                     |origin| origin.place(row),
                 ),
-                bytes: None,
+                bytes: self.rows_as_json.then(|| crate::operator::row_as_json(&batch.columns, row)).transpose()?,
             })?;
         }
         let mut keep = vec![true; batch.rows()];
@@ -222,13 +228,24 @@ impl SourceTask {
     }
 
     /// What happens to a record that cannot be used.
-    fn refuse(&self, refused: Refused) -> Result<()> {
+    fn refuse(&mut self, refused: Refused) -> Result<()> {
         match if refused.decoded { self.time_on_error } else { self.on_error } {
             OnError::Skip => {
                 Progress::add(&self.progress.skipped, 1);
                 Ok(())
             }
-            OnError::DeadLetter => Err(ExecError::Internal("dead letters have no sink yet".to_owned())),
+            OnError::DeadLetter => {
+                Progress::add(&self.progress.dead_letters, 1);
+                self.letters.push(DeadLetter {
+                    stage: if refused.decoded { Stage::EventTime } else { Stage::Decode },
+                    source: self.name.clone(),
+                    bytes: refused.bytes.unwrap_or_default(),
+                    error: refused.message,
+                    code: refused.code,
+                    place: Some(refused.place),
+                });
+                Ok(())
+            }
             OnError::Fail if refused.decoded => {
                 Err(ExecError::EventTime { source_name: self.name.clone(), message: refused.message })
             }
@@ -256,7 +273,7 @@ impl SourceTask {
         while let Some(element) = self.chain.next()? {
             self.outputs.send(element).await?;
         }
-        Ok(())
+        self.outputs.dead_letters(self.chain.take_dead_letters()).await
     }
 }
 
@@ -332,7 +349,7 @@ impl Pump {
         let read_at = self.clock.now();
         tokio::spawn(async move {
             let decoded = decoder.decode(&chunk).map_err(|error| ExecError::connector(&name, error))?;
-            let (batches, refused) = timing.apply(decoded, read_at)?;
+            let (batches, refused) = timing.apply(decoded, &chunk.bytes, read_at)?;
             Ok(Prepared { batches, refused, bytes: chunk.bytes.len(), read_at })
         })
     }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion_common::Column;
+use datafusion_expr::Expr;
 use velo_core::connector::{DecodeColumn, Decoded};
 use velo_core::{Batch, Place, schema};
-use velo_eventtime::EventTimeError;
+use velo_eventtime::{EventTimeError, EventTimeErrorKind};
 use velo_plan::plan::{SourceNode, TimeOrigin};
 
 use crate::error::{ExecError, Result};
+use crate::expr::Evaluator;
 
 /// A record that cannot be used, with what is known about it.
 #[derive(Debug, Clone)]
@@ -37,15 +40,19 @@ pub struct Timing {
     field: Option<usize>,
     /// The field was decoded only for its time and is dropped.
     extra: bool,
+    /// Computes the event time over the decoded columns.
+    computed: Option<Evaluator>,
+    source: String,
 }
 
 impl Timing {
     /// The decoding of `source`, whose output schema in the plan is `output`.
-    pub fn new(source: &SourceNode, output: &SchemaRef) -> Self {
+    pub fn new(source: &SourceNode, output: &SchemaRef) -> Result<Self> {
         let mut columns: Vec<DecodeColumn> = source
             .used
             .iter()
             .map(|at| source.declared.fields()[*at].clone())
+            .chain(source.system.iter().cloned())
             .map(|field| DecodeColumn { path: vec![field.name().clone()], exact: false, raw: false, field })
             .collect();
         let from = source.event_time.as_ref().map(|time| time.from.clone());
@@ -67,11 +74,21 @@ impl Timing {
                 }
             }
         }
-        Self { columns, output: Arc::clone(output), from, field, extra }
+        let computed = match &from {
+            Some(TimeOrigin::Computed(expr)) => Some(Evaluator::new(expr, &schema::visible(output), &source.name)?),
+            Some(TimeOrigin::Record) => {
+                let record = Expr::Column(Column::new_unqualified("_timestamp"));
+                Some(Evaluator::new(&record, &schema::visible(output), &source.name)?)
+            }
+            _ => None,
+        };
+        Ok(Self { columns, output: Arc::clone(output), from, field, extra, computed, source: source.name.clone() })
     }
 
     /// Adds the hidden event time to the batches of a chunk; rows without one are taken out and told.
-    pub fn apply(&self, decoded: Decoded, read_at: i64) -> Result<(Vec<Batch>, Vec<Refused>)> {
+    ///
+    /// `bytes` are the chunk's, for rows whose exact bytes are kept.
+    pub fn apply(&self, decoded: Decoded, bytes: &bytes::Bytes, read_at: i64) -> Result<(Vec<Batch>, Vec<Refused>)> {
         let mut refused: Vec<Refused> = decoded
             .errors
             .into_iter()
@@ -84,10 +101,23 @@ impl Timing {
             })
             .collect();
         let mut batches = Vec::with_capacity(decoded.batches.len());
+        let mut before = 0;
         for batch in decoded.batches {
+            let rows = batch.rows();
+            // Which rows of the chunk a batch has, so that a refused one's bytes are found.
+            let kept = decoded.row_bytes.get(before..before + rows).unwrap_or_default();
+            before += rows;
             batches.push(match &self.from {
                 None => self.restore(batch)?,
-                Some(from) => self.stamp(batch, from, read_at, &mut refused)?,
+                Some(from) => {
+                    let mut without = Vec::new();
+                    let stamped = self.stamp(batch, from, read_at, &mut without)?;
+                    for (row, mut one) in without {
+                        one.bytes = kept.get(row).map(|range| bytes.slice(range.clone()));
+                        refused.push(one);
+                    }
+                    stamped
+                }
             });
         }
         Ok((batches, refused))
@@ -98,7 +128,7 @@ impl Timing {
         Ok(batch.with_columns(columns))
     }
 
-    fn stamp(&self, batch: Batch, from: &TimeOrigin, read_at: i64, refused: &mut Vec<Refused>) -> Result<Batch> {
+    fn stamp(&self, batch: Batch, from: &TimeOrigin, read_at: i64, refused: &mut Vec<(usize, Refused)>) -> Result<Batch> {
         let (times, errors) = match (from, self.field) {
             (TimeOrigin::Field { extractor, .. }, Some(at)) => {
                 let origin = batch.origin.clone();
@@ -109,8 +139,11 @@ impl Timing {
                 let extracted = extractor.extract(batch.columns.column(at).as_ref(), &place, None);
                 (extracted.times, extracted.errors)
             }
+            (TimeOrigin::Computed(_) | TimeOrigin::Record, _) => self.computed_times(&batch)?,
             (TimeOrigin::Arrival, _) => (TimestampMicrosecondArray::from(vec![read_at; batch.rows()]), vec![]),
-            _ => return Err(ExecError::Internal("this origin of an event time cannot run yet".to_owned())),
+            (TimeOrigin::Field { .. }, None) => {
+                return Err(ExecError::Internal(format!("the event time of {} is not decoded", self.source)));
+            }
         };
         let mut columns: Vec<ArrayRef> = batch.columns.columns().to_vec();
         if self.extra {
@@ -128,13 +161,71 @@ impl Timing {
         let batch = if errors.is_empty() {
             batch
         } else {
-            for (_, error) in &errors {
-                refused.push(refuse(error));
+            for (row, error) in &errors {
+                refused.push((*row, refuse(error)));
             }
             batch.filter(&BooleanArray::from_iter((0..times.len()).map(|row| Some(times.is_valid(row)))))?
         };
         self.restore(batch)
     }
+}
+
+impl Timing {
+    /// The event times that an expression computes; a row on which it fails or is null has none.
+    fn computed_times(&self, batch: &Batch) -> Result<(TimestampMicrosecondArray, Vec<(usize, EventTimeError)>)> {
+        let Some(computed) = &self.computed else {
+            return Err(ExecError::Internal(format!("the event time of {} has no expression", self.source)));
+        };
+        let place = |row: usize| batch.origin.as_ref().map(|origin| origin.place(row));
+        let wrong = |row: usize, kind: EventTimeErrorKind, detail: String| EventTimeError {
+            kind,
+            source: self.source.clone(),
+            field: "computed event time".to_owned(),
+            value: None,
+            expected: "a TIMESTAMP".to_owned(),
+            detail: detail.into(),
+            present: Vec::new(),
+            place: place(row),
+        };
+        let mut errors = Vec::new();
+        let values = match computed.evaluate(&with_visible(batch, &self.output)?) {
+            Ok(values) => values,
+            // The batch fails as a whole, so each row is tried alone.
+            Err(_) => {
+                let mut parts: Vec<ArrayRef> = Vec::with_capacity(batch.rows());
+                for row in 0..batch.rows() {
+                    match computed.evaluate(&with_visible(&batch.slice(row, 1), &self.output)?) {
+                        Ok(one) => parts.push(one),
+                        Err(error) => {
+                            errors.push((row, wrong(row, EventTimeErrorKind::ParseError, error.to_string())));
+                            parts.push(arrow_array::new_null_array(&velo_core::types::TIMESTAMP, 1));
+                        }
+                    }
+                }
+                let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+                arrow_select::concat::concat(&parts)?
+            }
+        };
+        let micros = arrow_cast::cast(&values, &velo_core::types::TIMESTAMP)?;
+        let times = micros
+            .as_any()
+            .downcast_ref::<TimestampMicrosecondArray>()
+            .cloned()
+            .ok_or_else(|| ExecError::Internal("a computed event time is no TIMESTAMP".to_owned()))?;
+        for row in 0..times.len() {
+            if times.is_null(row) && !errors.iter().any(|(failed, _)| *failed == row) {
+                errors.push((row, wrong(row, EventTimeErrorKind::MissingField, "it is null".to_owned())));
+            }
+        }
+        errors.sort_by_key(|(row, _)| *row);
+        Ok((times, errors))
+    }
+}
+
+/// A decoded batch under the names that the plan gives its columns.
+fn with_visible(batch: &Batch, output: &SchemaRef) -> Result<Batch> {
+    let columns = RecordBatch::try_new(schema::visible(output), batch.columns.columns().to_vec())?;
+    Ok(batch.with_columns(columns))
 }
 
 fn refuse(error: &EventTimeError) -> Refused {

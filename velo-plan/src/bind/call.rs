@@ -12,8 +12,22 @@ use velo_sql::ast::{Call, CallArg, Direction, NullTreatment, NullsOrder};
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};
+use super::query::column_of;
 use crate::codes;
 use crate::plan::{AggregateCall, AggregateKind, SortKey};
+
+/// `TUMBLE_START(…)` and its like stand for the start or end of the window that is grouped by.
+fn window_bound(name: &str) -> Option<&'static str> {
+    let (window, bound) = name.rsplit_once('_')?;
+    if !["tumble", "tumbling", "hop", "hopping", "session", "cumulate", "window"].contains(&window) {
+        return None;
+    }
+    match bound {
+        "start" => Some("_window_start"),
+        "end" => Some("_window_end"),
+        _ => None,
+    }
+}
 
 /// Functions whose arguments are alternatives of one type.
 const ALTERNATIVES: &[&str] = &["coalesce", "ifnull", "nvl", "greatest", "least", "nullif"];
@@ -28,6 +42,11 @@ impl ExprBinder<'_> {
                 Diagnostic::error(codes::NOT_SUPPORTED, span, "row windows cannot run yet")
                     .help("OVER comes with the issue on changing results"),
             );
+        }
+        if let Some(column) = window_bound(&name)
+            && let Some(found) = self.scope.columns.iter().find(|candidate| candidate.name == column)
+        {
+            return Some(column_of(found, span));
         }
         if let Some(kind) = self.aggregate_kind(&name) {
             return self.aggregate(call, kind, span);

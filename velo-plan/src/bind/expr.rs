@@ -46,8 +46,6 @@ pub struct ExprBinder<'a> {
     pub diagnostics: &'a mut Vec<Diagnostic>,
     /// Where aggregates are gathered; `None` where there can be none, with the name of the place.
     pub aggregates: Result<&'a mut Vec<AggregateCall>, &'static str>,
-    /// Columns that were named, with their first place.
-    pub named: Vec<(String, Span)>,
 }
 
 impl ExprBinder<'_> {
@@ -195,7 +193,12 @@ impl ExprBinder<'_> {
         let scope = self.scope;
         let resolved = match scope.resolve(name) {
             Ok(resolved) => resolved,
-            Err(diagnostic) => return self.report(diagnostic),
+            Err(diagnostic) => {
+                return match scope.alias(name) {
+                    Some(typed) => Some(Typed { span, ..typed.clone() }),
+                    None => self.report(diagnostic),
+                };
+            }
         };
         if let Some(field) = resolved.fields.first() {
             return self.not_supported(
@@ -205,9 +208,6 @@ impl ExprBinder<'_> {
             );
         }
         let field: FieldRef = resolved.column.field.clone();
-        if !self.named.iter().any(|(named, _)| named == field.name()) {
-            self.named.push((field.name().clone(), span));
-        }
         Some(Typed {
             expr: Expr::Column(Column::new_unqualified(field.name())),
             data_type: field.data_type().clone(),

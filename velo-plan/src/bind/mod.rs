@@ -2,8 +2,11 @@
 
 mod call;
 mod expr;
+mod from;
+mod group;
 mod literal;
 mod predicate;
+mod query;
 mod select;
 mod source;
 mod scope;
@@ -12,4 +15,5 @@ mod types;
 
 pub use expr::{ExprBinder, Typed};
 pub use scope::{Scope, ScopeColumn};
+pub(crate) use select::hidden_event_time;
 pub use types::field_of;

@@ -5,6 +5,7 @@ use velo_sql::ast::{Ident, ObjectName};
 use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
+use super::expr::Typed;
 use crate::codes;
 
 /// A column that can be named.
@@ -25,6 +26,8 @@ pub struct ScopeColumn {
 pub struct Scope {
     /// The columns, in the order of `*`.
     pub columns: Vec<ScopeColumn>,
+    /// Names of select items, which stand for what the items compute where no column has the name.
+    pub aliases: Vec<(String, Typed)>,
 }
 
 /// What a dotted name means.
@@ -37,6 +40,17 @@ pub struct Resolved<'a> {
 }
 
 impl Scope {
+    /// A scope of columns alone.
+    pub fn of(columns: Vec<ScopeColumn>) -> Self {
+        Self { columns, aliases: Vec::new() }
+    }
+
+    /// What the select item called `name` computes.
+    pub fn alias(&self, name: &ObjectName) -> Option<&Typed> {
+        let [single] = name.parts.as_slice() else { return None };
+        self.aliases.iter().find(|(alias, _)| single.matches(alias)).map(|(_, typed)| typed)
+    }
+
     /// The column that `name` means: `column`, `relation.column`, each with struct fields behind it.
     pub fn resolve<'a>(&'a self, name: &'a ObjectName) -> Result<Resolved<'a>, Diagnostic> {
         let parts = name.parts.as_slice();

@@ -1,20 +1,41 @@
-//! CREATE STREAM over a connector: columns, event time, watermark.
+//! CREATE STREAM over a connector: columns, computed columns, event time, watermark.
 
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion_common::Column;
+use datafusion_expr::Expr;
 use velo_core::{schema, types};
-use velo_eventtime::{EventTimeSource, Extractor, Format};
-use velo_sql::ast::{BinaryOp, Create, ExprKind, Literal, ObjectName, TableSchema, WatermarkDef};
+use velo_eventtime::{EventTimeSource, Extractor, Format, OnError};
+use velo_sql::ast::{BinaryOp, ColumnDef, Create, ExprKind, Literal, ObjectName, TableSchema, WatermarkDef};
 use velo_sql::{Diagnostic, Span};
 
+use super::expr::Typed;
 use super::literal;
 use super::scope::{Scope, ScopeColumn};
-use super::types::field_of;
-use crate::catalog::{BoundSource, Object, Pairs, Relation};
+use super::select::hidden_event_time;
+use super::types::{arrow_type, field_of};
+use crate::catalog::{BoundSource, Object, Pairs, Relation, Writable};
 use crate::codes;
-use crate::plan::{NodeKind, SourceId, SourceNode, SourceTime, TimeOrigin};
-use crate::planner::Planner;
+use crate::plan::{NodeKind, Output, SourceId, SourceNode, SourceTime, TimeOrigin};
+use crate::planner::{Planner, primary_key};
+
+/// The columns of a declaration: what the connector gives, and how the declared columns come of it.
+pub(crate) struct Declared {
+    /// The columns that are in the data.
+    pub(crate) physical: SchemaRef,
+    /// All columns in their order, where one of them is not simply in the data.
+    columns: Vec<DeclaredColumn>,
+}
+
+/// A column of a declaration.
+pub(super) enum DeclaredColumn {
+    Physical(FieldRef),
+    /// `name [type] AS expr`
+    Computed(ColumnDef),
+    /// `name type METADATA FROM 'key'`: a system column under another name.
+    Metadata(ColumnDef, String),
+}
 
 impl Planner<'_> {
     /// Declares a stream over a connector.
@@ -25,11 +46,11 @@ impl Planner<'_> {
         }
         let declared = match create.schema.as_ref().filter(|schema| !schema.columns.is_empty()) {
             Some(written) => match self.declared(written) {
-                Some(schema) => schema,
+                Some(declared) => declared,
                 None => return,
             },
             None => match source.binding.infer_schema().await {
-                Ok(schema) => schema,
+                Ok(physical) => Declared { physical, columns: vec![] },
                 Err(error) => {
                     self.error(
                         Diagnostic::error(codes::CONNECTOR, create.name.span(), error.to_string())
@@ -39,60 +60,67 @@ impl Planner<'_> {
                 }
             },
         };
-        let relation = self.source_relation(&create.name, source, declared, &pairs);
+        let Declared { physical, columns } = declared;
+        let relation = self.source_relation(&create.name, source, Arc::clone(&physical), &columns, &pairs);
         if let Some(relation) = relation {
-            self.catalog.add(&create.name, Object::Relation { relation, writable: Some(pairs) });
+            let writable = Some(Writable { pairs, declared: physical, key: primary_key(create) });
+            self.catalog.add(&create.name, Object::Relation { relation, writable });
         }
     }
 
-    fn declared(&mut self, written: &TableSchema) -> Option<SchemaRef> {
-        let mut fields: Vec<Field> = Vec::with_capacity(written.columns.len());
+    /// The columns of a declaration; all mistakes in them are found.
+    pub(crate) fn declared(&mut self, written: &TableSchema) -> Option<Declared> {
+        let mut names: Vec<&str> = Vec::with_capacity(written.columns.len());
+        let mut columns = Vec::with_capacity(written.columns.len());
         let mut failed = false;
         for column in &written.columns {
-            if let Some(computed) = &column.computed {
-                self.error(
-                    Diagnostic::error(codes::NOT_SUPPORTED, computed.span, "a computed column cannot run yet")
-                        .help("compute it in a view over the stream"),
-                );
+            let name = &column.name.value;
+            if names.contains(&name.as_str()) || name.starts_with('$') {
+                self.error(Diagnostic::error(codes::DUPLICATE_NAME, column.name.span, format!("the column name '{name}' is taken")));
                 failed = true;
                 continue;
             }
-            let Some(data_type) = &column.data_type else {
+            names.push(name);
+            if let Some(default) = &column.default {
+                self.not_yet(default.span, "DEFAULT", "write COALESCE(column, value) where the column is used");
+                failed = true;
+            } else if column.computed.is_some() {
+                columns.push(DeclaredColumn::Computed(column.clone()));
+            } else if let Some(metadata) = &column.metadata {
+                let key = metadata.key.clone().unwrap_or_else(|| name.clone());
+                columns.push(DeclaredColumn::Metadata(column.clone(), format!("_{}", key.trim_start_matches('_'))));
+            } else if let Some(data_type) = &column.data_type {
+                match field_of(name, data_type, !column.not_null) {
+                    Ok(field) => columns.push(DeclaredColumn::Physical(Arc::new(field))),
+                    Err(diagnostic) => {
+                        self.error(diagnostic);
+                        failed = true;
+                    }
+                }
+            } else {
                 self.error(
-                    Diagnostic::error(codes::TYPE_MISMATCH, column.span, format!("the column '{}' has no type", column.name.value))
+                    Diagnostic::error(codes::TYPE_MISMATCH, column.span, format!("the column '{name}' has no type"))
                         .help("write its type behind its name: STRING, BIGINT, DECIMAL(18,4), …"),
                 );
                 failed = true;
-                continue;
-            };
-            if fields.iter().any(|field| *field.name() == column.name.value) || column.name.value.starts_with('$') {
-                self.error(Diagnostic::error(
-                    codes::DUPLICATE_NAME,
-                    column.name.span,
-                    format!("the column name '{}' is taken", column.name.value),
-                ));
-                failed = true;
-                continue;
-            }
-            match field_of(&column.name.value, data_type, !column.not_null) {
-                Ok(field) => fields.push(field),
-                Err(diagnostic) => {
-                    self.error(diagnostic);
-                    failed = true;
-                }
             }
         }
-        (!failed).then(|| Arc::new(Schema::new(fields)) as SchemaRef)
+        if failed {
+            return None;
+        }
+        let physical: Vec<FieldRef> = columns
+            .iter()
+            .filter_map(|column| match column {
+                DeclaredColumn::Physical(field) => Some(Arc::clone(field)),
+                _ => None,
+            })
+            .collect();
+        let plain = physical.len() == columns.len();
+        Some(Declared { physical: Arc::new(Schema::new(physical)), columns: if plain { vec![] } else { columns } })
     }
 
     /// `WATERMARK FOR ts AS ts - INTERVAL '5' SECOND` is the properties in another spelling.
     fn watermark_clause(&mut self, clause: &WatermarkDef, source: &mut BoundSource) {
-        let refuse = |this: &mut Self, span: Span| {
-            this.error(
-                Diagnostic::error(codes::NOT_SUPPORTED, span, "a watermark is the column, or the column less an interval")
-                    .help("write WATERMARK FOR ts AS ts - INTERVAL '5' SECOND"),
-            );
-        };
         let column = clause.column.text();
         match column.parse() {
             Ok(path) if source.event_time.field.is_none() => source.event_time.field = Some(path),
@@ -131,66 +159,184 @@ impl Planner<'_> {
         };
         match bound {
             Some(micros) => source.watermark.max_out_of_orderness = velo_core::duration::Span(micros),
-            None => refuse(self, expr.span),
+            None => self.not_yet(
+                expr.span,
+                "another watermark than the column, or the column less an interval,",
+                "write WATERMARK FOR ts AS ts - INTERVAL '5' SECOND",
+            ),
         }
     }
 
     /// A source read directly, as a relation.
-    pub(crate) fn source_relation(
+    pub(super) fn source_relation(
         &mut self,
         name: &ObjectName,
         source: BoundSource,
-        declared: SchemaRef,
+        physical: SchemaRef,
+        columns: &[DeclaredColumn],
         pairs: &Pairs,
     ) -> Option<Relation> {
-        let event_time = match self.source_time(name, &source, &declared, pairs) {
+        let system: Vec<FieldRef> = source.binding.system_columns().into_iter().map(Arc::new).collect();
+        let called = name.parts.last().map(|part| part.value.clone());
+        let column_of = |field: &FieldRef, hidden: bool| ScopeColumn {
+            relation: called.clone(),
+            name: field.name().clone(),
+            field: Arc::clone(field),
+            hidden,
+        };
+        let mut scope: Vec<ScopeColumn> = physical.fields().iter().map(|field| column_of(field, false)).collect();
+        scope.extend(system.iter().map(|field| column_of(field, true)));
+        let computed = self.computed_columns(columns, &Scope::of(scope.clone()))?;
+        let event_time = match self.source_time(name, &source, &physical, &computed, pairs) {
             Ok(event_time) => event_time,
             Err(diagnostic) => {
                 self.error(*diagnostic);
                 return None;
             }
         };
-        let own_column = match &event_time {
-            Some(SourceTime { from: TimeOrigin::Field { column: Some(column), .. }, .. }) => {
-                Some(declared.field(*column).name().clone())
-            }
+        let dead_letter = source.common.on_error == OnError::DeadLetter
+            || event_time.as_ref().is_some_and(|time| time.on_error == OnError::DeadLetter);
+        let dead_letters = match dead_letter {
+            true => Some(self.dead_letters(pairs.owner, source.common.dead_letter_sink.as_deref())?),
+            false => None,
+        };
+        let own_column = match event_time.as_ref().map(|time| &time.from) {
+            Some(TimeOrigin::Field { column: Some(column), .. }) => Some(physical.field(*column).name().clone()),
             _ => None,
         };
-        let timed = event_time.is_some();
+        let mut fields: Vec<FieldRef> = physical.fields().iter().chain(&system).cloned().collect();
+        if event_time.is_some() {
+            fields.push(Arc::new(schema::event_time_field()));
+            scope.push(ScopeColumn { relation: called.clone(), ..hidden_event_time() });
+        }
+        let computed_time = match event_time.as_ref().map(|time| &time.from) {
+            Some(TimeOrigin::Computed(_)) => source.event_time.field.as_ref().map(|path| path.first().to_owned()),
+            _ => None,
+        };
         self.plan.sources.push(SourceNode {
             name: name.text(),
             binding: source.binding,
-            used: (0..declared.fields().len()).collect(),
-            declared: Arc::clone(&declared),
-            system: vec![],
+            used: (0..physical.fields().len()).collect(),
+            declared: physical,
+            system,
             event_time,
             on_error: source.common.on_error,
+            dead_letters,
             decode_parallelism: source.common.decode_parallelism,
         });
         let id = SourceId(self.plan.sources.len() - 1);
-        let output = if timed { schema::with_event_time(&declared) } else { Arc::clone(&declared) };
-        let node = self.node(NodeKind::Source(id), vec![], output, &name.text());
-        let mut columns: Vec<ScopeColumn> = declared
-            .fields()
-            .iter()
-            .map(|field| ScopeColumn {
-                relation: Some(name.parts.last().map(|part| part.value.clone()).unwrap_or_default()),
-                name: field.name().clone(),
-                field: Arc::clone(field),
-                hidden: false,
-            })
-            .collect();
-        if timed {
-            columns.push(event_time_column(name));
+        let node = self.node(NodeKind::Source(id), vec![], Arc::new(Schema::new(fields)), &name.text());
+        let mut relation = Relation {
+            event_time_columns: own_column.into_iter().collect(),
+            source: Some(id),
+            late: source.late,
+            dead_letter_sink: source.common.dead_letter_sink,
+            ..Relation::new(node, Scope::of(scope))
+        };
+        if !computed.is_empty() {
+            relation = self.with_computed(relation, computed, computed_time.as_deref(), &name.text());
         }
-        Some(Relation { node, scope: Scope { columns }, event_time_columns: own_column.into_iter().collect(), source: Some(id) })
+        Some(relation)
+    }
+
+    /// Binds the declared columns over what is in the data; empty where they are simply that.
+    fn computed_columns(&mut self, columns: &[DeclaredColumn], scope: &Scope) -> Option<Vec<(String, Typed)>> {
+        let mut bound: Vec<(String, Typed)> = Vec::with_capacity(columns.len());
+        let mut failed = false;
+        for column in columns {
+            let one = match column {
+                DeclaredColumn::Physical(field) => Some((field.name().clone(), typed_column(field, Span::default()))),
+                DeclaredColumn::Computed(column) => self.computed(column, scope).map(|typed| (column.name.value.clone(), typed)),
+                DeclaredColumn::Metadata(column, key) => {
+                    self.metadata(column, key, scope).map(|typed| (column.name.value.clone(), typed))
+                }
+            };
+            match one {
+                Some(one) => bound.push(one),
+                None => failed = true,
+            }
+        }
+        (!failed).then_some(bound)
+    }
+
+    fn computed(&mut self, column: &ColumnDef, scope: &Scope) -> Option<Typed> {
+        let expr = column.computed.as_ref()?;
+        let mut binder = self.binder(scope, Err("a computed column"));
+        let typed = binder.bind(expr)?;
+        match &column.data_type {
+            None => Some(typed),
+            Some(written) => match arrow_type(written) {
+                Ok(to) => binder.cast(typed, &to, false, expr.span),
+                Err(diagnostic) => {
+                    self.error(diagnostic);
+                    None
+                }
+            },
+        }
+    }
+
+    fn metadata(&mut self, column: &ColumnDef, key: &str, scope: &Scope) -> Option<Typed> {
+        let found = scope.columns.iter().find(|candidate| candidate.hidden && candidate.name.eq_ignore_ascii_case(key));
+        let Some(found) = found else {
+            let known: Vec<&str> =
+                scope.columns.iter().filter(|column| column.hidden).map(|column| column.name.trim_start_matches('_')).collect();
+            let message = format!("this connector has no metadata '{}'", key.trim_start_matches('_'));
+            self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, column.span, message).help(format!("it has {}", known.join(", "))));
+            return None;
+        };
+        let typed = typed_column(&found.field, column.span);
+        match &column.data_type {
+            None => Some(typed),
+            Some(written) => match arrow_type(written) {
+                Ok(to) => self.binder(scope, Err("metadata")).cast(typed, &to, false, column.span),
+                Err(diagnostic) => {
+                    self.error(diagnostic);
+                    None
+                }
+            },
+        }
+    }
+
+    /// The declared columns as a projection over the source.
+    fn with_computed(&mut self, source: Relation, columns: Vec<(String, Typed)>, time: Option<&str>, owner: &str) -> Relation {
+        let mut event_time_columns = source.event_time_columns.clone();
+        let mut outputs = Vec::with_capacity(columns.len());
+        let mut scope = Vec::with_capacity(columns.len() + 1);
+        for (name, typed) in columns {
+            let is_time = time == Some(name.as_str());
+            if is_time {
+                event_time_columns.push(name.clone());
+            }
+            // The computed event time was computed when the row was read.
+            let expr = if is_time && typed.data_type == types::TIMESTAMP {
+                Expr::Column(Column::new_unqualified(schema::EVENT_TIME))
+            } else {
+                typed.expr
+            };
+            let field: FieldRef = Arc::new(Field::new(&name, typed.data_type, typed.nullable && !is_time));
+            scope.push(ScopeColumn { relation: Some(owner.to_owned()), name, field: Arc::clone(&field), hidden: false });
+            outputs.push(Output { expr, field });
+        }
+        // System columns can still be named behind the projection.
+        for column in source.scope.columns.iter().filter(|column| column.hidden && column.name != "_event_time") {
+            outputs.push(Output { expr: typed_column(&column.field, Span::default()).expr, field: Arc::clone(&column.field) });
+            scope.push(column.clone());
+        }
+        let mut output = Arc::new(Schema::new(outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()));
+        if source.has_event_time() {
+            output = schema::with_event_time(&output);
+            scope.push(ScopeColumn { relation: Some(owner.to_owned()), ..hidden_event_time() });
+        }
+        let node = self.node(NodeKind::Project(outputs), vec![source.node], output, owner);
+        Relation { node, scope: Scope::of(scope), event_time_columns, ..source }
     }
 
     fn source_time(
         &self,
         name: &ObjectName,
         source: &BoundSource,
-        declared: &SchemaRef,
+        physical: &SchemaRef,
+        computed: &[(String, Typed)],
         pairs: &Pairs,
     ) -> Result<Option<SourceTime>, Box<Diagnostic>> {
         let properties = &source.event_time;
@@ -199,14 +345,32 @@ impl Planner<'_> {
         };
         match (properties.source, &properties.field) {
             (Some(EventTimeSource::Arrival), _) => time(TimeOrigin::Arrival),
-            (Some(EventTimeSource::Record), _) => time(TimeOrigin::Record),
+            (Some(EventTimeSource::Record), _) => {
+                if source.binding.system_columns().iter().any(|field| field.name() == "_timestamp") {
+                    return time(TimeOrigin::Record);
+                }
+                Err(Box::new(Diagnostic::error(codes::PROPERTY, pairs.owner, "the records of this connector have no time of their own")
+                    .help("name a field: 'event.time.field' = '…'")))
+            }
             (_, Some(path)) => {
+                let column = (!path.is_nested()).then(|| declared_column(physical, path.first())).flatten();
+                let is_computed = |(name, typed): &&(String, Typed)| {
+                    name.eq_ignore_ascii_case(path.first()) && !matches!(&typed.expr, Expr::Column(c) if c.name() == name.as_str())
+                };
+                if let Some((_, typed)) = computed.iter().find(is_computed).filter(|_| !path.is_nested()) {
+                    if !matches!(typed.data_type, DataType::Timestamp(..)) {
+                        let message = format!("the computed event time is a {}", types::sql_name(&typed.data_type));
+                        return Err(Box::new(
+                            Diagnostic::error(codes::TYPE_MISMATCH, typed.span, message).help("compute a TIMESTAMP, for example with TO_TIMESTAMP(…)"),
+                        ));
+                    }
+                    return time(TimeOrigin::Computed(typed.expr.clone()));
+                }
+                if let Some(column) = column {
+                    self.time_type(physical.field(column), pairs)?;
+                }
                 let format = properties.format.as_ref().map_or(Format::Auto, |format| format.format().clone());
                 let extractor = Arc::new(Extractor::new(&name.text(), &path.to_string(), format, properties.zone));
-                let column = (!path.is_nested()).then(|| declared_column(declared, path.first())).flatten();
-                if let Some(column) = column {
-                    self.time_type(declared.field(column), pairs)?;
-                }
                 time(TimeOrigin::Field { path: path.parts().to_vec(), column, extractor })
             }
             (_, None) if source.timed => Err(Box::new(
@@ -233,6 +397,16 @@ impl Planner<'_> {
     }
 }
 
+fn typed_column(field: &FieldRef, span: Span) -> Typed {
+    Typed {
+        expr: Expr::Column(Column::new_unqualified(field.name())),
+        data_type: field.data_type().clone(),
+        nullable: field.is_nullable(),
+        unknown: false,
+        span,
+    }
+}
+
 fn same_column(name: &ObjectName, column: &str) -> bool {
     name.text().eq_ignore_ascii_case(column)
 }
@@ -244,15 +418,4 @@ fn declared_column(declared: &Schema, name: &str) -> Option<usize> {
         .iter()
         .position(|field| field.name() == name)
         .or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(name)))
-}
-
-/// The system column `_event_time`.
-pub(crate) fn event_time_column(relation: &ObjectName) -> ScopeColumn {
-    let field: FieldRef = Arc::new(schema::event_time_field());
-    ScopeColumn {
-        relation: relation.parts.last().map(|part| part.value.clone()),
-        name: "_event_time".to_owned(),
-        field,
-        hidden: true,
-    }
 }

@@ -1,7 +1,7 @@
 //! Time windows in every spelling, as one [`WindowSpec`].
 
 use velo_core::duration::Span as Length;
-use velo_sql::ast::{Expr as Ast, ExprKind, Literal, ObjectName, TimeWindow, TimeWindowKind, WindowArg};
+use velo_sql::ast::{Expr as Ast, ExprKind, Literal, ObjectName, TimeWindowKind, WindowArg};
 use velo_sql::{Diagnostic, Span};
 
 use super::literal;
@@ -20,27 +20,35 @@ struct Arguments<'a> {
 }
 
 impl Planner<'_> {
-    /// The window of a WINDOW clause.
-    pub(crate) fn window_clause(&mut self, window: &TimeWindow, input: &Relation) -> Option<WindowSpec> {
-        self.window(window.kind, &window.args, window.span, input)
-    }
-
     /// A window from its kind and arguments; the input must have an event time, and a column argument must be it.
-    pub(crate) fn window(&mut self, kind: TimeWindowKind, args: &[WindowArg], span: Span, input: &Relation) -> Option<WindowSpec> {
+    ///
+    /// As a function (`HOP(ts, advance, size)`) a sliding window has its advance first, as in Flink; in the WINDOW clause its
+    /// size (`SLIDING(size, advance)`).
+    pub(crate) fn window(
+        &mut self,
+        kind: TimeWindowKind,
+        args: &[WindowArg],
+        span: Span,
+        input: &Relation,
+        function: bool,
+    ) -> Option<WindowSpec> {
         self.needs_event_time(input, span)?;
         let mut sorted = Arguments::default();
         for arg in args {
             self.window_argument(arg, &mut sorted)?;
         }
-        for column in &sorted.columns {
+        for (at, column) in sorted.columns.iter().enumerate() {
+            // SESSION(ts, gap, key): the key is the GROUP BY's, and says nothing new.
+            if at > 0 && kind == TimeWindowKind::Session {
+                continue;
+            }
             self.must_be_event_time(column, input)?;
         }
-        self.assemble(kind, sorted, span)
+        self.assemble(kind, sorted, span, function)
     }
 
     fn needs_event_time(&mut self, input: &Relation, span: Span) -> Option<()> {
-        let timed = input.scope.columns.iter().any(|column| column.name == "_event_time");
-        if timed {
+        if input.has_event_time() {
             return Some(());
         }
         let source = input.source.map(|id| self.plan.sources[id.0].name.clone());
@@ -134,7 +142,7 @@ impl Planner<'_> {
         }
     }
 
-    fn assemble(&mut self, kind: TimeWindowKind, mut sorted: Arguments<'_>, span: Span) -> Option<WindowSpec> {
+    fn assemble(&mut self, kind: TimeWindowKind, mut sorted: Arguments<'_>, span: Span, function: bool) -> Option<WindowSpec> {
         let (wanted, form) = match kind {
             TimeWindowKind::Tumbling => (1, "TUMBLING(size)"),
             TimeWindowKind::Sliding => (2, "SLIDING(size, advance)"),
@@ -163,7 +171,7 @@ impl Planner<'_> {
         let kind = match kind {
             TimeWindowKind::Tumbling => WindowKind::Tumbling { size: Length(first) },
             TimeWindowKind::Session => WindowKind::Session { gap: Length(first) },
-            // Size and advance are told apart by their place; Flink's HOP has them the other way round, with the smaller first.
+            TimeWindowKind::Sliding if function => WindowKind::Sliding { size: Length(second), advance: Length(first) },
             TimeWindowKind::Sliding => WindowKind::Sliding { size: Length(first), advance: Length(second) },
             TimeWindowKind::Cumulate => {
                 let (size, step) = (first.max(second), first.min(second));

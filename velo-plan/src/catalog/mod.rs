@@ -5,17 +5,19 @@ mod resolve;
 
 use std::collections::BTreeMap;
 
+use arrow_schema::SchemaRef;
+use velo_eventtime::LateProperties;
 use velo_sql::Span;
 use velo_sql::ast::ObjectName;
 use velo_sql::diagnostic::suggest::nearest;
 
 pub use properties::{
-    Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs,
+    Changelog, Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs,
 };
 pub use resolve::{BoundSink, BoundSource, Pairs, Resolver};
 
 use crate::bind::Scope;
-use crate::plan::{NodeId, SourceId};
+use crate::plan::{NodeId, SourceId, WindowSpec};
 
 /// Something that a query can read.
 #[derive(Debug, Clone)]
@@ -28,6 +30,46 @@ pub struct Relation {
     pub event_time_columns: Vec<String>,
     /// The source behind it, where it is read directly.
     pub source: Option<SourceId>,
+    /// What happens to its late rows, unless the query says otherwise.
+    pub late: LateProperties,
+    /// Where its dead letters go, unless the query says otherwise.
+    pub dead_letter_sink: Option<String>,
+    /// The window that a windowing table function has put around it, until a GROUP BY takes it.
+    pub window: Option<WindowSpec>,
+    /// The output columns marked as the key.
+    pub key: Vec<String>,
+}
+
+impl Relation {
+    /// The rows of a node under these names, without an event-time column, window or key of its own.
+    pub fn new(node: NodeId, scope: Scope) -> Self {
+        Self {
+            node,
+            scope,
+            event_time_columns: Vec::new(),
+            source: None,
+            late: LateProperties::default(),
+            dead_letter_sink: None,
+            window: None,
+            key: Vec::new(),
+        }
+    }
+
+    /// Whether its rows have an event time.
+    pub fn has_event_time(&self) -> bool {
+        self.scope.columns.iter().any(|column| column.field.name() == velo_core::schema::EVENT_TIME)
+    }
+}
+
+/// A stream over a connector as something to write to.
+#[derive(Debug, Clone)]
+pub struct Writable {
+    /// What the statement said about the connector.
+    pub pairs: Pairs,
+    /// The declared columns.
+    pub declared: SchemaRef,
+    /// The declared key.
+    pub key: Vec<String>,
 }
 
 /// A named thing of the script.
@@ -37,8 +79,8 @@ pub enum Object {
     Relation {
         /// What reading it gives.
         relation: Relation,
-        /// Its connector's sink side, if it can be written, with what the statement said about it.
-        writable: Option<Pairs>,
+        /// What its statement said about its connector and its columns, if it can be written.
+        writable: Option<Writable>,
     },
     /// A sink.
     Sink(Box<BoundSink>),

@@ -12,6 +12,8 @@ properties! {
         "on.error" => on_error: OnError,
         /// How many workers decode one file or partition; the cores by default.
         "decode.parallelism" => decode_parallelism: Option<usize>,
+        /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.
+        "dead.letter.sink" => dead_letter_sink: Option<String>,
     }
 }
 
@@ -21,6 +23,8 @@ properties! {
         /// What a restart may repeat: `exactly_once` shows rows at checkpoints (a bounded run: at its end), `at_least_once`
         /// at once.
         "delivery.guarantee" => delivery: Option<Delivery>,
+        /// How changes are written. A query whose rows never change is written as `append`.
+        "changelog.mode" => changelog: Option<Changelog>,
     }
 }
 
@@ -29,6 +33,8 @@ properties! {
     pub struct QueryProperties {
         /// How many tasks share the keys of this query; the cores by default.
         "parallelism" => parallelism: Option<usize>,
+        /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.
+        "dead.letter.sink" => dead_letter_sink: Option<String>,
     }
 }
 
@@ -41,6 +47,21 @@ properties! {
         "batch.flush" => batch_flush: Span = Span(10_000),
     }
 }
+
+/// `changelog.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changelog {
+    /// Inserts only.
+    Append,
+    /// By key.
+    Upsert,
+    /// All four kinds, as `_op`.
+    Full,
+    /// Debezium envelopes.
+    Debezium,
+}
+
+property_choices!(Changelog { Append = "append", Upsert = "upsert", Full = "full", Debezium = "debezium" });
 
 /// `delivery.guarantee`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

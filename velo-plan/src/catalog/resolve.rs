@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use velo_core::connector::{Connector, Registry, SinkBinding, SourceBinding};
 use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, interpolate};
 use velo_eventtime::{EventTimeProperties, LateProperties, WatermarkProperties};
 use velo_sql::ast::Property;
 use velo_sql::{Diagnostic, Span};
 
-use super::properties::{QueryProperties, SinkProperties, SourceProperties};
+use super::properties::{SinkProperties, SourceProperties};
 use crate::codes;
+
+/// Origins from here on are settings, by their place.
+const SETTING: usize = 1 << 32;
 
 /// Properties as written, with their places.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,6 +43,14 @@ impl Pairs {
         self.pairs = rest;
         let pairs = mine.into_iter().map(|(key, value, k, v)| (key[prefix.len()..].to_owned(), value, k, v)).collect();
         Self { pairs, owner }
+    }
+
+    /// Takes the properties whose key (in lower case) is `wanted`.
+    pub fn take_where(&mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        let (taken, rest) =
+            std::mem::take(&mut self.pairs).into_iter().partition::<Vec<_>, _>(|(key, ..)| wanted(&key.to_lowercase()));
+        self.pairs = rest;
+        Self { pairs: taken, owner: self.owner }
     }
 
     /// Whether a key is there, without regard to case.
@@ -71,6 +83,10 @@ pub struct BoundSink {
     pub binding: Arc<dyn SinkBinding>,
     /// What every sink has.
     pub common: SinkProperties,
+    /// The columns that it was declared with, where it was.
+    pub declared: Option<SchemaRef>,
+    /// The declared key.
+    pub key: Vec<String>,
 }
 
 /// Turns properties into sources and sinks.
@@ -79,18 +95,29 @@ pub struct Resolver<'a> {
     pub registry: &'a Registry,
     /// Gives the value of `${NAME}`.
     pub lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// What SET has said so far: defaults for what a statement does not say.
+    pub settings: &'a [(String, String, Span, Span)],
     /// The mistakes found.
     pub diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl Resolver<'_> {
     /// The options of `pairs`, with `${…}` replaced.
-    pub fn options(&mut self, pairs: &Pairs) -> Options {
+    ///
+    /// Settings stand in for those of `specs` that are not given.
+    pub fn options(&mut self, pairs: &Pairs, specs: &[&'static [PropertySpec]]) -> Options {
         let mut options = Options::new();
         for (origin, (key, value, _, value_span)) in pairs.pairs.iter().enumerate() {
             match interpolate(value, self.lookup) {
                 Ok(value) => options.set(Entry { key: key.clone(), value, origin }),
                 Err(message) => self.diagnostics.push(Diagnostic::error(codes::PROPERTY, *value_span, message)),
+            }
+        }
+        for (at, (key, value, ..)) in self.settings.iter().enumerate() {
+            let spec = specs.iter().flat_map(|specs| specs.iter()).find(|spec| spec.names(key));
+            let given = spec.is_none_or(|spec| options.get(spec.key).is_some() || spec.aliases.iter().any(|alias| options.get(alias).is_some()));
+            if !given && let Ok(value) = interpolate(value, self.lookup) {
+                options.set(Entry { key: key.clone(), value, origin: SETTING + at });
             }
         }
         options
@@ -99,7 +126,11 @@ impl Resolver<'_> {
     /// Reports the mistakes of `errors` at their places in `pairs`.
     pub fn report(&mut self, errors: Vec<PropertyError>, pairs: &Pairs) {
         for error in errors {
-            let span = error.origin.and_then(|origin| pairs.pairs.get(origin)).map_or(pairs.owner, |(_, _, key, value)| {
+            let written = error.origin.and_then(|origin| match origin.checked_sub(SETTING) {
+                Some(setting) => self.settings.get(setting),
+                None => pairs.pairs.get(origin),
+            });
+            let span = written.map_or(pairs.owner, |(_, _, key, value)| {
                 // An unknown key is wrong itself; else its value is.
                 if error.help.as_deref().is_some_and(|help| help.starts_with("did you mean") || help.contains("lists the properties")) {
                     *key
@@ -159,7 +190,10 @@ impl Resolver<'_> {
 
     /// A source.
     pub fn source(&mut self, pairs: &Pairs) -> Option<BoundSource> {
-        let mut options = self.options(pairs);
+        let mut options = self.options(
+            pairs,
+            &[SourceProperties::SPECS, EventTimeProperties::SPECS, WatermarkProperties::SPECS, LateProperties::SPECS],
+        );
         let timed = pairs.pairs.iter().any(|(key, ..)| {
             let key = key.to_lowercase();
             key.starts_with("event.time.") || key.starts_with("watermark.")
@@ -192,7 +226,7 @@ impl Resolver<'_> {
 
     /// A sink.
     pub fn sink(&mut self, pairs: &Pairs) -> Option<BoundSink> {
-        let mut options = self.options(pairs);
+        let mut options = self.options(pairs, &[SinkProperties::SPECS]);
         let common = SinkProperties::read(&mut options);
         let Some(connector) = self.connector(&mut options, pairs, "sink") else {
             let errors = options.take_errors();
@@ -207,14 +241,6 @@ impl Resolver<'_> {
         let failed = !errors.is_empty();
         self.report(errors, pairs);
         let binding = binding?;
-        (!failed).then_some(BoundSink { binding, common })
-    }
-
-    /// The properties of a query itself; what is left over stays in the options.
-    pub fn query(&mut self, options: &mut Options) -> (QueryProperties, Option<LateProperties>) {
-        let late_given = options.get("late.data.strategy").is_some() || options.get("allowed.lateness").is_some();
-        let query = QueryProperties::read(options);
-        let late = late_given.then(|| LateProperties::read(options));
-        (query, late)
+        (!failed).then(|| BoundSink { binding, common, declared: None, key: Vec::new() })
     }
 }

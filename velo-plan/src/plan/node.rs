@@ -47,6 +47,10 @@ pub struct Node {
     pub bounded: bool,
     /// The stream, table or view it belongs to, for EXPLAIN, metrics and errors.
     pub owner: String,
+    /// The sink of the rows that it gives up, where its policy is `dead_letter`.
+    pub dead_letters: Option<SinkId>,
+    /// How many tasks share its keys, where the statement says so.
+    pub parallelism: Option<usize>,
 }
 
 /// What a node does.
@@ -111,6 +115,8 @@ pub struct SourceNode {
     pub event_time: Option<SourceTime>,
     /// What a record that cannot be decoded does.
     pub on_error: OnError,
+    /// The sink of the records that cannot be used, where a policy is `dead_letter`.
+    pub dead_letters: Option<SinkId>,
     /// Decoding workers; none: as many as there are cores.
     pub decode_parallelism: Option<usize>,
 }

@@ -6,6 +6,7 @@ mod fmt;
 mod functions;
 mod properties;
 mod run;
+mod test;
 mod validate;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -31,6 +32,8 @@ enum Command {
     Validate(validate::ValidateArguments),
     /// Writes a script in the standard layout.
     Fmt(fmt::FmtArguments),
+    /// Runs scenario files: scripts with the rows that go in and the rows that must come out.
+    Test(test::TestArguments),
     /// Lists the functions.
     Functions(ListArguments),
     /// Lists the properties.
@@ -73,6 +76,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Functions(arguments) => functions::run(&arguments),
         Command::Properties(arguments) => properties::run(&arguments),
         Command::Connectors(arguments) => connectors::run(&arguments),

@@ -1,0 +1,158 @@
+//! FROM: streams by name, queries, windowing table functions.
+
+use std::sync::Arc;
+
+use arrow_schema::Field;
+use velo_core::{schema, types};
+use velo_sql::Diagnostic;
+use velo_sql::ast::{ObjectName, Relation as FromItem, RelationKind, TimeWindowKind, WindowInput, WindowTableFunction};
+
+use super::scope::{Scope, ScopeColumn};
+use super::select::{WINDOW_END, WINDOW_START};
+use crate::catalog::{Object, Pairs, Relation};
+use crate::codes;
+use crate::planner::Planner;
+
+impl Planner<'_> {
+    /// One item of FROM, without joins.
+    pub(crate) async fn from(&mut self, item: &FromItem, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+        let mut relation = match &item.kind {
+            RelationKind::Named { name, properties, as_of } => {
+                if let Some(as_of) = as_of {
+                    self.not_yet(as_of.span, "FOR SYSTEM_TIME AS OF", "it comes with reference tables and joins");
+                    return None;
+                }
+                let mut own = pairs.take_prefixed(&name.text(), name.span());
+                own.pairs.extend(Pairs::new(&properties.entries, name.span()).pairs);
+                self.named(name, own).await?
+            }
+            RelationKind::Derived { query, lateral: false } => Box::pin(self.query(query, pairs, owner)).await?,
+            RelationKind::Nested(inner) if inner.joins.is_empty() => {
+                Box::pin(self.from(&inner.relation, pairs, owner)).await?
+            }
+            RelationKind::WindowFunction(function) => self.window_function(function, pairs, owner).await?,
+            RelationKind::Nested(_) => {
+                self.not_yet(item.span, "a join", "joins come with reference tables");
+                return None;
+            }
+            RelationKind::MatchRecognize(_) => {
+                self.not_yet(item.span, "MATCH_RECOGNIZE", "pattern matching comes with the issue on changing results");
+                return None;
+            }
+            _ => {
+                self.not_yet(item.span, "this table function", "UNNEST, LATERAL and series come with the issue on changing results");
+                return None;
+            }
+        };
+        if let Some(alias) = &item.alias {
+            for column in &mut relation.scope.columns {
+                column.relation = Some(alias.name.value.clone());
+            }
+            self.name_columns(&mut relation, &alias.columns)?;
+        }
+        Some(relation)
+    }
+
+    /// A relation by its name, or one that is bound in place.
+    async fn named(&mut self, name: &ObjectName, own: Pairs) -> Option<Relation> {
+        if let [single] = name.parts.as_slice()
+            && let Some((_, relation)) = self.query.ctes.iter().rev().find(|(cte, _)| single.matches(&cte.value))
+        {
+            let mut relation = relation.clone();
+            for column in &mut relation.scope.columns {
+                column.relation = Some(single.value.clone());
+            }
+            return Some(relation);
+        }
+        match self.catalog.get(name) {
+            Some(Object::Relation { relation, .. }) if own.pairs.is_empty() => {
+                let mut relation = relation.clone();
+                let called = name.parts.last().map(|part| part.value.clone());
+                for column in &mut relation.scope.columns {
+                    column.relation.clone_from(&called);
+                }
+                Some(relation)
+            }
+            Some(Object::Relation { .. }) => {
+                let place = self.catalog.place(name).unwrap_or(name.span());
+                self.error(
+                    Diagnostic::error(codes::CONFLICT, own.pairs[0].2, format!("'{}' is declared already, and bound here again", name.text()))
+                        .also(place, "declared here")
+                        .help("give the properties in one of the two places"),
+                );
+                None
+            }
+            Some(Object::Sink(_)) => {
+                self.error(
+                    Diagnostic::error(codes::UNKNOWN_RELATION, name.span(), format!("'{}' is a sink and cannot be read", name.text()))
+                        .help("declare it as a STREAM to read and write it"),
+                );
+                None
+            }
+            None if own.pairs.is_empty() => {
+                let diagnostic = self.unknown_relation(name);
+                self.error(diagnostic);
+                None
+            }
+            None => self.bound_in_place(name, own).await,
+        }
+    }
+
+    async fn bound_in_place(&mut self, name: &ObjectName, mut own: Pairs) -> Option<Relation> {
+        own.pairs.extend(self.query.time.pairs.iter().cloned());
+        self.query.time_used = true;
+        let source = self.resolver().source(&own)?;
+        let declared = match source.binding.infer_schema().await {
+            Ok(schema) => schema,
+            Err(error) => {
+                self.error(Diagnostic::error(codes::CONNECTOR, name.span(), error.to_string()));
+                return None;
+            }
+        };
+        let relation = self.source_relation(name, source, declared, &[], &own)?;
+        self.catalog.add(name, Object::Relation { relation: relation.clone(), writable: None });
+        Some(relation)
+    }
+
+    /// TUMBLE(TABLE t, DESCRIPTOR(ts), …): the relation with its window, which a GROUP BY takes.
+    async fn window_function(&mut self, function: &WindowTableFunction, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+        let input = match &function.input {
+            WindowInput::Table(name) => {
+                let own = pairs.take_prefixed(&name.text(), name.span());
+                self.named(name, own).await?
+            }
+            WindowInput::Query(query) => Box::pin(self.query(query, pairs, owner)).await?,
+        };
+        if let Some(order) = function.order_by.first() {
+            self.not_yet(order.span, "ORDER BY of a window's table", "leave it out: windows go by event time");
+            return None;
+        }
+        if let Some(partition) = function.partition_by.first()
+            && function.kind != TimeWindowKind::Session
+        {
+            self.not_yet(partition.span, "PARTITION BY of this window", "only sessions have one; GROUP BY the column instead");
+            return None;
+        }
+        for column in &function.descriptor {
+            let name = ObjectName { parts: vec![column.clone()] };
+            self.must_be_event_time(&name, &input)?;
+        }
+        let window = self.window(function.kind, &function.args, function.span, &input, true)?;
+        let mut scope = Scope::of(input.scope.columns.clone());
+        for (name, column) in [("window_start", WINDOW_START), ("window_end", WINDOW_END)] {
+            scope.columns.push(ScopeColumn {
+                relation: None,
+                name: name.to_owned(),
+                field: Arc::new(Field::new(column, types::TIMESTAMP, false)),
+                hidden: false,
+            });
+        }
+        scope.columns.push(ScopeColumn {
+            relation: None,
+            name: "window_time".to_owned(),
+            field: Arc::new(schema::event_time_field()),
+            hidden: false,
+        });
+        Some(Relation { scope, window: Some(window), ..input })
+    }
+}

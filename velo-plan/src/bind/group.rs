@@ -1,0 +1,307 @@
+//! GROUP BY: keys, windows, aggregates, HAVING.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_schema::{Field, FieldRef, Schema};
+use datafusion_common::Column;
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_expr::Expr;
+use velo_core::schema;
+use velo_eventtime::LateStrategy;
+use velo_eventtime::late::LateUse;
+use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind, GroupByItem, Literal, Select, TimeWindowKind, WindowArg};
+use velo_sql::{Diagnostic, Span};
+
+use super::expr::Typed;
+use super::scope::Scope;
+use super::select::{Item, WINDOW_END, WINDOW_START, hidden_event_time, window_columns, with_aliases};
+use crate::catalog::Relation;
+use crate::codes;
+use crate::plan::{AggregateCall, NodeKind, Output, SinkId, WindowKind, WindowSpec};
+use crate::planner::Planner;
+
+/// The grouping of one SELECT.
+struct Grouping {
+    keys: Vec<Typed>,
+    window: Option<WindowSpec>,
+    span: Span,
+}
+
+impl Planner<'_> {
+    /// The rest of a SELECT behind its WHERE: a projection, or groups.
+    pub(super) fn grouped(&mut self, select: &Select, mut input: Relation, owner: &str) -> Option<Relation> {
+        let window = self.select_window(select, &input)?;
+        let function = input.window.take();
+        let mut scope = input.scope.clone();
+        if window.is_some() || function.is_some() {
+            scope.columns.extend(window_columns());
+        }
+        let mut aggregates: Vec<AggregateCall> = Vec::new();
+        let items = self.items(select, &scope, &mut aggregates)?;
+        let mut keys = self.group_keys(select, &scope, &items)?;
+        let having = match &select.having {
+            Some(having) => {
+                let aliased = with_aliases(&scope, &items);
+                Some(self.binder(&aliased, Ok(&mut aggregates)).condition(having, "HAVING")?)
+            }
+            None => None,
+        };
+        // The window's own columns among the keys say that the window is grouped by.
+        let before = keys.len();
+        keys.retain(|key| !is_window_column(&key.expr));
+        let by_window = keys.len() < before;
+        let is_grouped = window.is_some() || !aggregates.is_empty() || select.group_by.is_some();
+        if !is_grouped {
+            if let Some(having) = &select.having {
+                self.error(Diagnostic::error(codes::NOT_GROUPED, having.span, "HAVING needs a GROUP BY or an aggregate").help("use WHERE"));
+                return None;
+            }
+            if let Some(function) = function {
+                self.not_yet(
+                    select.span,
+                    "a windowing table function without GROUP BY",
+                    &format!("GROUP BY window_start, window_end to aggregate over {function}"),
+                );
+                return None;
+            }
+            return self.project(&input, items, owner);
+        }
+        let window = match (window, function) {
+            (Some(window), None) => Some(window),
+            (None, Some(window)) if by_window => Some(window),
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                self.error(Diagnostic::error(codes::WINDOW, select.span, "a window in FROM and another one in the same SELECT"));
+                return None;
+            }
+            (None, Some(_)) => {
+                self.error(
+                    Diagnostic::error(codes::NOT_GROUPED, select.span, "the window of FROM is not grouped by")
+                        .help("add window_start, window_end to GROUP BY"),
+                );
+                return None;
+            }
+        };
+        let grouping = Grouping { keys, window, span: select.span };
+        self.aggregate(input, grouping, aggregates, items, having, owner)
+    }
+
+    /// The window of a SELECT: its WINDOW clause, or a function in GROUP BY.
+    fn select_window(&mut self, select: &Select, input: &Relation) -> Option<Option<WindowSpec>> {
+        let mut found = match &select.time_window {
+            Some(window) => Some((self.window(window.kind, &window.args, window.span, input, false)?, window.span)),
+            None => None,
+        };
+        for item in select.group_by.iter().flat_map(|group_by| &group_by.items) {
+            let GroupByItem::Expr(expr) = item else { continue };
+            let Some((kind, call)) = window_call(expr) else { continue };
+            let args: Vec<WindowArg> = call
+                .args
+                .iter()
+                .filter_map(|arg| match arg {
+                    CallArg::Positional(value) => Some(WindowArg { name: None, value: value.clone(), span: value.span }),
+                    CallArg::Named { name, value } => {
+                        Some(WindowArg { name: Some(name.clone()), value: value.clone(), span: arg.span() })
+                    }
+                    CallArg::Wildcard(_) => None,
+                })
+                .collect();
+            let window = self.window(kind, &args, expr.span, input, true)?;
+            if let Some((_, first)) = &found {
+                self.error(
+                    Diagnostic::error(codes::WINDOW, expr.span, "a second time window in one GROUP BY").also(*first, "the first"),
+                );
+                return None;
+            }
+            found = Some((window, expr.span));
+        }
+        Some(found.map(|(window, _)| window))
+    }
+
+    /// The grouping keys: expressions over the input, ordinals and aliases of the select list.
+    fn group_keys(&mut self, select: &Select, scope: &Scope, items: &[Item]) -> Option<Vec<Typed>> {
+        let mut keys: Vec<Typed> = Vec::new();
+        let Some(group_by) = &select.group_by else { return Some(keys) };
+        let mut failed = false;
+        for item in &group_by.items {
+            let expr = match item {
+                GroupByItem::Expr(expr) if window_call(expr).is_some() => continue,
+                GroupByItem::Expr(expr) => expr,
+                GroupByItem::Empty(_) => continue,
+                GroupByItem::GroupingSets { span, .. } | GroupByItem::Rollup { span, .. } | GroupByItem::Cube { span, .. } => {
+                    self.not_yet(*span, "GROUPING SETS, ROLLUP and CUBE", "they come with the issue on changing results");
+                    failed = true;
+                    continue;
+                }
+            };
+            match self.group_key(expr, scope, items) {
+                Some(key) if !keys.iter().any(|other| other.expr == key.expr) => keys.push(key),
+                Some(_) => {}
+                None => failed = true,
+            }
+        }
+        (!failed).then_some(keys)
+    }
+
+    fn group_key(&mut self, expr: &Ast, scope: &Scope, items: &[Item]) -> Option<Typed> {
+        let key = match &expr.without_parentheses().kind {
+            ExprKind::Literal(Literal::Number(text)) => {
+                let at = text.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
+                match at.and_then(|at| items.get(at)) {
+                    Some(item) => item.typed.clone(),
+                    None => {
+                        let message = format!("GROUP BY {text}: the select list has {} items", items.len());
+                        self.error(Diagnostic::error(codes::NOT_GROUPED, expr.span, message));
+                        return None;
+                    }
+                }
+            }
+            // A column of the input wins over an alias of the select list, as in PostgreSQL.
+            ExprKind::Path(name) if name.parts.len() == 1 && scope.resolve(name).is_err() => {
+                match items.iter().find(|item| name.parts[0].matches(&item.name)) {
+                    Some(item) => item.typed.clone(),
+                    None => return self.binder(scope, Err("GROUP BY")).bind(expr),
+                }
+            }
+            _ => self.binder(scope, Err("GROUP BY")).bind(expr)?,
+        };
+        if key.expr.column_refs().iter().any(|column| column.name().starts_with("$agg")) {
+            self.error(Diagnostic::error(codes::MISPLACED_AGGREGATE, expr.span, "an aggregate cannot be grouped by"));
+            return None;
+        }
+        Some(key)
+    }
+
+    fn aggregate(
+        &mut self,
+        input: Relation,
+        grouping: Grouping,
+        aggregates: Vec<AggregateCall>,
+        items: Vec<Item>,
+        having: Option<Typed>,
+        owner: &str,
+    ) -> Option<Relation> {
+        let Grouping { keys, window, span } = grouping;
+        if window.is_none() && !self.is_bounded(input.node) {
+            self.error(
+                Diagnostic::error(codes::UNBOUNDED, span, "a GROUP BY without a window needs an input that ends, and this one does not")
+                    .help("add WINDOW TUMBLING(1m) or another window; results that change come with a later issue"),
+            );
+            return None;
+        }
+        let (late, dead_letters) = self.late_strategy(&input, window.as_ref(), span)?;
+        let outputs: Vec<Output> = keys
+            .iter()
+            .enumerate()
+            .map(|(at, key)| Output {
+                expr: key.expr.clone(),
+                field: Arc::new(Field::new(format!("$key{at}"), key.data_type.clone(), key.nullable)),
+            })
+            .collect();
+        let mut fields: Vec<FieldRef> = outputs.iter().map(|output| Arc::clone(&output.field)).collect();
+        fields.extend(aggregates.iter().map(|aggregate| Arc::clone(&aggregate.output)));
+        let windowed = window.is_some();
+        if windowed {
+            fields.extend(window_columns().map(|column| column.field));
+            fields.push(Arc::new(schema::event_time_field()));
+        }
+        let known: BTreeSet<String> = fields.iter().map(|field| field.name().clone()).collect();
+        let kind = NodeKind::Aggregate { keys: outputs, aggregates, window, late };
+        let node = self.node(kind, vec![input.node], Arc::new(Schema::new(fields)), owner);
+        self.plan.nodes[node.0].dead_letters = dead_letters;
+        let mut relation = Relation::new(node, Scope::default());
+        if let Some(having) = having {
+            let condition = self.over_groups(having, &keys, &known)?;
+            let schema = self.plan.nodes[node.0].schema.clone();
+            relation.node = self.node(NodeKind::Filter(condition.expr), vec![node], schema, owner);
+        }
+        let mut over_groups = Vec::with_capacity(items.len());
+        let mut failed = false;
+        for item in items {
+            match self.over_groups(item.typed, &keys, &known) {
+                Some(typed) => over_groups.push(Item { typed, ..item }),
+                None => failed = true,
+            }
+        }
+        if failed {
+            return None;
+        }
+        if windowed {
+            relation.scope.columns.push(hidden_event_time());
+        }
+        self.project(&relation, over_groups, owner)
+    }
+
+    /// What happens to late rows: what the query says, else what its source says.
+    fn late_strategy(
+        &mut self,
+        input: &Relation,
+        window: Option<&WindowSpec>,
+        span: Span,
+    ) -> Option<(LateStrategy, Option<SinkId>)> {
+        let late = self.query.late.clone().unwrap_or_else(|| input.late.clone());
+        let used = match window.map(|window| window.kind) {
+            Some(WindowKind::Tumbling { size } | WindowKind::Sliding { size, .. } | WindowKind::Cumulate { size, .. }) => {
+                LateUse::Window(size)
+            }
+            Some(WindowKind::Session { gap }) => LateUse::Session(gap),
+            None => return Some((late.strategy, None)),
+        };
+        if late.strategy == LateStrategy::UpdatePrevious {
+            self.not_yet(span, "late.data.strategy = 'update_previous'", "it comes with the issue on changing results; 'drop', 'dead_letter' and 'include_in_next_window' can run");
+            return None;
+        }
+        if let Err(message) = late.check(used) {
+            self.error(Diagnostic::error(codes::CONFLICT, span, message));
+            return None;
+        }
+        if late.strategy != LateStrategy::DeadLetter {
+            return Some((late.strategy, None));
+        }
+        let own = self.query.properties.dead_letter_sink.clone().or_else(|| input.dead_letter_sink.clone());
+        let sink = self.dead_letters(span, own.as_deref())?;
+        Some((late.strategy, Some(sink)))
+    }
+
+    /// An expression over the input as one over the groups: keys become their columns, and nothing else of the input is left.
+    fn over_groups(&mut self, typed: Typed, keys: &[Typed], known: &BTreeSet<String>) -> Option<Typed> {
+        let replaced = typed.expr.clone().transform_down(|expr| {
+            Ok(match keys.iter().position(|key| key.expr == expr) {
+                Some(at) => {
+                    let column = Expr::Column(Column::new_unqualified(format!("$key{at}")));
+                    Transformed::new(column, true, TreeNodeRecursion::Jump)
+                }
+                None => Transformed::no(expr),
+            })
+        });
+        let Ok(replaced) = replaced else { return None };
+        let stray = replaced.data.column_refs().into_iter().find(|column| !known.contains(column.name())).cloned();
+        if let Some(column) = stray {
+            let name = column.name().trim_start_matches('$');
+            self.error(
+                Diagnostic::error(codes::NOT_GROUPED, typed.span, format!("'{name}' is neither grouped by nor aggregated"))
+                    .help(format!("add it to GROUP BY, or aggregate it, for example MAX({name}) or LAST({name})")),
+            );
+            return None;
+        }
+        Some(Typed { expr: replaced.data, ..typed })
+    }
+}
+
+fn is_window_column(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(column) if [WINDOW_START, WINDOW_END].contains(&column.name()))
+}
+
+/// `TUMBLE(ts, …)` and its like as an item of GROUP BY.
+fn window_call(expr: &Ast) -> Option<(TimeWindowKind, &Call)> {
+    let ExprKind::Call(call) = &expr.without_parentheses().kind else { return None };
+    let kind = match call.name.text().to_ascii_uppercase().as_str() {
+        "TUMBLE" | "TUMBLING" => TimeWindowKind::Tumbling,
+        "HOP" | "HOPPING" | "SLIDING" => TimeWindowKind::Sliding,
+        "SESSION" => TimeWindowKind::Session,
+        "CUMULATE" => TimeWindowKind::Cumulate,
+        _ => return None,
+    };
+    call.over.is_none().then_some((kind, call.as_ref()))
+}

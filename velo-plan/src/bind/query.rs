@@ -1,0 +1,267 @@
+//! Queries as a whole: WITH, set operations, ORDER BY and LIMIT, EMIT.
+
+use std::sync::Arc;
+
+use arrow_schema::{FieldRef, Schema};
+use datafusion_common::Column;
+use datafusion_expr::Expr;
+use velo_core::schema;
+use velo_sql::ast::{EmitMode, Expr as Ast, ExprKind, Literal, OrderByItem, Query, SetExpr, SetOperator};
+use velo_sql::ast::{Direction, NullsOrder};
+use velo_sql::{Diagnostic, Span};
+
+use super::expr::Typed;
+use super::scope::{Scope, ScopeColumn};
+use super::types::common_type;
+use crate::catalog::{Pairs, Relation};
+use crate::codes;
+use crate::functions::cast::CastFunction;
+use crate::plan::{NodeKind, Output, SortKey};
+use crate::planner::{Planner, visible};
+
+impl Planner<'_> {
+    /// Binds a query; properties of its sources, by their prefix, are taken out of `pairs`.
+    pub(crate) async fn query(&mut self, query: &Query, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+        let outer = self.query.ctes.len();
+        let relation = self.query_in_scope(query, pairs, owner).await;
+        self.query.ctes.truncate(outer);
+        relation
+    }
+
+    async fn query_in_scope(&mut self, query: &Query, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+        if let Some(with) = &query.with {
+            if with.recursive {
+                self.not_yet(with.span, "WITH RECURSIVE", "a stream has no end at which a recursion could stop");
+                return None;
+            }
+            for cte in &with.ctes {
+                let mut relation = Box::pin(self.query(&cte.query, pairs, &cte.name.value)).await?;
+                self.name_columns(&mut relation, &cte.columns)?;
+                self.query.ctes.push((cte.name.clone(), relation));
+            }
+        }
+        let relation = Box::pin(self.set_expr(&query.body, pairs, owner)).await?;
+        if let Some(emit) = &query.emit
+            && emit.mode == EmitMode::Changes
+            && self.aggregates(&relation)
+        {
+            self.not_yet(emit.span, "EMIT CHANGES of an aggregate", "early results come with the issue on changing results");
+            return None;
+        }
+        let relation = self.order_by(relation, &query.order_by, owner)?;
+        self.limit(relation, query.limit.as_ref(), query.offset.as_ref(), owner)
+    }
+
+    /// Whether an aggregate stands between a relation and the streams that it reads.
+    fn aggregates(&self, relation: &Relation) -> bool {
+        let mut node = relation.node;
+        loop {
+            match (&self.plan.nodes[node.0].kind, self.plan.nodes[node.0].inputs.first()) {
+                (NodeKind::Aggregate { .. }, _) => return true,
+                (NodeKind::Project(_) | NodeKind::Filter(_), Some(input)) => node = *input,
+                _ => return false,
+            }
+        }
+    }
+
+    async fn set_expr(&mut self, body: &SetExpr, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+        match body {
+            SetExpr::Select(select) => self.select(select, pairs, owner).await,
+            SetExpr::Query(query) => self.query(query, pairs, owner).await,
+            SetExpr::Values(values) => {
+                self.not_yet(values.span, "VALUES", "it comes with the issue on changing results");
+                None
+            }
+            SetExpr::SetOperation { .. } => self.union(body, pairs, owner).await,
+        }
+    }
+
+    /// A chain of UNION ALL.
+    async fn union(&mut self, body: &SetExpr, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+        let mut operands = Vec::new();
+        let mut rest = body;
+        while let SetExpr::SetOperation { left, op, all, op_span, right } = rest {
+            if *op != SetOperator::Union || !*all {
+                self.not_yet(*op_span, "this set operation", "UNION ALL can; the others come with the issue on changing results");
+                return None;
+            }
+            operands.push((right.as_ref(), *op_span));
+            rest = left;
+        }
+        let mut inputs = vec![(Box::pin(self.set_expr(rest, pairs, owner)).await, rest.span())];
+        for (operand, _) in operands.into_iter().rev() {
+            inputs.push((Box::pin(self.set_expr(operand, pairs, owner)).await, operand.span()));
+        }
+        let spans: Vec<Span> = inputs.iter().map(|(_, span)| *span).collect();
+        let inputs: Vec<Relation> = inputs.into_iter().map(|(input, _)| input).collect::<Option<_>>()?;
+        self.align(inputs, &spans, owner)
+    }
+
+    /// Relations with the same columns, one after the other as one.
+    fn align(&mut self, inputs: Vec<Relation>, spans: &[Span], owner: &str) -> Option<Relation> {
+        let first: Vec<ScopeColumn> = visible(&inputs[0].scope).cloned().collect();
+        let mut fields: Vec<FieldRef> = first.iter().map(|column| Arc::clone(&column.field)).collect();
+        for (input, span) in inputs.iter().zip(spans).skip(1) {
+            let columns: Vec<&ScopeColumn> = visible(&input.scope).collect();
+            if columns.len() != fields.len() {
+                let message = format!("this side of UNION ALL has {} columns, and the first has {}", columns.len(), fields.len());
+                self.error(Diagnostic::error(codes::TYPE_MISMATCH, *span, message).also(spans[0], "the first"));
+                return None;
+            }
+            for (field, column) in fields.iter_mut().zip(columns) {
+                let Some(common) = common_type(field.data_type(), column.field.data_type()) else {
+                    let message = format!(
+                        "the column '{}' is {} here and {} in the first side",
+                        column.name,
+                        super::expr::article(column.field.data_type()),
+                        super::expr::article(field.data_type())
+                    );
+                    self.error(Diagnostic::error(codes::TYPE_MISMATCH, *span, message).help("CAST one of them"));
+                    return None;
+                };
+                let nullable = field.is_nullable() || column.field.is_nullable();
+                *field = Arc::new(field.as_ref().clone().with_data_type(common).with_nullable(nullable));
+            }
+        }
+        let timed = inputs.iter().all(Relation::has_event_time);
+        let mut output = Arc::new(Schema::new(fields.clone()));
+        if timed {
+            output = schema::with_event_time(&output);
+        }
+        let mut nodes = Vec::with_capacity(inputs.len());
+        for input in &inputs {
+            let outputs = visible(&input.scope).zip(&fields).map(|(column, field)| {
+                let expr = Expr::Column(Column::new_unqualified(column.field.name()));
+                let same = column.field.data_type() == field.data_type();
+                let expr = if same { expr } else { CastFunction::call(expr, field.data_type().clone(), false) };
+                Output { expr, field: Arc::clone(field) }
+            });
+            let kind = NodeKind::Project(outputs.collect());
+            nodes.push(self.node(kind, vec![input.node], Arc::clone(&output), owner));
+        }
+        let node = self.node(NodeKind::Union, nodes, output, owner);
+        let event_time_columns = first
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| {
+                inputs.iter().all(|input| {
+                    visible(&input.scope)
+                        .nth(*at)
+                        .is_some_and(|column| input.event_time_columns.contains(column.field.name()))
+                })
+            })
+            .map(|(_, column)| column.field.name().clone())
+            .collect();
+        let mut columns: Vec<ScopeColumn> = first
+            .into_iter()
+            .zip(fields)
+            .map(|(column, field)| ScopeColumn { relation: Some(owner.to_owned()), field, ..column })
+            .collect();
+        if timed {
+            columns.push(super::select::hidden_event_time());
+        }
+        Some(Relation { event_time_columns, late: inputs[0].late.clone(), dead_letter_sink: inputs[0].dead_letter_sink.clone(), ..Relation::new(node, Scope::of(columns)) })
+    }
+
+    /// Names the columns of a relation anew.
+    pub(crate) fn name_columns(&mut self, relation: &mut Relation, names: &[velo_sql::ast::Ident]) -> Option<()> {
+        if names.is_empty() {
+            return Some(());
+        }
+        let columns = visible(&relation.scope).count();
+        if names.len() > columns {
+            let span = names[columns].span;
+            self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there are only {columns} columns to name")));
+            return None;
+        }
+        for (column, name) in relation.scope.columns.iter_mut().filter(|column| !column.hidden).zip(names) {
+            column.name.clone_from(&name.value);
+        }
+        Some(())
+    }
+
+    fn order_by(&mut self, relation: Relation, items: &[OrderByItem], owner: &str) -> Option<Relation> {
+        let Some(first) = items.first() else { return Some(relation) };
+        if !self.is_bounded(relation.node) {
+            self.error(
+                Diagnostic::error(codes::UNBOUNDED, first.span, "ORDER BY needs an input that ends, and this one does not")
+                    .help("leave it out: the rows of a key come in their order; a bounded input (a file without 'watch') can be ordered"),
+            );
+            return None;
+        }
+        let mut keys = Vec::with_capacity(items.len());
+        let mut failed = false;
+        for item in items {
+            match self.order_key(&item.expr, &relation.scope) {
+                Some(typed) => {
+                    let descending = item.direction == Some(Direction::Descending);
+                    keys.push(SortKey {
+                        expr: typed.expr,
+                        descending,
+                        nulls_first: item.nulls.map_or(descending, |nulls| nulls == NullsOrder::First),
+                    });
+                }
+                None => failed = true,
+            }
+        }
+        if failed {
+            return None;
+        }
+        let output = self.plan.nodes[relation.node.0].schema.clone();
+        let node = self.node(NodeKind::Sort(keys), vec![relation.node], output, owner);
+        Some(Relation { node, ..relation })
+    }
+
+    fn order_key(&mut self, expr: &Ast, scope: &Scope) -> Option<Typed> {
+        if let ExprKind::Literal(Literal::Number(text)) = &expr.without_parentheses().kind {
+            let columns: Vec<&ScopeColumn> = visible(scope).collect();
+            let at = text.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
+            return match at.and_then(|at| columns.get(at)) {
+                Some(column) => Some(column_of(column, expr.span)),
+                None => {
+                    let message = format!("ORDER BY {text}: the select list has {} items", columns.len());
+                    self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, expr.span, message));
+                    None
+                }
+            };
+        }
+        self.binder(scope, Err("ORDER BY here")).bind(expr)
+    }
+
+    fn limit(&mut self, relation: Relation, count: Option<&Ast>, skip: Option<&Ast>, owner: &str) -> Option<Relation> {
+        let Some(first) = count.or(skip) else { return Some(relation) };
+        if !self.is_bounded(relation.node) {
+            self.error(
+                Diagnostic::error(codes::UNBOUNDED, first.span, "LIMIT needs an input that ends, and this one does not")
+                    .help("read a bounded input, or stop the query when you have seen enough"),
+            );
+            return None;
+        }
+        let mut number = |expr: Option<&Ast>| -> Option<Option<u64>> {
+            let Some(expr) = expr else { return Some(None) };
+            match &expr.without_parentheses().kind {
+                ExprKind::Literal(Literal::Number(text)) if text.parse::<u64>().is_ok() => Some(text.parse().ok()),
+                _ => {
+                    self.error(Diagnostic::error(codes::LITERAL, expr.span, "a number of rows is expected here"));
+                    None
+                }
+            }
+        };
+        let (count, skip) = (number(count)?, number(skip)?);
+        let output = self.plan.nodes[relation.node.0].schema.clone();
+        let kind = NodeKind::Limit { skip: skip.unwrap_or(0), count };
+        let node = self.node(kind, vec![relation.node], output, owner);
+        Some(Relation { node, ..relation })
+    }
+}
+
+/// A column as an expression.
+pub(super) fn column_of(column: &ScopeColumn, span: Span) -> Typed {
+    Typed {
+        expr: Expr::Column(Column::new_unqualified(column.field.name())),
+        data_type: column.field.data_type().clone(),
+        nullable: column.field.is_nullable(),
+        unknown: false,
+        span,
+    }
+}

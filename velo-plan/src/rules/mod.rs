@@ -1,0 +1,16 @@
+//! Passes over a plan, in order.
+
+mod fold_constants;
+mod prune_columns;
+
+use crate::plan::Plan;
+use crate::planner::PlanContext;
+
+/// Runs the passes. Pruning is no optimisation but part of what a plan means: columns that nothing uses are not decoded, with
+/// or without the optimiser.
+pub(crate) fn apply(plan: &mut Plan, context: &PlanContext) {
+    if context.optimise {
+        fold_constants::run(plan);
+    }
+    prune_columns::run(plan);
+}

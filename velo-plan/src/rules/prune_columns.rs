@@ -1,0 +1,89 @@
+//! Columns of sources that nothing uses are not decoded, and system columns only where they are named.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use datafusion_expr::Expr;
+use velo_core::schema;
+
+use crate::plan::{NodeKind, Plan, SortKey, TimeOrigin};
+
+/// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
+pub(super) fn run(plan: &mut Plan) {
+    let mut needed: Vec<BTreeSet<String>> = vec![BTreeSet::new(); plan.nodes.len()];
+    for at in (0..plan.nodes.len()).rev() {
+        let node = &plan.nodes[at];
+        let own = std::mem::take(&mut needed[at]);
+        let of_input: BTreeSet<String> = match &node.kind {
+            NodeKind::Source(_) => {
+                needed[at] = own;
+                continue;
+            }
+            NodeKind::Filter(condition) => own.into_iter().chain(columns_of([condition])).collect(),
+            NodeKind::Sort(keys) => own.into_iter().chain(columns_of(keys.iter().map(|SortKey { expr, .. }| expr))).collect(),
+            NodeKind::Limit { .. } => own,
+            NodeKind::Project(outputs) => columns_of(outputs.iter().map(|output| &output.expr)).collect(),
+            NodeKind::Aggregate { keys, aggregates, .. } => {
+                let inputs = aggregates.iter().flat_map(|aggregate| {
+                    let order = aggregate.order_by.iter().map(|SortKey { expr, .. }| expr);
+                    aggregate.arguments.iter().chain(&aggregate.filter).chain(order)
+                });
+                columns_of(keys.iter().map(|key| &key.expr).chain(inputs)).collect()
+            }
+            // Their inputs are projections, which give exactly what they are made of.
+            NodeKind::Union | NodeKind::Sink(_) => {
+                node.schema.fields().iter().map(|field| field.name().clone()).collect()
+            }
+        };
+        for input in &plan.nodes[at].inputs.clone() {
+            needed[input.0].extend(of_input.iter().cloned());
+        }
+    }
+    for at in 0..plan.nodes.len() {
+        match plan.nodes[at].kind {
+            NodeKind::Source(id) => {
+                let source = &mut plan.sources[id.0];
+                let computed: BTreeSet<String> = match source.event_time.as_ref().map(|time| &time.from) {
+                    Some(TimeOrigin::Computed(expr)) => columns_of([expr]).collect(),
+                    _ => BTreeSet::new(),
+                };
+                source.used = (0..source.declared.fields().len())
+                    .filter(|column| {
+                        let name = source.declared.field(*column).name();
+                        needed[at].contains(name) || computed.contains(name)
+                    })
+                    .collect();
+                let record_time = matches!(&source.event_time, Some(time) if matches!(time.from, TimeOrigin::Record));
+                source.system.retain(|field| {
+                    needed[at].contains(field.name()) || (record_time && field.name() == "_timestamp")
+                });
+                needed[at].extend(computed);
+                if record_time {
+                    needed[at].insert("_timestamp".to_owned());
+                }
+                plan.nodes[at].schema = narrow(&plan.nodes[at].schema, &needed[at]);
+            }
+            NodeKind::Filter(_) | NodeKind::Sort(_) | NodeKind::Limit { .. } => {
+                let input = plan.nodes[at].inputs[0];
+                plan.nodes[at].schema = plan.nodes[input.0].schema.clone();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The columns that are needed, in their order; the hidden event time stays.
+fn narrow(full: &SchemaRef, needed: &BTreeSet<String>) -> SchemaRef {
+    let fields: Vec<_> = full
+        .fields()
+        .iter()
+        .filter(|field| field.name() == schema::EVENT_TIME || needed.contains(field.name()))
+        .cloned()
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> impl Iterator<Item = String> {
+    exprs.into_iter().flat_map(|expr| expr.column_refs().into_iter().map(|column| column.name().to_owned()).collect::<Vec<_>>())
+}
