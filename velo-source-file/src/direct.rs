@@ -1,4 +1,5 @@
-//! One file that is written at once (`at_least_once`): each batch is appended and handed to the system before the next one.
+//! One file that is written at once (`at_least_once`): each batch is handed to the system as soon as it is encoded, while the next
+//! one is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,7 +12,7 @@ use crate::content::Compression;
 use crate::error;
 use crate::glob::folder_of;
 use crate::sink::Encode;
-use crate::stage::{blocking, ends_in_mid_line, pack};
+use crate::stage::{Writing, blocking, ends_in_mid_line, pack};
 
 /// A file that is appended to.
 pub(crate) struct Direct {
@@ -22,31 +23,40 @@ pub(crate) struct Direct {
     /// Its length, all of it whole batches; `None` for a device or a pipe.
     length: Option<u64>,
     buffer: Vec<u8>,
+    /// The batch that is being appended.
+    writing: Option<Writing>,
 }
 
 impl Direct {
     pub(crate) fn new(path: PathBuf, append: bool) -> Self {
-        Self { path, append, file: None, length: None, buffer: Vec::new() }
+        Self { path, append, file: None, length: None, buffer: Vec::new(), writing: None }
     }
 
-    /// Encodes a batch and appends it. If that fails, nothing of the batch stays.
+    /// Encodes a batch and begins to append it. If that fails, nothing of the batch stays.
     pub(crate) async fn write(&mut self, encoder: &mut dyn Encode, batch: &Batch) -> Result<()> {
-        self.buffer.clear();
         if self.file.is_none() {
             self.open(encoder).map_err(|error| error::writing(&self.path, error))?;
         }
-        encoder.encode(batch, &mut self.buffer)?;
+        if let Err(failed) = encoder.encode(batch, &mut self.buffer) {
+            self.buffer.clear();
+            return Err(failed);
+        }
         self.append_buffer().await.map_err(|error| error::writing(&self.path, error))
+    }
+
+    /// Waits until all batches are seen.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        self.finish().await.map_err(|error| error::writing(&self.path, error))
     }
 
     /// Sees to it that the file is there and durable.
     pub(crate) async fn settle(&mut self, encoder: &mut dyn Encode) -> Result<()> {
         let result = async {
-            self.buffer.clear();
             if self.file.is_none() {
                 self.open(encoder)?;
                 self.append_buffer().await?;
             }
+            self.finish().await?;
             match &self.file {
                 Some(file) if self.length.is_some() => {
                     let file = Arc::clone(file);
@@ -79,10 +89,11 @@ impl Direct {
     }
 
     async fn append_buffer(&mut self) -> io::Result<()> {
-        let Some(file) = self.file.clone().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
         let buffer = std::mem::take(&mut self.buffer);
+        self.finish().await?;
+        let Some(file) = self.file.clone().filter(|_| !buffer.is_empty()) else { return Ok(()) };
         let (compression, before) = (Compression::of(&self.path.to_string_lossy()), self.length);
-        let (buffer, written) = blocking(move || {
+        self.writing = Some(tokio::task::spawn_blocking(move || {
             let bytes = pack(&buffer, compression)?;
             if let Err(error) = (&*file).write_all(&bytes) {
                 if let Some(before) = before {
@@ -92,11 +103,21 @@ impl Direct {
             }
             let written = bytes.len() as u64;
             drop(bytes);
-            Ok((buffer, written))
-        })
-        .await?;
-        self.buffer = buffer;
-        self.length = before.map(|before| before + written);
+            let mut spare = buffer;
+            spare.clear();
+            Ok((spare, written))
+        }));
+        Ok(())
+    }
+
+    /// Waits for the batch that is being appended; its buffer can be filled anew.
+    async fn finish(&mut self) -> io::Result<()> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let (spare, written) = writing.await.map_err(io::Error::other)??;
+        if self.buffer.is_empty() {
+            self.buffer = spare;
+        }
+        self.length = self.length.map(|before| before + written);
         Ok(())
     }
 }

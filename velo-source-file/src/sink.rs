@@ -160,7 +160,8 @@ impl Sink for FileSink {
     async fn flush(&mut self) -> Result<()> {
         match &mut self.place {
             // Nobody sees it before the commit.
-            Place::Whole(_) | Place::Direct(_) => Ok(()),
+            Place::Whole(_) => Ok(()),
+            Place::Direct(direct) => direct.flush().await,
             Place::Parts(parts) => parts.flush(&mut *self.encoder).await,
         }
     }
@@ -208,7 +209,7 @@ impl Sink for FileSink {
         match &mut self.place {
             Place::Whole(whole) => whole.abort().await,
             // What is visible stays: a restart may repeat it.
-            Place::Direct(_) => {}
+            Place::Direct(direct) => direct.flush().await?,
             Place::Parts(parts) => parts.abort().await,
         }
         Ok(())

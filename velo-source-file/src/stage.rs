@@ -24,6 +24,9 @@ const MARK: &str = ".velo-tmp-";
 /// Numbers the staged files of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// A piece on its way: its buffer, empty again, and the bytes that it took in the file.
+pub(crate) type Writing = JoinHandle<io::Result<(Vec<u8>, u64)>>;
+
 /// A file that is written beside the encoder: while one piece is written, the next one is filled.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -31,7 +34,7 @@ pub(crate) struct Output {
     compression: Compression,
     /// What is not handed to the file yet, not compressed.
     pub(crate) buffer: Vec<u8>,
-    writing: Option<JoinHandle<io::Result<(Vec<u8>, u64)>>>,
+    writing: Option<Writing>,
     /// Bytes that the file has, compressed.
     written: u64,
 }

@@ -229,7 +229,7 @@ impl Tail {
 
     /// The position behind everything that was given.
     pub(crate) fn position(&self) -> Position {
-        let known = self.known.iter().map(|(path, cursor)| (path, cursor));
+        let known = self.known.iter();
         let leaving = self.leaving.iter().map(|leaving| (&leaving.path, &leaving.cursor));
         let current =
             known.chain(leaving).max_by_key(|(_, cursor)| (Some(cursor.version) == self.segment, cursor.used));

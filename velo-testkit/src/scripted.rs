@@ -29,6 +29,7 @@ use velo_core::{Batch, ConnectorError, Result};
 use crate::gate::Gate;
 
 /// What a partition does next.
+#[allow(clippy::large_enum_variant, reason = "a script has few steps")]
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Gives these rows as one chunk.

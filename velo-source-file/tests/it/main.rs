@@ -1,5 +1,7 @@
 //! Files read, followed and written through the connector, as the runtime does it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics with the reason")]
+
 mod conformance;
 mod harness;
 mod sink;

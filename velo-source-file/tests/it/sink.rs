@@ -126,8 +126,10 @@ async fn at_least_once_is_seen_with_each_batch() {
     assert_eq!(sink.commit_kind(), CommitKind::Direct);
     assert_eq!(folder.read("out.jsonl"), "old\n", "opening changes nothing");
     sink.write(rows("1 x")).await.unwrap();
+    sink.flush().await.unwrap();
     assert_eq!(folder.read("out.jsonl"), "{\"a\":1,\"s\":\"x\"}\n");
     sink.write(rows("2 y")).await.unwrap();
+    sink.flush().await.unwrap();
     assert_eq!(folder.read("out.jsonl"), "{\"a\":1,\"s\":\"x\"}\n{\"a\":2,\"s\":\"y\"}\n");
     sink.abort().await.unwrap();
     assert_eq!(folder.read("out.jsonl").lines().count(), 2, "what is visible stays");
@@ -150,7 +152,10 @@ async fn kinds_of_rows() {
         let request = SinkRequest { mode, ..wanted(AT_ONCE) };
         let mut sink = sink(&[("path", &folder.text("out.jsonl"))]).open(request).await.unwrap();
         match (sink.write(changes.clone()).await, expected) {
-            (Ok(()), Some(expected)) => assert_eq!(folder.read("out.jsonl"), expected),
+            (Ok(()), Some(expected)) => {
+                sink.flush().await.unwrap();
+                assert_eq!(folder.read("out.jsonl"), expected);
+            }
             (Err(error), None) => assert!(error.to_string().contains("'changelog.mode' = 'full'"), "{error}"),
             (result, _) => panic!("{mode:?}: {result:?}"),
         }
@@ -326,7 +331,8 @@ async fn a_link_leads_to_what_is_replaced() {
 async fn a_device_without_room() {
     let mut sink = open(&[("path", "/dev/full")], ONCE).await;
     assert_eq!(sink.commit_kind(), CommitKind::Direct, "a device is no file that could be replaced");
-    let error = sink.write(rows("1 x")).await.unwrap_err();
+    sink.write(rows("1 x")).await.unwrap();
+    let error = sink.flush().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::StorageFull);
     assert!(std::path::Path::new("/dev/full").exists());
 }
@@ -371,7 +377,8 @@ async fn with_a_full_disk() {
                 Ok(()) => sink.prepare(CheckpointId(1)).await.expect_err("there is no room"),
             };
             assert_eq!(error.kind, ErrorKind::StorageFull, "{error}");
-            sink.abort().await.unwrap();
+            // What goes wrong while giving up was told already.
+            drop(sink.abort().await);
             drop(sink);
             let left = folder.list();
             if guarantee == ONCE {

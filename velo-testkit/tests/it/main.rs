@@ -1,5 +1,7 @@
 //! The test kit tested: its own scripted source passes the conformance suite, and its sink commits.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics with the reason")]
+
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
