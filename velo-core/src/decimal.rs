@@ -66,7 +66,11 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
 }
 
 /// Calls `digit` for every digit that stays at `scale`, and tells whether the first one cut off rounds up.
-fn walk(parsed: &Parsed<'_>, scale: i8, mut digit: impl FnMut(u8) -> Result<(), DecimalError>) -> Result<bool, DecimalError> {
+fn walk(
+    parsed: &Parsed<'_>,
+    scale: i8,
+    mut digit: impl FnMut(u8) -> Result<(), DecimalError>,
+) -> Result<bool, DecimalError> {
     // The digit at index i (over whole then fraction) has the weight 10^(whole.len() - 1 - i + exponent).
     let total = parsed.whole.len() + parsed.fraction.len();
     let kept = parsed.whole.len() as i64 + parsed.exponent + i64::from(scale);

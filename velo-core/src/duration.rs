@@ -145,7 +145,7 @@ impl FromStr for ByteSize {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, factor) in [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-            if self.0 >= factor && self.0 % factor == 0 {
+            if self.0 >= factor && self.0.is_multiple_of(factor) {
                 return write!(f, "{}{name}", self.0 / factor);
             }
         }
@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn spans_round_trip() {
-        for (text, micros) in [("5s", 5_000_000), ("1h30m", 5_400_000_000), ("100ms", 100_000), ("0", 0), ("1 day", 86_400_000_000)]
+        for (text, micros) in
+            [("5s", 5_000_000), ("1h30m", 5_400_000_000), ("100ms", 100_000), ("0", 0), ("1 day", 86_400_000_000)]
         {
             let span: Span = text.parse().unwrap();
             assert_eq!(span.0, micros);

@@ -105,7 +105,9 @@ impl ConnectorError {
             Io::NotFound => ErrorKind::NotFound,
             Io::PermissionDenied => ErrorKind::PermissionDenied,
             Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::StorageFull,
-            Io::TimedOut | Io::ConnectionRefused | Io::ConnectionReset | Io::ConnectionAborted => ErrorKind::Unavailable,
+            Io::TimedOut | Io::ConnectionRefused | Io::ConnectionReset | Io::ConnectionAborted => {
+                ErrorKind::Unavailable
+            }
             _ => ErrorKind::Io,
         };
         let retry = if kind == ErrorKind::Unavailable { Retry::Temporary } else { Retry::Permanent };

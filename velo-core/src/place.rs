@@ -53,7 +53,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line { path, line } => write!(f, "{path}:{line}"),
-            Self::Offset { topic, partition, offset } => write!(f, "topic {topic}, partition {partition}, offset {offset}"),
+            Self::Offset { topic, partition, offset } => {
+                write!(f, "topic {topic}, partition {partition}, offset {offset}")
+            }
             Self::Page { url, record } => write!(f, "{url}, record {record}"),
             Self::Key { table, key } => write!(f, "table {table}, key {key}"),
             Self::Row { source, row } => write!(f, "{source}, row {row}"),

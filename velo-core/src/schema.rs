@@ -32,9 +32,7 @@ pub fn with_event_time(schema: &Schema) -> SchemaRef {
 /// `schema` without the hidden event-time column: what a sink sees.
 pub fn visible(schema: &SchemaRef) -> SchemaRef {
     match event_time_index(schema) {
-        Some(last) => {
-            Arc::new(Schema::new_with_metadata(schema.fields()[..last].to_vec(), schema.metadata().clone()))
-        }
+        Some(last) => Arc::new(Schema::new_with_metadata(schema.fields()[..last].to_vec(), schema.metadata().clone())),
         None => Arc::clone(schema),
     }
 }

@@ -68,7 +68,8 @@ pub fn days_in_month(year: i64, month: u32) -> u32 {
     }
 }
 
-const DIGIT_PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
+const DIGIT_PAIRS: &[u8; 200] =
+    b"0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
 5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
 fn push_two(out: &mut Vec<u8>, value: u32) {
@@ -103,9 +104,9 @@ pub fn push_time_of_day(out: &mut Vec<u8>, nanos_of_day: i64) {
     if nanos == 0 {
         return;
     }
-    let (value, digits) = if nanos % 1_000_000 == 0 {
+    let (value, digits) = if nanos.is_multiple_of(1_000_000) {
         (nanos / 1_000_000, 3)
-    } else if nanos % 1_000 == 0 {
+    } else if nanos.is_multiple_of(1_000) {
         (nanos / 1_000, 6)
     } else {
         (nanos, 9)

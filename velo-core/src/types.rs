@@ -53,8 +53,7 @@ pub fn map(key: DataType, value: DataType) -> DataType {
 
 /// A JSON column.
 pub fn json_field(name: &str, nullable: bool) -> Field {
-    Field::new(name, DataType::Utf8, nullable)
-        .with_metadata(HashMap::from([(TYPE_KEY.to_owned(), "json".to_owned())]))
+    Field::new(name, DataType::Utf8, nullable).with_metadata(HashMap::from([(TYPE_KEY.to_owned(), "json".to_owned())]))
 }
 
 /// Whether a column is JSON rather than STRING.

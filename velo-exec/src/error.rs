@@ -32,7 +32,9 @@ pub enum ExecError {
         place: Option<Place>,
     },
     /// A record has no usable event time, under `event.time.on.error = 'fail'`.
-    #[error("{source_name}: {message}\n  help: 'event.time.on.error' = 'skip' or 'dead_letter' goes on without such records")]
+    #[error(
+        "{source_name}: {message}\n  help: 'event.time.on.error' = 'skip' or 'dead_letter' goes on without such records"
+    )]
     EventTime {
         /// The source.
         source_name: String,

@@ -39,7 +39,8 @@ impl Evaluator {
             return Ok(Self { kind: Kind::Column(at), owner });
         }
         let df_schema = DFSchema::try_from(Arc::clone(schema))?;
-        let physical = create_physical_expr(expr, &df_schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+        let physical =
+            create_physical_expr(expr, &df_schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
         Ok(Self { kind: Kind::Computed(physical), owner })
     }
 

@@ -16,13 +16,17 @@ use velo_sql::{Diagnostic, Span, parse_script};
 
 use crate::bind::{Scope, ScopeColumn};
 use crate::catalog::{
-    BoundSink, Catalog, Changelog, Delivery, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, all_specs,
+    BoundSink, Catalog, Changelog, Delivery, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver,
+    all_specs,
 };
 use crate::codes;
 use crate::functions::Functions;
 use crate::functions::cast::{CastFunction, can_cast};
 use crate::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SinkNode};
 use crate::rules;
+
+/// Gives the value of a variable, where it has one.
+pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What planning may use.
 pub struct PlanContext {
@@ -31,7 +35,7 @@ pub struct PlanContext {
     /// The functions.
     pub functions: Functions,
     /// Gives the value of `${NAME}`.
-    pub lookup: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub lookup: Lookup,
     /// The folder that relative paths are relative to.
     pub folder: PathBuf,
     /// Whether the optimiser runs; results are the same without it.
@@ -128,7 +132,9 @@ impl Planner<'_> {
     }
 
     pub(crate) fn not_yet(&mut self, span: Span, what: &str, help: &str) {
-        self.error(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} cannot run yet")).help(help.to_owned()));
+        self.error(
+            Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} cannot run yet")).help(help.to_owned()),
+        );
     }
 
     async fn statement(&mut self, statement: &Statement) {
@@ -156,7 +162,10 @@ impl Planner<'_> {
             | StatementKind::StopJob { .. }
             | StatementKind::PauseJob(_)
             | StatementKind::ResumeJob(_) => self.not_yet(span, "a job statement", "jobs by name come with the server"),
-            StatementKind::Explain(_) | StatementKind::Describe(_) | StatementKind::Show(_) | StatementKind::Drop(_) => {
+            StatementKind::Explain(_)
+            | StatementKind::Describe(_)
+            | StatementKind::Show(_)
+            | StatementKind::Drop(_) => {
                 self.not_yet(span, "this statement", "`velo explain` and `velo validate` show what a script means");
             }
         }
@@ -209,9 +218,13 @@ impl Planner<'_> {
             }
             if !create.or_replace {
                 self.error(
-                    Diagnostic::error(codes::DUPLICATE_NAME, create.name.span(), format!("'{}' is there already", create.name.text()))
-                        .also(first, "it was created here")
-                        .help("choose another name, or write CREATE OR REPLACE"),
+                    Diagnostic::error(
+                        codes::DUPLICATE_NAME,
+                        create.name.span(),
+                        format!("'{}' is there already", create.name.text()),
+                    )
+                    .also(first, "it was created here")
+                    .help("choose another name, or write CREATE OR REPLACE"),
                 );
                 return;
             }
@@ -219,7 +232,11 @@ impl Planner<'_> {
         let pairs = Pairs::new(&create.properties.entries, create.name.span());
         match (create.kind, &create.query) {
             (ObjectKind::Table, _) => {
-                self.not_yet(create.name.span(), "CREATE TABLE", "reference tables come with the issue on tables and joins");
+                self.not_yet(
+                    create.name.span(),
+                    "CREATE TABLE",
+                    "reference tables come with the issue on tables and joins",
+                );
             }
             (ObjectKind::Sink, None) => self.create_sink(create, &pairs),
             (ObjectKind::Stream, None) => self.create_source(create, pairs).await,
@@ -282,8 +299,12 @@ impl Planner<'_> {
                 .map(|sink| BoundSink { declared: Some(writable.declared), key: writable.key, ..sink }),
             Some(Object::Relation { writable: None, .. }) => {
                 self.error(
-                    Diagnostic::error(codes::SINK, into.span(), format!("'{}' has no connector to write to", into.text()))
-                        .help("CREATE SINK … WITH (connector = …) makes one that does"),
+                    Diagnostic::error(
+                        codes::SINK,
+                        into.span(),
+                        format!("'{}' has no connector to write to", into.text()),
+                    )
+                    .help("CREATE SINK … WITH (connector = …) makes one that does"),
                 );
                 None
             }
@@ -316,25 +337,34 @@ impl Planner<'_> {
         let specs = all_specs();
         for (key, _, key_span, _) in &pairs.pairs {
             let names = specs.iter().flat_map(|(_, specs)| specs.iter()).map(|spec| spec.key);
-            let mut diagnostic = Diagnostic::error(codes::PROPERTY, *key_span, format!("this query has no property '{key}'"));
+            let mut diagnostic =
+                Diagnostic::error(codes::PROPERTY, *key_span, format!("this query has no property '{key}'"));
             diagnostic = match velo_sql::diagnostic::suggest::nearest(key, names) {
                 Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
-                None => diagnostic.help("a property of a source or sink is prefixed with its name; `velo properties` lists them all"),
+                None => diagnostic
+                    .help("a property of a source or sink is prefixed with its name; `velo properties` lists them all"),
             };
             self.diagnostics.push(diagnostic);
         }
         let time = std::mem::take(&mut self.query.time);
         for (key, _, key_span, _) in time.pairs.iter().filter(|_| !self.query.time_used) {
             self.diagnostics.push(
-                Diagnostic::error(codes::PROPERTY, *key_span, format!("'{key}' belongs to a source, and this query binds none itself"))
-                    .help("write it into the WITH clause of the stream's CREATE STREAM"),
+                Diagnostic::error(
+                    codes::PROPERTY,
+                    *key_span,
+                    format!("'{key}' belongs to a source, and this query binds none itself"),
+                )
+                .help("write it into the WITH clause of the stream's CREATE STREAM"),
             );
         }
     }
 
     pub(crate) fn unknown_relation(&self, name: &ObjectName) -> Diagnostic {
-        let diagnostic =
-            Diagnostic::error(codes::UNKNOWN_RELATION, name.span(), format!("there is no stream, table or view '{}'", name.text()));
+        let diagnostic = Diagnostic::error(
+            codes::UNKNOWN_RELATION,
+            name.span(),
+            format!("there is no stream, table or view '{}'", name.text()),
+        );
         match self.catalog.nearest(name) {
             Some(near) => diagnostic.help(format!("did you mean {near}?")),
             None => diagnostic.help("CREATE STREAM … WITH (connector = …) declares one; it must stand before its use"),
@@ -348,7 +378,15 @@ impl Planner<'_> {
             _ => inputs.iter().all(|input| self.plan.nodes[input.0].bounded),
         };
         let parallelism = self.query.properties.parallelism;
-        self.plan.nodes.push(Node { kind, inputs, schema, bounded, owner: owner.to_owned(), dead_letters: None, parallelism });
+        self.plan.nodes.push(Node {
+            kind,
+            inputs,
+            schema,
+            bounded,
+            owner: owner.to_owned(),
+            dead_letters: None,
+            parallelism,
+        });
         NodeId(self.plan.nodes.len() - 1)
     }
 
@@ -392,15 +430,23 @@ impl Planner<'_> {
         let mut seen = BTreeSet::new();
         if let Some(twice) = schema.fields().iter().find(|field| !seen.insert(field.name().as_str())) {
             self.error(
-                Diagnostic::error(codes::SINK, span, format!("two columns of the output are called '{}'", twice.name()))
-                    .help("give one of them another name with AS"),
+                Diagnostic::error(
+                    codes::SINK,
+                    span,
+                    format!("two columns of the output are called '{}'", twice.name()),
+                )
+                .help("give one of them another name with AS"),
             );
             return;
         }
         if let Some(mode) = sink.common.changelog
             && mode != Changelog::Append
         {
-            self.not_yet(span, "this changelog.mode", "the rows of this query never change: leave it out, or write 'append'");
+            self.not_yet(
+                span,
+                "this changelog.mode",
+                "the rows of this query never change: leave it out, or write 'append'",
+            );
             return;
         }
         let bounded = self.is_bounded(relation.node);
@@ -465,7 +511,12 @@ impl Planner<'_> {
         let mut scope: Vec<ScopeColumn> = declared
             .fields()
             .iter()
-            .map(|field| ScopeColumn { relation: None, name: field.name().clone(), field: Arc::clone(field), hidden: false })
+            .map(|field| ScopeColumn {
+                relation: None,
+                name: field.name().clone(),
+                field: Arc::clone(field),
+                hidden: false,
+            })
             .collect();
         if relation.has_event_time() {
             output = schema::with_event_time(&output);
@@ -492,8 +543,12 @@ impl Planner<'_> {
         let object = ObjectName { parts: vec![Ident::plain(&name)] };
         let Some(Object::Sink(sink)) = self.catalog.get(&object).cloned() else {
             self.error(
-                Diagnostic::error(codes::UNKNOWN_RELATION, span, format!("there is no sink '{name}' for the dead letters"))
-                    .help("CREATE SINK must stand before the statement whose records go there"),
+                Diagnostic::error(
+                    codes::UNKNOWN_RELATION,
+                    span,
+                    format!("there is no sink '{name}' for the dead letters"),
+                )
+                .help("CREATE SINK must stand before the statement whose records go there"),
             );
             return None;
         };

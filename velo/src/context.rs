@@ -24,7 +24,10 @@ pub struct ScriptText {
 pub fn read(path: &str) -> Result<ScriptText, Failure> {
     let bytes = if path == "-" {
         let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).context("reading the script from standard input").map_err(Failure::Usage)?;
+        std::io::stdin()
+            .read_to_end(&mut bytes)
+            .context("reading the script from standard input")
+            .map_err(Failure::Usage)?;
         bytes
     } else {
         if Path::new(path).is_dir() {

@@ -19,7 +19,8 @@ pub use capabilities::Capabilities;
 pub use registry::Registry;
 pub use sink::{ChangelogMode, CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkRequest};
 pub use source::{
-    Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, RecordError, SourceRequest, StreamSource,
+    Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, RecordError, SourceRequest,
+    StreamSource,
 };
 pub use table::{SizeHint, TableDataSource, TableItem, TableStream};
 

@@ -77,7 +77,9 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
                 StageKind::Sink(id) => {
                     let sink = sink_task(plan, *id, Inputs::new(inputs), &mut options, progress).await?;
                     let name = sink.name.clone();
-                    tasks.spawn(async move { sink.run().await.map(|(sink, prepared)| Done::Sink(name, sink, prepared)) });
+                    tasks.spawn(
+                        async move { sink.run().await.map(|(sink, prepared)| Done::Sink(name, sink, prepared)) },
+                    );
                 }
             }
         }
@@ -162,7 +164,13 @@ async fn source_task(
     })
 }
 
-async fn sink_task(plan: &Plan, id: SinkId, inputs: Inputs, options: &mut JobOptions, progress: &JobProgress) -> Result<SinkTask> {
+async fn sink_task(
+    plan: &Plan,
+    id: SinkId,
+    inputs: Inputs,
+    options: &mut JobOptions,
+    progress: &JobProgress,
+) -> Result<SinkTask> {
     let sink = &plan.sinks[id.0];
     let counters = Arc::clone(&progress.sinks[id.0]);
     let opened = match &sink.binding {

@@ -170,7 +170,13 @@ impl SourceTask {
         Ok(())
     }
 
-    async fn chunk(&mut self, at: usize, prepared: Prepared, partition: &mut Partition, merge: &mut Merge) -> Result<()> {
+    async fn chunk(
+        &mut self,
+        at: usize,
+        prepared: Prepared,
+        partition: &mut Partition,
+        merge: &mut Merge,
+    ) -> Result<()> {
         Progress::add(&self.progress.bytes, prepared.bytes as u64);
         Progress::add(&self.progress.records, prepared.refused.len() as u64);
         let rows: usize = prepared.batches.iter().map(Batch::rows).sum();
@@ -213,10 +219,12 @@ impl SourceTask {
                     velo_core::time::iso8601(time)
                 ),
                 code: "event-time-future",
-                place: batch.origin.as_ref().map_or(
-                    velo_core::Place::Row { source: self.name.clone(), row: row as u64 + 1 },
-                    |origin| origin.place(row),
-                ),
+                place: batch
+                    .origin
+                    .as_ref()
+                    .map_or(velo_core::Place::Row { source: self.name.clone(), row: row as u64 + 1 }, |origin| {
+                        origin.place(row)
+                    }),
                 bytes: self.rows_as_json.then(|| crate::operator::row_as_json(&batch.columns, row)).transpose()?,
             })?;
         }

@@ -70,7 +70,12 @@ impl Timing {
                     field = Some(columns.len());
                     extra = true;
                     let name = path.last().cloned().unwrap_or_default();
-                    columns.push(DecodeColumn { path: path.clone(), exact: false, raw: true, field: text_field(&name) });
+                    columns.push(DecodeColumn {
+                        path: path.clone(),
+                        exact: false,
+                        raw: true,
+                        field: text_field(&name),
+                    });
                 }
             }
         }
@@ -128,7 +133,13 @@ impl Timing {
         Ok(batch.with_columns(columns))
     }
 
-    fn stamp(&self, batch: Batch, from: &TimeOrigin, read_at: i64, refused: &mut Vec<(usize, Refused)>) -> Result<Batch> {
+    fn stamp(
+        &self,
+        batch: Batch,
+        from: &TimeOrigin,
+        read_at: i64,
+        refused: &mut Vec<(usize, Refused)>,
+    ) -> Result<Batch> {
         let (times, errors) = match (from, self.field) {
             (TimeOrigin::Field { extractor, .. }, Some(at)) => {
                 let origin = batch.origin.clone();

@@ -52,8 +52,11 @@ impl ExprBinder<'_> {
             return self.aggregate(call, kind, span);
         }
         if self.functions.scalar(&name).is_none() {
-            let mut diagnostic =
-                Diagnostic::error(codes::UNKNOWN_FUNCTION, name_span, format!("there is no function '{}'", call.name.text()));
+            let mut diagnostic = Diagnostic::error(
+                codes::UNKNOWN_FUNCTION,
+                name_span,
+                format!("there is no function '{}'", call.name.text()),
+            );
             diagnostic = match self.functions.nearest(&name) {
                 Some(near) => diagnostic.help(format!("did you mean {}?", near.to_uppercase())),
                 None => diagnostic.help("`velo functions` lists them"),
@@ -100,10 +103,22 @@ impl ExprBinder<'_> {
     }
 
     /// A call of a library function with its arguments converted to what it takes.
-    pub(super) fn scalar_call(&mut self, name: &str, arguments: Vec<Typed>, name_span: Span, span: Span) -> Option<Typed> {
+    pub(super) fn scalar_call(
+        &mut self,
+        name: &str,
+        arguments: Vec<Typed>,
+        name_span: Span,
+        span: Span,
+    ) -> Option<Typed> {
         let function: Arc<ScalarUDF> = match self.functions.scalar(name) {
             Some(function) => Arc::clone(function),
-            None => return self.report(Diagnostic::error(codes::UNKNOWN_FUNCTION, name_span, format!("there is no function '{name}'"))),
+            None => {
+                return self.report(Diagnostic::error(
+                    codes::UNKNOWN_FUNCTION,
+                    name_span,
+                    format!("there is no function '{name}'"),
+                ));
+            }
         };
         let fields: Vec<FieldRef> = arguments
             .iter()
@@ -148,7 +163,8 @@ impl ExprBinder<'_> {
         let given: Vec<String> = arguments.iter().map(|typed| types::sql_name(&typed.data_type)).collect();
         let message = format!("{}({}) does not exist with these types", name.to_uppercase(), given.join(", "));
         let mut diagnostic = Diagnostic::error(codes::ARGUMENTS, span, message);
-        if let Some(documentation) = self.functions.scalar(name).and_then(|function| function.documentation().cloned()) {
+        if let Some(documentation) = self.functions.scalar(name).and_then(|function| function.documentation().cloned())
+        {
             diagnostic = diagnostic.help(format!("it is written {}", documentation.syntax_example));
         }
         self.report(diagnostic)
@@ -250,7 +266,13 @@ impl ExprBinder<'_> {
         Some(name)
     }
 
-    fn aggregate_type(&mut self, name: &str, kind: &AggregateKind, arguments: &[Typed], span: Span) -> Option<(DataType, bool)> {
+    fn aggregate_type(
+        &mut self,
+        name: &str,
+        kind: &AggregateKind,
+        arguments: &[Typed],
+        span: Span,
+    ) -> Option<(DataType, bool)> {
         let expected = match kind {
             AggregateKind::Count => arguments.len().min(1),
             AggregateKind::ArgMin | AggregateKind::ArgMax => 2,
@@ -292,7 +314,8 @@ impl ExprBinder<'_> {
                     .enumerate()
                     .map(|(at, typed)| Arc::new(Field::new(format!("a{at}"), typed.data_type.clone(), typed.nullable)))
                     .collect();
-                let returned = fields_with_udf(&fields, function.as_ref()).and_then(|fitted| function.return_field(&fitted));
+                let returned =
+                    fields_with_udf(&fields, function.as_ref()).and_then(|fitted| function.return_field(&fitted));
                 match returned {
                     Ok(field) => field.data_type().clone(),
                     Err(_) => return self.no_aggregate(name, &first, arguments, span),

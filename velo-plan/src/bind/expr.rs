@@ -55,7 +55,9 @@ impl ExprBinder<'_> {
     }
 
     fn not_supported(&mut self, span: Span, what: &str, later: &str) -> Option<Typed> {
-        self.report(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} cannot run yet")).help(later.to_owned()))
+        self.report(
+            Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} cannot run yet")).help(later.to_owned()),
+        )
     }
 
     /// Binds one expression.
@@ -284,7 +286,11 @@ impl ExprBinder<'_> {
             | BinaryOp::BitOr
             | BinaryOp::ShiftLeft
             | BinaryOp::ShiftRight => {
-                return self.not_supported(op_span, "this operator", "JSON and bit operators come with the issue on every function");
+                return self.not_supported(
+                    op_span,
+                    "this operator",
+                    "JSON and bit operators come with the issue on every function",
+                );
             }
         };
         self.arithmetic(arithmetic, left, right, op_span, span)
@@ -293,12 +299,19 @@ impl ExprBinder<'_> {
     pub(super) fn regex(&mut self, op: Operator, left: Typed, right: Typed, span: Span) -> Option<Typed> {
         for side in [&left, &right] {
             if !matches!(side.data_type, DataType::Utf8 | DataType::Null) {
-                let message = format!("a regular expression is matched with text, and this is {}", article(&side.data_type));
+                let message =
+                    format!("a regular expression is matched with text, and this is {}", article(&side.data_type));
                 return self.report(Diagnostic::error(codes::TYPE_MISMATCH, side.span, message));
             }
         }
         let nullable = left.nullable || right.nullable;
-        Some(Typed { expr: binary_expr(left.expr, op, right.expr), data_type: DataType::Boolean, nullable, unknown: false, span })
+        Some(Typed {
+            expr: binary_expr(left.expr, op, right.expr),
+            data_type: DataType::Boolean,
+            nullable,
+            unknown: false,
+            span,
+        })
     }
 
     fn arithmetic(&mut self, op: Arithmetic, left: Typed, right: Typed, op_span: Span, span: Span) -> Option<Typed> {
@@ -387,7 +400,14 @@ impl ExprBinder<'_> {
         Some((cast.into_iter().collect::<Option<_>>()?, to))
     }
 
-    pub(super) fn compare(&mut self, op: Operator, left: Typed, right: Typed, op_span: Span, span: Span) -> Option<Typed> {
+    pub(super) fn compare(
+        &mut self,
+        op: Operator,
+        left: Typed,
+        right: Typed,
+        op_span: Span,
+        span: Span,
+    ) -> Option<Typed> {
         let nullable = left.nullable || right.nullable;
         let (mut sides, _) = self.unify(vec![left, right], op_span, "these sides,")?;
         let (right, left) = (sides.pop()?, sides.pop()?);
@@ -400,7 +420,13 @@ impl ExprBinder<'_> {
         })
     }
 
-    fn case(&mut self, operand: Option<&Ast>, branches: &[CaseBranch], otherwise: Option<&Ast>, span: Span) -> Option<Typed> {
+    fn case(
+        &mut self,
+        operand: Option<&Ast>,
+        branches: &[CaseBranch],
+        otherwise: Option<&Ast>,
+        span: Span,
+    ) -> Option<Typed> {
         let operand = match operand {
             Some(ast) => Some(self.bind(ast)?),
             None => None,
@@ -435,7 +461,8 @@ impl ExprBinder<'_> {
             .zip(results)
             .map(|(condition, result)| (Box::new(condition.expr), Box::new(result.expr)))
             .collect();
-        let expr = Expr::Case(Case { expr: None, when_then_expr: when_then, else_expr: otherwise.map(|t| Box::new(t.expr)) });
+        let expr =
+            Expr::Case(Case { expr: None, when_then_expr: when_then, else_expr: otherwise.map(|t| Box::new(t.expr)) });
         Some(Typed { expr, data_type, nullable, unknown: false, span })
     }
 
@@ -445,8 +472,7 @@ impl ExprBinder<'_> {
             return Some(Typed { span, unknown: false, ..operand });
         }
         if !can_cast(&operand.data_type, to) {
-            let message =
-                format!("{} cannot be converted to {}", article(&operand.data_type), types::sql_name(to));
+            let message = format!("{} cannot be converted to {}", article(&operand.data_type), types::sql_name(to));
             return self.report(Diagnostic::error(codes::TYPE_MISMATCH, span, message));
         }
         if let Expr::Literal(value, _) = &operand.expr {

@@ -40,7 +40,11 @@ impl Planner<'_> {
                 return None;
             }
             _ => {
-                self.not_yet(item.span, "this table function", "UNNEST, LATERAL and series come with the issue on changing results");
+                self.not_yet(
+                    item.span,
+                    "this table function",
+                    "UNNEST, LATERAL and series come with the issue on changing results",
+                );
                 return None;
             }
         };
@@ -76,16 +80,24 @@ impl Planner<'_> {
             Some(Object::Relation { .. }) => {
                 let place = self.catalog.place(name).unwrap_or(name.span());
                 self.error(
-                    Diagnostic::error(codes::CONFLICT, own.pairs[0].2, format!("'{}' is declared already, and bound here again", name.text()))
-                        .also(place, "declared here")
-                        .help("give the properties in one of the two places"),
+                    Diagnostic::error(
+                        codes::CONFLICT,
+                        own.pairs[0].2,
+                        format!("'{}' is declared already, and bound here again", name.text()),
+                    )
+                    .also(place, "declared here")
+                    .help("give the properties in one of the two places"),
                 );
                 None
             }
             Some(Object::Sink(_)) => {
                 self.error(
-                    Diagnostic::error(codes::UNKNOWN_RELATION, name.span(), format!("'{}' is a sink and cannot be read", name.text()))
-                        .help("declare it as a STREAM to read and write it"),
+                    Diagnostic::error(
+                        codes::UNKNOWN_RELATION,
+                        name.span(),
+                        format!("'{}' is a sink and cannot be read", name.text()),
+                    )
+                    .help("declare it as a STREAM to read and write it"),
                 );
                 None
             }
@@ -115,7 +127,12 @@ impl Planner<'_> {
     }
 
     /// TUMBLE(TABLE t, DESCRIPTOR(ts), …): the relation with its window, which a GROUP BY takes.
-    async fn window_function(&mut self, function: &WindowTableFunction, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+    async fn window_function(
+        &mut self,
+        function: &WindowTableFunction,
+        pairs: &mut Pairs,
+        owner: &str,
+    ) -> Option<Relation> {
         let input = match &function.input {
             WindowInput::Table(name) => {
                 let own = pairs.take_prefixed(&name.text(), name.span());
@@ -130,7 +147,11 @@ impl Planner<'_> {
         if let Some(partition) = function.partition_by.first()
             && function.kind != TimeWindowKind::Session
         {
-            self.not_yet(partition.span, "PARTITION BY of this window", "only sessions have one; GROUP BY the column instead");
+            self.not_yet(
+                partition.span,
+                "PARTITION BY of this window",
+                "only sessions have one; GROUP BY the column instead",
+            );
             return None;
         }
         for column in &function.descriptor {

@@ -54,7 +54,10 @@ impl Planner<'_> {
         let is_grouped = window.is_some() || !aggregates.is_empty() || select.group_by.is_some();
         if !is_grouped {
             if let Some(having) = &select.having {
-                self.error(Diagnostic::error(codes::NOT_GROUPED, having.span, "HAVING needs a GROUP BY or an aggregate").help("use WHERE"));
+                self.error(
+                    Diagnostic::error(codes::NOT_GROUPED, having.span, "HAVING needs a GROUP BY or an aggregate")
+                        .help("use WHERE"),
+                );
                 return None;
             }
             if let Some(function) = function {
@@ -72,7 +75,11 @@ impl Planner<'_> {
             (None, Some(window)) if by_window => Some(window),
             (None, None) => None,
             (Some(_), Some(_)) => {
-                self.error(Diagnostic::error(codes::WINDOW, select.span, "a window in FROM and another one in the same SELECT"));
+                self.error(Diagnostic::error(
+                    codes::WINDOW,
+                    select.span,
+                    "a window in FROM and another one in the same SELECT",
+                ));
                 return None;
             }
             (None, Some(_)) => {
@@ -100,7 +107,9 @@ impl Planner<'_> {
                 .args
                 .iter()
                 .filter_map(|arg| match arg {
-                    CallArg::Positional(value) => Some(WindowArg { name: None, value: value.clone(), span: value.span }),
+                    CallArg::Positional(value) => {
+                        Some(WindowArg { name: None, value: value.clone(), span: value.span })
+                    }
                     CallArg::Named { name, value } => {
                         Some(WindowArg { name: Some(name.clone()), value: value.clone(), span: arg.span() })
                     }
@@ -110,7 +119,8 @@ impl Planner<'_> {
             let window = self.window(kind, &args, expr.span, input, true)?;
             if let Some((_, first)) = &found {
                 self.error(
-                    Diagnostic::error(codes::WINDOW, expr.span, "a second time window in one GROUP BY").also(*first, "the first"),
+                    Diagnostic::error(codes::WINDOW, expr.span, "a second time window in one GROUP BY")
+                        .also(*first, "the first"),
                 );
                 return None;
             }
@@ -129,8 +139,14 @@ impl Planner<'_> {
                 GroupByItem::Expr(expr) if window_call(expr).is_some() => continue,
                 GroupByItem::Expr(expr) => expr,
                 GroupByItem::Empty(_) => continue,
-                GroupByItem::GroupingSets { span, .. } | GroupByItem::Rollup { span, .. } | GroupByItem::Cube { span, .. } => {
-                    self.not_yet(*span, "GROUPING SETS, ROLLUP and CUBE", "they come with the issue on changing results");
+                GroupByItem::GroupingSets { span, .. }
+                | GroupByItem::Rollup { span, .. }
+                | GroupByItem::Cube { span, .. } => {
+                    self.not_yet(
+                        *span,
+                        "GROUPING SETS, ROLLUP and CUBE",
+                        "they come with the issue on changing results",
+                    );
                     failed = true;
                     continue;
                 }
@@ -185,8 +201,12 @@ impl Planner<'_> {
         let Grouping { keys, window, span } = grouping;
         if window.is_none() && !self.is_bounded(input.node) {
             self.error(
-                Diagnostic::error(codes::UNBOUNDED, span, "a GROUP BY without a window needs an input that ends, and this one does not")
-                    .help("add WINDOW TUMBLING(1m) or another window; results that change come with a later issue"),
+                Diagnostic::error(
+                    codes::UNBOUNDED,
+                    span,
+                    "a GROUP BY without a window needs an input that ends, and this one does not",
+                )
+                .help("add WINDOW TUMBLING(1m) or another window; results that change come with a later issue"),
             );
             return None;
         }
@@ -242,9 +262,9 @@ impl Planner<'_> {
     ) -> Option<(LateStrategy, Option<SinkId>)> {
         let late = self.query.late.clone().unwrap_or_else(|| input.late.clone());
         let used = match window.map(|window| window.kind) {
-            Some(WindowKind::Tumbling { size } | WindowKind::Sliding { size, .. } | WindowKind::Cumulate { size, .. }) => {
-                LateUse::Window(size)
-            }
+            Some(
+                WindowKind::Tumbling { size } | WindowKind::Sliding { size, .. } | WindowKind::Cumulate { size, .. },
+            ) => LateUse::Window(size),
             Some(WindowKind::Session { gap }) => LateUse::Session(gap),
             None => return Some((late.strategy, None)),
         };
@@ -280,8 +300,12 @@ impl Planner<'_> {
         if let Some(column) = stray {
             let name = column.name().trim_start_matches('$');
             self.error(
-                Diagnostic::error(codes::NOT_GROUPED, typed.span, format!("'{name}' is neither grouped by nor aggregated"))
-                    .help(format!("add it to GROUP BY, or aggregate it, for example MAX({name}) or LAST({name})")),
+                Diagnostic::error(
+                    codes::NOT_GROUPED,
+                    typed.span,
+                    format!("'{name}' is neither grouped by nor aggregated"),
+                )
+                .help(format!("add it to GROUP BY, or aggregate it, for example MAX({name}) or LAST({name})")),
             );
             return None;
         }

@@ -58,7 +58,9 @@ fn number(text: &str, span: Span) -> Result<ScalarValue, Diagnostic> {
 fn bytes(digits: &str, span: Span) -> Result<Vec<u8>, Diagnostic> {
     let pairs = digits.as_bytes().chunks(2);
     pairs
-        .map(|pair| std::str::from_utf8(pair).ok().filter(|p| p.len() == 2).and_then(|p| u8::from_str_radix(p, 16).ok()))
+        .map(|pair| {
+            std::str::from_utf8(pair).ok().filter(|p| p.len() == 2).and_then(|p| u8::from_str_radix(p, 16).ok())
+        })
         .collect::<Option<Vec<u8>>>()
         .ok_or_else(|| bad(span, format!("'{digits}' is not an even number of hexadecimal digits")))
 }
@@ -94,7 +96,9 @@ fn unit_nanos(unit: IntervalUnit) -> Option<i64> {
         IntervalUnit::Second => 1_000_000_000,
         IntervalUnit::Minute => 60_000_000_000,
         IntervalUnit::Hour => 3_600_000_000_000,
-        IntervalUnit::Day | IntervalUnit::Week | IntervalUnit::Month | IntervalUnit::Quarter | IntervalUnit::Year => return None,
+        IntervalUnit::Day | IntervalUnit::Week | IntervalUnit::Month | IntervalUnit::Quarter | IntervalUnit::Year => {
+            return None;
+        }
     })
 }
 
@@ -103,9 +107,8 @@ pub fn month_day_nano(interval: &Interval, span: Span) -> Result<IntervalMonthDa
     let (mut months, mut days, mut nanos) = (0_i64, 0_i64, 0_i128);
     for part in &interval.parts {
         let amount = part.amount.as_str();
-        let whole = || {
-            amount.parse::<i64>().map_err(|_| bad(span, format!("'{amount}' is no whole number of months or days")))
-        };
+        let whole =
+            || amount.parse::<i64>().map_err(|_| bad(span, format!("'{amount}' is no whole number of months or days")));
         match (unit_nanos(part.unit), part.unit) {
             (Some(unit), _) => {
                 let billionths = decimal::parse_i128(amount.as_bytes(), types::DECIMAL128_DIGITS, 9)
@@ -132,7 +135,9 @@ pub fn month_day_nano(interval: &Interval, span: Span) -> Result<IntervalMonthDa
 pub fn micros(interval: &Interval, span: Span) -> Result<i64, Diagnostic> {
     let parts = month_day_nano(interval, span)?;
     if parts.months != 0 {
-        return Err(bad(span, "a month has no fixed length".to_owned()).help("write days, or group by DATE_TRUNC('month', …)"));
+        return Err(
+            bad(span, "a month has no fixed length".to_owned()).help("write days, or group by DATE_TRUNC('month', …)")
+        );
     }
     if parts.nanoseconds % 1_000 != 0 {
         return Err(bad(span, "event time counts in microseconds".to_owned()));

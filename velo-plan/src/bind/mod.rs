@@ -7,9 +7,9 @@ mod group;
 mod literal;
 mod predicate;
 mod query;
+mod scope;
 mod select;
 mod source;
-mod scope;
 mod time_window;
 mod types;
 

@@ -104,7 +104,8 @@ impl ExprBinder<'_> {
         for side in [&operand, &pattern] {
             if !matches!(side.data_type, DataType::Utf8 | DataType::Null) {
                 let message = format!("LIKE compares text, and this is {}", article(&side.data_type));
-                return self.report(Diagnostic::error(codes::TYPE_MISMATCH, side.span, message).help("CAST it to STRING"));
+                return self
+                    .report(Diagnostic::error(codes::TYPE_MISMATCH, side.span, message).help("CAST it to STRING"));
             }
         }
         let nullable = operand.nullable || pattern.nullable;
@@ -112,7 +113,8 @@ impl ExprBinder<'_> {
         let expr = match kind {
             LikeKind::SimilarTo => {
                 return self.report(
-                    Diagnostic::error(codes::NOT_SUPPORTED, span, "SIMILAR TO cannot run yet").help("use LIKE, or ~ with a regular expression"),
+                    Diagnostic::error(codes::NOT_SUPPORTED, span, "SIMILAR TO cannot run yet")
+                        .help("use LIKE, or ~ with a regular expression"),
                 );
             }
             _ => Expr::Like(Like::new(negated, left, right, escape_char, kind == LikeKind::ILike)),

@@ -6,8 +6,8 @@ use arrow_schema::{FieldRef, Schema};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::schema;
-use velo_sql::ast::{EmitMode, Expr as Ast, ExprKind, Literal, OrderByItem, Query, SetExpr, SetOperator};
 use velo_sql::ast::{Direction, NullsOrder};
+use velo_sql::ast::{EmitMode, Expr as Ast, ExprKind, Literal, OrderByItem, Query, SetExpr, SetOperator};
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::Typed;
@@ -45,7 +45,11 @@ impl Planner<'_> {
             && emit.mode == EmitMode::Changes
             && self.aggregates(&relation)
         {
-            self.not_yet(emit.span, "EMIT CHANGES of an aggregate", "early results come with the issue on changing results");
+            self.not_yet(
+                emit.span,
+                "EMIT CHANGES of an aggregate",
+                "early results come with the issue on changing results",
+            );
             return None;
         }
         let relation = self.order_by(relation, &query.order_by, owner)?;
@@ -82,7 +86,11 @@ impl Planner<'_> {
         let mut rest = body;
         while let SetExpr::SetOperation { left, op, all, op_span, right } = rest {
             if *op != SetOperator::Union || !*all {
-                self.not_yet(*op_span, "this set operation", "UNION ALL can; the others come with the issue on changing results");
+                self.not_yet(
+                    *op_span,
+                    "this set operation",
+                    "UNION ALL can; the others come with the issue on changing results",
+                );
                 return None;
             }
             operands.push((right.as_ref(), *op_span));
@@ -104,7 +112,8 @@ impl Planner<'_> {
         for (input, span) in inputs.iter().zip(spans).skip(1) {
             let columns: Vec<&ScopeColumn> = visible(&input.scope).collect();
             if columns.len() != fields.len() {
-                let message = format!("this side of UNION ALL has {} columns, and the first has {}", columns.len(), fields.len());
+                let message =
+                    format!("this side of UNION ALL has {} columns, and the first has {}", columns.len(), fields.len());
                 self.error(Diagnostic::error(codes::TYPE_MISMATCH, *span, message).also(spans[0], "the first"));
                 return None;
             }
@@ -160,7 +169,12 @@ impl Planner<'_> {
         if timed {
             columns.push(super::select::hidden_event_time());
         }
-        Some(Relation { event_time_columns, late: inputs[0].late.clone(), dead_letter_sink: inputs[0].dead_letter_sink.clone(), ..Relation::new(node, Scope::of(columns)) })
+        Some(Relation {
+            event_time_columns,
+            late: inputs[0].late.clone(),
+            dead_letter_sink: inputs[0].dead_letter_sink.clone(),
+            ..Relation::new(node, Scope::of(columns))
+        })
     }
 
     /// Names the columns of a relation anew.
@@ -171,7 +185,11 @@ impl Planner<'_> {
         let columns = visible(&relation.scope).count();
         if names.len() > columns {
             let span = names[columns].span;
-            self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there are only {columns} columns to name")));
+            self.error(Diagnostic::error(
+                codes::UNKNOWN_COLUMN,
+                span,
+                format!("there are only {columns} columns to name"),
+            ));
             return None;
         }
         for (column, name) in relation.scope.columns.iter_mut().filter(|column| !column.hidden).zip(names) {
@@ -232,8 +250,12 @@ impl Planner<'_> {
         let Some(first) = count.or(skip) else { return Some(relation) };
         if !self.is_bounded(relation.node) {
             self.error(
-                Diagnostic::error(codes::UNBOUNDED, first.span, "LIMIT needs an input that ends, and this one does not")
-                    .help("read a bounded input, or stop the query when you have seen enough"),
+                Diagnostic::error(
+                    codes::UNBOUNDED,
+                    first.span,
+                    "LIMIT needs an input that ends, and this one does not",
+                )
+                .help("read a bounded input, or stop the query when you have seen enough"),
             );
             return None;
         }

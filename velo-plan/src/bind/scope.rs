@@ -89,8 +89,12 @@ impl Scope {
                         None => column.name.clone(),
                     })
                     .collect();
-                Err(Diagnostic::error(codes::AMBIGUOUS_COLUMN, span, format!("'{}' could be any of {}", name.value, owners.join(", ")))
-                    .help("write the relation's name before it, or quote the exact spelling"))
+                Err(Diagnostic::error(
+                    codes::AMBIGUOUS_COLUMN,
+                    span,
+                    format!("'{}' could be any of {}", name.value, owners.join(", ")),
+                )
+                .help("write the relation's name before it, or quote the exact spelling"))
             }
         }
     }
@@ -99,7 +103,8 @@ impl Scope {
         let span = name.span();
         let visible: Vec<&ScopeColumn> = self.columns.iter().filter(|column| !column.hidden).collect();
         let wanted = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
-        let mut diagnostic = Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there is no column '{}'", name.text()));
+        let mut diagnostic =
+            Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there is no column '{}'", name.text()));
         if let Some(near) = nearest(wanted, self.columns.iter().map(|column| column.name.as_str())) {
             return diagnostic.help(format!("did you mean {near}?"));
         }

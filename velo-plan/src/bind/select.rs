@@ -48,7 +48,11 @@ impl Planner<'_> {
     /// Binds one SELECT.
     pub(super) async fn select(&mut self, select: &Select, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
         if let Some(distinct) = &select.distinct {
-            self.not_yet(distinct.span, "DISTINCT", "GROUP BY the columns instead; it comes with the issue on changing results");
+            self.not_yet(
+                distinct.span,
+                "DISTINCT",
+                "GROUP BY the columns instead; it comes with the issue on changing results",
+            );
             return None;
         }
         if let Some(qualify) = &select.qualify {
@@ -58,7 +62,11 @@ impl Planner<'_> {
         let input = match select.from.as_slice() {
             [one] if one.joins.is_empty() => self.from(&one.relation, pairs, owner).await?,
             [] => {
-                self.not_yet(select.span, "SELECT without FROM", "it comes with VALUES in the issue on changing results");
+                self.not_yet(
+                    select.span,
+                    "SELECT without FROM",
+                    "it comes with VALUES in the issue on changing results",
+                );
                 return None;
             }
             _ => {
@@ -70,10 +78,17 @@ impl Planner<'_> {
         self.grouped(select, input, owner)
     }
 
-    pub(super) fn filter(&mut self, input: Relation, condition: Option<&Ast>, clause: &'static str, owner: &str) -> Option<Relation> {
+    pub(super) fn filter(
+        &mut self,
+        input: Relation,
+        condition: Option<&Ast>,
+        clause: &'static str,
+        owner: &str,
+    ) -> Option<Relation> {
         let Some(condition) = condition else { return Some(input) };
         let bound = self.binder(&input.scope, Err(clause)).condition(condition, clause)?;
-        if input.window.is_some() && bound.expr.column_refs().iter().any(|column| column.name().starts_with("$window_")) {
+        if input.window.is_some() && bound.expr.column_refs().iter().any(|column| column.name().starts_with("$window_"))
+        {
             self.not_yet(condition.span, "a condition on the window before it is grouped", "write it into HAVING");
             return None;
         }
@@ -83,7 +98,12 @@ impl Planner<'_> {
     }
 
     /// The select list with `*` written out; all mistakes in it are found.
-    pub(super) fn items(&mut self, select: &Select, scope: &Scope, aggregates: &mut Vec<AggregateCall>) -> Option<Vec<Item>> {
+    pub(super) fn items(
+        &mut self,
+        select: &Select,
+        scope: &Scope,
+        aggregates: &mut Vec<AggregateCall>,
+    ) -> Option<Vec<Item>> {
         let mut items: Vec<Item> = Vec::new();
         let mut failed = false;
         for item in &select.items {
@@ -109,7 +129,14 @@ impl Planner<'_> {
         (!failed).then_some(items)
     }
 
-    fn star(&mut self, scope: &Scope, relation: Option<&Ident>, except: &[Ident], span: Span, items: &mut Vec<Item>) -> bool {
+    fn star(
+        &mut self,
+        scope: &Scope,
+        relation: Option<&Ident>,
+        except: &[Ident],
+        span: Span,
+        items: &mut Vec<Item>,
+    ) -> bool {
         let of_relation: Vec<&ScopeColumn> = visible(scope)
             .filter(|column| match (relation, &column.relation) {
                 (None, _) => true,
@@ -181,13 +208,20 @@ impl Planner<'_> {
             });
             outputs.push(Output { expr: item.typed.expr, field });
         }
-        let mut output = Arc::new(Schema::new(outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()));
+        let mut output =
+            Arc::new(Schema::new(outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()));
         if timed {
             columns.push(hidden_event_time());
             output = schema::with_event_time(&output);
         }
         let node = self.node(NodeKind::Project(outputs), vec![input.node], output, owner);
-        Some(Relation { event_time_columns, late: input.late.clone(), dead_letter_sink: input.dead_letter_sink.clone(), key, ..Relation::new(node, Scope::of(columns)) })
+        Some(Relation {
+            event_time_columns,
+            late: input.late.clone(),
+            dead_letter_sink: input.dead_letter_sink.clone(),
+            key,
+            ..Relation::new(node, Scope::of(columns))
+        })
     }
 }
 

@@ -76,7 +76,11 @@ impl Planner<'_> {
         for column in &written.columns {
             let name = &column.name.value;
             if names.contains(&name.as_str()) || name.starts_with('$') {
-                self.error(Diagnostic::error(codes::DUPLICATE_NAME, column.name.span, format!("the column name '{name}' is taken")));
+                self.error(Diagnostic::error(
+                    codes::DUPLICATE_NAME,
+                    column.name.span,
+                    format!("the column name '{name}' is taken"),
+                ));
                 failed = true;
                 continue;
             }
@@ -127,8 +131,12 @@ impl Planner<'_> {
             Ok(path) if source.event_time.field.as_ref() == Some(&path) => {}
             Ok(_) => {
                 self.error(
-                    Diagnostic::error(codes::CONFLICT, clause.span, "WATERMARK FOR and 'event.time.field' name different fields")
-                        .help("leave one of them out"),
+                    Diagnostic::error(
+                        codes::CONFLICT,
+                        clause.span,
+                        "WATERMARK FOR and 'event.time.field' name different fields",
+                    )
+                    .help("leave one of them out"),
                 );
                 return;
             }
@@ -143,7 +151,9 @@ impl Planner<'_> {
             ExprKind::Path(name) if same_column(name, &column) => Some(0),
             ExprKind::Binary { left, op: BinaryOp::Subtract, right, .. } => {
                 match (&left.without_parentheses().kind, &right.without_parentheses().kind) {
-                    (ExprKind::Path(name), ExprKind::Literal(Literal::Interval(interval))) if same_column(name, &column) => {
+                    (ExprKind::Path(name), ExprKind::Literal(Literal::Interval(interval)))
+                        if same_column(name, &column) =>
+                    {
                         match literal::micros(interval, right.span) {
                             Ok(micros) => Some(micros),
                             Err(diagnostic) => {
@@ -246,7 +256,9 @@ impl Planner<'_> {
         for column in columns {
             let one = match column {
                 DeclaredColumn::Physical(field) => Some((field.name().clone(), typed_column(field, Span::default()))),
-                DeclaredColumn::Computed(column) => self.computed(column, scope).map(|typed| (column.name.value.clone(), typed)),
+                DeclaredColumn::Computed(column) => {
+                    self.computed(column, scope).map(|typed| (column.name.value.clone(), typed))
+                }
                 DeclaredColumn::Metadata(column, key) => {
                     self.metadata(column, key, scope).map(|typed| (column.name.value.clone(), typed))
                 }
@@ -278,10 +290,17 @@ impl Planner<'_> {
     fn metadata(&mut self, column: &ColumnDef, key: &str, scope: &Scope) -> Option<Typed> {
         let found = scope.columns.iter().find(|candidate| candidate.hidden && candidate.name.eq_ignore_ascii_case(key));
         let Some(found) = found else {
-            let known: Vec<&str> =
-                scope.columns.iter().filter(|column| column.hidden).map(|column| column.name.trim_start_matches('_')).collect();
+            let known: Vec<&str> = scope
+                .columns
+                .iter()
+                .filter(|column| column.hidden)
+                .map(|column| column.name.trim_start_matches('_'))
+                .collect();
             let message = format!("this connector has no metadata '{}'", key.trim_start_matches('_'));
-            self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, column.span, message).help(format!("it has {}", known.join(", "))));
+            self.error(
+                Diagnostic::error(codes::UNKNOWN_COLUMN, column.span, message)
+                    .help(format!("it has {}", known.join(", "))),
+            );
             return None;
         };
         let typed = typed_column(&found.field, column.span);
@@ -298,7 +317,13 @@ impl Planner<'_> {
     }
 
     /// The declared columns as a projection over the source.
-    fn with_computed(&mut self, source: Relation, columns: Vec<(String, Typed)>, time: Option<&str>, owner: &str) -> Relation {
+    fn with_computed(
+        &mut self,
+        source: Relation,
+        columns: Vec<(String, Typed)>,
+        time: Option<&str>,
+        owner: &str,
+    ) -> Relation {
         let mut event_time_columns = source.event_time_columns.clone();
         let mut outputs = Vec::with_capacity(columns.len());
         let mut scope = Vec::with_capacity(columns.len() + 1);
@@ -314,15 +339,24 @@ impl Planner<'_> {
                 typed.expr
             };
             let field: FieldRef = Arc::new(Field::new(&name, typed.data_type, typed.nullable && !is_time));
-            scope.push(ScopeColumn { relation: Some(owner.to_owned()), name, field: Arc::clone(&field), hidden: false });
+            scope.push(ScopeColumn {
+                relation: Some(owner.to_owned()),
+                name,
+                field: Arc::clone(&field),
+                hidden: false,
+            });
             outputs.push(Output { expr, field });
         }
         // System columns can still be named behind the projection.
         for column in source.scope.columns.iter().filter(|column| column.hidden && column.name != "_event_time") {
-            outputs.push(Output { expr: typed_column(&column.field, Span::default()).expr, field: Arc::clone(&column.field) });
+            outputs.push(Output {
+                expr: typed_column(&column.field, Span::default()).expr,
+                field: Arc::clone(&column.field),
+            });
             scope.push(column.clone());
         }
-        let mut output = Arc::new(Schema::new(outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()));
+        let mut output =
+            Arc::new(Schema::new(outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()));
         if source.has_event_time() {
             output = schema::with_event_time(&output);
             scope.push(ScopeColumn { relation: Some(owner.to_owned()), ..hidden_event_time() });
@@ -349,19 +383,27 @@ impl Planner<'_> {
                 if source.binding.system_columns().iter().any(|field| field.name() == "_timestamp") {
                     return time(TimeOrigin::Record);
                 }
-                Err(Box::new(Diagnostic::error(codes::PROPERTY, pairs.owner, "the records of this connector have no time of their own")
-                    .help("name a field: 'event.time.field' = '…'")))
+                Err(Box::new(
+                    Diagnostic::error(
+                        codes::PROPERTY,
+                        pairs.owner,
+                        "the records of this connector have no time of their own",
+                    )
+                    .help("name a field: 'event.time.field' = '…'"),
+                ))
             }
             (_, Some(path)) => {
                 let column = (!path.is_nested()).then(|| declared_column(physical, path.first())).flatten();
                 let is_computed = |(name, typed): &&(String, Typed)| {
-                    name.eq_ignore_ascii_case(path.first()) && !matches!(&typed.expr, Expr::Column(c) if c.name() == name.as_str())
+                    name.eq_ignore_ascii_case(path.first())
+                        && !matches!(&typed.expr, Expr::Column(c) if c.name() == name.as_str())
                 };
                 if let Some((_, typed)) = computed.iter().find(is_computed).filter(|_| !path.is_nested()) {
                     if !matches!(typed.data_type, DataType::Timestamp(..)) {
                         let message = format!("the computed event time is a {}", types::sql_name(&typed.data_type));
                         return Err(Box::new(
-                            Diagnostic::error(codes::TYPE_MISMATCH, typed.span, message).help("compute a TIMESTAMP, for example with TO_TIMESTAMP(…)"),
+                            Diagnostic::error(codes::TYPE_MISMATCH, typed.span, message)
+                                .help("compute a TIMESTAMP, for example with TO_TIMESTAMP(…)"),
                         ));
                     }
                     return time(TimeOrigin::Computed(typed.expr.clone()));
@@ -374,8 +416,12 @@ impl Planner<'_> {
                 time(TimeOrigin::Field { path: path.parts().to_vec(), column, extractor })
             }
             (_, None) if source.timed => Err(Box::new(
-                Diagnostic::error(codes::EVENT_TIME_MISSING, pairs.owner, "properties of event time are given, and not which field it is")
-                    .help("add 'event.time.field' = '…'"),
+                Diagnostic::error(
+                    codes::EVENT_TIME_MISSING,
+                    pairs.owner,
+                    "properties of event time are given, and not which field it is",
+                )
+                .help("add 'event.time.field' = '…'"),
             )),
             _ => Ok(None),
         }
@@ -385,14 +431,19 @@ impl Planner<'_> {
         let usable = field.data_type().is_integer()
             || matches!(
                 field.data_type(),
-                DataType::Utf8 | DataType::Timestamp(..) | DataType::Date32 | DataType::Decimal128(..) | DataType::Float64
+                DataType::Utf8
+                    | DataType::Timestamp(..)
+                    | DataType::Date32
+                    | DataType::Decimal128(..)
+                    | DataType::Float64
             );
         if usable {
             return Ok(());
         }
         let message = format!("'{}' is a {} and cannot be an event time", field.name(), types::sql_name_of(field));
         Err(Box::new(
-            Diagnostic::error(codes::TYPE_MISMATCH, pairs.owner, message).help("an event time is a number, a text or a TIMESTAMP"),
+            Diagnostic::error(codes::TYPE_MISMATCH, pairs.owner, message)
+                .help("an event time is a number, a text or a TIMESTAMP"),
         ))
     }
 }

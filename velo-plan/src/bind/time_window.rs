@@ -101,8 +101,9 @@ impl Planner<'_> {
                 Ok(zone) => sorted.zone = Some(zone),
                 Err(_) => {
                     self.error(
-                        Diagnostic::error(codes::WINDOW, arg.value.span, format!("'{zone}' is no time zone"))
-                            .help("zones are written as in 'America/New_York'; lengths as in 1m or INTERVAL '1' MINUTE"),
+                        Diagnostic::error(codes::WINDOW, arg.value.span, format!("'{zone}' is no time zone")).help(
+                            "zones are written as in 'America/New_York'; lengths as in 1m or INTERVAL '1' MINUTE",
+                        ),
                     );
                     return None;
                 }
@@ -142,7 +143,13 @@ impl Planner<'_> {
         }
     }
 
-    fn assemble(&mut self, kind: TimeWindowKind, mut sorted: Arguments<'_>, span: Span, function: bool) -> Option<WindowSpec> {
+    fn assemble(
+        &mut self,
+        kind: TimeWindowKind,
+        mut sorted: Arguments<'_>,
+        span: Span,
+        function: bool,
+    ) -> Option<WindowSpec> {
         let (wanted, form) = match kind {
             TimeWindowKind::Tumbling => (1, "TUMBLING(size)"),
             TimeWindowKind::Sliding => (2, "SLIDING(size, advance)"),
@@ -155,8 +162,12 @@ impl Planner<'_> {
         }
         if sorted.lengths.len() != wanted {
             self.error(
-                Diagnostic::error(codes::WINDOW, span, format!("this window has {} lengths, and needs {wanted}", sorted.lengths.len()))
-                    .help(format!("write {form}")),
+                Diagnostic::error(
+                    codes::WINDOW,
+                    span,
+                    format!("this window has {} lengths, and needs {wanted}", sorted.lengths.len()),
+                )
+                .help(format!("write {form}")),
             );
             return None;
         }

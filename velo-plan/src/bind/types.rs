@@ -58,7 +58,9 @@ fn decimal_type(written: &SqlType, precision: Option<u8>, scale: Option<i8>) -> 
         return Err(Diagnostic::error(
             codes::TYPE_MISMATCH,
             written.span,
-            format!("DECIMAL({precision},{scale}) is no type: a DECIMAL has 1 to 76 digits, and at most all of them behind the point"),
+            format!(
+                "DECIMAL({precision},{scale}) is no type: a DECIMAL has 1 to 76 digits, and at most all of them behind the point"
+            ),
         ));
     }
     Ok(types::decimal(precision, scale))
@@ -98,7 +100,8 @@ pub fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
             if mixed { Some(types::decimal(20, 0)) } else { signature.ok().map(|types| types.result) }
         }
         _ => {
-            let ((whole_left, scale_left), (whole_right, scale_right)) = (whole_and_scale(left)?, whole_and_scale(right)?);
+            let ((whole_left, scale_left), (whole_right, scale_right)) =
+                (whole_and_scale(left)?, whole_and_scale(right)?);
             let scale = scale_left.max(scale_right);
             let precision = whole_left.max(whole_right).saturating_add(scale.unsigned_abs()).min(types::DECIMAL_DIGITS);
             Some(types::decimal(precision, scale))

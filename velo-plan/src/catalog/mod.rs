@@ -118,4 +118,3 @@ impl Catalog {
         self.objects.values().map(|(name, _, object)| (name.as_str(), object))
     }
 }
-

@@ -27,10 +27,8 @@ pub struct Pairs {
 impl Pairs {
     /// The properties of a WITH.
     pub fn new(properties: &[Property], owner: Span) -> Self {
-        let pairs = properties
-            .iter()
-            .map(|p| (p.key.text.clone(), p.value.text.clone(), p.key.span, p.value.span))
-            .collect();
+        let pairs =
+            properties.iter().map(|p| (p.key.text.clone(), p.value.text.clone(), p.key.span, p.value.span)).collect();
         Self { pairs, owner }
     }
 
@@ -115,7 +113,9 @@ impl Resolver<'_> {
         }
         for (at, (key, value, ..)) in self.settings.iter().enumerate() {
             let spec = specs.iter().flat_map(|specs| specs.iter()).find(|spec| spec.names(key));
-            let given = spec.is_none_or(|spec| options.get(spec.key).is_some() || spec.aliases.iter().any(|alias| options.get(alias).is_some()));
+            let given = spec.is_none_or(|spec| {
+                options.get(spec.key).is_some() || spec.aliases.iter().any(|alias| options.get(alias).is_some())
+            });
             if !given && let Ok(value) = interpolate(value, self.lookup) {
                 options.set(Entry { key: key.clone(), value, origin: SETTING + at });
             }
@@ -132,7 +132,11 @@ impl Resolver<'_> {
             });
             let span = written.map_or(pairs.owner, |(_, _, key, value)| {
                 // An unknown key is wrong itself; else its value is.
-                if error.help.as_deref().is_some_and(|help| help.starts_with("did you mean") || help.contains("lists the properties")) {
+                if error
+                    .help
+                    .as_deref()
+                    .is_some_and(|help| help.starts_with("did you mean") || help.contains("lists the properties"))
+                {
                     *key
                 } else {
                     key.to(*value)
@@ -152,14 +156,22 @@ impl Resolver<'_> {
             (Some(entry), None) | (None, Some(entry)) => entry,
             (Some(_), Some(second)) => {
                 let span = pairs.pairs.get(second.origin).map_or(pairs.owner, |(_, _, key, _)| *key);
-                self.diagnostics.push(Diagnostic::error(codes::PROPERTY, span, "'connector' and 'type' say the same; leave one out"));
+                self.diagnostics.push(Diagnostic::error(
+                    codes::PROPERTY,
+                    span,
+                    "'connector' and 'type' say the same; leave one out",
+                ));
                 return None;
             }
             (None, None) => {
                 let known: Vec<&str> = self.registry.iter().map(|connector| connector.name()).collect();
                 self.diagnostics.push(
-                    Diagnostic::error(codes::PROPERTY, pairs.owner, "the property 'connector' is missing: what is it over?")
-                        .help(format!("write connector = '…' with one of {}", known.join(", "))),
+                    Diagnostic::error(
+                        codes::PROPERTY,
+                        pairs.owner,
+                        "the property 'connector' is missing: what is it over?",
+                    )
+                    .help(format!("write connector = '…' with one of {}", known.join(", "))),
                 );
                 return None;
             }

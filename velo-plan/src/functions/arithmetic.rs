@@ -115,7 +115,11 @@ fn wider_integer(left: &DataType, right: &DataType) -> DataType {
 }
 
 /// The types with which `left op right` is computed.
-pub fn signature(op: Arithmetic, left: &DataType, right: &DataType) -> std::result::Result<ArithmeticTypes, TypeProblem> {
+pub fn signature(
+    op: Arithmetic,
+    left: &DataType,
+    right: &DataType,
+) -> std::result::Result<ArithmeticTypes, TypeProblem> {
     use DataType::{Date32, Float32, Float64, Interval, Null, Timestamp};
     let same = |data_type: DataType| {
         Ok(ArithmeticTypes { left: data_type.clone(), right: data_type.clone(), result: data_type })
@@ -123,7 +127,9 @@ pub fn signature(op: Arithmetic, left: &DataType, right: &DataType) -> std::resu
     match (left, right) {
         (Null, Null) => same(DataType::Int64),
         (Null, other) | (other, Null) if other.is_numeric() => signature(op, other, other),
-        (Timestamp(..), Interval(_)) | (Date32, Interval(_)) if matches!(op, Arithmetic::Add | Arithmetic::Subtract) => {
+        (Timestamp(..), Interval(_)) | (Date32, Interval(_))
+            if matches!(op, Arithmetic::Add | Arithmetic::Subtract) =>
+        {
             // A date plus hours is a time of day, so a date counts as its midnight.
             let left = if *left == Date32 { types::TIMESTAMP } else { left.clone() };
             Ok(ArithmeticTypes { left: left.clone(), right: types::INTERVAL, result: left })
@@ -162,8 +168,7 @@ fn decimal_signature(
     (p1, s1): (u8, i8),
     (p2, s2): (u8, i8),
 ) -> std::result::Result<ArithmeticTypes, TypeProblem> {
-    let cap =
-        if p1.max(p2) > types::DECIMAL128_DIGITS { types::DECIMAL_DIGITS } else { types::DECIMAL128_DIGITS };
+    let cap = if p1.max(p2) > types::DECIMAL128_DIGITS { types::DECIMAL_DIGITS } else { types::DECIMAL128_DIGITS };
     let capped = |precision: i32, scale: i8| types::decimal(precision.min(i32::from(cap)) as u8, scale);
     let whole = |p: u8, s: i8| i32::from(p) - i32::from(s);
     let result = match op {
@@ -275,7 +280,8 @@ fn apply(op: Arithmetic, result: &DataType, left: &dyn Datum, right: &dyn Datum)
         }
         _ => {
             let array = native(op, left, right).map_err(|e| overflow(op, e))?;
-            if let (DataType::Interval(IntervalUnit::MonthDayNano), DataType::Duration(_)) = (result, array.data_type()) {
+            if let (DataType::Interval(IntervalUnit::MonthDayNano), DataType::Duration(_)) = (result, array.data_type())
+            {
                 return Ok(arrow_cast::cast(&array, result)?);
             }
             Ok(array)
@@ -307,12 +313,8 @@ fn overflow(op: Arithmetic, error: ArrowError) -> DataFusionError {
 fn date_days(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef> {
     let (dates, date_scalar) = left.get();
     let as_days = arrow_cast::cast(dates, &DataType::Int32).and_then(|d| arrow_cast::cast(&d, &DataType::Int64))?;
-    let days = if date_scalar {
-        native(op, &Scalar::new(as_days), right)
-    } else {
-        native(op, &as_days, right)
-    }
-    .map_err(|e| overflow(op, e))?;
+    let days = if date_scalar { native(op, &Scalar::new(as_days), right) } else { native(op, &as_days, right) }
+        .map_err(|e| overflow(op, e))?;
     let strict = arrow_cast::CastOptions { safe: false, ..Default::default() };
     let narrow = arrow_cast::cast_with_options(&days, &DataType::Int32, &strict)?;
     Ok(arrow_cast::cast(&narrow, &DataType::Date32)?)
@@ -329,9 +331,12 @@ fn decimal_apply(op: Arithmetic, result: &DataType, left: &dyn Datum, right: &dy
         // The library keeps a digit more for a product; the digits are the same, so only the declared precision changes.
         let typed = raw.as_primitive::<Decimal128Type>().clone().with_precision_and_scale(*precision, *scale)?;
         if *precision == types::DECIMAL128_DIGITS {
-            typed
-                .validate_decimal_precision(*precision)
-                .map_err(|_| DataFusionError::Execution(format!("overflow in '{}': the result has more than {precision} digits", op.symbol())))?;
+            typed.validate_decimal_precision(*precision).map_err(|_| {
+                DataFusionError::Execution(format!(
+                    "overflow in '{}': the result has more than {precision} digits",
+                    op.symbol()
+                ))
+            })?;
         }
         return Ok(Arc::new(typed));
     }
@@ -364,7 +369,8 @@ fn wide_decimal(op: Arithmetic, result: &DataType, left: &dyn Datum, right: &dyn
             valid.push(false);
             continue;
         }
-        let value = combine(op, (left.value(l), left_scale), (right.value(r), right_scale), scale)?.ok_or_else(too_big)?;
+        let value =
+            combine(op, (left.value(l), left_scale), (right.value(r), right_scale), scale)?.ok_or_else(too_big)?;
         if value.wrapping_abs() >= limit {
             return Err(too_big());
         }
@@ -405,7 +411,9 @@ fn combine(op: Arithmetic, (left, s1): (i256, i8), (right, s2): (i256, i8), scal
     let (s1, s2, scale) = (i32::from(s1), i32::from(s2), i32::from(scale));
     Ok(match op {
         Arithmetic::Add => shift(left, scale - s1).zip(shift(right, scale - s2)).and_then(|(a, b)| a.checked_add(b)),
-        Arithmetic::Subtract => shift(left, scale - s1).zip(shift(right, scale - s2)).and_then(|(a, b)| a.checked_sub(b)),
+        Arithmetic::Subtract => {
+            shift(left, scale - s1).zip(shift(right, scale - s2)).and_then(|(a, b)| a.checked_sub(b))
+        }
         Arithmetic::Multiply => left.checked_mul(right).and_then(|product| shift(product, scale - s1 - s2)),
         Arithmetic::Divide => {
             if right == i256::ZERO {

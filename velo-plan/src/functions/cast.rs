@@ -99,14 +99,19 @@ pub fn cast(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> 
         return Ok(Arc::clone(array));
     }
     match (from, to) {
-        (_, DataType::Decimal128(..) | DataType::Decimal256(..)) if is_text(from) => text_to_decimal(array, to, lenient),
+        (_, DataType::Decimal128(..) | DataType::Decimal256(..)) if is_text(from) => {
+            text_to_decimal(array, to, lenient)
+        }
         (_, DataType::Timestamp(..) | DataType::Date32) if is_text(from) => text_to_time(array, to, lenient),
         (_, to) if is_text(from) && to.is_integer() => text_to_integer(array, to, lenient),
         (DataType::Decimal128(..) | DataType::Decimal256(..), to) if to.is_integer() => {
             let whole = round_decimal(array, 0, lenient)?;
             strict(&whole, to, lenient)
         }
-        (DataType::Decimal128(..) | DataType::Decimal256(..), DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale)) => {
+        (
+            DataType::Decimal128(..) | DataType::Decimal256(..),
+            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale),
+        ) => {
             let rounded = round_decimal(array, *scale, lenient)?;
             strict(&rounded, to, lenient)
         }
@@ -123,9 +128,8 @@ pub fn cast(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> 
             Ok(Arc::new(floored))
         }
         (DataType::Timestamp(TimeUnit::Microsecond, _), DataType::Date32) => {
-            let days = array
-                .as_primitive::<TimestampMicrosecondType>()
-                .unary::<_, arrow_array::types::Date32Type>(|micros| {
+            let days =
+                array.as_primitive::<TimestampMicrosecondType>().unary::<_, arrow_array::types::Date32Type>(|micros| {
                     micros.div_euclid(velo_core::time::MICROS_PER_DAY) as i32
                 });
             Ok(Arc::new(days))
@@ -149,7 +153,12 @@ fn strict(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> {
         if let Ok(forgiven) = arrow_cast::cast_with_options(array, to, &forgiving)
             && let Some(row) = (0..array.len()).find(|row| array.is_valid(*row) && forgiven.is_null(*row))
         {
-            return failure(array, row, to, if array.data_type().is_numeric() { "it is out of range" } else { "it is no such value" });
+            return failure(
+                array,
+                row,
+                to,
+                if array.data_type().is_numeric() { "it is out of range" } else { "it is no such value" },
+            );
         }
         DataFusionError::ArrowError(Box::new(error), None)
     })
@@ -169,9 +178,8 @@ fn texts(array: &ArrayRef) -> Result<ArrayRef> {
 fn text_to_decimal(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> {
     let text = texts(array)?;
     let text = text.as_string::<i32>();
-    let parse = |row: usize| -> Result<Option<&[u8]>> {
-        Ok(text.is_valid(row).then(|| text.value(row).trim().as_bytes()))
-    };
+    let parse =
+        |row: usize| -> Result<Option<&[u8]>> { Ok(text.is_valid(row).then(|| text.value(row).trim().as_bytes())) };
     let wrong = |row: usize, error: DecimalError| match error {
         DecimalError::Syntax => failure(array, row, to, "it is no number"),
         DecimalError::Overflow => failure(array, row, to, "it has too many digits"),
@@ -227,7 +235,9 @@ fn text_to_time(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayR
         }
         let value = text.value(row).trim();
         let parsed = match to {
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => velo_eventtime::parse_timestamp_nanos(value, chrono_tz::UTC),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                velo_eventtime::parse_timestamp_nanos(value, chrono_tz::UTC)
+            }
             DataType::Date32 => velo_eventtime::parse_date(value).map(i64::from).or_else(|error| {
                 velo_eventtime::parse_timestamp(value, chrono_tz::UTC)
                     .map(|micros| micros.div_euclid(velo_core::time::MICROS_PER_DAY))

@@ -9,7 +9,5 @@ mod node;
 mod window;
 
 pub use aggregate::{AggregateCall, AggregateKind, SortKey};
-pub use node::{
-    Node, NodeId, NodeKind, Output, Plan, SinkId, SinkNode, SourceId, SourceNode, SourceTime, TimeOrigin,
-};
+pub use node::{Node, NodeId, NodeKind, Output, Plan, SinkId, SinkNode, SourceId, SourceNode, SourceTime, TimeOrigin};
 pub use window::{WindowKind, WindowSpec};

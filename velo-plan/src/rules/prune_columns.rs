@@ -21,7 +21,9 @@ pub(super) fn run(plan: &mut Plan) {
                 continue;
             }
             NodeKind::Filter(condition) => own.into_iter().chain(columns_of([condition])).collect(),
-            NodeKind::Sort(keys) => own.into_iter().chain(columns_of(keys.iter().map(|SortKey { expr, .. }| expr))).collect(),
+            NodeKind::Sort(keys) => {
+                own.into_iter().chain(columns_of(keys.iter().map(|SortKey { expr, .. }| expr))).collect()
+            }
             NodeKind::Limit { .. } => own,
             NodeKind::Project(outputs) => columns_of(outputs.iter().map(|output| &output.expr)).collect(),
             NodeKind::Aggregate { keys, aggregates, .. } => {
@@ -55,9 +57,9 @@ pub(super) fn run(plan: &mut Plan) {
                     })
                     .collect();
                 let record_time = matches!(&source.event_time, Some(time) if matches!(time.from, TimeOrigin::Record));
-                source.system.retain(|field| {
-                    needed[at].contains(field.name()) || (record_time && field.name() == "_timestamp")
-                });
+                source
+                    .system
+                    .retain(|field| needed[at].contains(field.name()) || (record_time && field.name() == "_timestamp"));
                 needed[at].extend(computed);
                 if record_time {
                     needed[at].insert("_timestamp".to_owned());
@@ -85,5 +87,7 @@ fn narrow(full: &SchemaRef, needed: &BTreeSet<String>) -> SchemaRef {
 }
 
 fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> impl Iterator<Item = String> {
-    exprs.into_iter().flat_map(|expr| expr.column_refs().into_iter().map(|column| column.name().to_owned()).collect::<Vec<_>>())
+    exprs
+        .into_iter()
+        .flat_map(|expr| expr.column_refs().into_iter().map(|column| column.name().to_owned()).collect::<Vec<_>>())
 }

@@ -10,7 +10,8 @@ use crate::exit::Outcome;
 pub fn run(arguments: &ListArguments) -> Outcome {
     let functions = Functions::new();
     let scalars = functions.scalars().map(|(name, function)| (name, "scalar", function.documentation().cloned()));
-    let aggregates = functions.aggregates().map(|(name, function)| (name, "aggregate", function.documentation().cloned()));
+    let aggregates =
+        functions.aggregates().map(|(name, function)| (name, "aggregate", function.documentation().cloned()));
     for (name, kind, documentation) in scalars.chain(aggregates).filter(|(name, ..)| arguments.matches(name)) {
         let (syntax, text) = match &documentation {
             Some(documentation) => (documentation.syntax_example.clone(), first_line(&documentation.description)),
@@ -18,7 +19,9 @@ pub fn run(arguments: &ListArguments) -> Outcome {
         };
         match arguments.output {
             ListFormat::Text => print_line(&format!("{name:<28} {kind:<10} {text}")),
-            ListFormat::Json => print_line(&json!({ "name": name, "kind": kind, "syntax": syntax, "text": text }).to_string()),
+            ListFormat::Json => {
+                print_line(&json!({ "name": name, "kind": kind, "syntax": syntax, "text": text }).to_string())
+            }
         }
     }
     Ok(())
