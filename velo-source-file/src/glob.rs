@@ -41,6 +41,7 @@ impl FileSet {
     pub(crate) fn new(path: &str) -> Result<Self, String> {
         let path = path.trim();
         let path = path.strip_prefix("file://").unwrap_or(path);
+        let path = path.strip_prefix("./").filter(|rest| !rest.is_empty()).unwrap_or(path);
         if path.is_empty() {
             return Err("a path is empty".to_owned());
         }

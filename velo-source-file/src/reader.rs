@@ -144,12 +144,20 @@ fn tick(watching: Watching, wakes: wakes::Sender<Wake>) -> AbortHandle {
 
 /// Has the system tell of changes; `None` where it cannot, and the clock's ticks have to do.
 fn watch(files: &FileSet, wakes: wakes::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
+    let folders = files.folders();
+    // Events bear absolute paths; files are known by the user's.
+    let here = std::env::current_dir().unwrap_or_default();
+    let spelt: Vec<(PathBuf, PathBuf)> = folders.iter().map(|folder| (here.join(folder), folder.clone())).collect();
+    let known_as = move |path: PathBuf| {
+        let found = spelt.iter().find_map(|(full, folder)| Some(folder.join(path.strip_prefix(full).ok()?)));
+        found.unwrap_or(path)
+    };
     let tell = move |event: notify::Result<notify::Event>| {
         let wake = match event {
             // Our own reading is no change.
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => return,
             Ok(event) if matches!(event.kind, EventKind::Modify(notify::event::ModifyKind::Data(_))) => {
-                Wake::Written(event.paths)
+                Wake::Written(event.paths.into_iter().map(&known_as).collect())
             }
             // Also where events were lost.
             Ok(_) | Err(_) => Wake::Listing,
@@ -159,8 +167,8 @@ fn watch(files: &FileSet, wakes: wakes::Sender<Wake>) -> Option<notify::Recommen
     };
     let started = notify::recommended_watcher(tell).and_then(|mut watcher| {
         let mode = if files.is_deep() { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-        for folder in files.folders() {
-            watcher.watch(&folder, mode)?;
+        for folder in &folders {
+            watcher.watch(folder, mode)?;
         }
         Ok(watcher)
     });

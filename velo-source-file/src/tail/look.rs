@@ -13,14 +13,17 @@ use crate::identity::begins_as;
 use crate::rotation::{between, find_moved};
 
 impl Tail {
-    /// Says that a file was changed; false where that needs a [`Tail::look`].
+    /// Says that a file was written to; false where that needs a [`Tail::look`].
     pub(crate) fn touch(&mut self, path: &str) -> bool {
-        let path = path.strip_prefix("./").unwrap_or(path);
-        let known = self.many && self.known.contains_key(path) && self.leaving.is_empty();
-        if known && self.work.back().is_none_or(|last| last != path) {
+        let plain = path.strip_prefix("./").unwrap_or(path);
+        let Some(path) = [path, plain].into_iter().find(|path| self.known.contains_key(*path)) else { return false };
+        if !self.leaving.is_empty() {
+            return false;
+        }
+        if self.work.back().is_none_or(|last| last != path) {
             self.work.push_back(path.to_owned());
         }
-        known
+        true
     }
 
     /// Lists what is there and notes what is to be read. `tick` says that the clock called and not a change.
