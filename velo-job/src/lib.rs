@@ -1,8 +1,9 @@
 //! A SQL script as a running job: text to plan, plan to tasks, tasks to an end.
 //!
 //! A program that embeds Velo gives [`Script::plan`] a text and a [`PlanContext`], and [`Script::run`] the sinks of the
-//! statements that have none of their own.
+//! statements that have none of their own. [`scenario`] runs scripts against rows that stand beside them, as tests.
 
+pub mod scenario;
 mod script;
 
 pub use script::{RunOptions, Script};

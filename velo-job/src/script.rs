@@ -67,6 +67,11 @@ impl Script {
         &self.planned.plan
     }
 
+    /// Its plan, for whoever puts other connectors in it.
+    pub(crate) fn plan_mut(&mut self) -> &mut Plan {
+        &mut self.planned.plan
+    }
+
     /// Counters for a run of it.
     pub fn progress(&self) -> JobProgress {
         JobProgress::new(&self.planned.plan)

@@ -1,0 +1,120 @@
+//! The scenarios of files and folders, run one after the other.
+
+use std::path::{Path, PathBuf};
+
+use velo_core::clock::Stopwatch;
+
+use super::modes::Modes;
+use super::parse::{ScenarioError, ScenarioFile, read};
+use super::report::{Record, Report};
+use super::run::{Failure, Runner};
+use super::update;
+
+/// What is run, and how.
+#[derive(Debug, Clone)]
+pub struct SuiteOptions {
+    /// The modes.
+    pub modes: Modes,
+    /// Only scenarios whose name, or whose file's path, contains this.
+    pub filter: Option<String>,
+    /// Files expect afterwards what came; only the plain mode is run.
+    pub update: bool,
+}
+
+impl Default for SuiteOptions {
+    fn default() -> Self {
+        Self { modes: Modes::Plain, filter: None, update: false }
+    }
+}
+
+/// Files of scenarios.
+#[derive(Debug, Clone, Default)]
+pub struct Suite {
+    /// Those that could be read, by path.
+    pub files: Vec<ScenarioFile>,
+    /// What is wrong with the others.
+    pub errors: Vec<ScenarioError>,
+}
+
+impl Suite {
+    /// Reads files, and all `.md` files of folders but those without a scenario's heading.
+    pub fn load(paths: &[PathBuf]) -> Self {
+        let mut suite = Self::default();
+        for path in paths {
+            if let Err(error) = suite.add(path, true) {
+                let message = format!("cannot be read: {error}");
+                suite.errors.push(ScenarioError { path: path.clone(), line: 1, message });
+            }
+        }
+        suite
+    }
+
+    fn add(&mut self, path: &Path, named: bool) -> std::io::Result<()> {
+        if path.is_dir() {
+            let mut inner = Vec::new();
+            for entry in std::fs::read_dir(path)? {
+                inner.push(entry?.path());
+            }
+            inner.sort();
+            return inner.iter().try_for_each(|path| self.add(path, false));
+        }
+        if named || (path.extension().is_some_and(|extension| extension == "md") && has_heading(path)?) {
+            match read(path) {
+                Ok(file) => self.files.push(file),
+                Err(error) => self.errors.push(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs all that the options choose; `each` sees every record as it comes.
+    pub async fn run(&self, runner: &Runner, options: &SuiteOptions, mut each: impl FnMut(&Record)) -> Report {
+        let modes = if options.update { Modes::Plain } else { options.modes };
+        let mut report = Report { records: Vec::new(), errors: self.errors.clone() };
+        for (index, file) in self.files.iter().enumerate() {
+            let mut updates = Vec::new();
+            let first = report.records.len();
+            for scenario in file.scenarios.iter().filter(|scenario| chosen(options, file, &scenario.name)) {
+                for mode in modes.of_file(index).iter().filter(|mode| mode.applies_to(scenario)) {
+                    let watch = Stopwatch::start();
+                    let verdict = runner.run(file, scenario, mode).await;
+                    // A failure without an update, such as a mistake in the scenario, cannot be mended by one.
+                    let updated = options.update && verdict.failures.len() == verdict.updates.len();
+                    let updated = updated && !verdict.updates.is_empty();
+                    if updated {
+                        updates.extend(verdict.updates);
+                    }
+                    report.records.push(Record {
+                        path: file.path.clone(),
+                        scenario: scenario.name.clone(),
+                        line: scenario.line,
+                        mode: mode.to_string(),
+                        failures: verdict.failures,
+                        took: watch.elapsed(),
+                        updated,
+                    });
+                    report.records.last().into_iter().for_each(&mut each);
+                }
+            }
+            if let Err(error) = update::write(file, &updates) {
+                for record in report.records[first..].iter_mut().filter(|record| record.updated) {
+                    record.updated = false;
+                    record.failures.push(Failure { line: record.line, message: format!("cannot be updated: {error}") });
+                }
+            }
+        }
+        report
+    }
+}
+
+fn chosen(options: &SuiteOptions, file: &ScenarioFile, name: &str) -> bool {
+    let contains = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+    let filter = options.filter.as_deref();
+    filter.is_none_or(|filter| contains(name, filter) || contains(&file.path.to_string_lossy(), filter))
+}
+
+/// Whether a file found in a folder is meant as scenarios: it has a block of SQL.
+fn has_heading(path: &Path) -> std::io::Result<bool> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(text.lines().any(|line| line.trim_start_matches(['`', '~']) == "sql" && line.starts_with(['`', '~'])))
+}

@@ -1,0 +1,251 @@
+//! A planned script with blocks in the place of its connectors.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::Array;
+use arrow_schema::{DataType, Field, SchemaRef};
+use velo_core::Place;
+use velo_core::connector::{DecodeColumn, Registry, Sink};
+use velo_core::properties::PropertyValue;
+use velo_plan::plan::{Plan, SourceNode, TimeOrigin};
+
+use super::inputs::Feed;
+use super::modes::{Batching, Mode, Random};
+use super::parse::{Input, Output, Scenario};
+use super::sink::Kept;
+use super::source::{ScenarioBinding, decode};
+use super::stand_in::{Bound, file_sink, file_source};
+
+/// A line of the scenario file and what is wrong there.
+pub(super) type Mistake = (usize, String);
+
+/// What the bindings of a plan are made of.
+pub(super) struct Wiring<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) mode: &'a Mode,
+    /// What paths in the scenario are relative to.
+    pub(super) folder: &'a Path,
+    /// Where bytes lie while the scenario runs.
+    pub(super) temporary: &'a Path,
+    /// The connectors of the build.
+    pub(super) registry: &'a Registry,
+    /// What was bound while planning.
+    pub(super) bound: &'a Bound,
+}
+
+/// Where the rows of an output are after a run.
+pub(super) struct Got<'a> {
+    /// What was expected.
+    pub(super) output: &'a Output,
+    /// The columns.
+    pub(super) schema: SchemaRef,
+    /// The places of the key that the plan knows.
+    pub(super) key: Vec<usize>,
+    /// The rows, or the file with the lines.
+    pub(super) place: GotPlace,
+}
+
+/// The rows, or the file with the lines.
+pub(super) enum GotPlace {
+    Rows(Kept),
+    File(PathBuf),
+}
+
+impl<'a> Wiring<'a> {
+    /// Gives the plan's sources their rows.
+    pub(super) fn sources(&self, plan: &mut Plan) -> Result<(), Mistake> {
+        for input in &self.scenario.inputs {
+            if !plan.sources.iter().any(|source| source.name.eq_ignore_ascii_case(&input.name)) {
+                return Err((input.block.line, format!("the script has no source '{}'", input.name)));
+            }
+        }
+        for source in &mut plan.sources {
+            let is_for = |input: &&Input| input.name.eq_ignore_ascii_case(&source.name);
+            let inputs: Vec<&Input> = self.scenario.inputs.iter().filter(is_for).collect();
+            match inputs.as_slice() {
+                [] => {}
+                [input] if input.raw.is_some() || input.file.is_some() => self.bytes(source, input)?,
+                inputs => self.rows(source, inputs)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, source: &mut SourceNode, input: &Input) -> Result<(), Mistake> {
+        let given = self.bound.source_options(&source.binding).unwrap_or_default();
+        let format = input.raw.map(super::parse::Raw::format);
+        let path = match &input.file {
+            Some(file) => self.folder.join(file),
+            None => {
+                let path = self.temporary.join(format!("{}.{}", source.name, format.unwrap_or("json")));
+                std::fs::write(&path, &input.block.text).map_err(|error| (input.block.line, error.to_string()))?;
+                path
+            }
+        };
+        source.binding =
+            file_source(self.registry, given, &path, format).map_err(|message| (input.block.line, message))?;
+        Ok(())
+    }
+
+    fn rows(&self, source: &mut SourceNode, inputs: &[&Input]) -> Result<(), Mistake> {
+        let mut partitions: BTreeMap<u32, Feed> = BTreeMap::new();
+        for (at, input) in inputs.iter().enumerate() {
+            if input.raw.is_some() || input.file.is_some() {
+                return Err((input.block.line, "records as bytes are the only input of their source".to_owned()));
+            }
+            let feed = Feed::cut(&input.block)?;
+            check(&feed, source, input)?;
+            let number = input.partition.unwrap_or(at as u32);
+            if partitions.insert(number, feed).is_some() {
+                return Err((input.block.line, format!("the partition {number} is there already")));
+            }
+        }
+        let mut feeds: Vec<Feed> = partitions.into_values().collect();
+        if let [feed] = &mut feeds[..]
+            && feed.is_plain()
+        {
+            if self.mode.shuffled {
+                shuffle(feed, source, self.mode.seed);
+            }
+            if self.mode.partitions > 1 && inputs[0].partition.is_none() {
+                feeds = feeds[0].deal(self.mode.partitions);
+            }
+        }
+        if let Batching::Of(rows) = self.mode.batching {
+            feeds.iter_mut().for_each(|feed| feed.rebatch(rows));
+        }
+        let bounded = source.binding.bounded();
+        source.binding = Arc::new(ScenarioBinding::new(feeds, bounded, Arc::clone(&source.declared)));
+        Ok(())
+    }
+
+    /// Gives the plan's sinks a place where their rows are kept, and says where.
+    pub(super) fn sinks(&self, plan: &mut Plan) -> Result<(Vec<Got<'a>>, BTreeMap<usize, Box<dyn Sink>>), Mistake> {
+        let mut got: Vec<Got<'a>> = Vec::new();
+        let mut terminals: BTreeMap<usize, Box<dyn Sink>> = BTreeMap::new();
+        let mut unnamed = self.scenario.outputs.iter().filter(|output| output.name.is_none());
+        let mut appended = self.appended(plan).into_iter();
+        let selects = plan.sinks.iter().filter(|sink| sink.binding.is_none()).count() - appended.len();
+        let mut seen = 0;
+        for (at, sink) in plan.sinks.iter_mut().enumerate() {
+            let Some(binding) = &sink.binding else {
+                let output = if seen < selects { unnamed.next() } else { appended.next() };
+                seen += 1;
+                let kept = Kept::default();
+                terminals.insert(at, kept.terminal());
+                let (schema, key) = (Arc::clone(&sink.schema), sink.key.clone());
+                got.extend(output.map(|output| Got { output, schema, key, place: GotPlace::Rows(kept) }));
+                continue;
+            };
+            let output = self.named(&sink.name);
+            let again = got.iter().find(|got| output.is_some_and(|output| std::ptr::eq(output, got.output)));
+            let kept = match again.map(|got| &got.place) {
+                Some(GotPlace::Rows(kept)) => kept.clone(),
+                Some(GotPlace::File(_)) => {
+                    return Err((sink_line(output), "two statements write these lines: compare rows".to_owned()));
+                }
+                None => Kept::default(),
+            };
+            let (schema, key) = (Arc::clone(&sink.schema), sink.key.clone());
+            match output {
+                Some(output) if output.raw.is_some() => {
+                    let given = self.bound.sink_options(binding).unwrap_or_default();
+                    let format = output.raw.map(super::parse::Raw::format);
+                    let path = self.temporary.join(format!("{}.out", sink.name));
+                    let real = file_sink(self.registry, given, &path, format);
+                    sink.binding = Some(real.map_err(|message| (output.block.line, message))?);
+                    got.push(Got { output, schema, key, place: GotPlace::File(path) });
+                    continue;
+                }
+                Some(output) if again.is_none() => {
+                    got.push(Got { output, schema, key, place: GotPlace::Rows(kept.clone()) });
+                }
+                _ => {}
+            }
+            sink.binding = Some(kept.binding());
+        }
+        if let Some(output) = unnamed.next() {
+            return Err((output.block.line, "the script has no further SELECT".to_owned()));
+        }
+        Ok((got, terminals))
+    }
+
+    fn named(&self, name: &str) -> Option<&'a Output> {
+        let is = |output: &&Output| output.name.as_deref().is_some_and(|given| given.eq_ignore_ascii_case(name));
+        self.scenario.outputs.iter().find(is)
+    }
+
+    /// The outputs of streams that have no sink of their own: the runner selects from them behind the script.
+    pub(super) fn appended(&self, plan: &Plan) -> Vec<&'a Output> {
+        let has_sink =
+            |name: &str| plan.sinks.iter().any(|sink| sink.binding.is_some() && sink.name.eq_ignore_ascii_case(name));
+        let lacks = |output: &&Output| output.name.as_deref().is_some_and(|name| !has_sink(name));
+        self.scenario.outputs.iter().filter(lacks).collect()
+    }
+}
+
+fn sink_line(output: Option<&Output>) -> usize {
+    output.map_or(1, |output| output.block.line)
+}
+
+/// Sees to it that every cell of an input is a value of its column.
+fn check(feed: &Feed, source: &SourceNode, input: &Input) -> Result<(), Mistake> {
+    let Some(header) = &feed.table.header else { return Ok(()) };
+    let time = source.event_time.as_ref().map(|time| &time.from);
+    let (time_path, time_column) = match time {
+        Some(TimeOrigin::Field { path, column, .. }) => (path.first(), *column),
+        _ => (None, None),
+    };
+    let line = |line: usize| input.block.line + line - 1;
+    for (name, _) in &header.columns {
+        let declared = source.declared.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+        let is_time = time_path.is_some_and(|path| path.eq_ignore_ascii_case(name));
+        if !declared && !is_time && !name.starts_with('_') {
+            return Err((line(header.line), format!("'{}' has no column '{name}'", source.name)));
+        }
+    }
+    let rows = feed.order();
+    for (at, field) in source.declared.fields().iter().enumerate() {
+        // The format of the event time says how its column is read.
+        if time_column == Some(at) {
+            continue;
+        }
+        let path = vec![field.name().clone()];
+        let column = DecodeColumn { field: Arc::clone(field), path, exact: false, raw: false };
+        decode(feed, &rows, &column).map_err(|error| (line(error.line), error.message))?;
+    }
+    Ok(())
+}
+
+/// Another order of the rows in which none comes behind a row that is later by more than the watermark's bound: each row's
+/// time is moved on by at most the bound, and the rows are sorted by that.
+fn shuffle(feed: &mut Feed, source: &SourceNode, seed: u64) {
+    let rows = feed.order();
+    let (times, bound): (Vec<i64>, u64) = match &source.event_time {
+        None => (vec![0; rows.len()], 1 << 40),
+        Some(time) => {
+            let TimeOrigin::Field { path, extractor, .. } = &time.from else { return };
+            let bound = match PropertyValue::show(&time.watermark.strategy).as_deref() {
+                Some("bounded_out_of_orderness") => time.watermark.max_out_of_orderness.0,
+                Some("ascending") => 0,
+                _ => return,
+            };
+            let field = Arc::new(Field::new("time", DataType::Utf8, true));
+            let column = DecodeColumn { field, path: path.clone(), exact: false, raw: true };
+            let Ok(column) = decode(feed, &rows, &column) else { return };
+            let place = |row: usize| Place::Row { source: String::new(), row: row as u64 };
+            let found = extractor.extract(column.as_ref(), &place, None);
+            if found.times.null_count() > 0 {
+                return;
+            }
+            (found.times.values().to_vec(), bound.unsigned_abs())
+        }
+    };
+    let mut random = Random::new(seed);
+    let moved = times.iter().map(|time| i128::from(*time) + i128::from(random.below(bound.saturating_add(1))));
+    let mut order: Vec<(i128, usize)> = moved.zip(rows).collect();
+    order.sort_by_key(|(time, _)| *time);
+    feed.reorder(&order.into_iter().map(|(_, row)| row).collect::<Vec<_>>());
+}

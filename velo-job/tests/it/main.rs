@@ -1,0 +1,26 @@
+//! Tests of the crate through its public face.
+
+mod failing;
+mod scenarios;
+
+use std::path::Path;
+
+use velo_core::connector::Registry;
+use velo_job::PlanContext;
+use velo_job::scenario::Runner;
+use velo_plan::functions::Functions;
+
+/// A runner with the file connector.
+fn runner() -> Runner {
+    Runner::new(|folder: &Path| {
+        let mut registry = Registry::new();
+        registry.add(velo_source_file::connector());
+        PlanContext {
+            registry,
+            functions: Functions::new(),
+            lookup: Box::new(|_| None),
+            folder: folder.to_owned(),
+            optimise: true,
+        }
+    })
+}

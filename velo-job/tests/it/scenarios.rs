@@ -1,0 +1,36 @@
+//! The project's scenarios, as `velo test` runs them: plainly, and in modes that a seed chooses. `VELO_SCENARIO_SEED`
+//! reproduces a choice, `VELO_ALL_MODES=1` runs every scenario in every mode.
+
+use std::path::Path;
+
+use velo_core::Clock;
+use velo_job::scenario::{Modes, Suite, SuiteOptions};
+
+fn modes() -> Modes {
+    let seed = std::env::var("VELO_SCENARIO_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| (Clock::system().now() / 1_000).unsigned_abs() % 1_000_000);
+    println!("VELO_SCENARIO_SEED={seed}");
+    if std::env::var("VELO_ALL_MODES").is_ok_and(|all| all == "1") { Modes::All(seed) } else { Modes::Chosen(seed) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenarios_hold_in_every_mode() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let suite = Suite::load(&[folder]);
+    let options = SuiteOptions { modes: modes(), ..SuiteOptions::default() };
+    let report = suite.run(&crate::runner(), &options, |_| {}).await;
+    println!("{}", report.summary());
+    for error in &report.errors {
+        println!("{error}");
+    }
+    for record in report.failed() {
+        println!("FAILED: {} ({})\n{}", record.scenario, record.mode, record.failure_text());
+    }
+    let mut slowest: Vec<_> = report.records.iter().collect();
+    slowest.sort_by_key(|record| std::cmp::Reverse(record.took));
+    for record in slowest.iter().take(5) {
+        println!("{:?} {} ({})", record.took, record.scenario, record.mode);
+    }
+    assert!(report.passed(), "{}", report.summary());
+    assert!(report.scenarios() > 0);
+}
