@@ -3,7 +3,7 @@
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::identity::inode;
 
@@ -24,6 +24,8 @@ pub(crate) struct Found {
     pub(crate) inode: (u64, u64),
     /// Its length in bytes.
     pub(crate) length: u64,
+    /// When it was last changed, where the system tells.
+    pub(crate) changed: Option<SystemTime>,
 }
 
 /// What a path turned out to be.
@@ -143,6 +145,7 @@ pub(crate) fn look(path: &Path) -> io::Result<Option<Found>> {
             path: path.to_string_lossy().into_owned(),
             inode: inode(&metadata),
             length: metadata.len(),
+            changed: metadata.modified().ok(),
         })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),

@@ -18,8 +18,9 @@ fn siblings(path: &str) -> io::Result<Vec<(Found, SystemTime)>> {
     for entry in entries {
         let entry = entry?;
         // A sibling may go between the listing and the look.
-        let (Ok(Some(file)), Ok(metadata)) = (look(&entry.path()), entry.metadata()) else { continue };
-        if let Ok(time) = metadata.modified() {
+        if let Ok(Some(file)) = look(&entry.path())
+            && let Some(time) = file.changed
+        {
             found.push((file, time));
         }
     }

@@ -134,6 +134,8 @@ pub(crate) struct Tail {
     leaving: VecDeque<Leaving>,
     work: VecDeque<String>,
     reading: Option<Reading>,
+    /// Files that stay open, and when they were read.
+    opened: VecDeque<(String, u64)>,
     /// Files with a smaller name were read before the position that this began from.
     after: Option<String>,
     versions: u64,
@@ -157,6 +159,7 @@ impl Tail {
             leaving: VecDeque::new(),
             work: VecDeque::new(),
             reading: None,
+            opened: VecDeque::new(),
             after: None,
             versions: 0,
             segment: None,
@@ -240,15 +243,18 @@ impl Tail {
     }
 
     fn position_at(&self, path: String, cursor: &Cursor, complete: bool) -> Position {
-        let listed = complete || self.spec.watch || self.known.len() <= DONE_LIMIT;
-        let done = self.known.iter().filter(|(_, other)| listed && other.version != cursor.version && other.has_read());
+        let mut done = BTreeMap::new();
+        if complete || self.spec.watch || self.known.len() <= DONE_LIMIT {
+            let others = self.known.iter().filter(|(_, other)| other.version != cursor.version && other.has_read());
+            done.extend(others.map(|(path, other)| (path.clone(), other.identity())));
+        }
         Position::File(FilePosition {
             path,
             identity: cursor.identity(),
             bytes: cursor.place.bytes,
             lines: cursor.place.lines,
             ordinal: self.ordinal,
-            done: done.map(|(path, other)| (path.clone(), other.identity())).collect(),
+            done,
         })
     }
 }

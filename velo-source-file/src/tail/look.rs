@@ -6,7 +6,7 @@ use std::fs::File;
 use velo_core::Result;
 use velo_core::offset::FileIdentity;
 
-use super::{Cursor, Leaving, Tail, stamp};
+use super::{Cursor, Leaving, Tail};
 use crate::error;
 use crate::glob::Found;
 use crate::identity::begins_as;
@@ -70,10 +70,8 @@ impl Tail {
         if self.after.as_ref().is_some_and(|after| found.path < *after) {
             return;
         }
-        let unchanged = self.known.get(&found.path).is_some_and(|cursor| {
-            let now = std::fs::metadata(&found.path).ok().map(|metadata| stamp(&metadata));
-            cursor.seen.is_some() && cursor.seen == now
-        });
+        let unchanged =
+            self.known.get(&found.path).is_some_and(|cursor| cursor.seen == Some((found.length, found.changed)));
         if !unchanged {
             self.work.push_back(found.path);
         }

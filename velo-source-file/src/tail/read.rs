@@ -41,6 +41,7 @@ impl Tail {
             if self.open(&path, Some(version), file, last)? {
                 return Ok(true);
             }
+            self.drained(version, false);
         }
         while let Some(path) = self.work.pop_front() {
             if self.leaving.iter().any(|leaving| leaving.path == path) {
@@ -261,27 +262,40 @@ impl Tail {
     fn finish(&mut self) {
         let Some(reading) = self.reading.take() else { return };
         if reading.leaving {
-            if reading.last {
-                self.leaving.retain(|leaving| leaving.cursor.version != reading.version);
-                self.work.push_back(reading.path);
-            } else if let Some(leaving) = find_leaving(&mut self.leaving, reading.version) {
+            if let Some(leaving) = find_leaving(&mut self.leaving, reading.version) {
                 leaving.cursor.framer = reading.reader.into_framer();
-                leaving.passes += 1;
-                leaving.last = leaving.closing && !reading.grew;
-                leaving.drained = !leaving.last;
             }
+            self.drained(reading.version, reading.grew);
             return;
         }
-        if let Some(cursor) = self.known.get_mut(&reading.path) {
-            cursor.seen = Some(reading.seen);
-            cursor.framer = reading.reader.into_framer();
+        let Some(cursor) = self.known.get_mut(&reading.path) else { return };
+        cursor.seen = Some(reading.seen);
+        cursor.framer = reading.reader.into_framer();
+        if cursor.handle.is_some() {
+            self.opened.push_back((reading.path, cursor.used));
         }
-        if self.known.values().filter(|cursor| cursor.handle.is_some()).count() > OPEN_LIMIT {
-            let open = self.known.values_mut().filter(|cursor| cursor.handle.is_some());
-            if let Some(oldest) = open.min_by_key(|cursor| cursor.used) {
-                oldest.handle = None;
+        while self.opened.len() > OPEN_LIMIT {
+            let Some((path, used)) = self.opened.pop_front() else { return };
+            if let Some(cursor) = self.known.get_mut(&path).filter(|cursor| cursor.used == used) {
+                cursor.handle = None;
             }
         }
+    }
+
+    /// The end of a file that left its name is reached; `grew` says that something came before it.
+    fn drained(&mut self, version: u64, grew: bool) {
+        let Some(at) = self.leaving.iter().position(|leaving| leaving.cursor.version == version) else { return };
+        let leaving = &mut self.leaving[at];
+        if leaving.last {
+            let path = std::mem::take(&mut leaving.path);
+            self.leaving.remove(at);
+            // Whatever has the name now may be read.
+            self.work.push_back(path);
+            return;
+        }
+        leaving.passes += 1;
+        leaving.last = leaving.closing && !grew;
+        leaving.drained = !leaving.last;
     }
 
     /// What left its name has other content now.

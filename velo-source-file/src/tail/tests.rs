@@ -359,3 +359,26 @@ fn a_rewrite_that_leaves_length_and_time_alone() {
         assert_eq!(follow.look(false), [format!("{{\"a\":{at}}}")]);
     }
 }
+
+#[test]
+fn many_files_in_few_handles() {
+    for watch in [true, false] {
+        let mut follow = Follow::new("in/*.jsonl", watch, u32::MAX);
+        let names: Vec<String> = (0..200).map(|at| format!("in/{at:03}.jsonl")).collect();
+        for name in &names {
+            follow.write(name, "{\"a\":1}\n");
+        }
+        assert_eq!(follow.look(false).len(), 200);
+        assert!(follow.tail.known.values().filter(|cursor| cursor.handle.is_some()).count() <= OPEN_LIMIT);
+        follow.restart();
+        assert_eq!(follow.settle(), [] as [&str; 0]);
+        if watch {
+            follow.append(&names[7], "{\"a\":2}\n");
+            follow.append(&names[3], "{\"a\":3}\n");
+            // A file that was done before the restart moves away, and another takes its name.
+            follow.rename(&names[5], "in/old");
+            follow.write(&names[5], "{\"a\":5}\n");
+            assert_eq!(follow.settle(), ["{\"a\":3}", "{\"a\":2}", "{\"a\":5}"]);
+        }
+    }
+}
