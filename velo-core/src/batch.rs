@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::place::Origin;
@@ -128,6 +128,12 @@ impl Batch {
     pub fn memory(&self) -> usize {
         self.columns.get_array_memory_size()
     }
+}
+
+/// Columns of `rows` rows as one; there may be none, as in COUNT(*) over a stream.
+pub fn columns_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, ArrowError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
 fn filter_int64(values: &Int64Array, mask: &BooleanArray) -> Result<Int64Array, ArrowError> {

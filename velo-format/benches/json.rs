@@ -120,8 +120,13 @@ fn measure(name: &str, records: usize, bytes: usize, mut pass: impl FnMut()) {
 }
 
 fn decoder(columns: Vec<DecodeColumn>) -> Option<JsonDecoder> {
-    let options =
-        JsonDecodeOptions { columns, declared: None, batch_rows: 8192, keep_bytes: false, formats: ValueFormats::default() };
+    let options = JsonDecodeOptions {
+        columns,
+        declared: None,
+        batch_rows: 8192,
+        keep_bytes: false,
+        formats: ValueFormats::default(),
+    };
     JsonDecoder::new(options).ok()
 }
 
@@ -157,7 +162,8 @@ fn encode() {
 fn main() {
     let plain = Shape::default();
     let of = |shape: Shape| move |random: &mut Random, id: u64, out: &mut String| record(random, id, shape, out);
-    let some = |names: &[&str]| trades(false).into_iter().filter(|c| names.contains(&c.path[0].as_str())).collect::<Vec<_>>();
+    let some =
+        |names: &[&str]| trades(false).into_iter().filter(|c| names.contains(&c.path[0].as_str())).collect::<Vec<_>>();
     decode("decode_trades", trades(false), of(plain));
     decode("decode_trades_3_columns", some(&["symbol", "price", "ts"]), of(plain));
     decode("decode_trades_0_columns", vec![], of(plain));

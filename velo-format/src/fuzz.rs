@@ -67,7 +67,12 @@ fn columns() -> Vec<DecodeColumn> {
         column("g.h", DataType::Boolean),
         column("i", types::map(DataType::Utf8, DataType::Utf8)),
     ];
-    all.push(DecodeColumn { field: Arc::new(types::json_field("j", true)), path: vec!["j".to_owned()], exact: true, raw: false });
+    all.push(DecodeColumn {
+        field: Arc::new(types::json_field("j", true)),
+        path: vec!["j".to_owned()],
+        exact: true,
+        raw: false,
+    });
     all.push(DecodeColumn { raw: true, ..column("b", DataType::Utf8) });
     all
 }
@@ -96,7 +101,10 @@ fn show(decoded: &Decoded) -> Vec<String> {
         }
     }
     for (added, error) in decoded.errors.iter().enumerate() {
-        rows.insert(error.after_rows + added, format!("{:?}", (&error.place, &error.field, &error.message, &error.bytes)));
+        rows.insert(
+            error.after_rows + added,
+            format!("{:?}", (&error.place, &error.field, &error.message, &error.bytes)),
+        );
     }
     rows
 }

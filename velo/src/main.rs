@@ -3,6 +3,7 @@
 mod command;
 mod connectors;
 mod context;
+mod error_pages;
 mod exit;
 mod logging;
 mod output;

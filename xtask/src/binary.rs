@@ -9,10 +9,23 @@ use serde_json::Value;
 use crate::connectors::BINARY;
 use crate::process::{cargo, display};
 
+/// With whom `velo` shares the features of its libraries.
+#[derive(Clone, Copy)]
+pub enum Members {
+    /// With nobody: only what it needs is built.
+    Alone,
+    /// With the whole workspace, as the tests do: a library that is built for one is built for both.
+    All,
+}
+
 /// Builds `velo` in the workspace at `root` with these further arguments of `cargo build`, showing cargo's progress, and says
 /// where it lies.
-pub fn build(root: &Path, choice: &[&str]) -> Result<PathBuf> {
-    let mut command = cargo(root, &["build", "--package", BINARY, "--bin", BINARY]);
+pub fn build(root: &Path, members: Members, choice: &[&str]) -> Result<PathBuf> {
+    let mut command = cargo(root, &["build", "--bin", BINARY]);
+    match members {
+        Members::Alone => command.args(["--package", BINARY]),
+        Members::All => command.arg("--workspace"),
+    };
     command.args(choice);
     println!("$ {}", display(&command));
     command.arg("--message-format=json-render-diagnostics");

@@ -11,6 +11,7 @@ mod check;
 mod ci;
 mod connectors;
 mod demo;
+mod docs;
 mod generate;
 mod process;
 mod publish_check;
@@ -43,6 +44,7 @@ enum Command {
     Ci(ci::Args),
     Generate(generate::Args),
     Demo(demo::Args),
+    Docs(docs::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +69,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Generate(args) => generate::run(&args),
         Command::Demo(args) => demo::run(&workspace, &args),
+        Command::Docs(args) => docs::run(&workspace, &args),
     }
 }

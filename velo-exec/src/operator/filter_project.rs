@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use velo_core::batch::columns_of;
 use velo_core::{Batch, schema};
 use velo_plan::plan::Output;
 
@@ -51,7 +51,7 @@ impl Operator for FilterProject {
         {
             columns.push(Arc::clone(batch.columns.column(at)));
         }
-        out.batch(batch.with_columns(RecordBatch::try_new(Arc::clone(output), columns)?));
+        out.batch(batch.with_columns(columns_of(output, columns, batch.rows())?));
         Ok(Flow::Done)
     }
 }

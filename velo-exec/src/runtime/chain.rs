@@ -23,8 +23,8 @@ struct Stage {
     out: Outbox,
     /// The operator has more to say.
     more: bool,
-    /// The operator has heard of the end; it is passed on when there is no more to say.
-    ending: bool,
+    /// What is passed on when there is no more to say: the end, or that nothing is active.
+    last: Option<Element>,
 }
 
 impl Chain {
@@ -32,12 +32,12 @@ impl Chain {
     pub fn new(operators: Vec<Box<dyn Operator>>) -> Self {
         let stages = operators
             .into_iter()
-            .map(|operator| Stage { operator, out: Outbox::new(), more: false, ending: false })
+            .map(|operator| Stage { operator, out: Outbox::new(), more: false, last: None })
             .collect();
         Self { stages, direct: VecDeque::new() }
     }
 
-    /// Hands an element in. Only when [`Chain::next`] has given `None`.
+    /// Hands an element in. Only when [`Chain::take`] has given `None`.
     pub fn offer(&mut self, input: InputId, element: Element) -> Result<()> {
         match self.stages.first_mut() {
             Some(first) => first.take(input, element),
@@ -49,7 +49,7 @@ impl Chain {
     }
 
     /// The next element that comes out; `None` when the chain needs input.
-    pub fn next(&mut self) -> Result<Option<Element>> {
+    pub fn take(&mut self) -> Result<Option<Element>> {
         let Some(last) = self.stages.len().checked_sub(1) else { return Ok(self.direct.pop_front()) };
         loop {
             if let Some(element) = self.stages[last].out.pop() {
@@ -95,10 +95,14 @@ impl Stage {
             Element::Batch(batch) => self.operator.on_batch(input, batch, &mut self.out)?,
             Element::Watermark(watermark) => self.operator.on_watermark(watermark, &mut self.out)?,
             Element::End => {
-                self.ending = true;
+                self.last = Some(Element::End);
                 self.operator.on_end(&mut self.out)?
             }
-            Element::Idle | Element::Barrier(_) | Element::Stop => {
+            Element::Idle => {
+                self.last = Some(Element::Idle);
+                self.operator.on_idle(&mut self.out)?
+            }
+            Element::Barrier(_) | Element::Stop => {
                 self.out.push(element);
                 Flow::Done
             }
@@ -115,9 +119,10 @@ impl Stage {
 
     fn settle(&mut self, flow: Flow) {
         self.more = flow == Flow::More;
-        if self.ending && !self.more {
-            self.ending = false;
-            self.out.push(Element::End);
+        if !self.more
+            && let Some(last) = self.last.take()
+        {
+            self.out.push(last);
         }
     }
 }
@@ -172,26 +177,26 @@ mod tests {
     fn the_end_comes_after_everything_said_at_the_end() {
         let mut chain = Chain::new(vec![Box::new(Countdown { left: 3 }), Box::new(Countdown { left: 2 })]);
         chain.offer(InputId(0), Element::Watermark(Watermark(7))).unwrap();
-        assert!(matches!(chain.next().unwrap(), Some(Element::Watermark(Watermark(7)))));
-        assert!(chain.next().unwrap().is_none());
+        assert!(matches!(chain.take().unwrap(), Some(Element::Watermark(Watermark(7)))));
+        assert!(chain.take().unwrap().is_none());
         chain.offer(InputId(0), Element::End).unwrap();
         let mut batches = 0;
         loop {
-            match chain.next().unwrap() {
+            match chain.take().unwrap() {
                 Some(Element::Batch(_)) => batches += 1,
                 Some(Element::End) => break,
                 other => panic!("unexpected {other:?}"),
             }
         }
         assert_eq!(batches, 5);
-        assert!(chain.next().unwrap().is_none());
+        assert!(chain.take().unwrap().is_none());
     }
 
     #[test]
     fn without_operators_everything_goes_through() {
         let mut chain = Chain::new(vec![]);
         chain.offer(InputId(0), Element::End).unwrap();
-        assert!(matches!(chain.next().unwrap(), Some(Element::End)));
-        assert!(chain.next().unwrap().is_none());
+        assert!(matches!(chain.take().unwrap(), Some(Element::End)));
+        assert!(chain.take().unwrap().is_none());
     }
 }

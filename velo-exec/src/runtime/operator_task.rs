@@ -24,7 +24,7 @@ impl OperatorTask {
             let end = matches!(element, Element::End | Element::Stop);
             self.chain.offer(input, element)?;
             loop {
-                let next = self.chain.next()?;
+                let next = self.chain.take()?;
                 self.outputs.dead_letters(self.chain.take_dead_letters()).await?;
                 let Some(element) = next else { break };
                 self.outputs.send(element).await?;

@@ -278,7 +278,7 @@ impl SourceTask {
 
     async fn drive(&mut self, element: Element) -> Result<()> {
         self.chain.offer(InputId(0), element)?;
-        while let Some(element) = self.chain.next()? {
+        while let Some(element) = self.chain.take()? {
             self.outputs.send(element).await?;
         }
         self.outputs.dead_letters(self.chain.take_dead_letters()).await

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::connector::{DecodeColumn, Decoded};
+use velo_core::batch::columns_of;
 use velo_core::{Batch, Place, schema};
 use velo_eventtime::{EventTimeError, EventTimeErrorKind};
 use velo_plan::plan::{SourceNode, TimeOrigin};
@@ -129,7 +130,7 @@ impl Timing {
     }
 
     fn restore(&self, batch: Batch) -> Result<Batch> {
-        let columns = RecordBatch::try_new(Arc::clone(&self.output), batch.columns.columns().to_vec())?;
+        let columns = columns_of(&self.output, batch.columns.columns().to_vec(), batch.rows())?;
         Ok(batch.with_columns(columns))
     }
 
@@ -167,7 +168,7 @@ impl Timing {
         }
         columns.push(Arc::new(times.clone()));
         // Rows without a time are null in the hidden column until they are taken out.
-        let stamped = RecordBatch::try_new(nullable_time(&self.output), columns)?;
+        let stamped = columns_of(&nullable_time(&self.output), columns, batch.rows())?;
         let batch = batch.with_columns(stamped);
         let batch = if errors.is_empty() {
             batch
@@ -235,7 +236,7 @@ impl Timing {
 
 /// A decoded batch under the names that the plan gives its columns.
 fn with_visible(batch: &Batch, output: &SchemaRef) -> Result<Batch> {
-    let columns = RecordBatch::try_new(schema::visible(output), batch.columns.columns().to_vec())?;
+    let columns = columns_of(&schema::visible(output), batch.columns.columns().to_vec(), batch.rows())?;
     Ok(batch.with_columns(columns))
 }
 

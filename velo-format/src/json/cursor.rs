@@ -80,7 +80,10 @@ impl<'a> Cursor<'a> {
                 show(text.as_bytes())
             }
         };
-        Box::new(Problem { field: None, message: format!("not valid JSON: expected {what} at byte {byte}, found {found}") })
+        Box::new(Problem {
+            field: None,
+            message: format!("not valid JSON: expected {what} at byte {byte}, found {found}"),
+        })
     }
 
     #[cold]

@@ -367,13 +367,7 @@ impl<'a> Run<'a> {
 
     /// Goes on in a record that differs from the template before `step`; `at` is behind its last value.
     #[inline(never)]
-    fn differing(
-        &mut self,
-        template: &Template,
-        start: usize,
-        mut at: usize,
-        mut step: usize,
-    ) -> Outcome<usize> {
+    fn differing(&mut self, template: &Template, start: usize, mut at: usize, mut step: usize) -> Outcome<usize> {
         let steps = &template.steps;
         // The steps that were taken, by their bits; there are at most 64.
         let mut matched = u64::MAX.checked_shr(64 - step as u32).unwrap_or(0);
@@ -508,9 +502,10 @@ impl<'a> Run<'a> {
         let mut cursor = Cursor::new(self.bytes, start, self.lines);
         match cursor.skip(0) {
             Err(problem) => problem,
-            Ok(text) => {
-                Box::new(Problem { field: None, message: format!("a record must be a JSON object, found {}", show(text)) })
-            }
+            Ok(text) => Box::new(Problem {
+                field: None,
+                message: format!("a record must be a JSON object, found {}", show(text)),
+            }),
         }
     }
 
@@ -593,7 +588,11 @@ impl<'a> Run<'a> {
             Some(b'n') => cursor.word("null"),
             _ => {
                 let text = cursor.skip(depth)?;
-                let message = format!("{} is no object, and the field '{}' of it is wanted", show(text), slot.inner.slots[0].name);
+                let message = format!(
+                    "{} is no object, and the field '{}' of it is wanted",
+                    show(text),
+                    slot.inner.slots[0].name
+                );
                 Err(Problem::value(&slot.path, message))
             }
         }

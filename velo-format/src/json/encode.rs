@@ -16,6 +16,7 @@ use super::write::{Bound, Style};
 use crate::encode::Encoder;
 use crate::properties::{DecimalFormat, JsonLayout};
 use crate::value::TimestampFormat;
+use crate::value::print::{Cell, Out};
 
 /// How values are written.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +39,8 @@ pub struct JsonEncoder {
     names: Vec<Name>,
     /// Whether no row was written yet: an array has no comma before its first one.
     first: bool,
+    /// Where bytes are collected.
+    block: Vec<u8>,
 }
 
 /// What comes before a value: `,"name":`.
@@ -63,20 +66,26 @@ impl Name {
 
     #[inline(always)]
     pub(super) fn push(&self, out: &mut Vec<u8>) {
-        match &self.padded {
-            Some(padded) => {
-                let end = out.len() + self.text.len();
-                out.extend_from_slice(padded);
-                out.truncate(end);
-            }
-            None => out.extend_from_slice(&self.text),
-        }
+        out.extend_from_slice(&self.text);
     }
 
-    fn len(&self) -> usize {
-        self.text.len()
+    /// Writes the name if there is room; else nothing, and `false`.
+    #[inline(always)]
+    fn put(&self, cell: &mut Cell<'_>) -> bool {
+        match &self.padded {
+            Some(padded) if cell.room() >= padded.len() => {
+                let end = cell.at + self.text.len();
+                cell.bytes(padded);
+                cell.at = end;
+                true
+            }
+            _ => false,
+        }
     }
 }
+
+/// Bytes that are collected before they go on.
+const BLOCK: usize = 16 << 10;
 
 impl JsonEncoder {
     /// A writer of batches of `schema`. Errors for a type that JSON has no form for.
@@ -87,7 +96,7 @@ impl JsonEncoder {
         let names = schema.fields().iter().enumerate().map(|(at, field)| Name::new(field.name(), at == 0)).collect();
         let array = options.layout == JsonLayout::Array;
         let style = Style { timestamp: options.timestamp, decimal_text: options.decimal == DecimalFormat::String };
-        Ok(Self { schema, style, array, names, first: true })
+        Ok(Self { schema, style, array, names, first: true, block: vec![0; BLOCK] })
     }
 
     fn write(
@@ -100,34 +109,47 @@ impl JsonEncoder {
         for (field, array) in self.schema.fields().iter().zip(batch.columns()) {
             columns.push(Bound::new(field, array.as_ref(), &self.style).ok_or_else(|| no_form(field))?);
         }
-        let names = self.names.iter().map(Name::len).sum::<usize>() + 16;
-        let values: usize = columns.iter().map(Bound::bound).sum();
-        out.reserve(batch.num_rows() * names + values);
+        let mut cell = Cell { block: &mut self.block, at: 0 };
         for row in 0..batch.num_rows() {
+            if cell.room() < 64 {
+                flush(&mut cell, out);
+            }
             if self.array {
-                out.extend_from_slice(if self.first { b"\n" } else { b",\n" });
+                cell.bytes(if self.first { b"\n" } else { b",\n" });
                 self.first = false;
             }
             if let Some(kind) = kinds {
-                out.extend_from_slice(b"{\"_op\":\"");
-                out.extend_from_slice(kind(row).symbol().as_bytes());
-                out.push(b'"');
+                cell.bytes(b"{\"_op\":\"");
+                cell.bytes(kind(row).symbol().as_bytes());
+                cell.byte(b'"');
             } else if columns.is_empty() {
-                out.push(b'{');
+                cell.byte(b'{');
             }
             for (at, (name, column)) in self.names.iter().zip(&mut columns).enumerate() {
-                let start = out.len();
-                name.push(out);
                 if at == 0 && kinds.is_some() {
+                    // The kind was first, so that the first name is not.
+                    flush(&mut cell, out);
+                    let start = out.len();
+                    name.push(out);
                     out[start] = b',';
+                } else if !name.put(&mut cell) {
+                    flush(&mut cell, out);
+                    name.push(out);
                 }
-                column.push(row, out);
+                if !column.put(row, &mut cell) {
+                    flush(&mut cell, out);
+                    column.push(row, out);
+                }
             }
-            out.push(b'}');
+            if cell.room() < 2 {
+                flush(&mut cell, out);
+            }
+            cell.byte(b'}');
             if !self.array {
-                out.push(b'\n');
+                cell.byte(b'\n');
             }
         }
+        flush(&mut cell, out);
         Ok(())
     }
 }
@@ -158,6 +180,13 @@ impl Encoder for JsonEncoder {
             out.extend_from_slice(b"\n]\n");
         }
     }
+}
+
+/// Moves what was collected to the output.
+#[inline(never)]
+fn flush(cell: &mut Cell<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(&cell.block[..cell.at]);
+    cell.at = 0;
 }
 
 /// Whether JSON has a form for a field's type; looked at when the writer is made, so that it does not fail later.

@@ -1,5 +1,6 @@
 //! Text as a JSON string.
 
+use crate::value::print::{Cell, Out};
 use crate::value::words::{before, load, output_marks};
 
 /// Appends a text in quotes, escaped.
@@ -29,6 +30,30 @@ pub(crate) fn push_string_of(out: &mut Vec<u8>, bytes: &[u8], start: usize, end:
         push_escaped(out, &bytes[at..end]);
     }
     out.push(b'"');
+}
+
+/// As [`push_string_of`], where nothing must be escaped and there is room; else nothing, and `false`.
+#[inline(always)]
+pub(crate) fn put_string(cell: &mut Cell<'_>, bytes: &[u8], start: usize, end: usize) -> bool {
+    if cell.room() < end - start + 16 {
+        return false;
+    }
+    let from = cell.at;
+    cell.byte(b'"');
+    let mut at = start;
+    while at < end {
+        let count = (end - at).min(8);
+        match load(bytes, at) {
+            Some(word) if before(output_marks(word)) >= count => cell.word(word, count),
+            _ => {
+                cell.at = from;
+                return false;
+            }
+        }
+        at += 8;
+    }
+    cell.byte(b'"');
+    true
 }
 
 /// Appends a text with what must be escaped escaped: quotes, backslashes and control characters.
@@ -63,7 +88,9 @@ mod tests {
 
     #[test]
     fn equal_to_serde() {
-        for text in ["", "a", "plain text of some length", "q\"", "\\", "\u{0}\u{1f}\u{7f}\u{80}", "ünï\tcödé\n€", "1234567\""] {
+        for text in
+            ["", "a", "plain text of some length", "q\"", "\\", "\u{0}\u{1f}\u{7f}\u{80}", "ünï\tcödé\n€", "1234567\""]
+        {
             let expected = serde_json::to_string(text).unwrap();
             let mut out = Vec::new();
             push_string(&mut out, text.as_bytes());

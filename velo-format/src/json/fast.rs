@@ -2,7 +2,9 @@
 
 use super::cursor::Cursor;
 use crate::value::words::{before, load, string_marks};
-use crate::value::{Column, TextKind, TimestampFormat, Values, digit_run, push_bytes, short_decimal, short_iso8601, signed};
+use crate::value::{
+    Column, TextKind, TimestampFormat, Values, digit_run, push_bytes, short_decimal, short_iso8601, signed,
+};
 
 /// Appends the text from `at` up to its closing quote to `out`; gives where the quote is.
 #[inline(always)]

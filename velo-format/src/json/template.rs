@@ -137,10 +137,12 @@ impl Template {
         if cursor.peek() != Some(b'{') {
             return None;
         }
-        let mut learner = Learner { plan, columns, steps: Vec::new(), hashes: Vec::new(), end: start, used: vec![false; plan.slots] };
+        let mut learner =
+            Learner { plan, columns, steps: Vec::new(), hashes: Vec::new(), end: start, used: vec![false; plan.slots] };
         learner.object(&plan.top, &mut cursor, 0, &mut Vec::new(), None)?;
         let plain_end = learner.steps.last()?.top;
-        let covered: usize = learner.steps.iter().map(|step| usize::from(step.column.is_some()) + step.more.len()).sum();
+        let covered: usize =
+            learner.steps.iter().map(|step| usize::from(step.column.is_some()) + step.more.len()).sum();
         let mut jumps = [NO_STEP; JUMPS];
         for (at, hash) in learner.hashes.iter().enumerate() {
             // At most 64 steps. Of two with one hash the first is kept, and the other is found by the general way.

@@ -4,7 +4,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNanoType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 use arrow_array::{Array, ArrowPrimitiveType, BooleanArray};
 use arrow_buffer::{IntervalMonthDayNano, NullBuffer, i256};
@@ -12,9 +13,15 @@ use arrow_schema::{DataType, Field, IntervalUnit, TimeUnit};
 use velo_core::{decimal, types};
 
 use super::encode::Name;
-use super::escape::{push_escaped, push_string, push_string_of};
-use crate::value::print::{PrintedDate, push_clock, push_decimal, push_f32, push_f64, push_i64, push_u64};
+use super::escape::{push_escaped, push_string, push_string_of, put_string};
+use crate::value::print::{
+    Cell, Out, PrintedDate, push_clock, push_decimal, push_f32, push_f64, push_i64, push_iso8601, push_short_decimal,
+    push_u64,
+};
 use crate::value::{TimestampFormat, encode_base64, print_interval};
+
+/// No value of the usual types but text takes more bytes than this, whole words beyond its end included.
+const ROOM: usize = 48;
 
 /// How values are written where there is a choice.
 #[derive(Debug, Clone, Default)]
@@ -121,7 +128,9 @@ impl<'a> Bound<'a> {
                 TimeUnit::Microsecond => Values::Timestamp(slice::<TimestampMicrosecondType>(array), 6),
                 TimeUnit::Nanosecond => Values::Timestamp(slice::<TimestampNanosecondType>(array), 9),
             },
-            DataType::Interval(IntervalUnit::MonthDayNano) => Values::Interval(slice::<IntervalMonthDayNanoType>(array)),
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                Values::Interval(slice::<IntervalMonthDayNanoType>(array))
+            }
             DataType::List(item) => {
                 let list = array.as_list::<i32>();
                 Values::List(list.value_offsets(), Box::new(Self::new(item, list.values().as_ref(), style)?))
@@ -145,25 +154,35 @@ impl<'a> Bound<'a> {
         Some(Self { nulls: array.nulls(), values, style, dates: PrintedDate::default() })
     }
 
-    /// About how many bytes all values take at most, escapes apart.
-    pub(super) fn bound(&self) -> usize {
-        match &self.values {
-            Values::Text(ends, _) | Values::Json(ends, _) => {
-                let bytes = ends.last().zip(ends.first()).map_or(0, |(last, first)| last - first);
-                bytes as usize + ends.len() * 10
-            }
-            Values::Int8(values) => values.len() * 4,
-            Values::Int32(values) => values.len() * 11,
-            Values::Int64(values) => values.len() * 20,
-            Values::Float64(values) => values.len() * 24,
-            Values::Decimal128(values, _) => values.len() * 24,
-            Values::Timestamp(values, _) => values.len() * 32,
-            _ => 0,
+    /// Writes the value of `row` if it is of one of the usual types and has room; else nothing, and `false`.
+    #[inline(always)]
+    pub(super) fn put(&mut self, row: usize, cell: &mut Cell<'_>) -> bool {
+        if cell.room() < ROOM {
+            return false;
         }
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            cell.bytes(b"null");
+            return true;
+        }
+        match &mut self.values {
+            Values::Int64(values) => push_i64(cell, values[row]),
+            Values::Int32(values) => push_i64(cell, values[row].into()),
+            Values::Text(ends, bytes) => return put_string(cell, bytes, ends[row] as usize, ends[row + 1] as usize),
+            Values::Decimal128(values, scale) if !self.style.decimal_text => {
+                return push_short_decimal(cell, values[row], *scale);
+            }
+            Values::Timestamp(values, digits) if matches!(self.style.timestamp, TimestampFormat::Iso8601) => {
+                cell.byte(b'"');
+                push_iso8601(cell, values[row], *digits, &mut self.dates);
+                cell.byte(b'"');
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// Appends the value of `row`.
-    #[inline]
+    #[inline(never)]
     pub(super) fn push(&mut self, row: usize, out: &mut Vec<u8>) {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             out.extend_from_slice(b"null");

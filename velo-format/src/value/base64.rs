@@ -27,8 +27,8 @@ pub(crate) fn decode(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
 
 fn decode_into(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let body = match text {
-        [body @ .., b'=', b'='] if text.len() % 4 == 0 => body,
-        [body @ .., b'='] if text.len() % 4 == 0 => body,
+        [body @ .., b'=', b'='] if text.len().is_multiple_of(4) => body,
+        [body @ .., b'='] if text.len().is_multiple_of(4) => body,
         body => body,
     };
     for group in body.chunks(4) {

@@ -34,8 +34,8 @@ pub use timestamp::{EpochUnit, TimestampFormat, TimestampText};
 pub(crate) use base64::encode as encode_base64;
 pub(crate) use interval::print as print_interval;
 pub(crate) use number::{decimal128, digit_run, short_decimal, signed};
-pub(crate) use timestamp::short_iso8601;
 use timestamp::LastDate;
+pub(crate) use timestamp::short_iso8601;
 
 /// How values are written where the type leaves a choice.
 #[derive(Debug, Clone, Default)]
@@ -69,18 +69,46 @@ pub(crate) enum Values {
     UInt64(Vec<u64>),
     Float32(Vec<f32>),
     Float64(Vec<f64>),
-    Decimal128 { values: Vec<i128>, precision: u8, scale: i8 },
-    Decimal256 { values: Vec<i256>, precision: u8, scale: i8 },
-    Text { ends: Vec<i32>, bytes: Vec<u8>, kind: TextKind },
-    Binary { ends: Vec<i32>, bytes: Vec<u8> },
+    Decimal128 {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+    },
+    Decimal256 {
+        values: Vec<i256>,
+        precision: u8,
+        scale: i8,
+    },
+    Text {
+        ends: Vec<i32>,
+        bytes: Vec<u8>,
+        kind: TextKind,
+    },
+    Binary {
+        ends: Vec<i32>,
+        bytes: Vec<u8>,
+    },
     Date(Vec<i32>),
     Time(Vec<i64>),
     /// In units of 10^-digits seconds.
-    Timestamp { values: Vec<i64>, digits: u8 },
+    Timestamp {
+        values: Vec<i64>,
+        digits: u8,
+    },
     Interval(Vec<IntervalMonthDayNano>),
-    List { ends: Vec<i32>, items: Box<Column> },
-    Map { ends: Vec<i32>, keys: Box<Column>, values: Box<Column> },
-    Struct { fields: Vec<Column>, rows: usize },
+    List {
+        ends: Vec<i32>,
+        items: Box<Column>,
+    },
+    Map {
+        ends: Vec<i32>,
+        keys: Box<Column>,
+        values: Box<Column>,
+    },
+    Struct {
+        fields: Vec<Column>,
+        rows: usize,
+    },
 }
 
 /// What the text of a text column is.

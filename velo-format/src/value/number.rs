@@ -91,11 +91,7 @@ fn small(digits: &[u8]) -> i64 {
 /// A signed integer type's value of sign and magnitude, if it fits.
 #[inline]
 pub(crate) fn signed(negative: bool, magnitude: u64, min: i64, max: i64) -> Result<i64, ValueError> {
-    let value = if negative {
-        0_i64.checked_sub_unsigned(magnitude)
-    } else {
-        i64::try_from(magnitude).ok()
-    };
+    let value = if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() };
     value.filter(|value| (min..=max).contains(value)).ok_or(ValueError::OutOfRange)
 }
 
@@ -281,10 +277,17 @@ mod tests {
             for whole in parts {
                 for fraction in parts {
                     for tail in ["", "e1", "E-2", "x"] {
-                        for text in [format!("{sign}{whole}.{fraction}{tail}"), format!("{sign}{whole}{fraction}{tail}")] {
+                        for text in
+                            [format!("{sign}{whole}.{fraction}{tail}"), format!("{sign}{whole}{fraction}{tail}")]
+                        {
                             for (precision, scale) in [(18, 4), (38, 2), (9, 0), (5, 5), (38, 12), (10, -2), (38, 20)] {
-                                let exact = decimal::parse_i128(text.as_bytes(), precision, scale).map_err(ValueError::from);
-                                assert_eq!(decimal128(text.as_bytes(), precision, scale), exact, "{text} {precision} {scale}");
+                                let exact =
+                                    decimal::parse_i128(text.as_bytes(), precision, scale).map_err(ValueError::from);
+                                assert_eq!(
+                                    decimal128(text.as_bytes(), precision, scale),
+                                    exact,
+                                    "{text} {precision} {scale}"
+                                );
                                 let padded = format!("{text}          ");
                                 assert_eq!(decimal128(text.as_bytes(), precision, scale), exact, "{text}");
                                 if let Some((value, end)) = short_decimal(padded.as_bytes(), 0, scale) {

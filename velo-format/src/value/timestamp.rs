@@ -171,10 +171,8 @@ fn ten_byte_date(text: &[u8; 10]) -> Option<i64> {
 }
 
 fn valid_date(year: i64, first: u8, month: u32, second: u8, day: u32) -> Option<i64> {
-    let valid = first == b'-'
-        && second == b'-'
-        && (1..=12).contains(&month)
-        && (1..=days_in_month(year, month)).contains(&day);
+    let valid =
+        first == b'-' && second == b'-' && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
     valid.then(|| days_from_civil(year, month, day))
 }
 
@@ -285,7 +283,9 @@ pub(crate) fn iso8601(text: &[u8], digits: u8, dates: &mut LastDate) -> Result<i
         let value = i128::from(days) * day + i128::from(clock) - i128::from(offset) * i128::from(second);
         return i64::try_from(value).map_err(|_| ValueError::OutOfRange);
     }
-    days.checked_mul(MICROS_PER_DAY).and_then(|value| value.checked_add(clock - offset * second)).ok_or(ValueError::OutOfRange)
+    days.checked_mul(MICROS_PER_DAY)
+        .and_then(|value| value.checked_add(clock - offset * second))
+        .ok_or(ValueError::OutOfRange)
 }
 
 /// A timestamp at `at` of the layout that most have, `2024-01-31T09:30:00Z` with up to seven digits of a fraction, in
@@ -407,7 +407,12 @@ mod tests {
             }
             let padded = [&text[..], b"\"          "].concat();
             if let Some((value, end)) = short_iso8601(&padded, 0, &mut LastDate::default()) {
-                assert_eq!(iso8601(&text[..end], 6, &mut LastDate::default()), Ok(value), "{}", String::from_utf8_lossy(&text));
+                assert_eq!(
+                    iso8601(&text[..end], 6, &mut LastDate::default()),
+                    Ok(value),
+                    "{}",
+                    String::from_utf8_lossy(&text)
+                );
                 short += 1;
             }
         }

@@ -51,7 +51,7 @@ pub(crate) fn digits(word: u64, count: usize) -> u64 {
 #[inline(always)]
 pub(crate) fn eight_digits(value: u64) -> u64 {
     // Halves of four digits, then pairs, then digits, each divided by a multiplication that is exact for so small values.
-    let halves = value / 10_000 | (value % 10_000) << 32;
+    let halves = (value / 10_000) | ((value % 10_000) << 32);
     let hundreds = (halves.wrapping_mul(10_486) >> 20) & 0x0000_007F_0000_007F;
     let pairs = hundreds | (halves - hundreds * 100) << 16;
     let tens = (pairs.wrapping_mul(103) >> 10) & 0x000F_000F_000F_000F;
@@ -106,7 +106,7 @@ mod tests {
     fn string_ends() {
         for byte in 0..=255_u8 {
             let word = u64::from_le_bytes([b'a', b' ', 0x7f, byte, b'"', 0, 0xff, b'\\']);
-            let special = byte < 0x20 || byte >= 0x80 || matches!(byte, b'"' | b'\\');
+            let special = !(0x20..0x80).contains(&byte) || matches!(byte, b'"' | b'\\');
             assert_eq!(before(string_marks(word)), if special { 3 } else { 4 }, "{byte}");
         }
         for byte in 0..=255_u8 {

@@ -17,7 +17,8 @@ use velo_format::properties::{DecimalFormat, JsonLayout};
 use velo_format::value::{Column, EpochUnit, TimestampFormat, ValueFormats};
 
 fn fields() -> Vec<Field> {
-    let pair = DataType::Struct(vec![Field::new("a", DataType::Int32, true), Field::new("b \"", DataType::Utf8, true)].into());
+    let pair =
+        DataType::Struct(vec![Field::new("a", DataType::Int32, true), Field::new("b \"", DataType::Utf8, true)].into());
     vec![
         Field::new("text", DataType::Utf8, true),
         Field::new("int8", DataType::Int8, true),
@@ -46,12 +47,16 @@ fn text(random: &mut Random, at: usize) -> String {
     let micros = random.below(8_000_000_000_000_000) as i64 - 4_000_000_000_000_000;
     let time = velo_core::time::iso8601(micros - if random.chance(50) { micros % 1_000_000 } else { 0 });
     match at {
-        0 => ["", "plain", "q\"uote", "back\\slash", "\n\t\u{1}\u{7f}", "größer €😀", "0123456789abcdef\"0123456789"][random.below(7) as usize].to_owned(),
+        0 => ["", "plain", "q\"uote", "back\\slash", "\n\t\u{1}\u{7f}", "größer €😀", "0123456789abcdef\"0123456789"]
+            [random.below(7) as usize]
+            .to_owned(),
         1 => (random.next() as i8).to_string(),
         2 => (random.next() as i64 >> random.below(64)).to_string(),
         3 => (random.next() >> random.below(64)).to_string(),
         4 => f32::from_bits(random.next() as u32).to_string(),
-        5 => [f64::from_bits(random.next()).to_string(), (random.below(1000) as f64 / 8.0).to_string()][random.below(2) as usize].clone(),
+        5 => [f64::from_bits(random.next()).to_string(), (random.below(1000) as f64 / 8.0).to_string()]
+            [random.below(2) as usize]
+            .clone(),
         6 => format!("{}.{:04}", random.next() as i64 >> (24 + random.below(40)), random.below(10_000)),
         7 => format!("{}{:019}.{}", random.next() as i64, random.next() >> 2, random.below(10_000)),
         8 => random.chance(50).to_string(),
@@ -103,8 +108,13 @@ fn decode(schema: &SchemaRef, text: &str, formats: ValueFormats) -> RecordBatch 
         exact: true,
         raw: false,
     });
-    let options =
-        JsonDecodeOptions { columns: columns.collect(), declared: None, batch_rows: 100_000, keep_bytes: false, formats };
+    let options = JsonDecodeOptions {
+        columns: columns.collect(),
+        declared: None,
+        batch_rows: 100_000,
+        keep_bytes: false,
+        formats,
+    };
     let decoder = JsonDecoder::new(options).unwrap();
     let decoded = decoder.decode_bytes(&Bytes::copy_from_slice(text.as_bytes()), &origin(1), Layout::Lines).unwrap();
     assert_eq!(decoded.errors, vec![]);
@@ -142,7 +152,8 @@ fn epochs_round_trip() {
     let (schema, batch) = batch(4, 200, 10);
     for unit in [EpochUnit::Seconds, EpochUnit::Millis, EpochUnit::Micros, EpochUnit::Nanos] {
         let timestamp = TimestampFormat::Epoch(unit);
-        let text = encode(&schema, &batch, JsonEncodeOptions { timestamp: timestamp.clone(), ..JsonEncodeOptions::default() });
+        let text =
+            encode(&schema, &batch, JsonEncodeOptions { timestamp: timestamp.clone(), ..JsonEncodeOptions::default() });
         assert_same(&decode(&schema, &text, ValueFormats { timestamp }), &batch);
     }
 }
@@ -169,7 +180,13 @@ fn naive(field: &Field, column: &dyn Array, row: usize) -> String {
         data_type if data_type.is_numeric() => text,
         DataType::Binary => {
             let bytes = column.as_any().downcast_ref::<arrow_array::BinaryArray>().unwrap().value(row);
-            let texts = [("", &[][..]), ("AA==", &[0]), ("/+8=", &[255, 239]), ("AAEC", &[0, 1, 2]), ("AAECAwQF", &[0, 1, 2, 3, 4, 5])];
+            let texts = [
+                ("", &[][..]),
+                ("AA==", &[0]),
+                ("/+8=", &[255, 239]),
+                ("AAEC", &[0, 1, 2]),
+                ("AAECAwQF", &[0, 1, 2, 3, 4, 5]),
+            ];
             format!("\"{}\"", texts.iter().find(|(_, known)| *known == bytes).unwrap().0)
         }
         _ => serde_json::to_string(&text).unwrap(),
@@ -190,7 +207,8 @@ fn byte_for_byte() {
 }
 
 fn small() -> (SchemaRef, RecordBatch) {
-    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)]));
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)]));
     let text = "{\"a\":1,\"b\":\"x\"}\n{\"a\":2,\"b\":null}\n";
     let batch = decode(&schema, text, ValueFormats::default());
     (schema, batch)

@@ -1,7 +1,7 @@
 //! Cutting JSON into chunks: lines and arrays, in any pieces.
 
-use velo_format::fuzz::{Random, json_framing};
 use velo_format::framing::{Cut, json_framer};
+use velo_format::fuzz::{Random, json_framing};
 use velo_format::properties::JsonLayout;
 
 /// The chunks of a text that comes in pieces, each with the line it begins at.

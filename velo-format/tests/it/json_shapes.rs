@@ -179,7 +179,9 @@ fn rows(decoded: &Decoded) -> Vec<Vec<Option<String>>> {
     let mut rows = Vec::new();
     for batch in &decoded.batches {
         let columns = batch.columns.columns();
-        rows.extend((0..batch.rows()).map(|row| columns.iter().map(|column| value_text(column.as_ref(), row)).collect()));
+        rows.extend(
+            (0..batch.rows()).map(|row| columns.iter().map(|column| value_text(column.as_ref(), row)).collect()),
+        );
     }
     rows
 }

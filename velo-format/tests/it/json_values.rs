@@ -64,7 +64,12 @@ fn numbers_keep_their_digits() {
             column("px", types::decimal(18, 4)),
             column("qty", DataType::Int64),
             column("amt", types::decimal(38, 2)),
-            DecodeColumn { field: Arc::new(types::json_field("doc", true)), path: vec!["doc".to_owned()], exact: false, raw: false },
+            DecodeColumn {
+                field: Arc::new(types::json_field("doc", true)),
+                path: vec!["doc".to_owned()],
+                exact: false,
+                raw: false,
+            },
         ]
     };
     let text = r#"{"px":0.1,"qty":9007199254740993,"amt":123456789012345678901234567890.12,"doc":1.10e0}
@@ -162,9 +167,14 @@ fn each_type() {
 
 #[test]
 fn problems_name_the_field() {
-    let inner = DataType::Struct(vec![Field::new("n", DataType::Int64, false), Field::new("t", DataType::Utf8, true)].into());
+    let inner =
+        DataType::Struct(vec![Field::new("n", DataType::Int64, false), Field::new("t", DataType::Utf8, true)].into());
     let columns = || {
-        vec![column("a.b", DataType::Int64), column("s", inner.clone()), column("l", types::array(types::array(DataType::Int64)))]
+        vec![
+            column("a.b", DataType::Int64),
+            column("s", inner.clone()),
+            column("l", types::array(types::array(DataType::Int64))),
+        ]
     };
     let text = r#"{"a":{"b":1},"s":{"N":5,"x":[]},"l":[[1],[]]}
 {"a":{"b":"x"}}
@@ -236,7 +246,8 @@ fn own_text_for_event_times() {
     assert_eq!(rows, ["12 | 12", "13 | 13", "14 | 14", "\"ts\": '[]' is no BIGINT"]);
     // An object's own text beside a field of it.
     let json = DecodeColumn { field: Arc::new(types::json_field("o", true)), ..column("o", DataType::Utf8) };
-    let rows = show(&decode(vec![json, column("o.p", DataType::Int64)], "{\"o\":{\"p\":1}}\n{\"o\":{ }}\n{\"o\":null}"));
+    let rows =
+        show(&decode(vec![json, column("o.p", DataType::Int64)], "{\"o\":{\"p\":1}}\n{\"o\":{ }}\n{\"o\":null}"));
     assert_eq!(rows, ["{\"p\":1} | 1", "{ } | NULL", "NULL | NULL"]);
 }
 
@@ -276,7 +287,8 @@ fn syntax_is_told_with_its_place() {
 
 #[test]
 fn positions_and_unknown_fields() {
-    let decoded = decode(vec![column("a", DataType::Int64)], "{\"a\":1,\"x\":1,\"y\":{\"a\":2}}\n{\"a\":2,\"x\":1}\n{\"a\":3}");
+    let decoded =
+        decode(vec![column("a", DataType::Int64)], "{\"a\":1,\"x\":1,\"y\":{\"a\":2}}\n{\"a\":2,\"x\":1}\n{\"a\":3}");
     assert_eq!(decoded.unknown_fields, 3);
     assert_eq!(decoded.batches[0].origin.as_ref().unwrap().positions, Positions::Consecutive { first: 1 });
     let declared = Schema::new(vec![Field::new("A", DataType::Int64, true), Field::new("x", DataType::Int64, true)]);

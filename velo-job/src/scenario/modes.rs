@@ -30,6 +30,8 @@ pub struct Mode {
     pub parallelism: usize,
     /// The script is parsed, printed and parsed again.
     pub reprinted: bool,
+    /// The optimiser runs.
+    pub optimised: bool,
     /// Decides the order.
     pub seed: u64,
 }
@@ -42,6 +44,7 @@ impl Default for Mode {
             partitions: 1,
             parallelism: 1,
             reprinted: false,
+            optimised: true,
             seed: 0,
         }
     }
@@ -67,24 +70,28 @@ impl fmt::Display for Mode {
         if self.reprinted {
             words.push("reprinted".to_owned());
         }
+        if !self.optimised {
+            words.push("optimiser off".to_owned());
+        }
         f.write_str(if words.is_empty() { "plain" } else { "" })?;
         f.write_str(&words.join(", "))
     }
 }
 
-const DIMENSIONS: usize = 5;
+const DIMENSIONS: usize = 6;
 
 /// The choices of each dimension, the plain one first.
-const CHOICES: [usize; DIMENSIONS] = [4, 2, 2, 3, 2];
+const CHOICES: [usize; DIMENSIONS] = [4, 2, 2, 3, 2, 2];
 
 fn mode(choices: [usize; DIMENSIONS], seed: u64) -> Mode {
-    let [batching, shuffled, partitions, parallelism, reprinted] = choices;
+    let [batching, shuffled, partitions, parallelism, reprinted, optimised] = choices;
     Mode {
         batching: [Batching::AsWritten, Batching::Of(1), Batching::Of(2), Batching::Of(8_192)][batching],
         shuffled: shuffled == 1,
         partitions: [1, 3][partitions],
         parallelism: [1, 2, 8][parallelism],
         reprinted: reprinted == 1,
+        optimised: optimised == 0,
         seed,
     }
 }
@@ -205,7 +212,7 @@ mod tests {
     #[test]
     fn the_product_begins_with_the_plain_mode() {
         let all = Modes::All(1).of_file(0);
-        assert_eq!(all.len(), 96);
+        assert_eq!(all.len(), 192);
         assert!(all[0].is_plain());
         assert_eq!(all[0].to_string(), "plain");
         assert_eq!(all.iter().filter(|mode| mode.is_plain()).count(), 1);

@@ -97,6 +97,7 @@ impl Runner {
         context.registry = registry(wiring.registry, wiring.folder, wiring.bound);
         // A scenario gives the same on every machine.
         context.lookup = Box::new(|_| None);
+        context.optimise = wiring.mode.optimised;
         Script::plan(text, &context).await
     }
 

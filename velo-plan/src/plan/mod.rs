@@ -5,9 +5,13 @@
 //! where the stream has one ([`velo_core::schema::EVENT_TIME`]).
 
 mod aggregate;
+mod display;
+mod expr_text;
+mod json;
 mod node;
 mod window;
 
 pub use aggregate::{AggregateCall, AggregateKind, SortKey};
+pub use expr_text::expr_text;
 pub use node::{Node, NodeId, NodeKind, Output, Plan, SinkId, SinkNode, SourceId, SourceNode, SourceTime, TimeOrigin};
 pub use window::{WindowKind, WindowSpec};

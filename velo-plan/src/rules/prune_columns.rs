@@ -25,7 +25,12 @@ pub(super) fn run(plan: &mut Plan) {
                 own.into_iter().chain(columns_of(keys.iter().map(|SortKey { expr, .. }| expr))).collect()
             }
             NodeKind::Limit { .. } => own,
-            NodeKind::Project(outputs) => columns_of(outputs.iter().map(|output| &output.expr)).collect(),
+            NodeKind::Project(outputs) => {
+                let used = outputs.iter().filter(|output| own.contains(output.field.name()));
+                let of_input = columns_of(used.map(|output| &output.expr)).collect();
+                needed[at] = own;
+                of_input
+            }
             NodeKind::Aggregate { keys, aggregates, .. } => {
                 let inputs = aggregates.iter().flat_map(|aggregate| {
                     let order = aggregate.order_by.iter().map(|SortKey { expr, .. }| expr);
@@ -42,7 +47,7 @@ pub(super) fn run(plan: &mut Plan) {
             needed[input.0].extend(of_input.iter().cloned());
         }
     }
-    for at in 0..plan.nodes.len() {
+    for (at, needed) in needed.iter_mut().enumerate() {
         match plan.nodes[at].kind {
             NodeKind::Source(id) => {
                 let source = &mut plan.sources[id.0];
@@ -53,18 +58,23 @@ pub(super) fn run(plan: &mut Plan) {
                 source.used = (0..source.declared.fields().len())
                     .filter(|column| {
                         let name = source.declared.field(*column).name();
-                        needed[at].contains(name) || computed.contains(name)
+                        needed.contains(name) || computed.contains(name)
                     })
                     .collect();
                 let record_time = matches!(&source.event_time, Some(time) if matches!(time.from, TimeOrigin::Record));
                 source
                     .system
-                    .retain(|field| needed[at].contains(field.name()) || (record_time && field.name() == "_timestamp"));
-                needed[at].extend(computed);
+                    .retain(|field| needed.contains(field.name()) || (record_time && field.name() == "_timestamp"));
+                needed.extend(computed);
                 if record_time {
-                    needed[at].insert("_timestamp".to_owned());
+                    needed.insert("_timestamp".to_owned());
                 }
-                plan.nodes[at].schema = narrow(&plan.nodes[at].schema, &needed[at]);
+                plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed);
+            }
+            // A view may give more than its readers take.
+            NodeKind::Project(ref mut outputs) => {
+                outputs.retain(|output| needed.contains(output.field.name()));
+                plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed);
             }
             NodeKind::Filter(_) | NodeKind::Sort(_) | NodeKind::Limit { .. } => {
                 let input = plan.nodes[at].inputs[0];

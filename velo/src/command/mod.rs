@@ -2,6 +2,8 @@
 
 mod completions;
 mod connectors;
+mod errors;
+mod explain;
 mod fmt;
 mod functions;
 mod properties;
@@ -30,6 +32,8 @@ enum Command {
     Run(run::RunArguments),
     /// Reports the mistakes of a script without running it.
     Validate(validate::ValidateArguments),
+    /// Shows how a script would run.
+    Explain(explain::ExplainArguments),
     /// Writes a script in the standard layout.
     Fmt(fmt::FmtArguments),
     /// Runs scenario files: scripts with the rows that go in and the rows that must come out.
@@ -40,6 +44,8 @@ enum Command {
     Properties(ListArguments),
     /// Lists the connectors of this build.
     Connectors(ListArguments),
+    /// Explains the codes of errors.
+    Errors(ListArguments),
     /// Prints the completions of a shell.
     Completions(completions::CompletionsArguments),
 }
@@ -75,11 +81,13 @@ pub fn run(arguments: Arguments) -> Outcome {
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Functions(arguments) => functions::run(&arguments),
         Command::Properties(arguments) => properties::run(&arguments),
         Command::Connectors(arguments) => connectors::run(&arguments),
+        Command::Errors(arguments) => errors::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::bars::Bars;
 use super::compare::Comparison;
-use crate::binary;
+use crate::binary::{self, Members};
 use crate::process::{capture, display};
 use crate::workspace::Workspace;
 
@@ -22,7 +22,7 @@ pub struct Args {}
 /// Fails if one bar differs, is missing, or should not be there.
 pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
     let start = Instant::now();
-    let velo = binary::build(&workspace.root, &["--no-default-features", "--features", "file"])?;
+    let velo = binary::build(&workspace.root, Members::Alone, &["--profile", "demo", "--no-default-features", "--features", "file"])?;
     let built = start.elapsed();
 
     let start = Instant::now();
