@@ -1,4 +1,5 @@
 //! What is written reads back as it was, and is what serde_json would write.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::sync::Arc;
 

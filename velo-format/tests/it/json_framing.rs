@@ -1,4 +1,5 @@
 //! Cutting JSON into chunks: lines and arrays, in any pieces.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use velo_format::framing::{Cut, json_framer};
 use velo_format::fuzz::{Random, json_framing};

@@ -1,4 +1,5 @@
 //! Records of any shape give what each of their fields gives: whatever shape was learned from others makes no difference.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::sync::Arc;
 
@@ -76,7 +77,10 @@ fn unknown(random: &mut Random) -> String {
     ["1", "\"text\"", "[1,{\"price\":\"x\"}]", "{\"id\":[]}", "null", "-1.5e3"][random.below(6) as usize].to_owned()
 }
 
-const FIELDS: [(&str, fn(&mut Random) -> Made); 8] = [
+/// What makes a random value.
+type Make = fn(&mut Random) -> Made;
+
+const FIELDS: [(&str, Make); 8] = [
     ("symbol", plain),
     ("price", decimal),
     ("id", whole),

@@ -1,4 +1,5 @@
 //! What is a JSON text is decided as serde_json does.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use bytes::Bytes;
 use velo_format::fuzz::{Random, origin};

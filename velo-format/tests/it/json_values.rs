@@ -1,4 +1,5 @@
 //! What values of each kind become in columns of each type, and what is said where they cannot.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::sync::Arc;
 
