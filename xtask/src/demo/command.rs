@@ -22,7 +22,11 @@ pub struct Args {}
 /// Fails if one bar differs, is missing, or should not be there.
 pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
     let start = Instant::now();
-    let velo = binary::build(&workspace.root, Members::Alone, &["--profile", "demo", "--no-default-features", "--features", "file"])?;
+    let velo = binary::build(
+        &workspace.root,
+        Members::Alone,
+        &["--profile", "demo", "--no-default-features", "--features", "file"],
+    )?;
     let built = start.elapsed();
 
     let start = Instant::now();

@@ -15,3 +15,6 @@ mod source;
 mod tree;
 
 pub use command::{Args, run};
+#[cfg(test)]
+pub use source::Source;
+pub use tree::Tree;
