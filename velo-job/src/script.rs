@@ -7,7 +7,7 @@ use velo_core::connector::Sink;
 use velo_exec::ExecError;
 use velo_exec::runtime::{JobOptions, JobProgress, Stop, run};
 use velo_plan::plan::Plan;
-use velo_plan::{PlanContext, PlannedScript, plan_script};
+use velo_plan::{PlanContext, PlannedScript, Shown, plan_script};
 use velo_sql::Diagnostic;
 
 /// How a script is run.
@@ -70,6 +70,34 @@ impl Script {
     /// Its plan, for whoever puts other connectors in it.
     pub(crate) fn plan_mut(&mut self) -> &mut Plan {
         &mut self.planned.plan
+    }
+
+    /// What its SHOW, DESCRIBE and EXPLAIN say.
+    pub fn shown(&self) -> &[Shown] {
+        &self.planned.shown
+    }
+
+    /// Its EXPLAIN ANALYZE statements, after a run: the plan with the rows that came out of each node.
+    pub fn analysis(&self, progress: &JobProgress) -> Vec<String> {
+        let plan = &self.planned.plan;
+        self.planned
+            .analyzed
+            .iter()
+            .map(|analyzed| {
+                plan.lines_of(analyzed.sink)
+                    .into_iter()
+                    .map(|(node, depth)| {
+                        let text = plan.describe(&plan.nodes[node.0]);
+                        format!("{}{text}  [{} rows]\n", "  ".repeat(depth), progress.rows_of(plan, node))
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// Whether what a sink gets is only counted.
+    pub fn is_analyzed(&self, sink: usize) -> bool {
+        self.planned.analyzed.iter().any(|analyzed| analyzed.sink.0 == sink)
     }
 
     /// Counters for a run of it.

@@ -10,4 +10,4 @@ pub mod plan;
 mod planner;
 mod rules;
 
-pub use planner::{PlanContext, PlannedScript, plan_script};
+pub use planner::{Analyzed, Lookup, PlanContext, PlannedScript, Shown, plan_script};

@@ -53,8 +53,30 @@ pub struct PlannedScript {
     pub job: JobProperties,
     /// The job's name, where a comment gives one.
     pub name: Option<String>,
+    /// What its SHOW, DESCRIBE and EXPLAIN say.
+    pub shown: Vec<Shown>,
+    /// The sinks of its EXPLAIN ANALYZE statements: what they get is counted and thrown away.
+    pub analyzed: Vec<Analyzed>,
     /// The mistakes and warnings, by place.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What a statement that only tells has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The statement in short.
+    pub title: String,
+    /// The columns' names; none for plain text.
+    pub header: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// A statement of EXPLAIN ANALYZE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Analyzed {
+    /// Its sink.
+    pub sink: SinkId,
 }
 
 impl PlannedScript {
@@ -72,21 +94,24 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
         script,
         plan: Plan::default(),
         catalog: Catalog::default(),
-        diagnostics: parsed.diagnostics,
+        diagnostics: parsed.diagnostics.clone(),
         settings: Vec::new(),
         query: QueryContext::default(),
         name: None,
         dead_letter_sinks: Vec::new(),
+        statements: &parsed.statements,
+        shown: Vec::new(),
+        analyzed: Vec::new(),
     };
     for statement in &parsed.statements {
         planner.statement(statement).await;
     }
     let job = planner.job_properties();
     planner.settle_dead_letters();
-    let Planner { mut plan, catalog, mut diagnostics, name, .. } = planner;
+    let Planner { mut plan, catalog, mut diagnostics, name, shown, analyzed, .. } = planner;
     rules::apply(&mut plan, context);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span.start);
-    PlannedScript { plan, catalog, job, name, diagnostics }
+    PlannedScript { plan, catalog, job, name, shown, analyzed, diagnostics }
 }
 
 /// A script in the middle of planning.
@@ -100,6 +125,9 @@ pub(crate) struct Planner<'a> {
     pub(crate) query: QueryContext,
     name: Option<String>,
     dead_letter_sinks: Vec<(String, SinkId)>,
+    statements: &'a [Statement],
+    pub(crate) shown: Vec<Shown>,
+    pub(crate) analyzed: Vec<Analyzed>,
 }
 
 /// What holds for the statement that is being planned.
@@ -137,7 +165,7 @@ impl Planner<'_> {
         );
     }
 
-    async fn statement(&mut self, statement: &Statement) {
+    pub(crate) async fn statement(&mut self, statement: &Statement) {
         let span = statement.span;
         for annotation in &statement.annotations {
             if matches!(annotation.name.as_str(), "name" | "app" | "application") && self.name.is_none() {
@@ -162,12 +190,10 @@ impl Planner<'_> {
             | StatementKind::StopJob { .. }
             | StatementKind::PauseJob(_)
             | StatementKind::ResumeJob(_) => self.not_yet(span, "a job statement", "jobs by name come with the server"),
-            StatementKind::Explain(_)
-            | StatementKind::Describe(_)
-            | StatementKind::Show(_)
-            | StatementKind::Drop(_) => {
-                self.not_yet(span, "this statement", "`velo explain` and `velo validate` show what a script means");
-            }
+            StatementKind::Explain(explain) => self.explain(explain, self.script).await,
+            StatementKind::Describe(name) => self.describe(name),
+            StatementKind::Show(show) => self.show(show, span, self.statements),
+            StatementKind::Drop(drop) => self.drop_object(drop, span),
         }
     }
 

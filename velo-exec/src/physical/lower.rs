@@ -3,8 +3,12 @@
 //! A stage is a run of operators without an exchange; it runs as one task, or as several that share the keys. A node joins the
 //! stage of its input where it is that stage's only consumer and needs no exchange.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use arrow_schema::SchemaRef;
-use velo_plan::plan::{Node, NodeId, NodeKind, Plan, SinkId, SourceId, WindowKind};
+use datafusion_expr::Expr;
+use velo_plan::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
 use crate::operator::{FilterProject, GroupSpec, Limit, Operator, Sort, WindowFinal, WindowPartial, aggregate};
@@ -96,30 +100,30 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 }
                 stage
             }
-            NodeKind::Aggregate { keys, window: Some(window), .. } => {
-                let input = stages.extend(&home, node, &consumers);
-                if matches!(window.kind, WindowKind::Session { .. }) {
-                    // A session's end depends on its rows, so rows and not states are exchanged.
-                    stages.stages[input].steps.push(Step::Whole(id));
-                    home.push(input);
-                    continue;
-                }
+            NodeKind::Aggregate { keys, window, .. } => {
                 let parallelism = node.parallelism.unwrap_or(parallelism);
-                if parallelism > 1 && !keys.is_empty() {
+                let sliced = window.as_ref().is_some_and(|window| !matches!(window.kind, WindowKind::Session { .. }));
+                if parallelism > 1 && !keys.is_empty() && sliced {
+                    let input = stages.extend(&home, node, &consumers);
                     stages.stages[input].steps.push(Step::Partial(id));
                     let last = stages.push(StageKind::Operators, vec![Step::Final(id)], parallelism);
                     stages.connect(input, last, (0..keys.len()).collect());
                     last
+                } else if parallelism > 1
+                    && let Some(columns) = key_columns(plan, node, keys)
+                {
+                    // What a session or an open group becomes depends on all its rows, so rows and not states are exchanged.
+                    let stage = stages.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
+                    stages.connect(home[node.inputs[0].0], stage, columns);
+                    stage
                 } else {
-                    stages.stages[input].steps.push(Step::Whole(id));
-                    input
+                    stages.in_one_task(&home, node, &consumers, Step::Whole(id))
                 }
             }
-            NodeKind::Filter(_)
-            | NodeKind::Project(_)
-            | NodeKind::Sort(_)
-            | NodeKind::Limit { .. }
-            | NodeKind::Aggregate { window: None, .. } => {
+            NodeKind::Sort(_) | NodeKind::Limit { .. } => {
+                stages.in_one_task(&home, node, &consumers, Step::Whole(id))
+            }
+            NodeKind::Filter(_) | NodeKind::Project(_) => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));
                 input
@@ -148,6 +152,20 @@ impl Stages {
         self.stages[from].destinations.push(Destination { input: StageInput { stage: to }, key });
     }
 
+    /// Puts a step that must see all rows where one task does.
+    fn in_one_task(&mut self, home: &[usize], node: &Node, consumers: &[usize], step: Step) -> usize {
+        let input = self.extend(home, node, consumers);
+        let stage = if self.stages[input].tasks == 1 {
+            input
+        } else {
+            let single = self.push(StageKind::Operators, vec![], 1);
+            self.connect(input, single, vec![]);
+            single
+        };
+        self.stages[stage].steps.push(step);
+        stage
+    }
+
     /// The stage that the only input's consumer can join: the input's own, unless others read it too.
     fn extend(&mut self, home: &[usize], node: &Node, consumers: &[usize]) -> usize {
         let input = node.inputs[0];
@@ -161,14 +179,29 @@ impl Stages {
     }
 }
 
+/// The places of the grouping keys in the input, where they are columns of it.
+fn key_columns(plan: &Plan, node: &Node, keys: &[Output]) -> Option<Vec<usize>> {
+    let input = &plan.nodes[node.inputs[0].0].schema;
+    let place = |key: &Output| match &key.expr {
+        Expr::Column(column) => input.index_of(column.name()).ok(),
+        _ => None,
+    };
+    (!keys.is_empty()).then(|| keys.iter().map(place).collect()).flatten()
+}
+
 impl Stage {
-    /// The operators of one task of the stage.
-    pub fn chain(&self, plan: &Plan) -> Result<Chain> {
-        let mut operators: Vec<Box<dyn Operator>> = Vec::with_capacity(self.steps.len());
+    /// The operators of one task of the stage; `rows` counts what comes out of each node.
+    pub fn chain(&self, plan: &Plan, rows: &[Arc<AtomicU64>]) -> Result<Chain> {
+        let mut operators = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
-            operators.push(step.operator(plan)?);
+            let counter = match step {
+                // What goes from the first step to the second is no row of the node.
+                Step::Partial(_) => Arc::default(),
+                Step::Whole(id) | Step::Final(id) => rows.get(id.0).cloned().unwrap_or_default(),
+            };
+            operators.push((step.operator(plan)?, counter));
         }
-        Ok(Chain::new(operators))
+        Ok(Chain::counted(operators))
     }
 }
 

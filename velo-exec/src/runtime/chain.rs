@@ -4,6 +4,8 @@
 //! So a watermark that closes ten million groups gives them batch by batch, and nothing piles up between two operators.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use velo_core::dead_letter::DeadLetter;
 
@@ -20,6 +22,8 @@ pub struct Chain {
 
 struct Stage {
     operator: Box<dyn Operator>,
+    /// Rows that have come out.
+    rows: Arc<AtomicU64>,
     out: Outbox,
     /// The operator has more to say.
     more: bool,
@@ -30,9 +34,14 @@ struct Stage {
 impl Chain {
     /// A chain of `operators`, the first taking what comes in.
     pub fn new(operators: Vec<Box<dyn Operator>>) -> Self {
+        Self::counted(operators.into_iter().map(|operator| (operator, Arc::default())).collect())
+    }
+
+    /// The same, counting the rows that come out of each operator.
+    pub fn counted(operators: Vec<(Box<dyn Operator>, Arc<AtomicU64>)>) -> Self {
         let stages = operators
             .into_iter()
-            .map(|operator| Stage { operator, out: Outbox::new(), more: false, last: None })
+            .map(|(operator, rows)| Stage { operator, rows, out: Outbox::new(), more: false, last: None })
             .collect();
         Self { stages, direct: VecDeque::new() }
     }
@@ -52,7 +61,7 @@ impl Chain {
     pub fn take(&mut self) -> Result<Option<Element>> {
         let Some(last) = self.stages.len().checked_sub(1) else { return Ok(self.direct.pop_front()) };
         loop {
-            if let Some(element) = self.stages[last].out.pop() {
+            if let Some(element) = self.stages[last].pop() {
                 return Ok(Some(element));
             }
             if !self.work(last)? {
@@ -79,7 +88,7 @@ impl Chain {
                 return Ok(true);
             }
             if at > 0
-                && let Some(element) = self.stages[at - 1].out.pop()
+                && let Some(element) = self.stages[at - 1].pop()
             {
                 self.stages[at].take(InputId(0), element)?;
                 return Ok(true);
@@ -90,6 +99,14 @@ impl Chain {
 }
 
 impl Stage {
+    fn pop(&mut self) -> Option<Element> {
+        let element = self.out.pop();
+        if let Some(Element::Batch(batch)) = &element {
+            self.rows.fetch_add(batch.rows() as u64, Ordering::Relaxed);
+        }
+        element
+    }
+
     fn take(&mut self, input: InputId, element: Element) -> Result<()> {
         let flow = match element {
             Element::Batch(batch) => self.operator.on_batch(input, batch, &mut self.out)?,
@@ -129,8 +146,6 @@ impl Stage {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow_array::{Int64Array, RecordBatch};
     use arrow_schema::{DataType, Field, Schema};
     use velo_core::{Batch, Watermark};

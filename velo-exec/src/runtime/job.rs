@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use velo_core::Clock;
 use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceRequest};
 use velo_core::progress::Progress;
-use velo_plan::plan::{NodeKind, Plan, SinkId, SourceId};
+use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId};
 
 use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing};
 use crate::error::{ExecError, Result};
@@ -38,6 +39,8 @@ pub struct JobProgress {
     pub sources: Vec<Arc<Progress>>,
     /// Per sink, in the plan's order.
     pub sinks: Vec<Arc<Progress>>,
+    /// Rows that have come out of each operator, by its node.
+    pub nodes: Vec<Arc<AtomicU64>>,
 }
 
 impl JobProgress {
@@ -46,6 +49,17 @@ impl JobProgress {
         Self {
             sources: plan.sources.iter().map(|_| Arc::new(Progress::new())).collect(),
             sinks: plan.sinks.iter().map(|_| Arc::new(Progress::new())).collect(),
+            nodes: plan.nodes.iter().map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// Rows that have come out of a node.
+    pub fn rows_of(&self, plan: &Plan, node: NodeId) -> u64 {
+        match &plan.nodes[node.0].kind {
+            NodeKind::Source(id) => Progress::get(&self.sources[id.0].delivered),
+            NodeKind::Sink(id) => Progress::get(&self.sinks[id.0].delivered),
+            NodeKind::Union => plan.nodes[node.0].inputs.iter().map(|input| self.rows_of(plan, *input)).sum(),
+            _ => Progress::get(&self.nodes[node.0]),
         }
     }
 }
@@ -67,11 +81,11 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
             let outputs = wiring.outputs(&stages, at);
             match &stage.kind {
                 StageKind::Source(id) => {
-                    let source = source_task(plan, *id, stage.chain(plan)?, outputs, &options, progress).await?;
+                    let source = source_task(plan, *id, stage.chain(plan, &progress.nodes)?, outputs, &options, progress).await?;
                     tasks.spawn(async move { source.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Operators => {
-                    let task = OperatorTask::new(Inputs::new(inputs), stage.chain(plan)?, outputs);
+                    let task = OperatorTask::new(Inputs::new(inputs), stage.chain(plan, &progress.nodes)?, outputs);
                     tasks.spawn(async move { task.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Sink(id) => {

@@ -9,6 +9,7 @@ mod predicate;
 mod query;
 mod scope;
 mod select;
+mod show;
 mod source;
 mod time_window;
 mod types;

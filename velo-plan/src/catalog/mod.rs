@@ -87,7 +87,7 @@ pub enum Object {
 }
 
 /// The named things of a script.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Catalog {
     objects: BTreeMap<String, (String, Span, Object)>,
 }
@@ -106,6 +106,11 @@ impl Catalog {
     /// Names a thing.
     pub fn add(&mut self, name: &ObjectName, object: Object) {
         self.objects.insert(name.text().to_lowercase(), (name.text(), name.span(), object));
+    }
+
+    /// Frees a name; false where it is not taken.
+    pub fn remove(&mut self, name: &ObjectName) -> bool {
+        self.objects.remove(&name.text().to_lowercase()).is_some()
     }
 
     /// The name nearest to a misspelt one.

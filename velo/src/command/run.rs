@@ -3,14 +3,15 @@
 use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::runtime::Runtime;
+use velo_core::connector::Sink;
 use velo_core::progress::Progress;
 use velo_job::{JobProgress, RunOptions, Script};
 use velo_sql::render;
 
-use super::print_error;
+use super::{print_error, print_line};
 use crate::context::{self, ScriptText};
 use crate::exit::{Failure, Outcome};
-use crate::output::{OutputFormat, TerminalSink};
+use crate::output::{self, Counted, OutputFormat, TerminalSink};
 use crate::progress::ProgressLine;
 use crate::signals;
 
@@ -64,6 +65,12 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
     if !script.is_runnable() {
         return Err(Failure::Reported);
     }
+    for shown in script.shown() {
+        print_line(output::shown(shown).trim_end());
+    }
+    if script.graph().sinks.is_empty() && !script.shown().is_empty() {
+        return Ok(());
+    }
     if script.graph().sinks.is_empty() {
         print_error("the script declares things and has no statement that runs: add a SELECT or an INSERT INTO\n");
         return Ok(());
@@ -78,8 +85,12 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
         options.parallelism = parallelism;
     }
     for (at, sink) in script.terminals() {
-        let terminal = TerminalSink::new(sink, arguments.output).map_err(|error| Failure::Usage(error.into()))?;
-        options.terminals.insert(at, Box::new(terminal));
+        let terminal: Box<dyn Sink> = if script.is_analyzed(at) {
+            Box::new(Counted)
+        } else {
+            Box::new(TerminalSink::new(sink, arguments.output).map_err(|error| Failure::Usage(error.into()))?)
+        };
+        options.terminals.insert(at, terminal);
     }
     signals::watch(options.stop.clone(), arguments.finish_on_stop);
     let progress = script.progress();
@@ -87,6 +98,9 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
     let result = script.run(options, &progress).await;
     line.finish();
     result.map_err(|error| Failure::Job(error.into()))?;
+    for analysis in script.analysis(&progress) {
+        print_line(analysis.trim_end());
+    }
     summary(&script, &progress);
     Ok(())
 }

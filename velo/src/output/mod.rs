@@ -11,6 +11,7 @@ use velo_core::error::ConnectorError;
 use velo_core::{Batch, Result};
 use velo_format::csv::{CsvEncodeOptions, CsvEncoder};
 use velo_format::{Encoder, JsonEncodeOptions, JsonEncoder};
+use velo_plan::Shown;
 use velo_plan::plan::SinkNode;
 
 use table::Table;
@@ -121,4 +122,61 @@ impl Sink for TerminalSink {
     fn commit_kind(&self) -> CommitKind {
         CommitKind::Direct
     }
+}
+
+/// Takes rows that are only counted: EXPLAIN ANALYZE.
+pub struct Counted;
+
+#[async_trait]
+impl Sink for Counted {
+    async fn write(&mut self, _: Batch) -> Result<()> {
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
+        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
+    }
+
+    async fn commit(&mut self, _: PreparedCommit) -> Result<()> {
+        Ok(())
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn commit_kind(&self) -> CommitKind {
+        CommitKind::Direct
+    }
+}
+
+/// What a statement that only tells has to say, aligned.
+pub fn shown(shown: &Shown) -> String {
+    let columns = shown.header.len().max(shown.rows.first().map_or(0, Vec::len));
+    let mut widths = vec![0; columns];
+    for row in shown.rows.iter().chain(std::iter::once(&shown.header)) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(cell.chars().count()))))
+            .collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    let mut out = String::new();
+    if !shown.header.is_empty() {
+        out.push_str(&line(&shown.header));
+        let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
+        out.push_str(&format!("{}\n", rule.join("──")));
+    }
+    shown.rows.iter().for_each(|row| out.push_str(&line(row)));
+    out
 }

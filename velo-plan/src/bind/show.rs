@@ -1,0 +1,179 @@
+//! Statements that only tell: SHOW, DESCRIBE, EXPLAIN; and DROP, which makes a name free again.
+
+use velo_core::types;
+use velo_sql::ast::{DropKind, DropStatement, Explain, ExplainFormat, ObjectName, Show, ShowList, Statement};
+use velo_sql::{Diagnostic, Span};
+
+use crate::catalog::{Object, all_specs};
+use crate::codes;
+use crate::plan::SinkId;
+use crate::planner::{Analyzed, Planner, Shown, visible};
+use crate::rules;
+
+impl Planner<'_> {
+    /// EXPLAIN: the statement is planned and taken back; with ANALYZE it stays, runs, and its counters are told.
+    pub(crate) async fn explain(&mut self, explain: &Explain, script: &str) {
+        let format = explain.format.unwrap_or(ExplainFormat::Text);
+        if explain.analyze {
+            let sinks = self.plan.sinks.len();
+            Box::pin(self.statement(&explain.statement)).await;
+            for sink in sinks..self.plan.sinks.len() {
+                self.analyzed.push(Analyzed { sink: SinkId(sink) });
+            }
+            return;
+        }
+        let (before, names) = (self.plan.clone(), self.catalog.clone());
+        let first = self.plan.nodes.len();
+        Box::pin(self.statement(&explain.statement)).await;
+        rules::apply(&mut self.plan, self.context);
+        let text = match format {
+            ExplainFormat::Text => self.plan.text_from(first),
+            ExplainFormat::Dot => self.plan.dot(),
+            ExplainFormat::Json => self.plan.json().to_string(),
+        };
+        let title = explain.statement.span.text(script).lines().next().unwrap_or_default().to_owned();
+        self.plan = before;
+        self.catalog = names;
+        self.shown.push(Shown { title: format!("EXPLAIN {title}"), header: vec![], rows: text.lines().map(|line| vec![line.to_owned()]).collect() });
+    }
+
+    /// DESCRIBE: the columns of a stream or view.
+    pub(crate) fn describe(&mut self, name: &ObjectName) {
+        let rows = match self.catalog.get(name) {
+            Some(Object::Relation { relation, .. }) => {
+                let times = &relation.event_time_columns;
+                visible(&relation.scope)
+                    .map(|column| {
+                        let note = if times.contains(column.field.name()) { "event time" } else { "" };
+                        let null = if column.field.is_nullable() { "" } else { "NOT NULL" };
+                        vec![column.name.clone(), types::sql_name_of(&column.field), null.to_owned(), note.to_owned()]
+                    })
+                    .collect()
+            }
+            Some(Object::Sink(sink)) => vec![vec!["writes".to_owned(), sink.binding.describe(), String::new(), String::new()]],
+            None => {
+                let diagnostic = self.unknown_relation(name);
+                return self.error(diagnostic);
+            }
+        };
+        let header = ["column", "type", "null", "note"].map(str::to_owned).to_vec();
+        self.shown.push(Shown { title: format!("DESCRIBE {}", name.text()), header, rows });
+    }
+
+    /// SHOW and LIST.
+    pub(crate) fn show(&mut self, show: &Show, span: Span, statements: &[Statement]) {
+        let Show::List { what, like } = show else { return self.show_one(show, span, statements) };
+        let header = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let (title, header, rows): (&str, Vec<String>, Vec<Vec<String>>) = match what {
+            ShowList::Streams | ShowList::Views => {
+                let rows = self.catalog.names().filter_map(|(name, object)| match object {
+                    Object::Relation { writable, .. } if writable.is_some() == (*what == ShowList::Streams) => {
+                        Some(vec![name.to_owned()])
+                    }
+                    _ => None,
+                });
+                ("SHOW", header(&["name"]), rows.collect())
+            }
+            ShowList::Sinks => {
+                let rows = self.catalog.names().filter_map(|(name, object)| match object {
+                    Object::Sink(sink) => Some(vec![name.to_owned(), sink.binding.describe()]),
+                    Object::Relation { .. } => None,
+                });
+                ("SHOW SINKS", header(&["name", "writes"]), rows.collect())
+            }
+            ShowList::Functions => {
+                let functions = &self.context.functions;
+                let names = functions.scalars().map(|(name, _)| (name, "scalar"));
+                let rows = names.chain(functions.aggregates().map(|(name, _)| (name, "aggregate")));
+                ("SHOW FUNCTIONS", header(&["name", "kind"]), rows.map(|(n, k)| vec![n.to_owned(), k.to_owned()]).collect())
+            }
+            ShowList::Properties => {
+                let rows = all_specs().into_iter().flat_map(|(owner, specs)| {
+                    specs.iter().map(move |spec| {
+                        vec![spec.key.to_owned(), owner.to_owned(), (spec.kind)(), (spec.default)().unwrap_or_default()]
+                    })
+                });
+                ("SHOW PROPERTIES", header(&["key", "of", "kind", "default"]), rows.collect())
+            }
+            ShowList::Tables | ShowList::Jobs | ShowList::Topics => {
+                return self.not_yet(span, "this list", "tables come with joins, jobs with the server, topics with Kafka");
+            }
+        };
+        let rows = rows.into_iter().filter(|row| like.as_ref().is_none_or(|pattern| matches_like(&row[0], pattern))).collect();
+        self.shown.push(Shown { title: title.to_owned(), header, rows });
+    }
+
+    fn show_one(&mut self, show: &Show, span: Span, statements: &[Statement]) {
+        let Show::Create { name, .. } = show else {
+            return self.not_yet(span, "SHOW STATUS and SHOW METRICS", "they come with the server");
+        };
+        let created = statements.iter().find(|statement| match &statement.kind {
+            velo_sql::ast::StatementKind::Create(create) => create.name.text().eq_ignore_ascii_case(&name.text()),
+            _ => false,
+        });
+        match created {
+            Some(statement) => {
+                let text = velo_sql::print_statement(statement);
+                let rows = text.lines().map(|line| vec![line.to_owned()]).collect();
+                self.shown.push(Shown { title: format!("SHOW CREATE {}", name.text()), header: vec![], rows });
+            }
+            None => {
+                let diagnostic = self.unknown_relation(name);
+                self.error(diagnostic);
+            }
+        }
+    }
+
+    /// DROP: the name is free again; what was planned with it stays.
+    pub(crate) fn drop_object(&mut self, drop: &DropStatement, span: Span) {
+        if !matches!(drop.kind, DropKind::Object(_)) {
+            return self.not_yet(span, "DROP of functions and jobs", "functions and jobs come with later issues");
+        }
+        if !self.catalog.remove(&drop.name) && !drop.if_exists {
+            let diagnostic: Diagnostic = self.unknown_relation(&drop.name);
+            let diagnostic = if diagnostic.help.is_empty() { diagnostic.help("write DROP … IF EXISTS") } else { diagnostic };
+            self.error(Diagnostic { code: codes::UNKNOWN_RELATION, ..diagnostic });
+        }
+    }
+}
+
+/// Whether a name matches a LIKE pattern, without regard to case.
+fn matches_like(name: &str, pattern: &str) -> bool {
+    let (name, pattern): (Vec<char>, Vec<char>) =
+        (name.to_lowercase().chars().collect(), pattern.to_lowercase().chars().collect());
+    // Which beginnings of the name the pattern so far matches.
+    let mut reach = vec![false; name.len() + 1];
+    reach[0] = true;
+    for mark in pattern {
+        let mut next = vec![false; name.len() + 1];
+        match mark {
+            '%' => {
+                let mut any = false;
+                for at in 0..=name.len() {
+                    any |= reach[at];
+                    next[at] = any;
+                }
+            }
+            _ => {
+                for at in 0..name.len() {
+                    next[at + 1] = reach[at] && (mark == '_' || mark == name[at]);
+                }
+            }
+        }
+        reach = next;
+    }
+    reach[name.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches_like;
+
+    #[test]
+    fn like_patterns() {
+        assert!(matches_like("trades_in", "trades%"));
+        assert!(matches_like("Trades", "t_ades"));
+        assert!(!matches_like("trades", "trade"));
+        assert!(matches_like("", "%"));
+    }
+}

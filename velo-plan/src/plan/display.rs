@@ -1,0 +1,169 @@
+//! A plan as text: a tree per sink, indented, with what matters for event time and delivery at each node.
+
+use std::collections::BTreeSet;
+
+use velo_core::connector::Guarantee;
+use velo_eventtime::{LateStrategy, WatermarkStrategy};
+
+use super::expr_text::expr_text;
+use super::node::{Node, NodeId, NodeKind, Plan, SourceNode, TimeOrigin};
+
+impl Plan {
+    /// The whole plan as an indented tree, from each sink down to the sources.
+    pub fn text(&self) -> String {
+        self.text_from(0)
+    }
+
+    /// The trees of the sinks from node `first` on.
+    pub(crate) fn text_from(&self, first: usize) -> String {
+        let mut out = String::new();
+        let mut shown = BTreeSet::new();
+        for (at, node) in self.nodes.iter().enumerate().skip(first) {
+            if matches!(node.kind, NodeKind::Sink(_)) && !node.inputs.is_empty() {
+                self.tree(&mut out, NodeId(at), 0, &mut shown);
+            }
+        }
+        for node in self.nodes.iter().skip(first).filter(|node| node.inputs.is_empty()) {
+            if let NodeKind::Sink(_) = node.kind {
+                out.push_str(&format!("Dead letters → {}\n", self.describe(node)));
+            }
+        }
+        out
+    }
+
+    /// One line per node that `sink` is made of, the sink first, each with its depth.
+    pub fn lines_of(&self, sink: super::node::SinkId) -> Vec<(NodeId, usize)> {
+        let root = self.nodes.iter().position(|node| matches!(node.kind, NodeKind::Sink(id) if id == sink));
+        let mut lines = Vec::new();
+        let mut waiting: Vec<(NodeId, usize)> = root.map(|at| (NodeId(at), 0)).into_iter().collect();
+        while let Some((id, depth)) = waiting.pop() {
+            lines.push((id, depth));
+            waiting.extend(self.nodes[id.0].inputs.iter().rev().map(|input| (*input, depth + 1)));
+        }
+        lines
+    }
+
+    fn tree(&self, out: &mut String, id: NodeId, depth: usize, shown: &mut BTreeSet<NodeId>) {
+        let node = &self.nodes[id.0];
+        out.push_str(&"  ".repeat(depth));
+        out.push_str(&self.describe(node));
+        if !shown.insert(id) {
+            // A source or view that several statements read is read once; its inputs stand above.
+            out.push_str(" (shared, see above)\n");
+            return;
+        }
+        out.push('\n');
+        for input in &node.inputs {
+            self.tree(out, *input, depth + 1, shown);
+        }
+    }
+
+    /// One node in one line.
+    pub fn describe(&self, node: &Node) -> String {
+        match &node.kind {
+            NodeKind::Source(id) => source_text(&self.sources[id.0]),
+            NodeKind::Filter(condition) => format!("Filter {}", expr_text(condition)),
+            NodeKind::Project(outputs) => {
+                let items: Vec<String> = outputs
+                    .iter()
+                    .map(|output| {
+                        let text = expr_text(&output.expr);
+                        if text == *output.field.name() { text } else { format!("{text} AS {}", output.field.name()) }
+                    })
+                    .collect();
+                format!("Project {}", items.join(", "))
+            }
+            NodeKind::Union => "Union".to_owned(),
+            NodeKind::Aggregate { keys, aggregates, window, late } => {
+                let mut text = "Aggregate".to_owned();
+                if !keys.is_empty() {
+                    let keys: Vec<String> =
+                        keys.iter().map(|key| format!("{} = {}", key.field.name(), expr_text(&key.expr))).collect();
+                    text.push_str(&format!(" by {}", keys.join(", ")));
+                }
+                match window {
+                    Some(window) => text.push_str(&format!(" {window}")),
+                    None => text.push_str(" at the end"),
+                }
+                let calls: Vec<String> =
+                    aggregates.iter().map(|call| format!("{} = {}", call.output.name(), call.text)).collect();
+                text.push_str(&format!(": {}", calls.join(", ")));
+                if window.is_some() {
+                    text.push_str(match late {
+                        LateStrategy::Drop => "; late rows are dropped",
+                        LateStrategy::DeadLetter => "; late rows go to the dead letters",
+                        LateStrategy::IncludeInNextWindow => "; late rows count in the next window",
+                        LateStrategy::UpdatePrevious => "; late rows correct their window",
+                    });
+                }
+                text
+            }
+            NodeKind::Sort(keys) => {
+                let keys: Vec<String> = keys
+                    .iter()
+                    .map(|key| format!("{}{}", expr_text(&key.expr), if key.descending { " DESC" } else { "" }))
+                    .collect();
+                format!("Sort {}", keys.join(", "))
+            }
+            NodeKind::Limit { skip, count } => match count {
+                Some(count) => format!("Limit {count} after {skip}"),
+                None => format!("Limit all after {skip}"),
+            },
+            NodeKind::Sink(id) => {
+                let sink = &self.sinks[id.0];
+                let to = sink.binding.as_ref().map_or("terminal".to_owned(), |binding| binding.describe());
+                let when = match (sink.guarantee, sink.bounded) {
+                    (Guarantee::ExactlyOnce, true) => "exactly once, visible at the end",
+                    (Guarantee::ExactlyOnce, false) => "exactly once, visible at checkpoints",
+                    (Guarantee::AtLeastOnce, _) => "at least once, visible at once",
+                };
+                let columns: Vec<&str> = sink.schema.fields().iter().map(|field| field.name().as_str()).collect();
+                format!("Sink {} → {to} ({}), {when}", sink.name, columns.join(", "))
+            }
+        }
+    }
+
+    /// The plan in Graphviz's language.
+    pub fn dot(&self) -> String {
+        let mut out = "digraph plan {\n  rankdir = LR;\n  node [shape = box, fontname = monospace];\n".to_owned();
+        for (at, node) in self.nodes.iter().enumerate() {
+            let label = self.describe(node).replace('\\', "\\\\").replace('"', "\\\"");
+            out.push_str(&format!("  n{at} [label = \"{label}\"];\n"));
+        }
+        for (at, node) in self.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                out.push_str(&format!("  n{} -> n{at};\n", input.0));
+            }
+        }
+        out.push_str("}\n");
+        out
+    }
+}
+
+fn source_text(source: &SourceNode) -> String {
+    let columns: Vec<&str> = source
+        .used
+        .iter()
+        .map(|at| source.declared.field(*at).name().as_str())
+        .chain(source.system.iter().map(|field| field.name().as_str()))
+        .collect();
+    let ends = if source.binding.bounded() { "ends" } else { "does not end" };
+    let mut text = format!("Source {} ← {} ({}), {ends}", source.name, source.binding.describe(), columns.join(", "));
+    if let Some(time) = &source.event_time {
+        let from = match &time.from {
+            TimeOrigin::Field { extractor, .. } => {
+                format!("{} as {} in {}", extractor.field(), extractor.format(), extractor.zone())
+            }
+            TimeOrigin::Computed(expr) => expr_text(expr),
+            TimeOrigin::Record => "the record's own".to_owned(),
+            TimeOrigin::Arrival => "arrival (results depend on when it runs)".to_owned(),
+        };
+        let watermark = match time.watermark.strategy {
+            WatermarkStrategy::BoundedOutOfOrderness => format!("{} behind", time.watermark.max_out_of_orderness),
+            WatermarkStrategy::Ascending => "ascending".to_owned(),
+            WatermarkStrategy::Punctuated => "punctuated".to_owned(),
+        };
+        text.push_str(&format!("; event time {from}, watermark {watermark}"));
+    }
+    text
+}
