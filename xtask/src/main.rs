@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "and their errors too")]
 #![allow(clippy::disallowed_methods, reason = "steps are timed for people; nothing here is simulated")]
 
+mod bench;
 mod binary;
 mod check;
 mod ci;
@@ -44,6 +45,7 @@ enum Command {
     Ci(ci::Args),
     Generate(generate::Args),
     Demo(demo::Args),
+    Bench(bench::Args),
     Docs(docs::Args),
 }
 
@@ -69,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Generate(args) => generate::run(&args),
         Command::Demo(args) => demo::run(&workspace, &args),
+        Command::Bench(args) => bench::run(&workspace, &args),
         Command::Docs(args) => docs::run(&workspace, &args),
     }
 }

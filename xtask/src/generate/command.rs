@@ -14,11 +14,25 @@ use super::trades::{Form, Trades};
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    rows: Rows,
 }
 
+/// What can be made.
+#[derive(Clone, Copy)]
+pub enum What {
+    /// Trades as JSON lines.
+    Trades,
+    /// The same as CSV.
+    TradesCsv,
+    /// Stations and temperatures.
+    Stations,
+}
+
+/// The seed of what is made without saying which.
+pub const SEED: u64 = 42;
+
 #[derive(clap::Subcommand)]
-enum What {
+enum Rows {
     /// Trades as JSON lines: symbol, price (in quotes), quantity, ts (epoch milliseconds), venue, id; 5 million average 99 bytes
     Trades(Target),
     /// The same trades as CSV with a header
@@ -33,7 +47,7 @@ struct Target {
     #[arg(long)]
     rows: u64,
     /// Decides every value
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = SEED)]
     seed: u64,
     /// The file to write; it is replaced
     #[arg(long)]
@@ -42,32 +56,40 @@ struct Target {
 
 /// Writes the file and says how large and how fast.
 pub fn run(args: &Args) -> Result<()> {
-    match &args.what {
-        What::Trades(target) => write_trades(target, Form::Json),
-        What::TradesCsv(target) => write_trades(target, Form::Csv),
-        What::Stations(target) => {
-            let mut stations = Stations::new(target.seed);
-            write_file(target, "", |out| stations.push(out))
+    let (what, target) = match &args.rows {
+        Rows::Trades(target) => (What::Trades, target),
+        Rows::TradesCsv(target) => (What::TradesCsv, target),
+        Rows::Stations(target) => (What::Stations, target),
+    };
+    write(what, target.rows, target.seed, &target.out)
+}
+
+/// Writes `rows` rows to `path` and says how large and how fast.
+pub fn write(what: What, rows: u64, seed: u64, path: &Path) -> Result<()> {
+    let trades = |form| {
+        let mut trades = Trades::new(form, rows, seed);
+        write_file(path, rows, trades.header(), |out| trades.push(out))
+    };
+    match what {
+        What::Trades => trades(Form::Json),
+        What::TradesCsv => trades(Form::Csv),
+        What::Stations => {
+            let mut stations = Stations::new(seed);
+            write_file(path, rows, "", |out| stations.push(out))
         }
     }
 }
 
-fn write_trades(target: &Target, form: Form) -> Result<()> {
-    let mut trades = Trades::new(form, target.rows, target.seed);
-    write_file(target, trades.header(), |out| trades.push(out))
-}
-
-fn write_file(target: &Target, header: &str, row: impl FnMut(&mut Vec<u8>)) -> Result<()> {
+fn write_file(path: &Path, rows: u64, header: &str, row: impl FnMut(&mut Vec<u8>)) -> Result<()> {
     let start = Instant::now();
-    let bytes = write_rows(&target.out, target.rows, header, row);
-    let bytes = bytes.with_context(|| format!("cannot write {}", target.out.display()))?;
-    let (rows, seconds) = (target.rows as f64, start.elapsed().as_secs_f64());
-    let average = (bytes - header.len() as u64) as f64 / rows.max(1.0);
-    let speed = rows / seconds / 1e6;
+    let bytes = write_rows(path, rows, header, row);
+    let bytes = bytes.with_context(|| format!("cannot write {}", path.display()))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let average = (bytes - header.len() as u64) as f64 / (rows as f64).max(1.0);
+    let speed = rows as f64 / seconds / 1e6;
     println!(
-        "{}: {} rows, {bytes} bytes, {average:.2} bytes a row, {seconds:.2} s, {speed:.2} million rows a second",
-        target.out.display(),
-        target.rows,
+        "{}: {rows} rows, {bytes} bytes, {average:.2} bytes a row, {seconds:.2} s, {speed:.2} million rows a second",
+        path.display(),
     );
     Ok(())
 }

@@ -6,4 +6,4 @@ mod random;
 mod stations;
 mod trades;
 
-pub use command::{Args, run};
+pub use command::{Args, SEED, What, run, write};
