@@ -59,7 +59,7 @@ const PLANNING: &[(Code, &str, &str, &str)] = &[
         codes::NOT_SUPPORTED,
         "The statement or clause is understood and cannot run yet.",
         "Do what the help says instead, or wait for a later version.",
-        "DROP STREAM trades;",
+        "STOP JOB alerts;",
     ),
     (
         codes::UNKNOWN_RELATION,
