@@ -8,7 +8,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::connector::{ChangelogMode, Guarantee, Registry};
-use velo_core::properties::Properties;
+use velo_core::properties::{Properties, secrets};
 use velo_core::{schema, types};
 use velo_eventtime::LateProperties;
 use velo_sql::ast::{Create, Ident, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind};
@@ -97,6 +97,7 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
         diagnostics: parsed.diagnostics.clone(),
         settings: Vec::new(),
         query: QueryContext::default(),
+        lookup: Box::new(|name| (context.lookup)(name)),
         name: None,
         dead_letter_sinks: Vec::new(),
         statements: &parsed.statements,
@@ -123,6 +124,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) diagnostics: Vec<Diagnostic>,
     settings: Vec<(String, String, Span, Span)>,
     pub(crate) query: QueryContext,
+    /// Gives the value of `${NAME}`: the environment, then the file of secrets.
+    lookup: Box<dyn Fn(&str) -> Option<String> + Send + Sync + 'a>,
     name: Option<String>,
     dead_letter_sinks: Vec<(String, SinkId)>,
     statements: &'a [Statement],
@@ -153,7 +156,8 @@ impl Planner<'_> {
     pub(crate) fn resolver(&mut self) -> Resolver<'_> {
         Resolver {
             registry: &self.context.registry,
-            lookup: self.context.lookup.as_ref(),
+            lookup: &*self.lookup,
+            folder: &self.context.folder,
             settings: &self.settings,
             diagnostics: &mut self.diagnostics,
         }
@@ -210,8 +214,23 @@ impl Planner<'_> {
             };
             return self.error(diagnostic);
         }
+        if key.eq_ignore_ascii_case("secrets.file") {
+            return self.secrets(value, value_span);
+        }
         self.settings.retain(|(other, ..)| !other.eq_ignore_ascii_case(key));
         self.settings.push((key.to_owned(), value.to_owned(), key_span, value_span));
+    }
+
+    fn secrets(&mut self, file: &str, span: Span) {
+        match secrets::load(&self.context.folder.join(file)) {
+            Ok(secrets) => {
+                let context = self.context;
+                self.lookup = Box::new(move |name| {
+                    (context.lookup)(name).or_else(|| secrets.get(name).map(|secret| secret.expose().to_owned()))
+                });
+            }
+            Err(message) => self.error(Diagnostic::error(codes::PROPERTY, span, message)),
+        }
     }
 
     fn job_properties(&mut self) -> JobProperties {

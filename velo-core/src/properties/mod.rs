@@ -4,9 +4,11 @@
 //! [`PropertySpec`]s that unknown-key errors, `velo properties` and the reference page come from. [`Options`] are the keys
 //! and values that a statement gives; after all readers have taken theirs, [`Options::finish`] reports what is left over.
 
+pub mod config_file;
 mod interpolate;
 mod macros;
 mod options;
+pub mod secrets;
 mod value;
 
 pub use interpolate::interpolate;

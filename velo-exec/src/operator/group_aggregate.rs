@@ -19,6 +19,8 @@ pub struct GroupAggregate {
     output: SchemaRef,
     keys: KeyTable,
     set: AggregateSet,
+    /// Rows that went in.
+    rows: u64,
     /// By key: the latest event time that went in.
     times: Vec<i64>,
     written: usize,
@@ -34,6 +36,7 @@ impl GroupAggregate {
             output: Arc::clone(&spec.output),
             keys: KeyTable::new(grouping.key_types())?,
             set: AggregateSet::new(&plan)?,
+            rows: 0,
             times: Vec::new(),
             written: 0,
             ids: Vec::new(),
@@ -48,10 +51,15 @@ impl GroupAggregate {
 }
 
 impl Operator for GroupAggregate {
+    fn held(&self) -> u64 {
+        self.rows
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
         if batch.is_empty() {
             return Ok(Flow::Done);
         }
+        self.rows += batch.rows() as u64;
         let evaluated = self.grouping.evaluate(&batch)?;
         self.keys.intern(&evaluated.keys, batch.rows(), &mut self.ids)?;
         self.set.update(&self.ids, self.keys.len(), &evaluated.inputs, &evaluated.order)?;

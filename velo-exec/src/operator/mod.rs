@@ -10,6 +10,7 @@ mod sort;
 mod window_aggregate;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub use filter_project::FilterProject;
 pub use group_aggregate::GroupAggregate;
@@ -25,6 +26,7 @@ use velo_core::dead_letter::DeadLetter;
 use velo_core::{Batch, Watermark};
 
 use crate::error::Result;
+use crate::window::LateCounters;
 
 /// The number of an operator's input, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +159,16 @@ pub trait Operator: Send {
     /// All inputs have ended. The task emits the end itself.
     fn on_end(&mut self, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)
+    }
+
+    /// Rows in windows that have not fired, for the last words of a job that is stopped.
+    fn held(&self) -> u64 {
+        0
+    }
+
+    /// Its counters of late rows, where it goes by event time.
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        None
     }
 
     /// Goes on where the outbox was full.

@@ -66,11 +66,6 @@ impl SessionAggregate {
         })
     }
 
-    /// Its counters of late rows.
-    pub fn late(&self) -> Arc<LateCounters> {
-        Arc::clone(&self.counters)
-    }
-
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         self.keys.memory() + self.sessions.memory() + self.set.memory()
@@ -161,6 +156,14 @@ impl SessionAggregate {
 }
 
 impl Operator for SessionAggregate {
+    fn held(&self) -> u64 {
+        self.sessions.held()
+    }
+
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        Some(Arc::clone(&self.counters))
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         if batch.is_empty() {
             return Ok(Flow::Done);

@@ -231,11 +231,6 @@ impl WindowAggregate {
         Ok(Self { intake, store, output: Output::new(Arc::clone(&spec.output)) })
     }
 
-    /// Its counters of late rows.
-    pub fn late(&self) -> Arc<LateCounters> {
-        Arc::clone(&self.intake.counters)
-    }
-
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         self.store.memory()
@@ -243,6 +238,14 @@ impl WindowAggregate {
 }
 
 impl Operator for WindowAggregate {
+    fn held(&self) -> u64 {
+        self.store.held()
+    }
+
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        Some(Arc::clone(&self.intake.counters))
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         self.intake.take(&mut self.store, &batch, out)?;
         Ok(Flow::Done)
@@ -302,11 +305,6 @@ impl WindowPartial {
         Arc::clone(&self.schema)
     }
 
-    /// Its counters of late rows.
-    pub fn late(&self) -> Arc<LateCounters> {
-        Arc::clone(&self.intake.counters)
-    }
-
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         self.store.memory()
@@ -332,6 +330,14 @@ impl WindowPartial {
 }
 
 impl Operator for WindowPartial {
+    fn held(&self) -> u64 {
+        self.store.held()
+    }
+
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        Some(Arc::clone(&self.intake.counters))
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         self.intake.take(&mut self.store, &batch, out)?;
         Ok(Flow::Done)
@@ -398,11 +404,6 @@ impl WindowFinal {
         })
     }
 
-    /// Its counters of late rows: only those of a task that was idle or was found while running.
-    pub fn late(&self) -> Arc<LateCounters> {
-        Arc::clone(&self.counters)
-    }
-
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         self.store.memory()
@@ -410,6 +411,14 @@ impl WindowFinal {
 }
 
 impl Operator for WindowFinal {
+    fn held(&self) -> u64 {
+        self.store.held()
+    }
+
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        Some(Arc::clone(&self.counters))
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
         let columns = batch.columns.columns();
         let wrong = || ExecError::Internal("states of slices with other columns".to_owned());

@@ -4,7 +4,6 @@
 //! stage of its input where it is that stage's only consumer and needs no exchange.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
@@ -12,7 +11,7 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SourceId, Wi
 
 use crate::error::{ExecError, Result};
 use crate::operator::{FilterProject, GroupSpec, Limit, Operator, Sort, WindowFinal, WindowPartial, aggregate};
-use crate::runtime::Chain;
+use crate::runtime::{Chain, JobProgress};
 
 /// The stages of a job, inputs before their consumers.
 #[derive(Debug, Default)]
@@ -190,16 +189,21 @@ fn key_columns(plan: &Plan, node: &Node, keys: &[Output]) -> Option<Vec<usize>> 
 }
 
 impl Stage {
-    /// The operators of one task of the stage; `rows` counts what comes out of each node.
-    pub fn chain(&self, plan: &Plan, rows: &[Arc<AtomicU64>]) -> Result<Chain> {
+    /// The operators of one task of the stage; `progress` counts what comes out of each node, and what comes late.
+    pub fn chain(&self, plan: &Plan, progress: &JobProgress) -> Result<Chain> {
         let mut operators = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             let counter = match step {
                 // What goes from the first step to the second is no row of the node.
                 Step::Partial(_) => Arc::default(),
-                Step::Whole(id) | Step::Final(id) => rows.get(id.0).cloned().unwrap_or_default(),
+                Step::Whole(id) | Step::Final(id) => progress.nodes.get(id.0).cloned().unwrap_or_default(),
             };
-            operators.push((step.operator(plan)?, counter));
+            let operator = step.operator(plan)?;
+            // Nothing panics while it holds the lock, so it is never poisoned.
+            if let (Some(late), Ok(mut all)) = (operator.late(), progress.late.lock()) {
+                all.push((step.node(), late));
+            }
+            operators.push((operator, counter));
         }
         Ok(Chain::counted(operators))
     }

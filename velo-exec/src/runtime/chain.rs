@@ -70,6 +70,11 @@ impl Chain {
         }
     }
 
+    /// Rows in windows of the operators that have not fired.
+    pub fn held(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.operator.held()).sum()
+    }
+
     /// The rows that the operators have given up since the last call.
     pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
         let mut letters = Vec::new();

@@ -1,7 +1,7 @@
 //! A plan running: channels between the stages, tasks on tokio, and the commit once every sink is prepared.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicU64;
 
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId};
 use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
+use crate::window::LateCounters;
 use crate::physical::{StageKind, Stages, lower};
 
 /// How a plan is run.
@@ -41,6 +42,10 @@ pub struct JobProgress {
     pub sinks: Vec<Arc<Progress>>,
     /// Rows that have come out of each operator, by its node.
     pub nodes: Vec<Arc<AtomicU64>>,
+    /// Late rows that operators met, each with the statement it belongs to.
+    pub late: Arc<Mutex<Vec<(NodeId, Arc<LateCounters>)>>>,
+    /// Rows in windows that had not fired when the job was stopped.
+    pub held: Arc<AtomicU64>,
 }
 
 impl JobProgress {
@@ -50,7 +55,22 @@ impl JobProgress {
             sources: plan.sources.iter().map(|_| Arc::new(Progress::new())).collect(),
             sinks: plan.sinks.iter().map(|_| Arc::new(Progress::new())).collect(),
             nodes: plan.nodes.iter().map(|_| Arc::default()).collect(),
+            late: Arc::default(),
+            held: Arc::default(),
         }
+    }
+
+    /// Rows that came too late for all their windows, by the statement that met them.
+    pub fn late_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
+        let mut rows = BTreeMap::new();
+        // Nothing panics while it holds the lock, so it is never poisoned.
+        if let Ok(late) = self.late.lock() {
+            for (node, counters) in late.iter() {
+                *rows.entry(plan.nodes[node.0].owner.clone()).or_insert(0) += counters.rows();
+            }
+        }
+        rows.retain(|_, rows| *rows > 0);
+        rows
     }
 
     /// Rows that have come out of a node.
@@ -81,11 +101,11 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
             let outputs = wiring.outputs(&stages, at);
             match &stage.kind {
                 StageKind::Source(id) => {
-                    let source = source_task(plan, *id, stage.chain(plan, &progress.nodes)?, outputs, &options, progress).await?;
+                    let source = source_task(plan, *id, stage.chain(plan, progress)?, outputs, &options, progress).await?;
                     tasks.spawn(async move { source.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Operators => {
-                    let task = OperatorTask::new(Inputs::new(inputs), stage.chain(plan, &progress.nodes)?, outputs);
+                    let task = OperatorTask::new(Inputs::new(inputs), stage.chain(plan, progress)?, outputs, Arc::clone(&progress.held));
                     tasks.spawn(async move { task.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Sink(id) => {
@@ -175,6 +195,7 @@ async fn source_task(
         progress: counters,
         rows_as_json: source.dead_letters.is_some(),
         letters: Vec::new(),
+        held: Arc::clone(&progress.held),
     })
 }
 

@@ -1,5 +1,8 @@
 //! A task of operators: takes from its inputs, drives its chain, hands on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{Chain, Inputs, Outputs};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
@@ -9,12 +12,13 @@ pub struct OperatorTask {
     inputs: Inputs,
     chain: Chain,
     outputs: Outputs,
+    held: Arc<AtomicU64>,
 }
 
 impl OperatorTask {
-    /// A task that is ready to run.
-    pub fn new(inputs: Inputs, chain: Chain, outputs: Outputs) -> Self {
-        Self { inputs, chain, outputs }
+    /// A task that is ready to run; what its windows hold when it is stopped is added to `held`.
+    pub fn new(inputs: Inputs, chain: Chain, outputs: Outputs, held: Arc<AtomicU64>) -> Self {
+        Self { inputs, chain, outputs, held }
     }
 
     /// Runs to the end of its inputs.
@@ -22,6 +26,9 @@ impl OperatorTask {
         loop {
             let (input, element) = self.inputs.next().await.ok_or(ExecError::Stopped)?;
             let end = matches!(element, Element::End | Element::Stop);
+            if let Element::Stop = element {
+                self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
+            }
             self.chain.offer(input, element)?;
             loop {
                 let next = self.chain.take()?;

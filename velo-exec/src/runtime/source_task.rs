@@ -2,6 +2,7 @@
 //! operators that are fused to the source.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -48,6 +49,8 @@ pub struct SourceTask {
     pub rows_as_json: bool,
     /// Records given up and not handed on yet; empty at the start.
     pub letters: Vec<DeadLetter>,
+    /// Takes what the operators' windows hold when the job is stopped.
+    pub held: Arc<AtomicU64>,
 }
 
 /// A decoded chunk.
@@ -152,6 +155,7 @@ impl SourceTask {
         if request == StopRequest::Finish {
             return self.end().await;
         }
+        self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
         self.outputs.send(Element::Stop).await
     }
 

@@ -19,6 +19,7 @@ struct Session {
     start: i64,
     last: i64,
     group: u32,
+    rows: u32,
 }
 
 /// A session that has ended.
@@ -47,6 +48,8 @@ pub(crate) struct Sessions {
     groups: u32,
     /// How many of them an open session has.
     live: u32,
+    /// Rows in the open sessions.
+    held: u64,
     /// In this batch: group to the group that it went into.
     merged: HashMap<u32, u32>,
 }
@@ -62,6 +65,7 @@ impl Sessions {
             ends: BinaryHeap::new(),
             groups: 0,
             live: 0,
+            held: 0,
             merged: HashMap::new(),
         }
     }
@@ -94,11 +98,13 @@ impl Sessions {
             {
                 only.start = only.start.min(*time);
                 only.last = only.last.max(*time);
+                only.rows = only.rows.saturating_add(1);
                 groups.push(only.group);
             } else {
                 groups.push(self.join(*id, *time, watermark)?);
             }
         }
+        self.held += ids.len() as u64;
         if !self.merged.is_empty() {
             for group in groups {
                 *group = self.resolve(*group);
@@ -127,7 +133,7 @@ impl Sessions {
             let group = self.groups;
             self.groups = group.checked_add(1).ok_or_else(|| ExecError::Internal("too many sessions".to_owned()))?;
             self.live += 1;
-            sessions.insert(to, Session { start: time, last: time, group });
+            sessions.insert(to, Session { start: time, last: time, group, rows: 1 });
             if end < self.due[id as usize] {
                 self.due[id as usize] = end;
                 self.ends.push(Reverse((end, id)));
@@ -141,6 +147,7 @@ impl Sessions {
             start: joined.iter().map(|session| session.start).min().unwrap_or(time).min(time),
             last: joined.iter().map(|session| session.last).max().unwrap_or(time).max(time),
             group,
+            rows: joined.iter().fold(1, |rows, session| session.rows.saturating_add(rows)),
         };
         for other in joined.iter().filter(|other| other.group != group) {
             self.merged.insert(other.group, group);
@@ -180,6 +187,7 @@ impl Sessions {
                 let end = session.last.saturating_add(gap);
                 let open = end >= watermark.0;
                 if !open {
+                    self.held -= u64::from(session.rows);
                     ended.push(Ended { end, start: session.start, key, group: session.group });
                 }
                 open
@@ -224,6 +232,11 @@ impl Sessions {
         }
         self.groups = groups.len() as u32;
         groups
+    }
+
+    /// Rows in the open sessions.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
     }
 
     /// Bytes of memory.

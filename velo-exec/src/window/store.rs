@@ -72,6 +72,11 @@ impl WindowStore {
         &self.windows
     }
 
+    /// Rows in windows that have not fired: those of slices that still take some, each once.
+    pub fn held(&self) -> u64 {
+        self.open.values().chain(self.extras.values()).map(SliceState::rows).sum()
+    }
+
     /// The numbers and columns of keys.
     pub fn keys(&self) -> &KeyTable {
         &self.keys

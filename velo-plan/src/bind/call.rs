@@ -6,14 +6,15 @@ use arrow_schema::{DataType, Field, FieldRef};
 use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::type_coercion::functions::fields_with_udf;
-use datafusion_expr::{Expr, ReturnFieldArgs, ScalarUDF};
+use datafusion_expr::{AggregateUDF, Expr, ReturnFieldArgs, ScalarUDF};
 use velo_core::types;
-use velo_sql::ast::{Call, CallArg, Direction, NullTreatment, NullsOrder};
+use velo_sql::ast::{Call, CallArg, Ident, ObjectName, Direction, NullTreatment, NullsOrder};
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};
 use super::query::column_of;
 use crate::codes;
+use crate::functions::arithmetic::Arithmetic;
 use crate::plan::{AggregateCall, AggregateKind, SortKey};
 
 /// `TUMBLE_START(…)` and its like stand for the start or end of the window that is grouped by.
@@ -47,6 +48,9 @@ impl ExprBinder<'_> {
             && let Some(found) = self.scope.columns.iter().find(|candidate| candidate.name == column)
         {
             return Some(column_of(found, span));
+        }
+        if name == "delta" {
+            return self.delta(call, span);
         }
         if let Some(kind) = self.aggregate_kind(&name) {
             return self.aggregate(call, kind, span);
@@ -188,6 +192,14 @@ impl ExprBinder<'_> {
         })
     }
 
+    /// DELTA(x) is MAX(x) - MIN(x).
+    fn delta(&mut self, call: &Call, span: Span) -> Option<Typed> {
+        let part = |name: &str| Call { name: ObjectName { parts: vec![Ident::plain(name)] }, ..call.clone() };
+        let high = self.aggregate(&part("max"), AggregateKind::Max, span)?;
+        let low = self.aggregate(&part("min"), AggregateKind::Min, span)?;
+        self.arithmetic(Arithmetic::Subtract, high, low, span, span)
+    }
+
     fn aggregate(&mut self, call: &Call, kind: AggregateKind, span: Span) -> Option<Typed> {
         let name = call.name.text();
         if let Err(place) = self.aggregates {
@@ -196,10 +208,10 @@ impl ExprBinder<'_> {
                     .help("aggregates stand in SELECT, HAVING and ORDER BY; conditions on them belong in HAVING"),
             );
         }
-        if call.nulls == Some(NullTreatment::Respect) || !call.within_group.is_empty() {
+        if call.nulls == Some(NullTreatment::Respect) {
             return self.report(
-                Diagnostic::error(codes::NOT_SUPPORTED, span, "RESPECT NULLS and WITHIN GROUP cannot run yet")
-                    .help("they come with the issue on changing results"),
+                Diagnostic::error(codes::NOT_SUPPORTED, span, "RESPECT NULLS of an aggregate cannot run yet")
+                    .help("aggregates leave nulls out; row windows, which can keep them, come with a later issue"),
             );
         }
         // An aggregate's own arguments cannot hold another aggregate.
@@ -210,6 +222,7 @@ impl ExprBinder<'_> {
         } else {
             self.arguments(call)
         };
+        let (kind, arguments) = self.standard_form(call, &name, kind, arguments, span);
         let filter = call.filter.as_ref().map(|filter| self.condition(filter, "FILTER"));
         let order_by: Vec<Option<SortKey>> = call
             .order_by
@@ -230,6 +243,10 @@ impl ExprBinder<'_> {
             Some(filter) => Some(filter?.expr),
             None => None,
         };
+        let arguments = match &kind {
+            AggregateKind::Library(function) => self.fit(function, &name, arguments, span)?,
+            _ => arguments,
+        };
         let distinct = call.distinct || name.eq_ignore_ascii_case("count_distinct");
         let (data_type, nullable) = self.aggregate_type(&name, &kind, &arguments, span)?;
         let text = span.text(self.script).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -245,6 +262,46 @@ impl ExprBinder<'_> {
         };
         let column = self.gather(aggregate)?;
         Some(Typed { expr: Expr::Column(Column::new_unqualified(column)), data_type, nullable, unknown: false, span })
+    }
+
+    /// What the library takes for the forms of the standard: PERCENTILE_CONT(f) WITHIN GROUP (ORDER BY x) is
+    /// percentile_cont(x, f), and a list of texts without a separator has commas.
+    fn standard_form(
+        &mut self,
+        call: &Call,
+        name: &str,
+        kind: AggregateKind,
+        arguments: Option<Vec<Typed>>,
+        span: Span,
+    ) -> (AggregateKind, Option<Vec<Typed>>) {
+        let Some(mut arguments) = arguments else { return (kind, None) };
+        if let [item] = call.within_group.as_slice() {
+            let Some(value) = self.bind(&item.expr) else { return (kind, None) };
+            arguments.insert(0, value);
+            if item.direction == Some(Direction::Descending) && name.to_lowercase().starts_with("percentile") {
+                self.report(
+                    Diagnostic::error(codes::NOT_SUPPORTED, item.span, "DESC within a percentile cannot run yet")
+                        .help("write 1 - fraction, and leave DESC out"),
+                );
+                return (kind, None);
+            }
+        } else if let Some(second) = call.within_group.get(1) {
+            self.report(Diagnostic::error(codes::ARGUMENTS, second.span, "WITHIN GROUP orders by one expression"));
+            return (kind, None);
+        }
+        let lists = ["listagg", "group_concat", "string_agg"].contains(&name.to_lowercase().as_str());
+        if lists && arguments.len() == 1 {
+            arguments.push(self.text(",", span));
+        }
+        if lists {
+            let Some(first) = arguments.first().cloned() else { return (kind, Some(arguments)) };
+            let at = first.span;
+            match self.cast(first, &DataType::Utf8, false, at) {
+                Some(text) => arguments[0] = text,
+                None => return (kind, None),
+            }
+        }
+        (kind, Some(arguments))
     }
 
     /// The column of an aggregate; the same aggregate is computed once.
@@ -324,6 +381,29 @@ impl ExprBinder<'_> {
             _ => return self.no_aggregate(name, &first, arguments, span),
         };
         Some((data_type, true))
+    }
+
+    /// The arguments in the types that a library aggregate takes.
+    fn fit(&mut self, function: &AggregateUDF, name: &str, arguments: Vec<Typed>, span: Span) -> Option<Vec<Typed>> {
+        let fields: Vec<FieldRef> = arguments
+            .iter()
+            .enumerate()
+            .map(|(at, typed)| Arc::new(Field::new(format!("a{at}"), typed.data_type.clone(), typed.nullable)))
+            .collect();
+        let Ok(fitted) = fields_with_udf(&fields, function) else {
+            let first = arguments.first().map_or(DataType::Null, |typed| typed.data_type.clone());
+            self.no_aggregate(name, &first, &arguments, span)?;
+            return None;
+        };
+        let cast: Vec<Option<Typed>> = arguments
+            .into_iter()
+            .zip(&fitted)
+            .map(|(typed, field)| {
+                let at = typed.span;
+                self.cast(typed, field.data_type(), false, at)
+            })
+            .collect();
+        cast.into_iter().collect()
     }
 
     fn no_aggregate(&mut self, name: &str, of: &DataType, arguments: &[Typed], span: Span) -> Option<(DataType, bool)> {

@@ -45,6 +45,8 @@ properties! {
         "batch.rows" => batch_rows: usize = 8_192,
         /// How long a row waits for others before its batch goes on.
         "batch.flush" => batch_flush: Span = Span(10_000),
+        /// A file of `NAME=value` lines that gives what `${NAME}` stands for where the environment does not.
+        "secrets.file" => secrets_file: Option<String>,
     }
 }
 

@@ -1,10 +1,11 @@
 //! WITH to sources and sinks: both spellings, interpolation, and the mistakes with their places.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use velo_core::connector::{Connector, Registry, SinkBinding, SourceBinding};
-use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, interpolate};
+use velo_core::properties::{config_file, Entry, Options, Properties, PropertyError, PropertySpec, interpolate};
 use velo_eventtime::{EventTimeProperties, LateProperties, WatermarkProperties};
 use velo_sql::ast::Property;
 use velo_sql::{Diagnostic, Span};
@@ -51,6 +52,25 @@ impl Pairs {
         Self { pairs: taken, owner: self.owner }
     }
 
+    /// Puts the properties of `config_file` where they are not given; its path is relative to `folder`.
+    pub fn with_config_file(&self, folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut all = self.clone();
+        let files = all.take_where(|key| key == "config_file");
+        for (_, file, key_span, value_span) in files.pairs {
+            match config_file::load(&folder.join(&file)) {
+                Ok(entries) => {
+                    for (key, value) in entries {
+                        if !all.has(&key) {
+                            all.pairs.push((key, value, key_span, value_span));
+                        }
+                    }
+                }
+                Err(message) => diagnostics.push(Diagnostic::error(codes::PROPERTY, value_span, message)),
+            }
+        }
+        all
+    }
+
     /// Whether a key is there, without regard to case.
     pub fn has(&self, key: &str) -> bool {
         self.pairs.iter().any(|(name, ..)| name.eq_ignore_ascii_case(key))
@@ -93,6 +113,8 @@ pub struct Resolver<'a> {
     pub registry: &'a Registry,
     /// Gives the value of `${NAME}`.
     pub lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// The folder that paths of configuration files are relative to.
+    pub folder: &'a Path,
     /// What SET has said so far: defaults for what a statement does not say.
     pub settings: &'a [(String, String, Span, Span)],
     /// The mistakes found.
@@ -202,6 +224,7 @@ impl Resolver<'_> {
 
     /// A source.
     pub fn source(&mut self, pairs: &Pairs) -> Option<BoundSource> {
+        let pairs = &pairs.with_config_file(self.folder, self.diagnostics);
         let mut options = self.options(
             pairs,
             &[SourceProperties::SPECS, EventTimeProperties::SPECS, WatermarkProperties::SPECS, LateProperties::SPECS],
@@ -238,6 +261,7 @@ impl Resolver<'_> {
 
     /// A sink.
     pub fn sink(&mut self, pairs: &Pairs) -> Option<BoundSink> {
+        let pairs = &pairs.with_config_file(self.folder, self.diagnostics);
         let mut options = self.options(pairs, &[SinkProperties::SPECS]);
         let common = SinkProperties::read(&mut options);
         let Some(connector) = self.connector(&mut options, pairs, "sink") else {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion_expr::{AggregateUDF, ScalarUDF};
+use velo_core::Clock;
 use velo_core::suggest::nearest;
 
 /// Names of Velo that the library calls otherwise.
@@ -42,11 +43,18 @@ impl Default for Functions {
 }
 
 impl Functions {
-    /// All that there are.
+    /// All that there are, by the machine's clock.
     pub fn new() -> Self {
+        Self::with_clock(&Clock::system())
+    }
+
+    /// All that there are; NOW() goes by `clock`.
+    pub fn with_clock(clock: &Clock) -> Self {
         let mut scalars = BTreeMap::new();
-        let all = datafusion_functions::all_default_functions()
+        // Ours stand first, and the first of a name stays.
+        let all = super::time::functions(clock)
             .into_iter()
+            .chain(datafusion_functions::all_default_functions())
             .chain(datafusion_functions_nested::all_default_nested_functions());
         for function in all {
             for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
@@ -59,7 +67,10 @@ impl Functions {
             }
         }
         let mut aggregates = BTreeMap::new();
-        for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
+        let all = super::aggregates::functions()
+            .into_iter()
+            .chain(datafusion_functions_aggregate::all_default_aggregate_functions());
+        for function in all {
             for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
                 aggregates.entry(name.to_lowercase()).or_insert_with(|| Arc::clone(&function));
             }

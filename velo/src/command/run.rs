@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::runtime::Runtime;
-use velo_core::connector::Sink;
+use velo_core::connector::{Guarantee, Sink};
 use velo_core::progress::Progress;
 use velo_job::{JobProgress, RunOptions, Script};
 use velo_sql::render;
@@ -92,6 +92,7 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
         };
         options.terminals.insert(at, terminal);
     }
+    guarantees(&script);
     signals::watch(options.stop.clone(), arguments.finish_on_stop);
     let progress = script.progress();
     let line = ProgressLine::start(&progress, arguments.quiet || script.terminals().next().is_some());
@@ -105,6 +106,18 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
     Ok(())
 }
 
+/// What a restart repeats, where it repeats something.
+fn guarantees(script: &Script) {
+    for sink in &script.graph().sinks {
+        if sink.binding.is_some() && !sink.bounded && sink.guarantee == Guarantee::AtLeastOnce {
+            print_error(&format!(
+                "note: {} is written at least once: a restart reads from the beginning and writes its rows again\n",
+                sink.name
+            ));
+        }
+    }
+}
+
 /// One line per sink that has a connector: what was written.
 fn summary(script: &Script, progress: &JobProgress) {
     for (sink, counters) in script.graph().sinks.iter().zip(&progress.sinks) {
@@ -112,6 +125,13 @@ fn summary(script: &Script, progress: &JobProgress) {
             let rows = Progress::get(&counters.delivered);
             print_error(&format!("{}: {rows} rows to {}\n", sink.name, binding.describe()));
         }
+    }
+    for (statement, rows) in progress.late_rows(script.graph()) {
+        print_error(&format!("{statement}: {rows} rows came too late for their windows\n"));
+    }
+    let held = progress.held.load(std::sync::atomic::Ordering::Relaxed);
+    if held > 0 {
+        print_error(&format!("stopped: open windows held {held} rows, which are not in the output; --finish-on-stop ends the inputs instead\n"));
     }
     for (source, counters) in script.graph().sources.iter().zip(&progress.sources) {
         let skipped = Progress::get(&counters.skipped);
