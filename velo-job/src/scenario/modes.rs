@@ -106,7 +106,8 @@ impl Mode {
     pub fn applies_to(&self, scenario: &Scenario) -> bool {
         // A report names lines of the script, and which of several failing records comes first is a matter of batches.
         let fixed = scenario.plain_only.is_some() || scenario.error.is_some();
-        self.is_plain() || (!fixed && (scenario.order_matters.is_none() || !(self.shuffled || self.partitions > 1)))
+        let movable = scenario.order_matters.is_none() && scenario.has_movable_rows();
+        self.is_plain() || (!fixed && (movable || !(self.shuffled || self.partitions > 1)))
     }
 }
 
@@ -237,9 +238,14 @@ mod tests {
         assert_ne!(chosen.of_file(0), chosen.of_file(1));
     }
 
+    fn with_rows() -> Scenario {
+        let text = "## A\n```sql\n```\n```input t\n```\n```output t\n```\n".to_owned();
+        crate::scenario::parse::parse(std::path::Path::new("a.md"), text).unwrap().scenarios.remove(0)
+    }
+
     #[test]
     fn markers_keep_modes_away() {
-        let mut scenario = Scenario::default();
+        let mut scenario = with_rows();
         let dealt = Mode { partitions: 3, ..Mode::default() };
         let wide = Mode { parallelism: 8, ..Mode::default() };
         assert!(dealt.applies_to(&scenario));
@@ -247,5 +253,6 @@ mod tests {
         assert!(!dealt.applies_to(&scenario) && wide.applies_to(&scenario));
         scenario.plain_only = Some("reason".to_owned());
         assert!(!wide.applies_to(&scenario) && Mode::default().applies_to(&scenario));
+        assert!(!dealt.applies_to(&Scenario::default()) && wide.applies_to(&Scenario::default()));
     }
 }

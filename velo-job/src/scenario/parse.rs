@@ -69,6 +69,14 @@ pub struct Scenario {
     pub plain_only: Option<String>,
 }
 
+impl Scenario {
+    /// Whether some rows could come in another order or from other partitions: records as bytes and rows of a partition that
+    /// is named could not.
+    pub fn has_movable_rows(&self) -> bool {
+        self.inputs.iter().any(|input| input.raw.is_none() && input.file.is_none() && input.partition.is_none())
+    }
+}
+
 /// The text between two fences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Block {
