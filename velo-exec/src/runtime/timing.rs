@@ -70,12 +70,14 @@ impl Timing {
                 None => {
                     field = Some(columns.len());
                     extra = true;
-                    let name = path.last().cloned().unwrap_or_default();
-                    columns.push(DecodeColumn {
-                        path: path.clone(),
-                        exact: false,
-                        raw: true,
-                        field: text_field(&name),
+                    let declared = column.map(|column| source.declared.fields()[column].clone());
+                    columns.push(match declared.filter(|declared| !is_time(declared.data_type())) {
+                        // A declared number is decoded as one; only what has no type of its own comes as text.
+                        Some(declared) => DecodeColumn { path: path.clone(), exact: false, raw: false, field: declared },
+                        None => {
+                            let name = path.last().cloned().unwrap_or_default();
+                            DecodeColumn { path: path.clone(), exact: false, raw: true, field: text_field(&name) }
+                        }
                     });
                 }
             }
