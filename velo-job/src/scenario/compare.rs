@@ -50,6 +50,27 @@ pub fn rows_of(batches: &[Batch]) -> Vec<Row> {
     rows
 }
 
+/// Rows as the text of a block, aligned, below a header.
+pub fn as_text(schema: &SchemaRef, rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let header = std::iter::once(String::new()).chain(schema.fields().iter().map(|field| field.name().clone()));
+    let mut lines: Vec<Vec<String>> = vec![header.collect()];
+    lines.extend(
+        rows.iter().map(|row| std::iter::once(row.kind.symbol().to_owned()).chain(row.shown.iter().cloned()).collect()),
+    );
+    let width = |at: usize| lines.iter().map(|cells| cells[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..=schema.fields().len()).map(width).collect();
+    let mut text = String::new();
+    for cells in &lines {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(padded.collect::<Vec<_>>().join(" ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
 /// A value as it is compared.
 fn compared(text: &str, field: &Field) -> String {
     match text.parse::<f64>() {

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use velo_core::progress::Progress;
-use velo_core::table_text::{print, value_text};
+use velo_core::table_text::value_text;
 use velo_core::{Batch, Clock};
 use velo_exec::runtime::JobProgress;
 use velo_plan::PlanContext;
 use velo_sql::{parse_script, print_script, render};
 
-use super::compare::{Comparison, expected, expected_csv, line_differences, rows_of, text_differences};
+use super::compare::{Comparison, as_text, expected, expected_csv, line_differences, rows_of, text_differences};
 use super::modes::{Batching, Mode};
 use super::parse::{Block, Output, Scenario, ScenarioFile};
 use super::stand_in::{Bound, registry};
 use super::temporary::Folder;
 use super::update::Update;
-use super::wire::{Got, GotPlace, Mistake, Wiring};
+use super::wire::{Got, GotPlace, Mistake, Wired, Wiring};
 use crate::{RunOptions, Script};
 
 /// What the clock of a scenario shows at its start: 2030-01-01T00:00:00Z.
@@ -134,7 +134,7 @@ impl Runner {
             }
         }
         wiring.sources(script.plan_mut())?;
-        let (got, terminals) = wiring.sinks(script.plan_mut())?;
+        let Wired { got, terminals } = wiring.sinks(script.plan_mut())?;
         let mut options = RunOptions::new(wiring.mode.parallelism);
         options.clock = Clock::manual(START);
         options.terminals = terminals;
@@ -220,20 +220,24 @@ fn expect_output(
     };
     let key = key_of(output, got)?;
     let folded = !wiring.mode.is_plain();
+    let mut rows = rows_of(&kept);
+    for text in rows.iter_mut().flat_map(|row| row.cells.iter_mut().chain(&mut row.shown)) {
+        *text = portable(wiring, text);
+    }
     let differences = match wanted {
-        Ok(wanted) => Comparison { key, folded }.differences(&wanted, &rows_of(&kept)),
+        Ok(wanted) => Comparison { key, folded }.differences(&wanted, &rows),
         Err((line, message)) if path.is_none() => Some(format!("  line {}: {message}", output.block.line + line - 1)),
         Err((line, message)) => Some(format!("  line {line} of the file: {message}")),
     };
     if let Some(differences) = differences {
         verdict.fail(output.block.line, format!("the output {name} differs:\n{differences}"));
         verdict.updates.push(match path {
-            None => Update::Block(output.block.range.clone(), as_text(&kept)),
+            None => Update::Block(output.block.range.clone(), as_text(&got.schema, &rows)),
             Some(path) if path.extension().is_some_and(|extension| extension == "csv") => {
                 let text = as_csv(&kept);
                 Update::File(path, text)
             }
-            Some(path) => Update::File(path, as_text(&kept)),
+            Some(path) => Update::File(path, as_text(&got.schema, &rows)),
         });
     }
     Ok(())
@@ -248,14 +252,6 @@ fn key_of(output: &Output, got: &Got<'_>) -> Result<Vec<usize>, Mistake> {
         found.ok_or_else(|| (output.block.line, format!("the key's column '{name}' is no column of the output")))
     };
     output.key.iter().map(place).collect()
-}
-
-fn as_text(batches: &[Batch]) -> String {
-    let Some(first) = batches.first() else { return String::new() };
-    match Batch::concat(&first.schema(), batches) {
-        Ok(whole) => print(&[whole]),
-        Err(_) => print(batches),
-    }
 }
 
 fn as_csv(batches: &[Batch]) -> String {

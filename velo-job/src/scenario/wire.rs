@@ -53,6 +53,15 @@ pub(super) enum GotPlace {
     File(PathBuf),
 }
 
+/// The sinks of a plan with a place for their rows.
+#[derive(Default)]
+pub(super) struct Wired<'a> {
+    /// Where rows will be.
+    pub(super) got: Vec<Got<'a>>,
+    /// The sinks of SELECTs, by their place in the plan.
+    pub(super) terminals: BTreeMap<usize, Box<dyn Sink>>,
+}
+
 impl<'a> Wiring<'a> {
     /// Gives the plan's sources their rows.
     pub(super) fn sources(&self, plan: &mut Plan) -> Result<(), Mistake> {
@@ -122,31 +131,23 @@ impl<'a> Wiring<'a> {
     }
 
     /// Gives the plan's sinks a place where their rows are kept, and says where.
-    pub(super) fn sinks(&self, plan: &mut Plan) -> Result<(Vec<Got<'a>>, BTreeMap<usize, Box<dyn Sink>>), Mistake> {
-        let mut got: Vec<Got<'a>> = Vec::new();
-        let mut terminals: BTreeMap<usize, Box<dyn Sink>> = BTreeMap::new();
-        let mut unnamed = self.scenario.outputs.iter().filter(|output| output.name.is_none());
-        let mut appended = self.appended(plan).into_iter();
-        let selects = plan.sinks.iter().filter(|sink| sink.binding.is_none()).count() - appended.len();
-        let mut seen = 0;
-        for (at, sink) in plan.sinks.iter_mut().enumerate() {
-            let Some(binding) = &sink.binding else {
-                let output = if seen < selects { unnamed.next() } else { appended.next() };
-                seen += 1;
-                let kept = Kept::default();
-                terminals.insert(at, kept.terminal());
-                let (schema, key) = (Arc::clone(&sink.schema), sink.key.clone());
-                got.extend(output.map(|output| Got { output, schema, key, place: GotPlace::Rows(kept) }));
-                continue;
-            };
+    pub(super) fn sinks(&self, plan: &mut Plan) -> Result<Wired<'a>, Mistake> {
+        let mut wired = self.terminals(plan)?;
+        for sink in &mut plan.sinks {
+            let Some(binding) = &sink.binding else { continue };
             let output = self.named(&sink.name);
-            let again = got.iter().find(|got| output.is_some_and(|output| std::ptr::eq(output, got.output)));
-            let kept = match again.map(|got| &got.place) {
-                Some(GotPlace::Rows(kept)) => kept.clone(),
-                Some(GotPlace::File(_)) => {
-                    return Err((sink_line(output), "two statements write these lines: compare rows".to_owned()));
+            let is_it = |got: &&Got<'_>| output.is_some_and(|output| std::ptr::eq(output, got.output));
+            let again = wired.got.iter().find(is_it).map(|got| &got.place);
+            let kept = match (again, output) {
+                (Some(GotPlace::Rows(kept)), _) => {
+                    sink.binding = Some(kept.binding());
+                    continue;
                 }
-                None => Kept::default(),
+                (Some(GotPlace::File(_)), Some(output)) => {
+                    let message = "two statements write these lines: compare rows".to_owned();
+                    return Err((output.block.line, message));
+                }
+                _ => Kept::default(),
             };
             let (schema, key) = (Arc::clone(&sink.schema), sink.key.clone());
             match output {
@@ -156,20 +157,36 @@ impl<'a> Wiring<'a> {
                     let path = self.temporary.join(format!("{}.out", sink.name));
                     let real = file_sink(self.registry, given, &path, format);
                     sink.binding = Some(real.map_err(|message| (output.block.line, message))?);
-                    got.push(Got { output, schema, key, place: GotPlace::File(path) });
-                    continue;
+                    wired.got.push(Got { output, schema, key, place: GotPlace::File(path) });
                 }
-                Some(output) if again.is_none() => {
-                    got.push(Got { output, schema, key, place: GotPlace::Rows(kept.clone()) });
+                output => {
+                    sink.binding = Some(kept.binding());
+                    let place = GotPlace::Rows(kept);
+                    wired.got.extend(output.map(|output| Got { output, schema, key, place }));
                 }
-                _ => {}
             }
-            sink.binding = Some(kept.binding());
         }
-        if let Some(output) = unnamed.next() {
+        Ok(wired)
+    }
+
+    /// The sinks of SELECTs: those of the script, then those that the runner added for streams without a sink.
+    fn terminals(&self, plan: &Plan) -> Result<Wired<'a>, Mistake> {
+        let mut wired = Wired::default();
+        let selects: Vec<usize> = (0..plan.sinks.len()).filter(|at| plan.sinks[*at].binding.is_none()).collect();
+        let appended = self.appended(plan);
+        let own = selects.len().saturating_sub(appended.len());
+        let unnamed: Vec<&'a Output> = self.scenario.outputs.iter().filter(|output| output.name.is_none()).collect();
+        if let Some(output) = unnamed.get(own) {
             return Err((output.block.line, "the script has no further SELECT".to_owned()));
         }
-        Ok((got, terminals))
+        let outputs = (0..own).map(|at| unnamed.get(at).copied()).chain(appended.into_iter().map(Some));
+        for (at, output) in selects.into_iter().zip(outputs) {
+            let kept = Kept::default();
+            wired.terminals.insert(at, kept.terminal());
+            let (schema, key) = (Arc::clone(&plan.sinks[at].schema), plan.sinks[at].key.clone());
+            wired.got.extend(output.map(|output| Got { output, schema, key, place: GotPlace::Rows(kept) }));
+        }
+        Ok(wired)
     }
 
     fn named(&self, name: &str) -> Option<&'a Output> {
@@ -184,10 +201,6 @@ impl<'a> Wiring<'a> {
         let lacks = |output: &&Output| output.name.as_deref().is_some_and(|name| !has_sink(name));
         self.scenario.outputs.iter().filter(lacks).collect()
     }
-}
-
-fn sink_line(output: Option<&Output>) -> usize {
-    output.map_or(1, |output| output.block.line)
 }
 
 /// Sees to it that every cell of an input is a value of its column.

@@ -1,5 +1,11 @@
 //! Tests of the crate through its public face.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics with the reason, and says by which seed it ran"
+)]
+
 mod failing;
 mod scenarios;
 
