@@ -1,28 +1,19 @@
 //! A script as one plan: statement by statement, all mistakes at once.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use arrow_schema::{Field, Schema, SchemaRef};
-use datafusion_common::Column;
-use datafusion_expr::Expr;
-use velo_core::connector::{ChangelogMode, Guarantee, Registry};
+use arrow_schema::SchemaRef;
+use velo_core::connector::Registry;
 use velo_core::properties::{Properties, secrets};
-use velo_core::{schema, types};
 use velo_eventtime::LateProperties;
 use velo_sql::ast::{Create, Ident, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind};
 use velo_sql::{Diagnostic, Span, parse_script};
 
-use crate::bind::{Scope, ScopeColumn};
-use crate::catalog::{
-    BoundSink, Catalog, Changelog, Delivery, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver,
-    all_specs,
-};
+use crate::bind::Scope;
+use crate::catalog::{Catalog, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, all_specs};
 use crate::codes;
 use crate::functions::Functions;
-use crate::functions::cast::{CastFunction, can_cast};
-use crate::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SinkNode};
+use crate::plan::{Node, NodeId, NodeKind, Plan, SinkId};
 use crate::rules;
 
 /// Gives the value of a variable, where it has one.
@@ -104,6 +95,10 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
         shown: Vec::new(),
         analyzed: Vec::new(),
     };
+    for name in unread_names(script, &parsed.statements) {
+        // A statement that cannot be read declares something all the same.
+        planner.catalog.add(&ObjectName { parts: vec![Ident::plain(name)] }, Object::Broken);
+    }
     for statement in &parsed.statements {
         planner.statement(statement).await;
     }
@@ -122,12 +117,12 @@ pub(crate) struct Planner<'a> {
     pub(crate) plan: Plan,
     pub(crate) catalog: Catalog,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    settings: Vec<(String, String, Span, Span)>,
+    pub(crate) settings: Vec<(String, String, Span, Span)>,
     pub(crate) query: QueryContext,
     /// Gives the value of `${NAME}`: the environment, then the file of secrets.
     lookup: Box<dyn Fn(&str) -> Option<String> + Send + Sync + 'a>,
     name: Option<String>,
-    dead_letter_sinks: Vec<(String, SinkId)>,
+    pub(crate) dead_letter_sinks: Vec<(String, SinkId)>,
     statements: &'a [Statement],
     pub(crate) shown: Vec<Shown>,
     pub(crate) analyzed: Vec<Analyzed>,
@@ -257,7 +252,8 @@ impl Planner<'_> {
     }
 
     async fn create(&mut self, create: &Create) {
-        if let Some(first) = self.catalog.place(&create.name) {
+        let broken = matches!(self.catalog.get(&create.name), Some(Object::Broken));
+        if let Some(first) = self.catalog.place(&create.name).filter(|_| !broken) {
             if create.if_not_exists {
                 return;
             }
@@ -275,6 +271,8 @@ impl Planner<'_> {
             }
         }
         let pairs = Pairs::new(&create.properties.entries, create.name.span());
+        // Until the statement turns out right: a later use of the name is no mistake of its own.
+        self.catalog.add(&create.name, Object::Broken);
         match (create.kind, &create.query) {
             (ObjectKind::Table, _) => {
                 self.not_yet(
@@ -287,20 +285,6 @@ impl Planner<'_> {
             (ObjectKind::Stream, None) => self.create_source(create, pairs).await,
             (_, Some(query)) => self.create_as(create, query, pairs).await,
             (ObjectKind::View, None) => {}
-        }
-    }
-
-    fn create_sink(&mut self, create: &Create, pairs: &Pairs) {
-        let declared = match create.schema.as_ref().filter(|schema| !schema.columns.is_empty()) {
-            Some(written) => match self.declared(written) {
-                Some(columns) => Some(columns.physical),
-                None => return,
-            },
-            None => None,
-        };
-        if let Some(sink) = self.resolver().sink(pairs) {
-            let sink = BoundSink { declared, key: primary_key(create), ..sink };
-            self.catalog.add(&create.name, Object::Sink(Box::new(sink)));
         }
     }
 
@@ -331,37 +315,6 @@ impl Planner<'_> {
         self.leftovers(&pairs);
         if let Some(relation) = relation {
             self.write_into(&relation, into, own);
-        }
-    }
-
-    /// Writes to a sink or stream by its name, or to one that is bound in place.
-    fn write_into(&mut self, relation: &Relation, into: &ObjectName, own: Pairs) {
-        let sink = match self.catalog.get(into).cloned() {
-            Some(Object::Sink(sink)) => Some(*sink),
-            Some(Object::Relation { writable: Some(writable), .. }) => self
-                .resolver()
-                .sink(&writable.pairs)
-                .map(|sink| BoundSink { declared: Some(writable.declared), key: writable.key, ..sink }),
-            Some(Object::Relation { writable: None, .. }) => {
-                self.error(
-                    Diagnostic::error(
-                        codes::SINK,
-                        into.span(),
-                        format!("'{}' has no connector to write to", into.text()),
-                    )
-                    .help("CREATE SINK … WITH (connector = …) makes one that does"),
-                );
-                None
-            }
-            None if !own.pairs.is_empty() => self.resolver().sink(&own),
-            None => {
-                let diagnostic = self.unknown_relation(into);
-                self.error(diagnostic);
-                None
-            }
-        };
-        if let Some(sink) = sink {
-            self.write(relation, &into.text(), sink, into.span());
         }
     }
 
@@ -439,198 +392,39 @@ impl Planner<'_> {
     pub(crate) fn is_bounded(&self, node: NodeId) -> bool {
         self.plan.nodes[node.0].bounded
     }
+}
 
-    /// The visible columns of a relation as they are written: under their own names.
-    fn written_schema(relation: &Relation) -> SchemaRef {
-        let fields: Vec<Field> =
-            visible(&relation.scope).map(|column| column.field.as_ref().clone().with_name(&column.name)).collect();
-        Arc::new(Schema::new(fields))
-    }
-
-    fn terminal(&mut self, relation: &Relation) {
-        let sink = SinkNode {
-            name: "terminal".to_owned(),
-            binding: None,
-            schema: Self::written_schema(relation),
-            key: vec![],
-            mode: ChangelogMode::Full,
-            guarantee: Guarantee::AtLeastOnce,
-            bounded: self.is_bounded(relation.node),
-            flush: velo_core::duration::Span(10_000),
-        };
-        self.sink_node(relation, sink);
-    }
-
-    /// Writes a relation to a sink.
-    fn write(&mut self, relation: &Relation, name: &str, sink: BoundSink, span: Span) {
-        let fitted = match &sink.declared {
-            Some(declared) => match self.fit(relation, declared, name, span) {
-                Some(fitted) => fitted,
-                None => return,
-            },
-            None => relation.clone(),
-        };
-        let relation = &fitted;
-        let schema = Self::written_schema(relation);
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = schema.fields().iter().find(|field| !seen.insert(field.name().as_str())) {
-            self.error(
-                Diagnostic::error(
-                    codes::SINK,
-                    span,
-                    format!("two columns of the output are called '{}'", twice.name()),
-                )
-                .help("give one of them another name with AS"),
-            );
-            return;
-        }
-        if let Some(mode) = sink.common.changelog
-            && mode != Changelog::Append
-        {
-            self.not_yet(
-                span,
-                "this changelog.mode",
-                "the rows of this query never change: leave it out, or write 'append'",
-            );
-            return;
-        }
-        let bounded = self.is_bounded(relation.node);
-        let guarantee = match sink.common.delivery {
-            Some(Delivery::ExactlyOnce) => Guarantee::ExactlyOnce,
-            Some(Delivery::AtLeastOnce) => Guarantee::AtLeastOnce,
-            None if bounded => Guarantee::ExactlyOnce,
-            None => Guarantee::AtLeastOnce,
-        };
-        if guarantee == Guarantee::ExactlyOnce && !bounded {
-            self.not_yet(
-                span,
-                "exactly-once delivery of an unbounded input, which needs checkpoints,",
-                "set 'delivery.guarantee' = 'at_least_once', or read a bounded input",
-            );
-            return;
-        }
-        let key = if sink.key.is_empty() { &relation.key } else { &sink.key };
-        let key = key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
-        let node = SinkNode {
-            name: name.to_owned(),
-            binding: Some(sink.binding),
-            schema,
-            key,
-            mode: ChangelogMode::Append,
-            guarantee,
-            bounded,
-            flush: velo_core::duration::Span(10_000),
-        };
-        self.sink_node(relation, node);
-    }
-
-    /// The columns of a relation in the types and under the names that a sink was declared with, by position.
-    fn fit(&mut self, relation: &Relation, declared: &SchemaRef, name: &str, span: Span) -> Option<Relation> {
-        let columns: Vec<_> = visible(&relation.scope).cloned().collect();
-        if columns.len() != declared.fields().len() {
-            let message =
-                format!("the query gives {} columns, and '{name}' has {}", columns.len(), declared.fields().len());
-            let names: Vec<&str> = declared.fields().iter().map(|field| field.name().as_str()).collect();
-            self.error(Diagnostic::error(codes::SINK, span, message).help(format!("select {}", names.join(", "))));
-            return None;
-        }
-        let mut outputs = Vec::with_capacity(columns.len());
-        for (column, field) in columns.iter().zip(declared.fields()) {
-            if !can_cast(column.field.data_type(), field.data_type()) {
-                let message = format!(
-                    "the column '{}' is a {} and cannot become the {} '{}' of '{name}'",
-                    column.name,
-                    types::sql_name_of(&column.field),
-                    types::sql_name_of(field),
-                    field.name()
-                );
-                self.error(Diagnostic::error(codes::SINK, span, message));
-                return None;
+/// The names that CREATE statements declare which could not be read.
+fn unread_names(script: &str, read: &[Statement]) -> Vec<String> {
+    let in_statement = |at: usize| read.iter().any(|statement| statement.span.range().contains(&at));
+    let mut words = Vec::new();
+    let mut from = None;
+    for (at, c) in script.char_indices().chain(std::iter::once((script.len(), ' '))) {
+        let part = c.is_alphanumeric() || c == '_';
+        match (part, from) {
+            (true, None) => from = Some(at),
+            (false, Some(start)) => {
+                words.push((start, &script[start..at]));
+                from = None;
             }
-            let expr = Expr::Column(Column::new_unqualified(column.field.name()));
-            let same = column.field.data_type() == field.data_type();
-            let expr = if same { expr } else { CastFunction::call(expr, field.data_type().clone(), false) };
-            outputs.push(Output { expr, field: Arc::clone(field) });
-        }
-        let mut output = Arc::clone(declared);
-        let mut scope: Vec<ScopeColumn> = declared
-            .fields()
-            .iter()
-            .map(|field| ScopeColumn {
-                relation: None,
-                name: field.name().clone(),
-                field: Arc::clone(field),
-                hidden: false,
-            })
-            .collect();
-        if relation.has_event_time() {
-            output = schema::with_event_time(&output);
-            scope.push(crate::bind::hidden_event_time());
-        }
-        let node = self.node(NodeKind::Project(outputs), vec![relation.node], output, name);
-        Some(Relation { key: relation.key.clone(), ..Relation::new(node, Scope::of(scope)) })
-    }
-
-    /// The sink for the rows that cannot be used: one per name, with columns of its own.
-    pub(crate) fn dead_letters(&mut self, span: Span, own: Option<&str>) -> Option<SinkId> {
-        let setting = self.settings.iter().find(|(key, ..)| key.eq_ignore_ascii_case("dead.letter.sink"));
-        let name = own.map(str::to_owned).or_else(|| setting.map(|(_, value, ..)| value.clone()));
-        let Some(name) = name else {
-            self.error(
-                Diagnostic::error(codes::PROPERTY, span, "a policy is 'dead_letter', and nothing says where dead letters go")
-                    .help("CREATE SINK bad WITH (connector = 'file', path = 'bad.jsonl', format = 'json'), and 'dead.letter.sink' = 'bad'"),
-            );
-            return None;
-        };
-        if let Some((_, id)) = self.dead_letter_sinks.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            return Some(*id);
-        }
-        let object = ObjectName { parts: vec![Ident::plain(&name)] };
-        let Some(Object::Sink(sink)) = self.catalog.get(&object).cloned() else {
-            self.error(
-                Diagnostic::error(
-                    codes::UNKNOWN_RELATION,
-                    span,
-                    format!("there is no sink '{name}' for the dead letters"),
-                )
-                .help("CREATE SINK must stand before the statement whose records go there"),
-            );
-            return None;
-        };
-        let schema = velo_core::dead_letter::schema();
-        self.plan.sinks.push(SinkNode {
-            name: name.clone(),
-            binding: Some(sink.binding),
-            schema: Arc::clone(&schema),
-            key: vec![],
-            mode: ChangelogMode::Append,
-            guarantee: Guarantee::AtLeastOnce,
-            bounded: false,
-            flush: velo_core::duration::Span(10_000),
-        });
-        let id = SinkId(self.plan.sinks.len() - 1);
-        self.node(NodeKind::Sink(id), vec![], schema, &name);
-        self.dead_letter_sinks.push((name, id));
-        Some(id)
-    }
-
-    /// Dead letters go out with the other rows: once at the end where every input ends, else at once.
-    fn settle_dead_letters(&mut self) {
-        let bounded = self.plan.sources.iter().all(|source| source.binding.bounded());
-        for (_, id) in &self.dead_letter_sinks {
-            let sink = &mut self.plan.sinks[id.0];
-            sink.bounded = bounded;
-            sink.guarantee = if bounded { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce };
+            _ => {}
         }
     }
-
-    fn sink_node(&mut self, relation: &Relation, sink: SinkNode) {
-        let owner = sink.name.clone();
-        let schema = self.plan.nodes[relation.node.0].schema.clone();
-        self.plan.sinks.push(sink);
-        let id = SinkId(self.plan.sinks.len() - 1);
-        self.node(NodeKind::Sink(id), vec![relation.node], schema::visible(&schema), &owner);
+    let is = |at: usize, word: &str| {
+        words.get(at).is_some_and(|(_, found): &(usize, &str)| found.eq_ignore_ascii_case(word))
+    };
+    let mut names = Vec::new();
+    for at in 0..words.len() {
+        if !is(at, "CREATE") || in_statement(words[at].0) {
+            continue;
+        }
+        let kind = if is(at + 1, "OR") && is(at + 2, "REPLACE") { at + 3 } else { at + 1 };
+        if ["STREAM", "TABLE", "SINK", "VIEW"].iter().any(|word| is(kind, word)) {
+            let name = if is(kind + 1, "IF") { kind + 4 } else { kind + 1 };
+            names.extend(words.get(name).map(|(_, name)| (*name).to_owned()));
+        }
     }
+    names
 }
 
 /// The declared key of a stream or sink.

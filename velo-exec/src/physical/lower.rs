@@ -119,9 +119,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     stages.in_one_task(&home, node, &consumers, Step::Whole(id))
                 }
             }
-            NodeKind::Sort(_) | NodeKind::Limit { .. } => {
-                stages.in_one_task(&home, node, &consumers, Step::Whole(id))
-            }
+            NodeKind::Sort(_) | NodeKind::Limit { .. } => stages.in_one_task(&home, node, &consumers, Step::Whole(id)),
             NodeKind::Filter(_) | NodeKind::Project(_) => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));

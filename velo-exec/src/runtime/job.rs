@@ -1,8 +1,8 @@
 //! A plan running: channels between the stages, tasks on tokio, and the commit once every sink is prepared.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -14,8 +14,8 @@ use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId};
 use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
-use crate::window::LateCounters;
 use crate::physical::{StageKind, Stages, lower};
+use crate::window::LateCounters;
 
 /// How a plan is run.
 pub struct JobOptions {
@@ -101,11 +101,17 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
             let outputs = wiring.outputs(&stages, at);
             match &stage.kind {
                 StageKind::Source(id) => {
-                    let source = source_task(plan, *id, stage.chain(plan, progress)?, outputs, &options, progress).await?;
+                    let source =
+                        source_task(plan, *id, stage.chain(plan, progress)?, outputs, &options, progress).await?;
                     tasks.spawn(async move { source.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Operators => {
-                    let task = OperatorTask::new(Inputs::new(inputs), stage.chain(plan, progress)?, outputs, Arc::clone(&progress.held));
+                    let task = OperatorTask::new(
+                        Inputs::new(inputs),
+                        stage.chain(plan, progress)?,
+                        outputs,
+                        Arc::clone(&progress.held),
+                    );
                     tasks.spawn(async move { task.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Sink(id) => {

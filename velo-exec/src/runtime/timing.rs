@@ -6,8 +6,8 @@ use arrow_array::{Array, ArrayRef, BooleanArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
-use velo_core::connector::{DecodeColumn, Decoded};
 use velo_core::batch::columns_of;
+use velo_core::connector::{DecodeColumn, Decoded};
 use velo_core::{Batch, Place, schema};
 use velo_eventtime::{EventTimeError, EventTimeErrorKind};
 use velo_plan::plan::{SourceNode, TimeOrigin};
@@ -73,7 +73,9 @@ impl Timing {
                     let declared = column.map(|column| source.declared.fields()[column].clone());
                     columns.push(match declared.filter(|declared| !is_time(declared.data_type())) {
                         // A declared number is decoded as one; only what has no type of its own comes as text.
-                        Some(declared) => DecodeColumn { path: path.clone(), exact: false, raw: false, field: declared },
+                        Some(declared) => {
+                            DecodeColumn { path: path.clone(), exact: false, raw: false, field: declared }
+                        }
                         None => {
                             let name = path.last().cloned().unwrap_or_default();
                             DecodeColumn { path: path.clone(), exact: false, raw: true, field: text_field(&name) }
@@ -102,7 +104,10 @@ impl Timing {
             .into_iter()
             .map(|error| Refused {
                 decoded: false,
-                message: error.message,
+                message: match error.field {
+                    Some(field) => format!("field '{field}': {}", error.message),
+                    None => error.message,
+                },
                 code: "decode",
                 place: error.place,
                 bytes: error.bytes,

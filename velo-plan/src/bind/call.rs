@@ -8,7 +8,7 @@ use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::type_coercion::functions::fields_with_udf;
 use datafusion_expr::{AggregateUDF, Expr, ReturnFieldArgs, ScalarUDF};
 use velo_core::types;
-use velo_sql::ast::{Call, CallArg, Ident, ObjectName, Direction, NullTreatment, NullsOrder};
+use velo_sql::ast::{Call, CallArg, Direction, Ident, NullTreatment, NullsOrder, ObjectName};
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};

@@ -5,8 +5,8 @@ use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::{BinaryExpr, Case, Expr, Operator};
 use velo_core::types;
 use velo_sql::ast::{
-    BinaryOp, CaseBranch, CastSpelling, Expr as Ast, ExprKind, Ident, Literal, MapEntry, ObjectName, Rounding, StructItem,
-    TrimSide, UnaryOp,
+    BinaryOp, CaseBranch, CastSpelling, Expr as Ast, ExprKind, Ident, Literal, MapEntry, ObjectName, Rounding,
+    StructItem, TrimSide, UnaryOp,
 };
 use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
@@ -147,14 +147,13 @@ impl ExprBinder<'_> {
             }
             ExprKind::Struct(items) => self.structure(items, span),
             ExprKind::Map { entries, .. } => self.map(entries, span),
-            ExprKind::RoundTo { .. }
-            | ExprKind::AtTimeZone { .. }
-            | ExprKind::IsJson { .. }
-            | ExprKind::Row { .. } => self.not_supported(
-                span,
-                "this expression",
-                "JSON, zones and rows come with the issue on every function",
-            ),
+            ExprKind::RoundTo { .. } | ExprKind::AtTimeZone { .. } | ExprKind::IsJson { .. } | ExprKind::Row { .. } => {
+                self.not_supported(
+                    span,
+                    "this expression",
+                    "JSON, zones and rows come with the issue on every function",
+                )
+            }
         }
     }
 
@@ -287,7 +286,8 @@ impl ExprBinder<'_> {
     fn map(&mut self, entries: &[MapEntry], span: Span) -> Option<Typed> {
         let keys = entries.iter().map(|entry| self.bind(&entry.key)).collect::<Vec<_>>();
         let values = entries.iter().map(|entry| self.bind(&entry.value)).collect::<Vec<_>>();
-        let (keys, values) = (keys.into_iter().collect::<Option<Vec<_>>>()?, values.into_iter().collect::<Option<Vec<_>>>()?);
+        let (keys, values) =
+            (keys.into_iter().collect::<Option<Vec<_>>>()?, values.into_iter().collect::<Option<Vec<_>>>()?);
         let (keys, _) = self.unify(keys, span, "the keys of a map,")?;
         let (values, _) = self.unify(values, span, "the values of a map,")?;
         let keys = self.scalar_call("make_array", keys, span, span)?;
@@ -390,7 +390,14 @@ impl ExprBinder<'_> {
         })
     }
 
-    pub(super) fn arithmetic(&mut self, op: Arithmetic, left: Typed, right: Typed, op_span: Span, span: Span) -> Option<Typed> {
+    pub(super) fn arithmetic(
+        &mut self,
+        op: Arithmetic,
+        left: Typed,
+        right: Typed,
+        op_span: Span,
+        span: Span,
+    ) -> Option<Typed> {
         // A string literal takes the type of the other side, as an unknown literal does in PostgreSQL.
         let (left, right) = match (left.unknown, right.unknown) {
             (true, false) => {

@@ -77,6 +77,7 @@ impl Planner<'_> {
                 }
                 Some(relation)
             }
+            Some(Object::Broken) => None,
             Some(Object::Relation { .. }) => {
                 let place = self.catalog.place(name).unwrap_or(name.span());
                 self.error(

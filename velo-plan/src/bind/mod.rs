@@ -10,11 +10,11 @@ mod query;
 mod scope;
 mod select;
 mod show;
+mod sink;
 mod source;
 mod time_window;
 mod types;
 
 pub use expr::{ExprBinder, Typed};
 pub use scope::{Scope, ScopeColumn};
-pub(crate) use select::hidden_event_time;
 pub use types::field_of;

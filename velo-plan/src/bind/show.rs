@@ -34,7 +34,11 @@ impl Planner<'_> {
         let title = explain.statement.span.text(script).lines().next().unwrap_or_default().to_owned();
         self.plan = before;
         self.catalog = names;
-        self.shown.push(Shown { title: format!("EXPLAIN {title}"), header: vec![], rows: text.lines().map(|line| vec![line.to_owned()]).collect() });
+        self.shown.push(Shown {
+            title: format!("EXPLAIN {title}"),
+            header: vec![],
+            rows: text.lines().map(|line| vec![line.to_owned()]).collect(),
+        });
     }
 
     /// DESCRIBE: the columns of a stream or view.
@@ -50,7 +54,10 @@ impl Planner<'_> {
                     })
                     .collect()
             }
-            Some(Object::Sink(sink)) => vec![vec!["writes".to_owned(), sink.binding.describe(), String::new(), String::new()]],
+            Some(Object::Sink(sink)) => {
+                vec![vec!["writes".to_owned(), sink.binding.describe(), String::new(), String::new()]]
+            }
+            Some(Object::Broken) => return,
             None => {
                 let diagnostic = self.unknown_relation(name);
                 return self.error(diagnostic);
@@ -77,7 +84,7 @@ impl Planner<'_> {
             ShowList::Sinks => {
                 let rows = self.catalog.names().filter_map(|(name, object)| match object {
                     Object::Sink(sink) => Some(vec![name.to_owned(), sink.binding.describe()]),
-                    Object::Relation { .. } => None,
+                    Object::Relation { .. } | Object::Broken => None,
                 });
                 ("SHOW SINKS", header(&["name", "writes"]), rows.collect())
             }
@@ -85,7 +92,11 @@ impl Planner<'_> {
                 let functions = &self.context.functions;
                 let names = functions.scalars().map(|(name, _)| (name, "scalar"));
                 let rows = names.chain(functions.aggregates().map(|(name, _)| (name, "aggregate")));
-                ("SHOW FUNCTIONS", header(&["name", "kind"]), rows.map(|(n, k)| vec![n.to_owned(), k.to_owned()]).collect())
+                (
+                    "SHOW FUNCTIONS",
+                    header(&["name", "kind"]),
+                    rows.map(|(n, k)| vec![n.to_owned(), k.to_owned()]).collect(),
+                )
             }
             ShowList::Properties => {
                 let rows = all_specs().into_iter().flat_map(|(owner, specs)| {
@@ -96,10 +107,15 @@ impl Planner<'_> {
                 ("SHOW PROPERTIES", header(&["key", "of", "kind", "default"]), rows.collect())
             }
             ShowList::Tables | ShowList::Jobs | ShowList::Topics => {
-                return self.not_yet(span, "this list", "tables come with joins, jobs with the server, topics with Kafka");
+                return self.not_yet(
+                    span,
+                    "this list",
+                    "tables come with joins, jobs with the server, topics with Kafka",
+                );
             }
         };
-        let rows = rows.into_iter().filter(|row| like.as_ref().is_none_or(|pattern| matches_like(&row[0], pattern))).collect();
+        let rows =
+            rows.into_iter().filter(|row| like.as_ref().is_none_or(|pattern| matches_like(&row[0], pattern))).collect();
         self.shown.push(Shown { title: title.to_owned(), header, rows });
     }
 
@@ -131,7 +147,8 @@ impl Planner<'_> {
         }
         if !self.catalog.remove(&drop.name) && !drop.if_exists {
             let diagnostic: Diagnostic = self.unknown_relation(&drop.name);
-            let diagnostic = if diagnostic.help.is_empty() { diagnostic.help("write DROP … IF EXISTS") } else { diagnostic };
+            let diagnostic =
+                if diagnostic.help.is_empty() { diagnostic.help("write DROP … IF EXISTS") } else { diagnostic };
             self.error(Diagnostic { code: codes::UNKNOWN_RELATION, ..diagnostic });
         }
     }

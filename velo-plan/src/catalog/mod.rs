@@ -84,6 +84,8 @@ pub enum Object {
     },
     /// A sink.
     Sink(Box<BoundSink>),
+    /// Something whose own statement has a mistake: naming it is none.
+    Broken,
 }
 
 /// The named things of a script.

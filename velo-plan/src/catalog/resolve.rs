@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use velo_core::connector::{Connector, Registry, SinkBinding, SourceBinding};
-use velo_core::properties::{config_file, Entry, Options, Properties, PropertyError, PropertySpec, interpolate};
+use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, config_file, interpolate};
 use velo_eventtime::{EventTimeProperties, LateProperties, WatermarkProperties};
 use velo_sql::ast::Property;
 use velo_sql::{Diagnostic, Span};

@@ -49,7 +49,10 @@ impl AggregateUDFImpl for PercentileDisc {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        types.first().cloned().ok_or_else(|| DataFusionError::Internal("PERCENTILE_DISC takes two arguments".to_owned()))
+        types
+            .first()
+            .cloned()
+            .ok_or_else(|| DataFusionError::Internal("PERCENTILE_DISC takes two arguments".to_owned()))
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -80,7 +83,9 @@ impl Accumulator for Ranked {
             let fractions = arrow_cast::cast(fractions, &DataType::Float64)?;
             let fraction = fractions.as_primitive::<arrow_array::types::Float64Type>().value(0);
             if fractions.is_null(0) || !(0.0..=1.0).contains(&fraction) {
-                return Err(DataFusionError::Execution("the fraction of PERCENTILE_DISC is between 0 and 1".to_owned()));
+                return Err(DataFusionError::Execution(
+                    "the fraction of PERCENTILE_DISC is between 0 and 1".to_owned(),
+                ));
             }
             self.fraction = Some(fraction);
         }

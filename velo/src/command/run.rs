@@ -131,7 +131,9 @@ fn summary(script: &Script, progress: &JobProgress) {
     }
     let held = progress.held.load(std::sync::atomic::Ordering::Relaxed);
     if held > 0 {
-        print_error(&format!("stopped: open windows held {held} rows, which are not in the output; --finish-on-stop ends the inputs instead\n"));
+        print_error(&format!(
+            "stopped: open windows held {held} rows, which are not in the output; --finish-on-stop ends the inputs instead\n"
+        ));
     }
     for (source, counters) in script.graph().sources.iter().zip(&progress.sources) {
         let skipped = Progress::get(&counters.skipped);

@@ -1,0 +1,263 @@
+//! Where rows go: sinks by name, the terminal, dead letters.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema, SchemaRef};
+use datafusion_common::Column;
+use datafusion_expr::Expr;
+use velo_core::connector::{ChangelogMode, Guarantee};
+use velo_core::{schema, types};
+use velo_sql::ast::{Create, Ident, ObjectName};
+use velo_sql::{Diagnostic, Span};
+
+use super::scope::{Scope, ScopeColumn};
+use super::select::hidden_event_time;
+use crate::catalog::{BoundSink, Changelog, Delivery, Object, Pairs, Relation};
+use crate::codes;
+use crate::functions::cast::{CastFunction, can_cast};
+use crate::plan::{NodeKind, Output, SinkId, SinkNode};
+use crate::planner::{Planner, primary_key, visible};
+
+impl Planner<'_> {
+    pub(crate) fn create_sink(&mut self, create: &Create, pairs: &Pairs) {
+        let declared = match create.schema.as_ref().filter(|schema| !schema.columns.is_empty()) {
+            Some(written) => match self.declared(written) {
+                Some(columns) => Some(columns.physical),
+                None => return,
+            },
+            None => None,
+        };
+        if let Some(sink) = self.resolver().sink(pairs) {
+            let sink = BoundSink { declared, key: primary_key(create), ..sink };
+            self.catalog.add(&create.name, Object::Sink(Box::new(sink)));
+        }
+    }
+
+    /// Writes to a sink or stream by its name, or to one that is bound in place.
+    pub(crate) fn write_into(&mut self, relation: &Relation, into: &ObjectName, own: Pairs) {
+        let sink = match self.catalog.get(into).cloned() {
+            Some(Object::Sink(sink)) => Some(*sink),
+            Some(Object::Relation { writable: Some(writable), .. }) => self
+                .resolver()
+                .sink(&writable.pairs)
+                .map(|sink| BoundSink { declared: Some(writable.declared), key: writable.key, ..sink }),
+            Some(Object::Relation { writable: None, .. }) => {
+                self.error(
+                    Diagnostic::error(
+                        codes::SINK,
+                        into.span(),
+                        format!("'{}' has no connector to write to", into.text()),
+                    )
+                    .help("CREATE SINK … WITH (connector = …) makes one that does"),
+                );
+                None
+            }
+            Some(Object::Broken) => None,
+            None if !own.pairs.is_empty() => self.resolver().sink(&own),
+            None => {
+                let diagnostic = self.unknown_relation(into);
+                self.error(diagnostic);
+                None
+            }
+        };
+        if let Some(sink) = sink {
+            self.write(relation, &into.text(), sink, into.span());
+        }
+    }
+
+    /// The visible columns of a relation as they are written: under their own names.
+    fn written_schema(relation: &Relation) -> SchemaRef {
+        let fields: Vec<Field> =
+            visible(&relation.scope).map(|column| column.field.as_ref().clone().with_name(&column.name)).collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    pub(crate) fn terminal(&mut self, relation: &Relation) {
+        let sink = SinkNode {
+            name: "terminal".to_owned(),
+            binding: None,
+            schema: Self::written_schema(relation),
+            key: vec![],
+            mode: ChangelogMode::Full,
+            guarantee: Guarantee::AtLeastOnce,
+            bounded: self.is_bounded(relation.node),
+            flush: velo_core::duration::Span(10_000),
+        };
+        self.sink_node(relation, sink);
+    }
+
+    /// Writes a relation to a sink.
+    pub(crate) fn write(&mut self, relation: &Relation, name: &str, sink: BoundSink, span: Span) {
+        let fitted = match &sink.declared {
+            Some(declared) => match self.fit(relation, declared, name, span) {
+                Some(fitted) => fitted,
+                None => return,
+            },
+            None => relation.clone(),
+        };
+        let relation = &fitted;
+        let schema = Self::written_schema(relation);
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = schema.fields().iter().find(|field| !seen.insert(field.name().as_str())) {
+            self.error(
+                Diagnostic::error(
+                    codes::SINK,
+                    span,
+                    format!("two columns of the output are called '{}'", twice.name()),
+                )
+                .help("give one of them another name with AS"),
+            );
+            return;
+        }
+        if let Some(mode) = sink.common.changelog
+            && mode != Changelog::Append
+        {
+            self.not_yet(
+                span,
+                "this changelog.mode",
+                "the rows of this query never change: leave it out, or write 'append'",
+            );
+            return;
+        }
+        let bounded = self.is_bounded(relation.node);
+        let guarantee = match sink.common.delivery {
+            Some(Delivery::ExactlyOnce) => Guarantee::ExactlyOnce,
+            Some(Delivery::AtLeastOnce) => Guarantee::AtLeastOnce,
+            None if bounded => Guarantee::ExactlyOnce,
+            None => Guarantee::AtLeastOnce,
+        };
+        if guarantee == Guarantee::ExactlyOnce && !bounded {
+            self.not_yet(
+                span,
+                "exactly-once delivery of an unbounded input, which needs checkpoints,",
+                "set 'delivery.guarantee' = 'at_least_once', or read a bounded input",
+            );
+            return;
+        }
+        let key = if sink.key.is_empty() { &relation.key } else { &sink.key };
+        let key = key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let node = SinkNode {
+            name: name.to_owned(),
+            binding: Some(sink.binding),
+            schema,
+            key,
+            mode: ChangelogMode::Append,
+            guarantee,
+            bounded,
+            flush: velo_core::duration::Span(10_000),
+        };
+        self.sink_node(relation, node);
+    }
+
+    /// The columns of a relation in the types and under the names that a sink was declared with, by position.
+    fn fit(&mut self, relation: &Relation, declared: &SchemaRef, name: &str, span: Span) -> Option<Relation> {
+        let columns: Vec<_> = visible(&relation.scope).cloned().collect();
+        if columns.len() != declared.fields().len() {
+            let message =
+                format!("the query gives {} columns, and '{name}' has {}", columns.len(), declared.fields().len());
+            let names: Vec<&str> = declared.fields().iter().map(|field| field.name().as_str()).collect();
+            self.error(Diagnostic::error(codes::SINK, span, message).help(format!("select {}", names.join(", "))));
+            return None;
+        }
+        let mut outputs = Vec::with_capacity(columns.len());
+        for (column, field) in columns.iter().zip(declared.fields()) {
+            if !can_cast(column.field.data_type(), field.data_type()) {
+                let message = format!(
+                    "the column '{}' is a {} and cannot become the {} '{}' of '{name}'",
+                    column.name,
+                    types::sql_name_of(&column.field),
+                    types::sql_name_of(field),
+                    field.name()
+                );
+                self.error(Diagnostic::error(codes::SINK, span, message));
+                return None;
+            }
+            let expr = Expr::Column(Column::new_unqualified(column.field.name()));
+            let same = column.field.data_type() == field.data_type();
+            let expr = if same { expr } else { CastFunction::call(expr, field.data_type().clone(), false) };
+            outputs.push(Output { expr, field: Arc::clone(field) });
+        }
+        let mut output = Arc::clone(declared);
+        let mut scope: Vec<ScopeColumn> = declared
+            .fields()
+            .iter()
+            .map(|field| ScopeColumn {
+                relation: None,
+                name: field.name().clone(),
+                field: Arc::clone(field),
+                hidden: false,
+            })
+            .collect();
+        if relation.has_event_time() {
+            output = schema::with_event_time(&output);
+            scope.push(hidden_event_time());
+        }
+        let node = self.node(NodeKind::Project(outputs), vec![relation.node], output, name);
+        Some(Relation { key: relation.key.clone(), ..Relation::new(node, Scope::of(scope)) })
+    }
+
+    /// The sink for the rows that cannot be used: one per name, with columns of its own.
+    pub(crate) fn dead_letters(&mut self, span: Span, own: Option<&str>) -> Option<SinkId> {
+        let setting = self.settings.iter().find(|(key, ..)| key.eq_ignore_ascii_case("dead.letter.sink"));
+        let name = own.map(str::to_owned).or_else(|| setting.map(|(_, value, ..)| value.clone()));
+        let Some(name) = name else {
+            self.error(
+                Diagnostic::error(codes::PROPERTY, span, "a policy is 'dead_letter', and nothing says where dead letters go")
+                    .help("CREATE SINK bad WITH (connector = 'file', path = 'bad.jsonl', format = 'json'), and 'dead.letter.sink' = 'bad'"),
+            );
+            return None;
+        };
+        if let Some((_, id)) = self.dead_letter_sinks.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+            return Some(*id);
+        }
+        let object = ObjectName { parts: vec![Ident::plain(&name)] };
+        if let Some(Object::Broken) = self.catalog.get(&object) {
+            return None;
+        }
+        let Some(Object::Sink(sink)) = self.catalog.get(&object).cloned() else {
+            self.error(
+                Diagnostic::error(
+                    codes::UNKNOWN_RELATION,
+                    span,
+                    format!("there is no sink '{name}' for the dead letters"),
+                )
+                .help("CREATE SINK must stand before the statement whose records go there"),
+            );
+            return None;
+        };
+        let schema = velo_core::dead_letter::schema();
+        self.plan.sinks.push(SinkNode {
+            name: name.clone(),
+            binding: Some(sink.binding),
+            schema: Arc::clone(&schema),
+            key: vec![],
+            mode: ChangelogMode::Append,
+            guarantee: Guarantee::AtLeastOnce,
+            bounded: false,
+            flush: velo_core::duration::Span(10_000),
+        });
+        let id = SinkId(self.plan.sinks.len() - 1);
+        self.node(NodeKind::Sink(id), vec![], schema, &name);
+        self.dead_letter_sinks.push((name, id));
+        Some(id)
+    }
+
+    /// Dead letters go out with the other rows: once at the end where every input ends, else at once.
+    pub(crate) fn settle_dead_letters(&mut self) {
+        let bounded = self.plan.sources.iter().all(|source| source.binding.bounded());
+        for (_, id) in &self.dead_letter_sinks {
+            let sink = &mut self.plan.sinks[id.0];
+            sink.bounded = bounded;
+            sink.guarantee = if bounded { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce };
+        }
+    }
+
+    fn sink_node(&mut self, relation: &Relation, sink: SinkNode) {
+        let owner = sink.name.clone();
+        let schema = self.plan.nodes[relation.node.0].schema.clone();
+        self.plan.sinks.push(sink);
+        let id = SinkId(self.plan.sinks.len() - 1);
+        self.node(NodeKind::Sink(id), vec![relation.node], schema::visible(&schema), &owner);
+    }
+}
