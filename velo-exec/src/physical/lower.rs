@@ -201,7 +201,7 @@ impl Stage {
             if let (Some(late), Ok(mut all)) = (operator.late(), progress.late.lock()) {
                 all.push((step.node(), late));
             }
-            operators.push((operator, counter));
+            operators.push((plan.describe(&plan.nodes[step.node().0]), operator, counter));
         }
         Ok(Chain::counted(operators))
     }

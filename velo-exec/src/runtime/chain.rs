@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use velo_core::dead_letter::DeadLetter;
 
+use super::Guard;
 use crate::error::Result;
 use crate::operator::{Element, Flow, InputId, Operator, Outbox};
 
@@ -24,6 +25,8 @@ struct Stage {
     operator: Box<dyn Operator>,
     /// Rows that have come out.
     rows: Arc<AtomicU64>,
+    /// Watches its promises; none in a release build.
+    guard: Option<Guard>,
     out: Outbox,
     /// The operator has more to say.
     more: bool,
@@ -34,14 +37,23 @@ struct Stage {
 impl Chain {
     /// A chain of `operators`, the first taking what comes in.
     pub fn new(operators: Vec<Box<dyn Operator>>) -> Self {
-        Self::counted(operators.into_iter().map(|operator| (operator, Arc::default())).collect())
+        let numbered = operators.into_iter().enumerate();
+        Self::counted(numbered.map(|(at, operator)| (format!("operator {at}"), operator, Arc::default())).collect())
     }
 
-    /// The same, counting the rows that come out of each operator.
-    pub fn counted(operators: Vec<(Box<dyn Operator>, Arc<AtomicU64>)>) -> Self {
+    /// The same with names for the operators, counting the rows that come out of each.
+    pub fn counted(operators: Vec<(String, Box<dyn Operator>, Arc<AtomicU64>)>) -> Self {
+        let guard = |name| cfg!(debug_assertions).then(|| Guard::new(name));
         let stages = operators
             .into_iter()
-            .map(|(operator, rows)| Stage { operator, rows, out: Outbox::new(), more: false, last: None })
+            .map(|(name, operator, rows)| Stage {
+                guard: guard(name),
+                operator,
+                rows,
+                out: Outbox::new(),
+                more: false,
+                last: None,
+            })
             .collect();
         Self { stages, direct: VecDeque::new() }
     }
@@ -61,7 +73,7 @@ impl Chain {
     pub fn take(&mut self) -> Result<Option<Element>> {
         let Some(last) = self.stages.len().checked_sub(1) else { return Ok(self.direct.pop_front()) };
         loop {
-            if let Some(element) = self.stages[last].pop() {
+            if let Some(element) = self.stages[last].pop()? {
                 return Ok(Some(element));
             }
             if !self.work(last)? {
@@ -93,7 +105,7 @@ impl Chain {
                 return Ok(true);
             }
             if at > 0
-                && let Some(element) = self.stages[at - 1].pop()
+                && let Some(element) = self.stages[at - 1].pop()?
             {
                 self.stages[at].take(InputId(0), element)?;
                 return Ok(true);
@@ -104,12 +116,15 @@ impl Chain {
 }
 
 impl Stage {
-    fn pop(&mut self) -> Option<Element> {
+    fn pop(&mut self) -> Result<Option<Element>> {
         let element = self.out.pop();
+        if let (Some(guard), Some(element)) = (&mut self.guard, &element) {
+            guard.check(element)?;
+        }
         if let Some(Element::Batch(batch)) = &element {
             self.rows.fetch_add(batch.rows() as u64, Ordering::Relaxed);
         }
-        element
+        Ok(element)
     }
 
     fn take(&mut self, input: InputId, element: Element) -> Result<()> {

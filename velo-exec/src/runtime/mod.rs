@@ -1,6 +1,7 @@
 //! Operators at work: chains that are stepped, and the tasks that drive them.
 
 mod chain;
+mod guard;
 mod inputs;
 mod job;
 mod operator_task;
@@ -11,6 +12,7 @@ mod stop;
 mod timing;
 
 pub use chain::Chain;
+pub use guard::Guard;
 pub use inputs::Inputs;
 pub use job::{JobOptions, JobProgress, run};
 pub use operator_task::OperatorTask;
