@@ -8,6 +8,7 @@ mod row_json;
 mod session_aggregate;
 mod sort;
 mod window_aggregate;
+mod window_assign;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub(crate) use row_json::row_as_json;
 pub use session_aggregate::SessionAggregate;
 pub use sort::Sort;
 pub use window_aggregate::{WindowAggregate, WindowFinal, WindowPartial};
+pub use window_assign::WindowAssign;
 
 use velo_core::connector::CheckpointId;
 use velo_core::dead_letter::DeadLetter;

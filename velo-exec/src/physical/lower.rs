@@ -10,7 +10,7 @@ use datafusion_expr::Expr;
 use velo_plan::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
-use crate::operator::{FilterProject, GroupSpec, Limit, Operator, Sort, WindowFinal, WindowPartial, aggregate};
+use crate::operator::{FilterProject, GroupSpec, Limit, Operator, Sort, WindowAssign, WindowFinal, WindowPartial, aggregate};
 use crate::runtime::{Chain, JobProgress};
 
 /// The stages of a job, inputs before their consumers.
@@ -120,7 +120,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 }
             }
             NodeKind::Sort(_) | NodeKind::Limit { .. } => stages.in_one_task(&home, node, &consumers, Step::Whole(id)),
-            NodeKind::Filter(_) | NodeKind::Project(_) => {
+            NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Window(_) => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));
                 input
@@ -221,6 +221,7 @@ impl Step {
             (NodeKind::Project(outputs), _) => {
                 Box::new(FilterProject::project(outputs, &input, node.schema.clone(), &node.owner)?)
             }
+            (NodeKind::Window(window), _) => Box::new(WindowAssign::new(window, node.schema.clone())?),
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(node)?, &input)?,

@@ -14,12 +14,12 @@ use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind, GroupByItem, Literal, 
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::Typed;
-use super::scope::Scope;
+use super::scope::{Scope, ScopeColumn};
 use super::select::{Item, WINDOW_END, WINDOW_START, hidden_event_time, window_columns, with_aliases};
 use crate::catalog::Relation;
 use crate::codes;
 use crate::plan::{AggregateCall, NodeKind, Output, SinkId, WindowKind, WindowSpec};
-use crate::planner::Planner;
+use crate::planner::{Planner, visible};
 
 /// The grouping of one SELECT.
 struct Grouping {
@@ -60,14 +60,10 @@ impl Planner<'_> {
                 );
                 return None;
             }
-            if let Some(function) = function {
-                self.not_yet(
-                    select.span,
-                    "a windowing table function without GROUP BY",
-                    &format!("GROUP BY window_start, window_end to aggregate over {function}"),
-                );
-                return None;
-            }
+            let input = match function {
+                Some(window) => self.windowed_rows(input, window, select.span, owner)?,
+                None => input,
+            };
             return self.project(&input, items, owner);
         }
         let window = match (window, function) {
@@ -92,6 +88,47 @@ impl Planner<'_> {
         };
         let grouping = Grouping { keys, window, span: select.span };
         self.aggregate(input, grouping, aggregates, items, having, owner)
+    }
+
+    /// A windowing table function whose window nothing groups by: its rows with the window's columns.
+    fn windowed_rows(&mut self, input: Relation, window: WindowSpec, span: Span, owner: &str) -> Option<Relation> {
+        if matches!(window.kind, WindowKind::Session { .. }) {
+            self.not_yet(
+                span,
+                "a session without GROUP BY",
+                "a session's bounds are known when it has ended: GROUP BY window_start, window_end and aggregate",
+            );
+            return None;
+        }
+        let mut fields = self.plan.nodes[input.node.0].schema.fields().to_vec();
+        let event_time = fields.pop()?;
+        fields.extend(window_columns().map(|column| column.field));
+        fields.push(event_time);
+        let node = self.node(NodeKind::Window(window), vec![input.node], Arc::new(Schema::new(fields)), owner);
+        Some(Relation { node, ..input })
+    }
+
+    /// Each row once: a GROUP BY over all columns.
+    pub(super) fn distinct(&mut self, input: Relation, span: Span, owner: &str) -> Option<Relation> {
+        if !self.is_bounded(input.node) {
+            self.error(
+                Diagnostic::error(codes::UNBOUNDED, span, "distinct rows need an input that ends, and this one does not")
+                    .help("GROUP BY the columns with a WINDOW; results that change come with a later issue"),
+            );
+            return None;
+        }
+        let columns: Vec<ScopeColumn> = visible(&input.scope).cloned().collect();
+        let keys: Vec<Output> = columns
+            .iter()
+            .map(|column| Output {
+                expr: Expr::Column(Column::new_unqualified(column.field.name())),
+                field: Arc::clone(&column.field),
+            })
+            .collect();
+        let output = Arc::new(Schema::new(keys.iter().map(|key| Arc::clone(&key.field)).collect::<Vec<_>>()));
+        let kind = NodeKind::Aggregate { keys, aggregates: vec![], window: None, late: LateStrategy::Drop };
+        let node = self.node(kind, vec![input.node], output, owner);
+        Some(Relation { key: input.key, ..Relation::new(node, Scope::of(columns)) })
     }
 
     /// The window of a SELECT: its WINDOW clause, or a function in GROUP BY.

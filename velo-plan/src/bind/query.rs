@@ -80,40 +80,53 @@ impl Planner<'_> {
         }
     }
 
-    /// A chain of UNION ALL.
+    /// A chain of UNION and UNION ALL, from left to right.
     async fn union(&mut self, body: &SetExpr, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
         let mut operands = Vec::new();
         let mut rest = body;
         while let SetExpr::SetOperation { left, op, all, op_span, right } = rest {
-            if *op != SetOperator::Union || !*all {
-                self.not_yet(
-                    *op_span,
-                    "this set operation",
-                    "UNION ALL can; the others come with the issue on changing results",
-                );
+            if *op != SetOperator::Union {
+                self.not_yet(*op_span, "EXCEPT and INTERSECT", "they come with the issue on changing results");
                 return None;
             }
-            operands.push((right.as_ref(), *op_span));
+            operands.push((right.as_ref(), *all, *op_span));
             rest = left;
         }
-        let mut inputs = vec![(Box::pin(self.set_expr(rest, pairs, owner)).await, rest.span())];
-        for (operand, _) in operands.into_iter().rev() {
-            inputs.push((Box::pin(self.set_expr(operand, pairs, owner)).await, operand.span()));
+        let mut failed = false;
+        let first = Box::pin(self.set_expr(rest, pairs, owner)).await;
+        failed |= first.is_none();
+        let mut waiting: Vec<(Relation, Span)> = first.into_iter().map(|first| (first, rest.span())).collect();
+        for (operand, all, op_span) in operands.into_iter().rev() {
+            match Box::pin(self.set_expr(operand, pairs, owner)).await {
+                Some(relation) if !failed => waiting.push((relation, operand.span())),
+                Some(_) => {}
+                None => failed = true,
+            }
+            if !all && !failed {
+                // What stands to the left of a UNION without ALL is one relation of distinct rows.
+                let union = self.align(std::mem::take(&mut waiting), owner)?;
+                waiting.push((self.distinct(union, op_span, owner)?, op_span));
+            }
         }
-        let spans: Vec<Span> = inputs.iter().map(|(_, span)| *span).collect();
-        let inputs: Vec<Relation> = inputs.into_iter().map(|(input, _)| input).collect::<Option<_>>()?;
-        self.align(inputs, &spans, owner)
+        if failed {
+            return None;
+        }
+        match waiting.len() {
+            1 => waiting.pop().map(|(relation, _)| relation),
+            _ => self.align(waiting, owner),
+        }
     }
 
     /// Relations with the same columns, one after the other as one.
-    fn align(&mut self, inputs: Vec<Relation>, spans: &[Span], owner: &str) -> Option<Relation> {
+    fn align(&mut self, inputs: Vec<(Relation, Span)>, owner: &str) -> Option<Relation> {
+        let (inputs, spans): (Vec<Relation>, Vec<Span>) = inputs.into_iter().unzip();
         let first: Vec<ScopeColumn> = visible(&inputs[0].scope).cloned().collect();
         let mut fields: Vec<FieldRef> = first.iter().map(|column| Arc::clone(&column.field)).collect();
-        for (input, span) in inputs.iter().zip(spans).skip(1) {
+        for (input, span) in inputs.iter().zip(&spans).skip(1) {
             let columns: Vec<&ScopeColumn> = visible(&input.scope).collect();
             if columns.len() != fields.len() {
                 let message =
-                    format!("this side of UNION ALL has {} columns, and the first has {}", columns.len(), fields.len());
+                    format!("this side of UNION has {} columns, and the first has {}", columns.len(), fields.len());
                 self.error(Diagnostic::error(codes::TYPE_MISMATCH, *span, message).also(spans[0], "the first"));
                 return None;
             }

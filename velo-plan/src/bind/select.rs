@@ -18,9 +18,9 @@ use crate::plan::{AggregateCall, NodeKind, Output};
 use crate::planner::{Planner, visible};
 
 /// The window's start and end as columns of an aggregate's output.
-pub(super) const WINDOW_START: &str = "$window_start";
+pub(crate) const WINDOW_START: &str = "$window_start";
 /// See [`WINDOW_START`].
-pub(super) const WINDOW_END: &str = "$window_end";
+pub(crate) const WINDOW_END: &str = "$window_end";
 
 /// A bound select item: what it computes and its name.
 pub(super) struct Item {
@@ -47,12 +47,8 @@ impl Planner<'_> {
 
     /// Binds one SELECT.
     pub(super) async fn select(&mut self, select: &Select, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
-        if let Some(distinct) = &select.distinct {
-            self.not_yet(
-                distinct.span,
-                "DISTINCT",
-                "GROUP BY the columns instead; it comes with the issue on changing results",
-            );
+        if let Some(distinct) = select.distinct.as_ref().filter(|distinct| !distinct.on.is_empty()) {
+            self.not_yet(distinct.span, "DISTINCT ON", "it comes with the issue on changing results");
             return None;
         }
         if let Some(qualify) = &select.qualify {
@@ -75,7 +71,11 @@ impl Planner<'_> {
             }
         };
         let input = self.filter(input, select.selection.as_ref(), "WHERE", owner)?;
-        self.grouped(select, input, owner)
+        let relation = self.grouped(select, input, owner)?;
+        match &select.distinct {
+            Some(distinct) => self.distinct(relation, distinct.span, owner),
+            None => Some(relation),
+        }
     }
 
     pub(super) fn filter(

@@ -73,6 +73,7 @@ impl Plan {
                     .collect();
                 format!("Project {}", items.join(", "))
             }
+            NodeKind::Window(window) => format!("Window {window}"),
             NodeKind::Union => "Union".to_owned(),
             NodeKind::Aggregate { keys, aggregates, window, late } => {
                 let mut text = "Aggregate".to_owned();

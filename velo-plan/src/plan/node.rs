@@ -62,6 +62,8 @@ pub enum NodeKind {
     Filter(Expr),
     /// Computes columns; the event time passes.
     Project(Vec<Output>),
+    /// Every row once per window that it belongs to, with the window's start and end.
+    Window(WindowSpec),
     /// All rows of all inputs, which have the same columns.
     Union,
     /// One row per key (and window).

@@ -7,6 +7,7 @@ use arrow_schema::{Schema, SchemaRef};
 use datafusion_expr::Expr;
 use velo_core::schema;
 
+use crate::bind::{WINDOW_END, WINDOW_START};
 use crate::plan::{NodeKind, Plan, SortKey, TimeOrigin};
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
@@ -25,6 +26,10 @@ pub(super) fn run(plan: &mut Plan) {
                 own.into_iter().chain(columns_of(keys.iter().map(|SortKey { expr, .. }| expr))).collect()
             }
             NodeKind::Limit { .. } => own,
+            NodeKind::Window(_) => {
+                needed[at] = own.clone();
+                own
+            }
             NodeKind::Project(outputs) => {
                 let used = outputs.iter().filter(|output| own.contains(output.field.name()));
                 let of_input = columns_of(used.map(|output| &output.expr)).collect();
@@ -75,6 +80,15 @@ pub(super) fn run(plan: &mut Plan) {
             NodeKind::Project(ref mut outputs) => {
                 outputs.retain(|output| needed.contains(output.field.name()));
                 plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed);
+            }
+            NodeKind::Window(_) => {
+                // The window's own two columns stand behind the input's.
+                let input = plan.nodes[at].inputs[0];
+                let own: BTreeSet<String> = [WINDOW_START, WINDOW_END].map(str::to_owned).into();
+                let full = &plan.nodes[at].schema;
+                let of_input: BTreeSet<String> =
+                    plan.nodes[input.0].schema.fields().iter().map(|field| field.name().clone()).collect();
+                plan.nodes[at].schema = narrow(full, &own.union(&of_input).cloned().collect());
             }
             NodeKind::Filter(_) | NodeKind::Sort(_) | NodeKind::Limit { .. } => {
                 let input = plan.nodes[at].inputs[0];

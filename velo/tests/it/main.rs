@@ -3,4 +3,6 @@
 mod commands;
 mod mistakes;
 mod outputs;
+#[cfg(unix)]
+mod stopping;
 mod support;

@@ -219,12 +219,6 @@ fn what_cannot_run_yet_says_so() {
         source("")
     ));
     expect![[r#"
-        error[not-supported]: DISTINCT cannot run yet
-          --> script.sql:3:8
-           3 | SELECT DISTINCT id FROM t;
-             |        ^^^^^^^^
-           = help: GROUP BY the columns instead; it comes with the issue on changing results
-
         error[not-supported]: row windows cannot run yet
           --> script.sql:4:8
            4 | SELECT LAG(price) OVER (ORDER BY ts) FROM t;
