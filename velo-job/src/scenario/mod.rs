@@ -9,9 +9,10 @@
 //! | `input NAME json` or `csv` | records as bytes, which go through the real decoder |
 //! | `output NAME` | the rows that NAME gets or gives; without a NAME those of the next SELECT |
 //! | `output NAME json` or `csv` | the lines that a file sink writes |
+//! | `plan` | the plan, as EXPLAIN shows it |
 //! | `error` | what `velo run` reports, word by word |
 //! | `warning` | what planning warns of |
-//! | `metrics` | counters of sources and sinks: `trades records=3 skipped=1` |
+//! | `metrics` | counters of sources, sinks and queries: `trades records=3 skipped=1`, `per_minute late=2` |
 //!
 //! A block stands in for the connector of its name, whatever the script says that is; everything else that the script says
 //! (event time, watermark, late data, errors) is really applied. Blocks take `partition=N`, `file=PATH` (relative to the

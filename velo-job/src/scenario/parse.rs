@@ -57,6 +57,8 @@ pub struct Scenario {
     pub inputs: Vec<Input>,
     /// What its sinks get.
     pub outputs: Vec<Output>,
+    /// The plan, as EXPLAIN shows it.
+    pub plan: Option<Block>,
     /// The report of a script that cannot be planned or fails.
     pub error: Option<Block>,
     /// What planning warns of.
@@ -248,14 +250,15 @@ impl Parser {
             "input" => scenario.inputs.push(attributes.input(block, line)?),
             "output" => scenario.outputs.push(attributes.output(block, line)?),
             "sql" if scenario.sql.line == 0 => scenario.sql = attributes.bare(block, kind, line)?,
+            "plan" if scenario.plan.is_none() => scenario.plan = Some(attributes.bare(block, kind, line)?),
             "error" if scenario.error.is_none() => scenario.error = Some(attributes.bare(block, kind, line)?),
             "warning" if scenario.warning.is_none() => scenario.warning = Some(attributes.bare(block, kind, line)?),
             "metrics" if scenario.metrics.is_none() => scenario.metrics = Some(attributes.bare(block, kind, line)?),
-            "sql" | "error" | "warning" | "metrics" => {
+            "sql" | "plan" | "error" | "warning" | "metrics" => {
                 return Err((line, format!("the scenario has a second block '{kind}'")));
             }
             other => {
-                let known = "sql, input, output, error, warning, metrics, and text for what is only shown";
+                let known = "sql, input, output, plan, error, warning, metrics, and text for what is only shown";
                 return Err((line, format!("'{other}' is no block of a scenario: there are {known}")));
             }
         }
@@ -269,7 +272,8 @@ impl Parser {
         if scenario.sql.line == 0 {
             return Err((line, format!("the scenario '{}' has no block 'sql'", scenario.name)));
         }
-        let expects = [&scenario.error, &scenario.warning, &scenario.metrics].iter().any(|block| block.is_some());
+        let blocks = [&scenario.plan, &scenario.error, &scenario.warning, &scenario.metrics];
+        let expects = blocks.iter().any(|block| block.is_some());
         if scenario.outputs.is_empty() && !expects {
             return Err((line, format!("the scenario '{}' expects nothing: add an output or an error", scenario.name)));
         }

@@ -121,6 +121,14 @@ impl Runner {
         {
             expect_text(wiring, verdict, warning, &report);
         }
+        if wiring.mode.is_plain()
+            && let Some(plan) = &scenario.plan
+        {
+            expect_text(wiring, verdict, plan, &script.graph().text());
+        }
+        if scenario.outputs.is_empty() && scenario.error.is_none() && scenario.metrics.is_none() {
+            return Ok(());
+        }
         let appended = wiring.appended(script.graph());
         if !appended.is_empty() {
             text.push_str("\n;\n");
@@ -298,19 +306,26 @@ fn expect_metrics(
     let plan = script.graph();
     let sources = plan.sources.iter().map(|source| &source.name).zip(&progress.sources);
     let counted: Vec<_> = sources.chain(plan.sinks.iter().map(|sink| &sink.name).zip(&progress.sinks)).collect();
+    let late = progress.late_rows(plan);
     let mut actual = String::new();
     for (at, line) in block.text.lines().enumerate() {
         let mut words = line.split_whitespace();
         let Some(name) = words.next() else { continue };
-        let Some((_, progress)) = counted.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
-            return Err((block.line + at, format!("the script has no source or sink '{name}'")));
-        };
+        let is_it = |known: &str| known.eq_ignore_ascii_case(name);
+        let counters = counted.iter().find(|(known, _)| is_it(known)).map(|(_, progress)| progress);
+        if counters.is_none() && !plan.nodes.iter().any(|node| is_it(&node.owner)) {
+            return Err((block.line + at, format!("the script has no source, sink or query '{name}'")));
+        }
         actual.push_str(name);
         for word in words {
             let key = word.split('=').next().unwrap_or_default();
-            let Some(value) = counter(progress, key) else {
-                let known = "records, delivered, skipped, dead_letters, future, unknown_fields";
-                return Err((block.line + at, format!("there is no counter '{key}': there are {known}")));
+            let value = match key {
+                "late" => Some(late.iter().find(|(owner, _)| is_it(owner)).map_or(0, |(_, rows)| *rows)),
+                _ => counters.and_then(|progress| counter(progress, key)),
+            };
+            let Some(value) = value else {
+                let known = "records, delivered, skipped, dead_letters, future, unknown_fields; late of queries";
+                return Err((block.line + at, format!("'{name}' has no counter '{key}': there are {known}")));
             };
             actual.push_str(&format!(" {key}={value}"));
         }

@@ -62,6 +62,7 @@ async fn names_that_the_script_does_not_have() {
     assert!(failure(&format!("{ROWS}```output other\n```\n")).await.contains("'other'"));
     assert!(failure(&format!("{ROWS}```output\n```\n")).await.contains("no further SELECT"));
     assert!(failure(&format!("{ROWS}```metrics\nt lost=0\n```\n")).await.contains("no counter 'lost'"));
+    assert!(failure(&format!("{ROWS}```metrics\nq late=0\n```\n")).await.contains("no source, sink or query 'q'"));
 }
 
 #[tokio::test]
@@ -94,4 +95,30 @@ async fn other_orders_and_partitions_give_the_same() {
         let mode = Mode { shuffled: true, partitions: 3, parallelism: 2, reprinted: true, seed, ..Mode::default() };
         assert_eq!(run(&text, mode).await.failures, [], "{mode}");
     }
+}
+
+/// A scenario whose output depends on the order of its input, and does not say so.
+#[tokio::test]
+async fn modes_find_what_depends_on_order() {
+    let order = "```sql\nCREATE STREAM t (v INT, ts BIGINT) WITH (connector = 'kafka', topic = 't', 'event.time.field' = 'ts');\n\
+        SELECT LAST(v) AS last FROM t WINDOW TUMBLING(10s);\n```\n\
+        ```input t\nv ts\n1 1000\n2 1000\n3 1000\n4 1000\n```\n```output\n+I 4\n```\n";
+    assert_eq!(run(order, Mode::default()).await.failures, []);
+    let mut failed = 0;
+    for seed in 0..20 {
+        failed += run(order, Mode { shuffled: true, seed, ..Mode::default() }).await.failures.len();
+    }
+    assert!(failed > 0, "20 orders of equal times all end with the same row");
+
+    let late = order.replace("2 1000", "2 60000").replace("+I 4", "+I 1\n+I 2");
+    assert_eq!(run(&late, Mode::default()).await.failures, []);
+    let dealt = run(&late, Mode { partitions: 3, ..Mode::default() }).await;
+    assert_eq!(dealt.failures.len(), 1, "rows of other partitions are not late");
+}
+
+#[tokio::test]
+async fn a_reprinted_script_is_the_same_script() {
+    let text = format!("{SCRIPT}{ROWS}```output sums\na 1.00\nb 2.00\na 0.50\n```\n");
+    let mode = Mode { reprinted: true, optimised: false, ..Mode::default() };
+    assert_eq!(run(&text, mode).await.failures, []);
 }

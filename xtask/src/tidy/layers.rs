@@ -51,6 +51,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Tests of every crate may use it, by path alone (`manifests.rs` checks how).
 const TESTKIT: &str = "velo-testkit";
 
+/// What tests alone may use beside that: the scenarios read files.
+const FOR_TESTS: &[(&str, &str)] = &[("velo-job", "velo-source-file")];
+
 /// Compares every dependency on one of ours with the table.
 pub fn check(members: &[Member]) -> Vec<Finding> {
     members.iter().flat_map(|member| check_member(member, members)).collect()
@@ -64,7 +67,8 @@ fn check_member(member: &Member, members: &[Member]) -> Vec<Finding> {
     };
     let ours = dependencies(&member.manifest);
     let ours = ours.into_iter().filter(|dependency| members.iter().any(|other| other.name == dependency.name));
-    let bad = ours.filter(|found| !allowed.contains(&found.name) && (found.name != TESTKIT || !found.dev));
+    let for_tests = |name: &str| name == TESTKIT || FOR_TESTS.contains(&(member.name.as_str(), name));
+    let bad = ours.filter(|found| !allowed.contains(&found.name) && !(found.dev && for_tests(found.name)));
     bad.map(|found| Finding::file(&manifest(member), advice(&member.name, found.name, allowed))).collect()
 }
 
@@ -111,6 +115,16 @@ mod tests {
     fn the_testkit_is_for_tests_only() {
         let core = member("velo-core", "[dependencies]\nvelo-testkit = { path = '../velo-testkit' }");
         assert_eq!(messages(&[core, member("velo-testkit", "")]).len(), 1);
+    }
+
+    #[test]
+    fn some_arrows_are_for_tests_only() {
+        let file = member("velo-source-file", "");
+        let job = member("velo-job", "[dev-dependencies]\nvelo-source-file.workspace = true");
+        assert_eq!(messages(&[job, file]), <[String; 0]>::default());
+        let file = member("velo-source-file", "");
+        let job = member("velo-job", "[dependencies]\nvelo-source-file.workspace = true");
+        assert_eq!(messages(&[job, file]).len(), 1);
     }
 
     #[test]
