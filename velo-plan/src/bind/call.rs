@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field, FieldRef};
 use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::type_coercion::functions::fields_with_udf;
-use datafusion_expr::{AggregateUDF, Expr, ReturnFieldArgs, ScalarUDF};
+use datafusion_expr::{AggregateUDF, Case, Expr, ReturnFieldArgs, ScalarUDF};
 use velo_core::types;
 use velo_sql::ast::{Call, CallArg, Direction, Ident, NullTreatment, NullsOrder, ObjectName};
 use velo_sql::{Diagnostic, Span};
@@ -28,6 +28,20 @@ fn window_bound(name: &str) -> Option<&'static str> {
         "end" => Some("_window_end"),
         _ => None,
     }
+}
+
+/// COALESCE: arguments behind the first one that is not null are not computed.
+fn first_known(mut arguments: Vec<Typed>, data_type: DataType, nullable: bool, span: Span) -> Option<Typed> {
+    let last = arguments.pop()?;
+    let branches: Vec<(Expr, Expr)> =
+        arguments.into_iter().map(|typed| (Expr::IsNotNull(Box::new(typed.expr.clone())), typed.expr)).collect();
+    let expr = if branches.is_empty() { last.expr } else { case(branches, last.expr) };
+    Some(Typed { expr, data_type, nullable, unknown: false, span })
+}
+
+fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
+    let when_then_expr = branches.into_iter().map(|(when, then)| (Box::new(when), Box::new(then))).collect();
+    Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(Box::new(otherwise)) })
 }
 
 /// Functions whose arguments are alternatives of one type.
@@ -81,9 +95,24 @@ impl ExprBinder<'_> {
                 _ => arguments.iter().all(|typed| typed.nullable),
             };
             let what = format!("the arguments of {},", call.name.text().to_uppercase());
-            let (arguments, _) = self.unify(arguments, span, &what)?;
+            let (arguments, data_type) = self.unify(arguments, span, &what)?;
+            if ["coalesce", "ifnull", "nvl"].contains(&name.as_str()) {
+                return first_known(arguments, data_type, nullable, span);
+            }
             let typed = self.scalar_call(&name, arguments, name_span, span)?;
             return Some(Typed { nullable, ..typed });
+        }
+        if name == "nvl2" {
+            let arguments: [Typed; 3] = match arguments.try_into() {
+                Ok(arguments) => arguments,
+                Err(arguments) => return self.wrong_arguments(&name, &arguments, name_span),
+            };
+            let [tested, known, unknown] = arguments;
+            let nullable = known.nullable || unknown.nullable;
+            let (mut results, data_type) = self.unify(vec![known, unknown], span, "the results of NVL2,")?;
+            let (unknown, known) = (results.pop()?, results.pop()?);
+            let expr = case(vec![(Expr::IsNotNull(Box::new(tested.expr)), known.expr)], unknown.expr);
+            return Some(Typed { expr, data_type, nullable, unknown: false, span });
         }
         self.scalar_call(&name, arguments, name_span, span)
     }

@@ -112,8 +112,12 @@ impl Planner<'_> {
     pub(super) fn distinct(&mut self, input: Relation, span: Span, owner: &str) -> Option<Relation> {
         if !self.is_bounded(input.node) {
             self.error(
-                Diagnostic::error(codes::UNBOUNDED, span, "distinct rows need an input that ends, and this one does not")
-                    .help("GROUP BY the columns with a WINDOW; results that change come with a later issue"),
+                Diagnostic::error(
+                    codes::UNBOUNDED,
+                    span,
+                    "distinct rows need an input that ends, and this one does not",
+                )
+                .help("GROUP BY the columns with a WINDOW; results that change come with a later issue"),
             );
             return None;
         }

@@ -18,6 +18,10 @@ const SCALAR_ALIASES: &[(&str, &str)] = &[
     ("ceiling", "ceil"),
 ];
 
+/// Functions of the library that speak of its own types, or that it only has as a form of CAST.
+const LEFT_OUT: &[&str] =
+    &["arrow_cast", "arrow_try_cast", "arrow_typeof", "arrow_metadata", "cast_to_type", "try_cast_to_type"];
+
 /// Names of aggregates that the library calls otherwise.
 const AGGREGATE_ALIASES: &[(&str, &str)] = &[
     ("listagg", "string_agg"),
@@ -56,7 +60,7 @@ impl Functions {
             .into_iter()
             .chain(datafusion_functions::all_default_functions())
             .chain(datafusion_functions_nested::all_default_nested_functions());
-        for function in all {
+        for function in all.filter(|function| !LEFT_OUT.contains(&function.name())) {
             for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
                 scalars.entry(name.to_lowercase()).or_insert_with(|| Arc::clone(&function));
             }
