@@ -65,7 +65,7 @@ impl Figures {
 }
 
 /// Four digits that count are more than a bench knows.
-fn rounded(value: f64) -> f64 {
+pub fn rounded(value: f64) -> f64 {
     format!("{value:.3e}").parse().unwrap_or(value)
 }
 

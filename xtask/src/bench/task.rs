@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::command::Bench;
 use super::duckdb::DuckDb;
-use super::figures::median;
+use super::figures::{median, rounded};
 use super::output;
 use super::timed::{self, Run, load_average, pinned};
 use crate::generate::What;
@@ -155,10 +155,15 @@ impl Task {
     fn tell(&self, bench: &mut Bench, threads: usize, rows: u64, sides: &[(&str, Vec<Run>)]) -> Result<()> {
         let name = format!("{}_{threads}", self.name);
         let seconds = |runs: &[Run]| runs.iter().map(|run| run.seconds).collect::<Vec<_>>();
-        let ours = sides.first().map_or(f64::NAN, |(_, runs)| median(&seconds(runs)));
+        let best = |seconds: &[f64]| seconds.iter().copied().fold(f64::INFINITY, f64::min);
+        let (ours, quickest) =
+            sides.first().map_or((f64::NAN, f64::NAN), |(_, runs)| (median(&seconds(runs)), best(&seconds(runs))));
         for (other, runs) in sides.iter().skip(1) {
-            let more = json!({ "velo_s": ours, "other_s": median(&seconds(runs)) });
-            bench.figures.take(&name, &format!("times_{other}"), median(&seconds(runs)) / ours, "times", &more)?;
+            let theirs = median(&seconds(runs));
+            // Of the quickest runs, which other work on the machine has slowed the least.
+            let more =
+                json!({ "velo_s": ours, "other_s": theirs, "of_quickest": rounded(best(&seconds(runs)) / quickest) });
+            bench.figures.take(&name, &format!("times_{other}"), theirs / ours, "times", &more)?;
         }
         for (side, runs) in sides {
             let all: Vec<f64> = seconds(runs).iter().map(|seconds| (seconds * 1e4).round() / 1e4).collect();
