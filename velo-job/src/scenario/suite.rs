@@ -37,7 +37,7 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Reads files, and all `.md` files of folders but those without a scenario's heading.
+    /// Reads files, and those `.md` files of folders that have a block of SQL; a `README.md` is about scenarios and is none.
     pub fn load(paths: &[PathBuf]) -> Self {
         let mut suite = Self::default();
         for path in paths {
@@ -58,7 +58,7 @@ impl Suite {
             inner.sort();
             return inner.iter().try_for_each(|path| self.add(path, false));
         }
-        if named || (path.extension().is_some_and(|extension| extension == "md") && has_heading(path)?) {
+        if named || is_meant(path)? {
             match read(path) {
                 Ok(file) => self.files.push(file),
                 Err(error) => self.errors.push(error),
@@ -113,8 +113,12 @@ fn chosen(options: &SuiteOptions, file: &ScenarioFile, name: &str) -> bool {
     filter.is_none_or(|filter| contains(name, filter) || contains(&file.path.to_string_lossy(), filter))
 }
 
-/// Whether a file found in a folder is meant as scenarios: it has a block of SQL.
-fn has_heading(path: &Path) -> std::io::Result<bool> {
+/// Whether a file found in a folder is meant as scenarios.
+fn is_meant(path: &Path) -> std::io::Result<bool> {
+    let is_markdown = path.extension().is_some_and(|extension| extension == "md");
+    if !is_markdown || path.file_name().is_some_and(|name| name == "README.md") {
+        return Ok(false);
+    }
     let text = std::fs::read_to_string(path)?;
     Ok(text.lines().any(|line| line.trim_start_matches(['`', '~']) == "sql" && line.starts_with(['`', '~'])))
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod mistakes;
 mod outputs;
+mod scenarios;
 #[cfg(unix)]
 mod stopping;
 mod support;
