@@ -114,7 +114,7 @@ fn bc_05_an_offset_also_moves_the_firing() {
     let at = |h: f64, m: f64, s: f64| base + h * 3_600.0 + m * 60.0 + s;
     for offset in [8 * hour, -16 * hour, 32 * hour] {
         let mut harness = windows(&count(&[], window("tumbling", day, 0, offset)));
-        let late = harness.operator.late();
+        let late = harness.operator.late().unwrap();
         let rows = [
             ("a", at(1.0, 30.0, 2.0), ""),
             ("a", at(7.0, 59.0, 59.0), ""),
@@ -186,7 +186,7 @@ fn bc_10_all_due_windows_fire_and_no_empty_ones() {
 #[test]
 fn bc_11_equal_times_are_on_time() {
     let mut harness = windows(&count(&[], window("tumbling", 10, 0, 0)));
-    let late = harness.operator.late();
+    let late = harness.operator.late().unwrap();
     let after = feed(&mut harness, 0.0, &[("a", 10.0, ""), ("a", 10.0, ""), ("a", 9.9995, "")]);
     assert!(after.iter().all(Vec::is_empty));
     assert_eq!(rest(&mut harness), ["2 [10,20)"]);
@@ -202,7 +202,7 @@ fn bc_11_equal_times_are_on_time() {
 fn a_late_row_goes_to_the_dead_letters_with_its_window() {
     let spec = GroupSpec { late: LateStrategy::DeadLetter, ..count(&["key"], window("sliding", 10, 5, 0)) };
     let mut harness = windows(&spec);
-    let late = harness.operator.late();
+    let late = harness.operator.late().unwrap();
     // 9 is late for [0,10) and counts in [5,15); 3 is late for both.
     feed(&mut harness, 0.0, &[("a", 8.0, "1"), ("a", 12.0, "2"), ("a", 9.0, "3"), ("b\"", 3.0, "4.5")]);
     let letters = harness.take_dead_letters();
@@ -274,7 +274,7 @@ fn an_idle_first_step_gives_everything() {
     let mut idle = Harness::new(WindowPartial::new(&spec, &schema()).unwrap());
     let mut busy = Harness::new(WindowPartial::new(&spec, &schema()).unwrap());
     let mut last = Harness::new(WindowFinal::new(&spec, &schema()).unwrap());
-    let late = last.operator.late();
+    let late = last.operator.late().unwrap();
     idle.batch(rows_at(&[("a", 1.0, "")])).unwrap();
     idle.idle().unwrap();
     busy.batch(rows_at(&[("a", 2.0, ""), ("a", 12.0, "")])).unwrap();

@@ -297,4 +297,8 @@ impl ChunkDecoder for FileDecoder {
         }
         Ok(decoded)
     }
+
+    fn fields_at(&self, chunk: &Chunk, position: u64) -> Vec<String> {
+        self.records.fields_at(chunk, position)
+    }
 }

@@ -152,4 +152,10 @@ pub trait PartitionReader: Send {
 pub trait ChunkDecoder: Send + Sync {
     /// Decodes one chunk. Bad records are part of the result; `Err` means that the whole chunk cannot be read.
     fn decode(&self, chunk: &Chunk) -> Result<Decoded>;
+
+    /// The fields that the record at a position of the chunk has, for the message about one that it lacks; empty where that
+    /// cannot be said.
+    fn fields_at(&self, _chunk: &Chunk, _position: u64) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -112,7 +112,7 @@ impl SessionAggregate {
                 self.gap,
                 velo_core::duration::Span(watermark.0.saturating_sub(time)),
             ),
-            code: "LateData",
+            code: "late-data",
             place: batch.origin.as_ref().map(|origin| origin.place(row)),
         })
     }

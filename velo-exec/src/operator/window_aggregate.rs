@@ -124,7 +124,7 @@ impl Intake {
                 late.watermark,
                 velo_core::duration::Span(late.watermark.0.saturating_sub(time)),
             ),
-            code: "LateData",
+            code: "late-data",
             place: batch.origin.as_ref().map(|origin| origin.place(row)),
         })
     }

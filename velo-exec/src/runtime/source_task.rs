@@ -259,7 +259,13 @@ impl SourceTask {
                 Ok(())
             }
             OnError::Fail if refused.decoded => {
-                Err(ExecError::EventTime { source_name: self.name.clone(), message: refused.message })
+                let place = refused.place.to_string();
+                // The messages of missing times have their place already.
+                let message = match refused.message.contains(&place) {
+                    true => refused.message,
+                    false => format!("{} (at {place})", refused.message),
+                };
+                Err(ExecError::EventTime { source_name: self.name.clone(), message })
             }
             OnError::Fail => Err(ExecError::Record {
                 source_name: self.name.clone(),
@@ -361,7 +367,7 @@ impl Pump {
         let read_at = self.clock.now();
         tokio::spawn(async move {
             let decoded = decoder.decode(&chunk).map_err(|error| ExecError::connector(&name, error))?;
-            let (batches, refused) = timing.apply(decoded, &chunk.bytes, read_at)?;
+            let (batches, refused) = timing.apply(decoded, &chunk, decoder.as_ref(), read_at)?;
             Ok(Prepared { batches, refused, bytes: chunk.bytes.len(), read_at })
         })
     }

@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::batch::columns_of;
-use velo_core::connector::{DecodeColumn, Decoded};
+use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
 use velo_core::{Batch, Place, schema};
 use velo_eventtime::{EventTimeError, EventTimeErrorKind};
 use velo_plan::plan::{SourceNode, TimeOrigin};
@@ -97,8 +97,15 @@ impl Timing {
 
     /// Adds the hidden event time to the batches of a chunk; rows without one are taken out and told.
     ///
-    /// `bytes` are the chunk's, for rows whose exact bytes are kept.
-    pub fn apply(&self, decoded: Decoded, bytes: &bytes::Bytes, read_at: i64) -> Result<(Vec<Batch>, Vec<Refused>)> {
+    /// The chunk and its decoder give what a message about a row says beside its time: its bytes and its fields.
+    pub fn apply(
+        &self,
+        decoded: Decoded,
+        chunk: &Chunk,
+        decoder: &dyn ChunkDecoder,
+        read_at: i64,
+    ) -> Result<(Vec<Batch>, Vec<Refused>)> {
+        let fields = |position: u64| decoder.fields_at(chunk, position);
         let mut refused: Vec<Refused> = decoded
             .errors
             .into_iter()
@@ -124,9 +131,9 @@ impl Timing {
                 None => self.restore(batch)?,
                 Some(from) => {
                     let mut without = Vec::new();
-                    let stamped = self.stamp(batch, from, read_at, &mut without)?;
+                    let stamped = self.stamp(batch, from, read_at, &fields, &mut without)?;
                     for (row, mut one) in without {
-                        one.bytes = kept.get(row).map(|range| bytes.slice(range.clone()));
+                        one.bytes = kept.get(row).map(|range| chunk.bytes.slice(range.clone()));
                         refused.push(one);
                     }
                     stamped
@@ -146,6 +153,7 @@ impl Timing {
         batch: Batch,
         from: &TimeOrigin,
         read_at: i64,
+        fields: &dyn Fn(u64) -> Vec<String>,
         refused: &mut Vec<(usize, Refused)>,
     ) -> Result<Batch> {
         let (times, errors) = match (from, self.field) {
@@ -155,7 +163,11 @@ impl Timing {
                     Some(origin) => origin.place(row),
                     None => Place::Row { source: String::new(), row: row as u64 + 1 },
                 };
-                let extracted = extractor.extract(batch.columns.column(at).as_ref(), &place, None);
+                let positions = batch.origin.clone();
+                let present = move |row: usize| {
+                    positions.as_ref().map_or_else(Vec::new, |origin| fields(origin.position(row)))
+                };
+                let extracted = extractor.extract(batch.columns.column(at).as_ref(), &place, Some(&present));
                 (extracted.times, extracted.errors)
             }
             (TimeOrigin::Computed(_) | TimeOrigin::Record, _) => self.computed_times(&batch)?,

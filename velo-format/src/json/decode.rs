@@ -92,6 +92,7 @@ impl JsonDecoder {
             lines,
             start: 0,
             seen: vec![Seen::Not; self.plan.slots],
+            doubtful: Vec::new(),
             unknown: 0,
             template: self.template.lock().map_or(None, |last| last.clone()),
             learning: Learning::default(),
@@ -112,6 +113,17 @@ impl ChunkDecoder for JsonDecoder {
     fn decode(&self, chunk: &Chunk) -> Result<Decoded, ConnectorError> {
         let layout = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Layout>());
         self.decode_bytes(&chunk.bytes, &chunk.origin, layout.copied().unwrap_or(Layout::Lines))
+    }
+
+    fn fields_at(&self, chunk: &Chunk, position: u64) -> Vec<String> {
+        let first = chunk.origin.position(0);
+        let line = position.checked_sub(first).and_then(|line| usize::try_from(line).ok());
+        let record = line.and_then(|line| chunk.bytes.split(|byte| *byte == b'\n').nth(line)).unwrap_or_default();
+        // A chunk of an array has no line per record, and then this is no object either.
+        match serde_json::from_slice(record) {
+            Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -155,6 +167,8 @@ struct Run<'a> {
     /// Where the current record begins.
     start: usize,
     seen: Vec<Seen>,
+    /// Fields of the current record that two names mean by case; an error unless the exact name comes too.
+    doubtful: Vec<&'a Slot>,
     /// Unknown fields of the current record.
     unknown: u64,
     template: Option<Arc<Template>>,
@@ -427,6 +441,7 @@ impl<'a> Run<'a> {
             }
             if !std::mem::replace(&mut walked, true) {
                 self.seen.fill(Seen::Not);
+        self.doubtful.clear();
                 steps.iter().enumerate().filter(|(at, _)| matched >> at & 1 == 1).for_each(|(_, step)| self.mark(step));
             }
             let mut cursor = Cursor { bytes: self.bytes, at, lines: self.lines, start };
@@ -517,6 +532,7 @@ impl<'a> Run<'a> {
             return Err(self.no_object(start));
         }
         self.seen.fill(Seen::Not);
+        self.doubtful.clear();
         self.object(&self.plan.top, &mut cursor, 0)?;
         self.fill_missing()?;
         Ok(cursor.at)
@@ -566,12 +582,18 @@ impl<'a> Run<'a> {
                 let (rows, out, seen) = (self.out.rows(), &mut self.out, &mut self.seen);
                 slot.each_column(&mut |column| out.columns[column].truncate(rows));
                 slot.each_inner(&mut |inner| seen[inner] = Seen::Not);
+                self.doubtful.retain(|doubtful| doubtful.number != slot.number);
+            }
+            (Seen::ByCase, false) => {
+                self.doubtful.push(slot);
+                cursor.skip(depth)?;
+                return Ok(());
             }
             (Seen::Exactly, false) => {
                 cursor.skip(depth)?;
                 return Ok(());
             }
-            _ => return Err(repeated(slot)),
+            (Seen::Exactly, true) => return Err(repeated(slot)),
         }
         self.seen[slot.number] = if exact { Seen::Exactly } else { Seen::ByCase };
         let start = cursor.at;
@@ -601,6 +623,9 @@ impl<'a> Run<'a> {
     /// NULL for every column without a value.
     #[inline]
     fn fill_missing(&mut self) -> Outcome<()> {
+        if !self.doubtful.is_empty() {
+            return Err(repeated(self.doubtful.swap_remove(0)));
+        }
         let rows = self.out.rows();
         for column in 0..self.out.columns.len() {
             if self.out.columns[column].len() == rows {

@@ -129,6 +129,8 @@ fn repeated(key: &[u8]) -> Box<Problem> {
 fn read_struct(fields: &mut [Column], row: usize, cursor: &mut Cursor<'_>, depth: usize) -> Outcome<()> {
     let mut first = true;
     let mut by_case = vec![false; fields.len()];
+    // Two names that mean one field by case are an error, unless the exact name comes too.
+    let mut doubtful: Option<(usize, Vec<u8>)> = None;
     while let Some(key) = cursor.member(&mut first, depth)? {
         let name = content_text(cursor.bytes, key);
         let exact = fields.iter().position(|field| field.field().name().as_bytes() == name.as_ref());
@@ -140,17 +142,26 @@ fn read_struct(fields: &mut [Column], row: usize, cursor: &mut Cursor<'_>, depth
         if fields[at].len() > row {
             match (exact.is_some(), by_case[at]) {
                 // What was read by case gives way to the exact name.
-                (true, true) => fields[at].truncate(row),
-                (false, false) => {
+                (true, true) => {
+                    fields[at].truncate(row);
+                    doubtful = doubtful.filter(|(field, _)| *field != at);
+                }
+                (false, by_case) => {
+                    if by_case {
+                        doubtful.get_or_insert_with(|| (at, name.to_vec()));
+                    }
                     cursor.skip(depth + 1)?;
                     continue;
                 }
-                _ => return Err(repeated(&name)),
+                (true, false) => return Err(repeated(&name)),
             }
         }
         by_case[at] = exact.is_none();
         let field = &mut fields[at];
         read_value(field, cursor, depth + 1).map_err(|problem| inside_field(problem, field))?;
+    }
+    if let Some((_, name)) = doubtful {
+        return Err(repeated(&name));
     }
     for field in fields.iter_mut().filter(|field| field.len() == row) {
         push_null(field).map_err(|problem| inside_field(problem, field))?;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow_schema::Field;
-use velo_core::{schema, types};
+use velo_core::types;
 use velo_sql::Diagnostic;
 use velo_sql::ast::{ObjectName, Relation as FromItem, RelationKind, TimeWindowKind, WindowInput, WindowTableFunction};
 
 use super::scope::{Scope, ScopeColumn};
-use super::select::{WINDOW_END, WINDOW_START};
+use super::select::{WINDOW_END, WINDOW_START, WINDOW_TIME};
 use crate::catalog::{Object, Pairs, Relation};
 use crate::codes;
 use crate::planner::Planner;
@@ -161,7 +161,8 @@ impl Planner<'_> {
         }
         let window = self.window(function.kind, &function.args, function.span, &input, true)?;
         let mut scope = Scope::of(input.scope.columns.clone());
-        for (name, column) in [("window_start", WINDOW_START), ("window_end", WINDOW_END)] {
+        let columns = [("window_start", WINDOW_START), ("window_end", WINDOW_END), ("window_time", WINDOW_TIME)];
+        for (name, column) in columns {
             scope.columns.push(ScopeColumn {
                 relation: None,
                 name: name.to_owned(),
@@ -169,12 +170,6 @@ impl Planner<'_> {
                 hidden: false,
             });
         }
-        scope.columns.push(ScopeColumn {
-            relation: None,
-            name: "window_time".to_owned(),
-            field: Arc::new(schema::event_time_field()),
-            hidden: false,
-        });
         Some(Relation { scope, window: Some(window), ..input })
     }
 }

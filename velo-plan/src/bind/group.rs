@@ -7,7 +7,7 @@ use arrow_schema::{Field, FieldRef, Schema};
 use datafusion_common::Column;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_expr::Expr;
-use velo_core::schema;
+use velo_core::{schema, types};
 use velo_eventtime::LateStrategy;
 use velo_eventtime::late::LateUse;
 use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind, GroupByItem, Literal, Select, TimeWindowKind, WindowArg};
@@ -15,7 +15,7 @@ use velo_sql::{Diagnostic, Span};
 
 use super::expr::Typed;
 use super::scope::{Scope, ScopeColumn};
-use super::select::{Item, WINDOW_END, WINDOW_START, hidden_event_time, window_columns, with_aliases};
+use super::select::{Item, WINDOW_END, WINDOW_START, WINDOW_TIME, hidden_event_time, window_columns, with_aliases};
 use crate::catalog::Relation;
 use crate::codes;
 use crate::plan::{AggregateCall, NodeKind, Output, SinkId, WindowKind, WindowSpec};
@@ -103,9 +103,19 @@ impl Planner<'_> {
         let mut fields = self.plan.nodes[input.node.0].schema.fields().to_vec();
         let event_time = fields.pop()?;
         fields.extend(window_columns().map(|column| column.field));
+        fields.push(Arc::new(Field::new(WINDOW_TIME, types::TIMESTAMP, false)));
         fields.push(event_time);
+        let late = self.query.late.clone().unwrap_or_else(|| input.late.clone());
+        if late.strategy != LateStrategy::Drop {
+            self.not_yet(
+                span,
+                "another late.data.strategy than 'drop' for windows without GROUP BY",
+                "late rows of a windowing table function are dropped and counted",
+            );
+            return None;
+        }
         let node = self.node(NodeKind::Window(window), vec![input.node], Arc::new(Schema::new(fields)), owner);
-        Some(Relation { node, ..input })
+        Some(Relation { node, event_time_columns: vec![WINDOW_TIME.to_owned()], source: None, ..input })
     }
 
     /// Each row once: a GROUP BY over all columns.
@@ -328,6 +338,10 @@ impl Planner<'_> {
     /// An expression over the input as one over the groups: keys become their columns, and nothing else of the input is left.
     fn over_groups(&mut self, typed: Typed, keys: &[Typed], known: &BTreeSet<String>) -> Option<Typed> {
         let replaced = typed.expr.clone().transform_down(|expr| {
+            // What comes of a window has the window's time as its event time.
+            if matches!(&expr, Expr::Column(column) if column.name() == WINDOW_TIME) {
+                return Ok(Transformed::yes(Expr::Column(Column::new_unqualified(schema::EVENT_TIME))));
+            }
             Ok(match keys.iter().position(|key| key.expr == expr) {
                 Some(at) => {
                     let column = Expr::Column(Column::new_unqualified(format!("$key{at}")));
@@ -355,7 +369,7 @@ impl Planner<'_> {
 }
 
 fn is_window_column(expr: &Expr) -> bool {
-    matches!(expr, Expr::Column(column) if [WINDOW_START, WINDOW_END].contains(&column.name()))
+    matches!(expr, Expr::Column(column) if [WINDOW_START, WINDOW_END, WINDOW_TIME].contains(&column.name()))
 }
 
 /// `TUMBLE(ts, …)` and its like as an item of GROUP BY.

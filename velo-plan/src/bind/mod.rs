@@ -17,5 +17,5 @@ mod types;
 
 pub use expr::{ExprBinder, Typed};
 pub use scope::{Scope, ScopeColumn};
-pub(crate) use select::{WINDOW_END, WINDOW_START};
+pub(crate) use select::{WINDOW_END, WINDOW_START, WINDOW_TIME};
 pub use types::field_of;

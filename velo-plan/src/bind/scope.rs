@@ -78,6 +78,9 @@ impl Scope {
             self.columns.iter().filter(in_relation).filter(|column| name.matches(&column.name)).collect();
         let exact: Vec<&ScopeColumn> = named.iter().copied().filter(|column| column.name == name.value).collect();
         let candidates = if exact.is_empty() { named } else { exact };
+        // A column that a query gave the name of a system column stands before it.
+        let shown: Vec<&ScopeColumn> = candidates.iter().copied().filter(|column| !column.hidden).collect();
+        let candidates = if shown.is_empty() { candidates } else { shown };
         match candidates.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(one)),

@@ -21,11 +21,15 @@ use crate::planner::{Planner, visible};
 pub(crate) const WINDOW_START: &str = "$window_start";
 /// See [`WINDOW_START`].
 pub(crate) const WINDOW_END: &str = "$window_end";
+/// The event time of what comes of a window: its end less one microsecond.
+pub(crate) const WINDOW_TIME: &str = "$window_time";
 
 /// A bound select item: what it computes and its name.
 pub(super) struct Item {
     pub(super) typed: Typed,
     pub(super) name: String,
+    /// Whether the name is an alias.
+    pub(super) aliased: bool,
     /// Marked PRIMARY KEY.
     pub(super) key: bool,
 }
@@ -114,8 +118,8 @@ impl Planner<'_> {
                     let bound = self.binder(&known, Ok(&mut *aggregates)).bind(expr);
                     match bound {
                         Some(typed) => {
-                            let name = name_of(expr, alias.as_ref(), self.script);
-                            items.push(Item { typed, name, key: primary_key.is_some() });
+                            let name = name_of(expr, alias.as_ref(), &known, self.script);
+                            items.push(Item { typed, name, aliased: alias.is_some(), key: primary_key.is_some() });
                         }
                         None => failed = true,
                     }
@@ -158,7 +162,7 @@ impl Planner<'_> {
         }
         for column in of_relation {
             if !except.iter().any(|left_out| left_out.matches(&column.name)) {
-                items.push(Item { typed: column_of(column, span), name: column.name.clone(), key: false });
+                items.push(Item { typed: column_of(column, span), name: column.name.clone(), aliased: false, key: false });
             }
         }
         true
@@ -175,7 +179,7 @@ impl Planner<'_> {
         for item in items {
             let is_time = matches!(&item.typed.expr, Expr::Column(column)
                 if column.name() == schema::EVENT_TIME || input.event_time_columns.iter().any(|name| name == column.name()));
-            if item.name.eq_ignore_ascii_case("_event_time") {
+            if item.aliased && item.name.eq_ignore_ascii_case("_event_time") {
                 if is_time {
                     continue;
                 }
@@ -257,11 +261,14 @@ pub(super) fn with_aliases(scope: &Scope, items: &[Item]) -> Scope {
     with
 }
 
-/// An unnamed expression is named by its text; a column by its own name.
-fn name_of(expr: &Ast, alias: Option<&Ident>, script: &str) -> String {
+/// An unnamed expression is named by its text; a column by its own name, in the spelling of its declaration.
+fn name_of(expr: &Ast, alias: Option<&Ident>, scope: &Scope, script: &str) -> String {
     match (alias, &expr.without_parentheses().kind) {
         (Some(alias), _) => alias.value.clone(),
-        (None, ExprKind::Path(name)) => name.last().map(|part| part.value.clone()).unwrap_or_default(),
+        (None, ExprKind::Path(name)) => match scope.resolve(name) {
+            Ok(resolved) if resolved.fields.is_empty() => resolved.column.name.clone(),
+            _ => name.last().map(|part| part.value.clone()).unwrap_or_default(),
+        },
         (None, _) => expr.span.text(script).split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }

@@ -171,9 +171,16 @@ impl Planner<'_> {
             );
             return None;
         }
-        for (length, at) in &sorted.lengths {
+        for (place, (length, at)) in sorted.lengths.iter().enumerate() {
             if *length <= 0 {
-                self.error(Diagnostic::error(codes::WINDOW, *at, "a window's length must be more than zero"));
+                let what = match (kind, place) {
+                    (TimeWindowKind::Session, _) => "gap",
+                    (TimeWindowKind::Cumulate, 1) => "step",
+                    (TimeWindowKind::Sliding, place) if (place == 1) != function => "advance",
+                    _ => "size",
+                };
+                let message = format!("a window's {what} must be more than zero");
+                self.error(Diagnostic::error(codes::WINDOW, *at, message));
                 return None;
             }
         }

@@ -7,7 +7,7 @@ use arrow_schema::{Schema, SchemaRef};
 use datafusion_expr::Expr;
 use velo_core::schema;
 
-use crate::bind::{WINDOW_END, WINDOW_START};
+use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
 use crate::plan::{NodeKind, Plan, SortKey, TimeOrigin};
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
@@ -82,9 +82,9 @@ pub(super) fn run(plan: &mut Plan) {
                 plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed);
             }
             NodeKind::Window(_) => {
-                // The window's own two columns stand behind the input's.
+                // The window's own columns stand behind the input's.
                 let input = plan.nodes[at].inputs[0];
-                let own: BTreeSet<String> = [WINDOW_START, WINDOW_END].map(str::to_owned).into();
+                let own: BTreeSet<String> = [WINDOW_START, WINDOW_END, WINDOW_TIME].map(str::to_owned).into();
                 let full = &plan.nodes[at].schema;
                 let of_input: BTreeSet<String> =
                     plan.nodes[input.0].schema.fields().iter().map(|field| field.name().clone()).collect();
