@@ -110,6 +110,9 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
     PlannedScript { plan, catalog, job, name, shown, analyzed, diagnostics }
 }
 
+/// A [`Lookup`] that may borrow from the context.
+type ScopedLookup<'a> = Box<dyn Fn(&str) -> Option<String> + Send + Sync + 'a>;
+
 /// A script in the middle of planning.
 pub(crate) struct Planner<'a> {
     pub(crate) context: &'a PlanContext,
@@ -120,7 +123,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) settings: Vec<(String, String, Span, Span)>,
     pub(crate) query: QueryContext,
     /// Gives the value of `${NAME}`: the environment, then the file of secrets.
-    lookup: Box<dyn Fn(&str) -> Option<String> + Send + Sync + 'a>,
+    lookup: ScopedLookup<'a>,
     name: Option<String>,
     pub(crate) dead_letter_sinks: Vec<(String, SinkId)>,
     statements: &'a [Statement],

@@ -20,11 +20,13 @@ pub fn load(path: &Path) -> Result<Vec<(String, String)>, String> {
 
 fn load_file(path: &Path, open: &mut Vec<PathBuf>) -> Result<Vec<(String, String)>, String> {
     let shown = path.display();
-    let identity = path.canonicalize().map_err(|error| format!("the configuration file {shown} cannot be read: {error}"))?;
+    let identity =
+        path.canonicalize().map_err(|error| format!("the configuration file {shown} cannot be read: {error}"))?;
     if open.contains(&identity) {
         return Err(format!("the configuration file {shown} extends itself, directly or through others"));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| format!("the configuration file {shown} cannot be read: {error}"))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the configuration file {shown} cannot be read: {error}"))?;
     let root: Value =
         serde_saphyr::from_str(&text).map_err(|error| format!("the configuration file {shown} is no YAML: {error}"))?;
     let Value::Object(mut root) = root else {
@@ -41,7 +43,9 @@ fn load_file(path: &Path, open: &mut Vec<PathBuf>) -> Result<Vec<(String, String
     let mut own = Vec::new();
     for (key, value) in root {
         flatten(&key, value, &mut own).map_err(|key| {
-            format!("the configuration file {shown}: '{key}' is a list of lists or of objects, and a property is a text")
+            format!(
+                "the configuration file {shown}: '{key}' is a list of lists or of objects, and a property is a text"
+            )
         })?;
     }
     for (key, value) in own {
@@ -80,7 +84,10 @@ fn flatten(key: &str, value: Value, out: &mut Vec<(String, String)>) -> Result<(
             }
         }
         Value::Array(items) => {
-            let texts = items.into_iter().map(|item| scalar(item).ok_or_else(|| key.to_owned())).collect::<Result<Vec<_>, _>>()?;
+            let texts = items
+                .into_iter()
+                .map(|item| scalar(item).ok_or_else(|| key.to_owned()))
+                .collect::<Result<Vec<_>, _>>()?;
             out.push((key.to_owned(), texts.join(",")));
         }
         other => {
@@ -115,10 +122,12 @@ mod tests {
     fn nested_dotted_and_extended() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "base.yaml", "format: json\ncsv:\n  delimiter: \";\"\nwatch: true\n");
-        let path = write(folder.path(), "own.yaml", "extends: base.yaml\nformat: csv\nhosts: [a, b]\nport: 9092\nnothing:\n");
+        let path =
+            write(folder.path(), "own.yaml", "extends: base.yaml\nformat: csv\nhosts: [a, b]\nport: 9092\nnothing:\n");
         let mut entries = load(&path).unwrap();
         entries.sort();
-        let expected = [("csv.delimiter", ";"), ("format", "csv"), ("hosts", "a,b"), ("port", "9092"), ("watch", "true")];
+        let expected =
+            [("csv.delimiter", ";"), ("format", "csv"), ("hosts", "a,b"), ("port", "9092"), ("watch", "true")];
         assert_eq!(entries, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 

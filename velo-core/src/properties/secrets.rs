@@ -8,7 +8,8 @@ use crate::secret::Secret;
 /// The secrets of a file by name. The error says which file and line.
 pub fn load(path: &Path) -> Result<BTreeMap<String, Secret>, String> {
     let shown = path.display();
-    let entries = dotenvy::from_path_iter(path).map_err(|error| format!("the secrets file {shown} cannot be read: {error}"))?;
+    let entries =
+        dotenvy::from_path_iter(path).map_err(|error| format!("the secrets file {shown} cannot be read: {error}"))?;
     entries
         .map(|entry| match entry {
             Ok((name, value)) => Ok((name, Secret::new(value))),

@@ -34,7 +34,8 @@ impl WindowAssign {
 
 impl Operator for WindowAssign {
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
-        let times = batch.event_times().ok_or_else(|| ExecError::Internal("a window without an event time".to_owned()))?;
+        let times =
+            batch.event_times().ok_or_else(|| ExecError::Internal("a window without an event time".to_owned()))?;
         let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         let (mut late_rows, mut late_windows) = (0, 0);
         for (row, time) in times.values().iter().enumerate() {

@@ -10,7 +10,9 @@ use datafusion_expr::Expr;
 use velo_plan::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
-use crate::operator::{FilterProject, GroupSpec, Limit, Operator, Sort, WindowAssign, WindowFinal, WindowPartial, aggregate};
+use crate::operator::{
+    FilterProject, GroupSpec, Limit, Operator, Sort, WindowAssign, WindowFinal, WindowPartial, aggregate,
+};
 use crate::runtime::{Chain, JobProgress};
 
 /// The stages of a job, inputs before their consumers.

@@ -33,6 +33,9 @@ pub struct JobOptions {
     pub stop: Stop,
 }
 
+/// The counters of late rows of all operators, each with its node.
+pub type LateByNode = Arc<Mutex<Vec<(NodeId, Arc<LateCounters>)>>>;
+
 /// What a job counts while it runs.
 #[derive(Debug, Default, Clone)]
 pub struct JobProgress {
@@ -43,7 +46,7 @@ pub struct JobProgress {
     /// Rows that have come out of each operator, by its node.
     pub nodes: Vec<Arc<AtomicU64>>,
     /// Late rows that operators met, each with the statement it belongs to.
-    pub late: Arc<Mutex<Vec<(NodeId, Arc<LateCounters>)>>>,
+    pub late: LateByNode,
     /// Rows in windows that had not fired when the job was stopped.
     pub held: Arc<AtomicU64>,
 }

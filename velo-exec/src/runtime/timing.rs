@@ -164,9 +164,8 @@ impl Timing {
                     None => Place::Row { source: String::new(), row: row as u64 + 1 },
                 };
                 let positions = batch.origin.clone();
-                let present = move |row: usize| {
-                    positions.as_ref().map_or_else(Vec::new, |origin| fields(origin.position(row)))
-                };
+                let present =
+                    move |row: usize| positions.as_ref().map_or_else(Vec::new, |origin| fields(origin.position(row)));
                 let extracted = extractor.extract(batch.columns.column(at).as_ref(), &place, Some(&present));
                 (extracted.times, extracted.errors)
             }

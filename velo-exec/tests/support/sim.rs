@@ -40,7 +40,7 @@ pub fn run(spec: &GroupSpec, partitions: &[Vec<Row>], bound: i64, mode: Mode) ->
         let partial = || Harness::new(WindowPartial::new(spec, &schema()).unwrap());
         Steps::Two(
             partitions.iter().map(|_| partial()).collect(),
-            Harness::new(WindowFinal::new(spec, &schema()).unwrap()),
+            Box::new(Harness::new(WindowFinal::new(spec, &schema()).unwrap())),
         )
     } else {
         Steps::One(Box::new(Harness::new(Boxed(aggregate(spec, &schema()).unwrap()))))
@@ -91,7 +91,7 @@ impl velo_exec::operator::Operator for Boxed {
 
 enum Steps {
     One(Box<Harness<Boxed>>),
-    Two(Vec<Harness<WindowPartial>>, Harness<WindowFinal>),
+    Two(Vec<Harness<WindowPartial>>, Box<Harness<WindowFinal>>),
 }
 
 impl Steps {

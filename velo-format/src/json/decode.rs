@@ -441,7 +441,7 @@ impl<'a> Run<'a> {
             }
             if !std::mem::replace(&mut walked, true) {
                 self.seen.fill(Seen::Not);
-        self.doubtful.clear();
+                self.doubtful.clear();
                 steps.iter().enumerate().filter(|(at, _)| matched >> at & 1 == 1).for_each(|(_, step)| self.mark(step));
             }
             let mut cursor = Cursor { bytes: self.bytes, at, lines: self.lines, start };

@@ -162,7 +162,12 @@ impl Planner<'_> {
         }
         for column in of_relation {
             if !except.iter().any(|left_out| left_out.matches(&column.name)) {
-                items.push(Item { typed: column_of(column, span), name: column.name.clone(), aliased: false, key: false });
+                items.push(Item {
+                    typed: column_of(column, span),
+                    name: column.name.clone(),
+                    aliased: false,
+                    key: false,
+                });
             }
         }
         true

@@ -1,5 +1,7 @@
 //! The command as a user meets it: what it prints, where, and its exit code.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod commands;
 mod mistakes;
 mod outputs;

@@ -13,9 +13,7 @@ SELECT COUNT(*) AS n FROM t WINDOW TUMBLING(1m);
 
 /// Runs until the first row is printed, sends SIGTERM, and gives exit code, the rest of stdout, and stderr.
 fn stopped(arguments: &[&str]) -> (i32, String, String) {
-    let folder = Folder::new()
-        .file("in.jsonl", "{\"id\":7,\"ts\":0}\n{\"id\":8,\"ts\":1000}\n")
-        .file("q.sql", WATCHED);
+    let folder = Folder::new().file("in.jsonl", "{\"id\":7,\"ts\":0}\n{\"id\":8,\"ts\":1000}\n").file("q.sql", WATCHED);
     let mut child = folder.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();

@@ -1,6 +1,5 @@
 //! Runs the built binary in a folder of its own.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -30,11 +29,6 @@ impl Folder {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
         self
-    }
-
-    /// The folder's path.
-    pub fn path(&self) -> &Path {
-        self.0.path()
     }
 
     /// A file's content.

@@ -19,7 +19,7 @@ pub fn build(root: &Path, folder: &Path, revision: &str) -> Result<PathBuf> {
         run(checkout)?;
     } else {
         let mut add = git(root);
-        add.args(["worktree", "add", "--quiet", "--detach"]).arg(&tree).arg(&commit);
+        add.args(["worktree", "add", "--quiet", "--force", "--detach"]).arg(&tree).arg(&commit);
         run(add)?;
     }
     let mut command = cargo(&tree, &["build", "--release", "--package", "velo", "--bin", "velo"]);

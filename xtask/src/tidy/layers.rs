@@ -68,7 +68,7 @@ fn check_member(member: &Member, members: &[Member]) -> Vec<Finding> {
     let ours = dependencies(&member.manifest);
     let ours = ours.into_iter().filter(|dependency| members.iter().any(|other| other.name == dependency.name));
     let for_tests = |name: &str| name == TESTKIT || FOR_TESTS.contains(&(member.name.as_str(), name));
-    let bad = ours.filter(|found| !allowed.contains(&found.name) && !(found.dev && for_tests(found.name)));
+    let bad = ours.filter(|found| !(allowed.contains(&found.name) || found.dev && for_tests(found.name)));
     bad.map(|found| Finding::file(&manifest(member), advice(&member.name, found.name, allowed))).collect()
 }
 
