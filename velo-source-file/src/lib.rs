@@ -7,6 +7,7 @@
 //!
 //! Decompression goes by suffix: `.gz` and `.zst`.
 
+mod buffers;
 mod content;
 mod direct;
 mod error;

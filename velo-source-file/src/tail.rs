@@ -30,6 +30,7 @@ use std::time::SystemTime;
 use velo_core::offset::{FileIdentity, FilePosition, Position};
 use velo_format::framing::Framer;
 
+use crate::buffers::Buffers;
 use crate::content::{Coding, ContentReader, Place};
 use crate::framing::Framing;
 use crate::glob::FileSet;
@@ -134,6 +135,8 @@ pub(crate) struct Tail {
     leaving: VecDeque<Leaving>,
     work: VecDeque<String>,
     reading: Option<Reading>,
+    /// For the chunks of all files.
+    buffers: Buffers,
     /// Files that stay open, and when they were read.
     opened: VecDeque<(String, u64)>,
     /// Files with a smaller name were read before the position that this began from.
@@ -159,6 +162,7 @@ impl Tail {
             leaving: VecDeque::new(),
             work: VecDeque::new(),
             reading: None,
+            buffers: Buffers::default(),
             opened: VecDeque::new(),
             after: None,
             versions: 0,

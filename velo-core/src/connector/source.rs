@@ -1,6 +1,6 @@
 //! The stream source: partitions that are cut into chunks in order, and a decoder that turns chunks into batches in parallel.
 //!
-//! A reader of a partition cuts chunks of about a mebibyte at record ends, numbers them and counts positions; workers of the
+//! A reader of a partition cuts chunks of about half a mebibyte at record ends, numbers them and counts positions; workers of the
 //! runtime decode a chunk; the runtime's source task takes the decoded chunks by number. So one file or one Kafka partition
 //! uses all cores, and the order, the lateness and the places stay what they would be on one.
 

@@ -2,7 +2,7 @@
 //! operators that are fused to the source.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -65,8 +65,8 @@ struct Prepared {
 enum Pumped {
     /// The next chunk.
     Chunk(usize, Result<Prepared>),
-    /// Nothing to give now.
-    Waiting(usize),
+    /// Some partition has nothing to give now.
+    Waiting,
     /// Nothing more.
     End(usize),
 }
@@ -74,6 +74,18 @@ enum Pumped {
 struct Partition {
     watermark: Option<PartitionWatermark>,
     idle: IdleTimer,
+    /// Whether its reader was asked and has nothing, and nothing that it gave is still on its way: set and cleared by the pump.
+    waiting: Arc<AtomicBool>,
+}
+
+impl Partition {
+    /// From now on its silence counts, if it is silent.
+    fn count_silence(&mut self, now: i64) {
+        match self.waiting.load(Ordering::Acquire) {
+            true => drop(self.idle.nothing(now)),
+            false => self.idle.active(),
+        }
+    }
 }
 
 impl SourceTask {
@@ -86,8 +98,10 @@ impl SourceTask {
         for (at, info) in infos.iter().enumerate() {
             let reader =
                 self.source.reader(info.number, None).await.map_err(|error| ExecError::connector(&self.name, error))?;
+            let waiting = Arc::new(AtomicBool::new(false));
             let pump = Pump {
                 at,
+                waiting: Arc::clone(&waiting),
                 name: self.name.clone(),
                 reader,
                 decoder: self.source.decoder(),
@@ -101,6 +115,7 @@ impl SourceTask {
             partitions.push(Partition {
                 watermark: properties.map(PartitionWatermark::new),
                 idle: IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout)),
+                waiting,
             });
         }
         drop(sender);
@@ -110,7 +125,11 @@ impl SourceTask {
         let asked = stop.asked();
         tokio::pin!(asked);
         while open > 0 {
-            let idle_at = partitions.iter().filter_map(|partition| partition.idle.idle_at()).min();
+            // Silence counts only while this task waits for input: not while it computes, nor while its consumers are behind.
+            let now = self.clock.now();
+            partitions.iter_mut().for_each(|partition| partition.count_silence(now));
+            let active = partitions.iter().enumerate().filter(|(at, _)| !merge.is_input_idle(*at));
+            let idle_at = active.filter_map(|(_, partition)| partition.idle.idle_at()).min();
             let event = tokio::select! {
                 biased;
                 request = &mut asked => {
@@ -123,17 +142,17 @@ impl SourceTask {
                     continue;
                 }
             };
+            let now = self.clock.now();
+            partitions.iter_mut().for_each(|partition| partition.idle.blocked(now));
             match event.ok_or(ExecError::Stopped)? {
                 Pumped::Chunk(at, prepared) => {
                     partitions[at].idle.active();
                     self.chunk(at, prepared?, &mut partitions[at], &mut merge).await?;
                 }
-                Pumped::Waiting(at) => {
-                    partitions[at].idle.nothing(self.clock.now());
-                }
+                // The next round asks every partition.
+                Pumped::Waiting => {}
                 Pumped::End(at) => {
                     open -= 1;
-                    partitions[at].idle.active();
                     let change = merge.end(at);
                     if open > 0 {
                         self.tell(change).await?;
@@ -162,13 +181,11 @@ impl SourceTask {
     async fn find_idle(&mut self, partitions: &mut [Partition], merge: &mut Merge) -> Result<()> {
         let now = self.clock.now();
         for (at, partition) in partitions.iter_mut().enumerate() {
+            // Asked again: what came in the meantime may still be on its way here.
+            partition.count_silence(now);
             if partition.idle.is_idle(now) && !merge.has_ended() && !merge.is_input_idle(at) {
                 let change = merge.set_idle(at, true);
                 self.tell(change).await?;
-            }
-            if partition.idle.is_idle(now) {
-                // Told once; the next chunk makes the partition active again.
-                partition.idle.active();
             }
         }
         Ok(())
@@ -305,6 +322,7 @@ async fn wait_until(clock: &Clock, at: Option<i64>) {
 /// Reads one partition and has its chunks decoded, several at a time, in order.
 struct Pump {
     at: usize,
+    waiting: Arc<AtomicBool>,
     name: String,
     reader: Box<dyn PartitionReader>,
     decoder: Arc<dyn ChunkDecoder>,
@@ -324,7 +342,8 @@ impl Pump {
                 self.sender.send(Pumped::End(self.at)).await.ok();
                 return;
             }
-            let read = !ended && decoding.len() <= self.workers;
+            // Twice as many as can be decoded at once: chunks leave in order, and one that takes long must not leave a worker idle.
+            let read = !ended && decoding.len() <= 2 * self.workers;
             let nothing = decoding.is_empty();
             tokio::select! {
                 biased;
@@ -345,10 +364,13 @@ impl Pump {
                     }
                 },
                 () = std::future::ready(()), if nothing => {
-                    if self.sender.send(Pumped::Waiting(self.at)).await.is_err() {
+                    self.waiting.store(true, Ordering::Release);
+                    if self.sender.send(Pumped::Waiting).await.is_err() {
                         return;
                     }
-                    match self.reader.next().await {
+                    let fetched = self.reader.next().await;
+                    self.waiting.store(false, Ordering::Release);
+                    match fetched {
                         Ok(Fetch::Chunk(chunk)) => decoding.push_back(self.decode(chunk)),
                         Ok(Fetch::End) => ended = true,
                         Err(error) => {

@@ -7,6 +7,7 @@
 )]
 
 mod failing;
+mod idle;
 mod scenarios;
 
 use std::path::Path;

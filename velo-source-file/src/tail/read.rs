@@ -159,11 +159,12 @@ impl Tail {
                 self.spec.framing.framer(path, head, place.bytes)?
             }
         };
-        let reader = match ContentReader::open(rewound(file).map_err(failed)?, coding, framer, place) {
-            Ok(reader) => reader,
-            Err(error) if self.spec.watch && is_unfinished(&error, coding) => return Ok(false),
-            Err(error) => return Err(failed(error)),
-        };
+        let reader =
+            match ContentReader::open(rewound(file).map_err(failed)?, coding, framer, place, self.buffers.clone()) {
+                Ok(reader) => reader,
+                Err(error) if self.spec.watch && is_unfinished(&error, coding) => return Ok(false),
+                Err(error) => return Err(failed(error)),
+            };
         self.reading = Some(Reading {
             path: path.to_owned(),
             version,
