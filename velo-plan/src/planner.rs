@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use arrow_schema::SchemaRef;
 use velo_core::connector::Registry;
-use velo_core::properties::{Properties, secrets};
+use velo_core::properties::{Properties, interpolate, secrets};
 use velo_eventtime::LateProperties;
-use velo_sql::ast::{Create, Ident, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind};
+use velo_sql::ast::{
+    Create, Ident, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind, TableSchema,
+};
 use velo_sql::{Diagnostic, Span, parse_script};
 
 use crate::bind::Scope;
-use crate::catalog::{Catalog, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, all_specs};
+use crate::catalog::{
+    Catalog, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, all_specs, check_setting,
+};
 use crate::codes;
 use crate::functions::Functions;
 use crate::plan::{Node, NodeId, NodeKind, Plan, SinkId};
@@ -107,11 +111,17 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
     let Planner { mut plan, catalog, mut diagnostics, name, shown, analyzed, .. } = planner;
     rules::apply(&mut plan, context);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span.start);
+    // A setting or a declaration that several statements read is wrong once.
+    diagnostics.dedup_by(|one, other| one == other && one.primary.span.same_place(other.primary.span));
     PlannedScript { plan, catalog, job, name, shown, analyzed, diagnostics }
 }
 
 /// A [`Lookup`] that may borrow from the context.
 type ScopedLookup<'a> = Box<dyn Fn(&str) -> Option<String> + Send + Sync + 'a>;
+
+/// What to do without jobs that have names.
+pub(crate) const NO_JOBS: &str =
+    "jobs by name are not built yet: a script is one job, and runs as long as `velo run` does";
 
 /// A script in the middle of planning.
 pub(crate) struct Planner<'a> {
@@ -138,6 +148,10 @@ pub(crate) struct QueryContext {
     pub(crate) properties: QueryProperties,
     /// What it says about late rows; else its sources decide.
     pub(crate) late: Option<LateProperties>,
+    /// Where it says that.
+    pub(crate) late_place: Option<Span>,
+    /// Whether a window took it.
+    pub(crate) late_used: bool,
     /// Time and watermark properties that it gives to the sources which it binds itself.
     pub(crate) time: Pairs,
     /// Whether a source took them.
@@ -178,21 +192,27 @@ impl Planner<'_> {
         match &statement.kind {
             StatementKind::Create(create) => self.create(create).await,
             StatementKind::Insert(insert) => {
-                if !insert.columns.is_empty() {
-                    return self.not_yet(span, "INSERT with a column list", "select the columns in the sink's order");
+                if let (Some(first), Some(last)) = (insert.columns.first(), insert.columns.last()) {
+                    return self.not_yet(
+                        first.span.to(last.span),
+                        "INSERT with a column list",
+                        "leave it out, and select the columns in the order of the sink",
+                    );
                 }
                 self.insert(&insert.into, &insert.query, Pairs::new(&insert.properties.entries, span)).await;
             }
             StatementKind::Select(select) => self.select_statement(select, span).await,
             StatementKind::Set { key, value } => self.set(&key.text, &value.text, key.span, value.span),
-            StatementKind::CreateFunction(_) => {
-                self.not_yet(span, "CREATE FUNCTION", "it comes with the issue on every function");
-            }
-            StatementKind::StartJob(_)
-            | StatementKind::StopJob { .. }
-            | StatementKind::PauseJob(_)
-            | StatementKind::ResumeJob(_) => self.not_yet(span, "a job statement", "jobs by name come with the server"),
-            StatementKind::Explain(explain) => self.explain(explain, self.script).await,
+            StatementKind::CreateFunction(function) => self.not_yet(
+                function.name.span(),
+                "CREATE FUNCTION",
+                "functions of your own are not built yet: write the expression where it is used, or as a column of a view",
+            ),
+            StatementKind::StartJob(_) => self.not_yet(span, "START JOB", NO_JOBS),
+            StatementKind::StopJob { .. } => self.not_yet(span, "STOP JOB", NO_JOBS),
+            StatementKind::PauseJob(_) => self.not_yet(span, "PAUSE JOB", NO_JOBS),
+            StatementKind::ResumeJob(_) => self.not_yet(span, "RESUME JOB", NO_JOBS),
+            StatementKind::Explain(explain) => self.explain(explain, span, self.script).await,
             StatementKind::Describe(name) => self.describe(name),
             StatementKind::Show(show) => self.show(show, span, self.statements),
             StatementKind::Drop(drop) => self.drop_object(drop, span),
@@ -212,8 +232,21 @@ impl Planner<'_> {
             };
             return self.error(diagnostic);
         }
+        let known = match interpolate(value, &*self.lookup) {
+            Ok(known) => known,
+            Err(message) => return self.error(Diagnostic::error(codes::PROPERTY, value_span, message)),
+        };
         if key.eq_ignore_ascii_case("secrets.file") {
-            return self.secrets(value, value_span);
+            return self.secrets(&known, value_span);
+        }
+        if let Some(error) = check_setting(key, &known) {
+            return self.error(Diagnostic::error(codes::PROPERTY, key_span.to(value_span), error.message));
+        }
+        if key.eq_ignore_ascii_case("batch.rows") && known.trim() == "0" {
+            return self.error(
+                Diagnostic::error(codes::PROPERTY, value_span, "a batch has at least one row")
+                    .help("leave it out: 8192 is a good size"),
+            );
         }
         self.settings.retain(|(other, ..)| !other.eq_ignore_ascii_case(key));
         self.settings.push((key.to_owned(), value.to_owned(), key_span, value_span));
@@ -249,6 +282,16 @@ impl Planner<'_> {
         self.query.properties = QueryProperties::read(&mut options);
         let late = LateProperties::read(&mut options);
         self.query.late = late_given.then_some(late);
+        self.query.late_place =
+            own.pairs.iter().find(|(key, ..)| is_late(&key.to_lowercase())).map(|(_, _, key, value)| key.to(*value));
+        if self.query.properties.parallelism == Some(0)
+            && let Some(place) = own.place("parallelism")
+        {
+            self.error(
+                Diagnostic::error(codes::PROPERTY, place, "no tasks at all cannot do it")
+                    .help("write at least 1, or leave it out: then there is one task per core"),
+            );
+        }
         let errors = options.take_errors();
         self.resolver().report(errors, &own);
         self.query.time = pairs.take_where(|key| key.starts_with("event.time.") || key.starts_with("watermark."));
@@ -278,11 +321,11 @@ impl Planner<'_> {
         self.catalog.add(&create.name, Object::Broken);
         match (create.kind, &create.query) {
             (ObjectKind::Table, _) => {
-                self.not_yet(
-                    create.name.span(),
-                    "CREATE TABLE",
-                    "reference tables come with the issue on tables and joins",
-                );
+                let help = match &create.query {
+                    Some(_) => "tables are not built yet: CREATE VIEW … AS names the query",
+                    None => "tables are not built yet: CREATE STREAM reads the same rows",
+                };
+                self.not_yet(create.name.span(), "CREATE TABLE", help);
             }
             (ObjectKind::Sink, None) => self.create_sink(create, &pairs),
             (ObjectKind::Stream, None) => self.create_source(create, pairs).await,
@@ -295,10 +338,26 @@ impl Planner<'_> {
         let name = create.name.text();
         let own = pairs.take_prefixed(&name, create.name.span());
         self.query_properties(&mut pairs);
-        let Some(relation) = self.query(query, &mut pairs, &name).await else { return };
+        let Some(mut relation) = self.query(query, &mut pairs, &name).await else { return };
+        self.late_taken();
+        if let Some(schema) = &create.schema
+            && self.name_created(schema, &mut relation).is_none()
+        {
+            return;
+        }
         let into = create.into.as_ref().map(|into| (into, pairs.take_prefixed(&into.text(), into.span())));
-        let sink_pairs = if own.pairs.is_empty() && pairs.has("connector") { std::mem::take(&mut pairs) } else { own };
+        let binds = pairs.has("connector") || pairs.has("type");
+        let sink_pairs = if own.pairs.is_empty() && binds { std::mem::take(&mut pairs) } else { own };
         self.leftovers(&pairs);
+        if create.kind == ObjectKind::View
+            && let Some((key, _, place, _)) = sink_pairs.pairs.first()
+        {
+            self.error(
+                Diagnostic::error(codes::PROPERTY, *place, format!("a view writes nothing, so it has no '{key}'"))
+                    .help("CREATE STREAM … AS writes what it names; INSERT INTO a sink writes what a view gives"),
+            );
+            return;
+        }
         if create.kind != ObjectKind::View
             && !sink_pairs.pairs.is_empty()
             && let Some(sink) = self.resolver().sink(&sink_pairs)
@@ -317,6 +376,7 @@ impl Planner<'_> {
         let relation = self.query(query, &mut pairs, &into.text()).await;
         self.leftovers(&pairs);
         if let Some(relation) = relation {
+            self.late_taken();
             self.write_into(&relation, into, own);
         }
     }
@@ -330,7 +390,68 @@ impl Planner<'_> {
         let relation = self.query(&select.query, &mut pairs, "select").await;
         self.leftovers(&pairs);
         let Some(relation) = relation else { return };
+        self.late_taken();
         self.terminal(&relation);
+    }
+
+    /// The names and the key in the parentheses of CREATE … AS.
+    fn name_created(&mut self, schema: &TableSchema, relation: &mut Relation) -> Option<()> {
+        let typed = schema.columns.iter().find(|column| {
+            column.data_type.is_some()
+                || column.computed.is_some()
+                || column.default.is_some()
+                || column.metadata.is_some()
+                || column.not_null
+        });
+        if let Some(column) = typed {
+            self.not_yet(
+                column.span,
+                "more than a name for a column of CREATE … AS",
+                "the query gives the types: write the name alone, and CAST in the query",
+            );
+            return None;
+        }
+        if let Some(watermark) = schema.watermarks.first() {
+            self.not_yet(watermark.span, "WATERMARK in CREATE … AS", "the event time is that of what the query reads");
+            return None;
+        }
+        let names: Vec<Ident> = schema.columns.iter().map(|column| column.name.clone()).collect();
+        self.name_columns(relation, &names)?;
+        if let Some(key) = &schema.primary_key {
+            let names: Vec<String> = visible(&relation.scope).map(|column| column.name.clone()).collect();
+            relation.key = self.key_columns(&key.columns, &names)?;
+        }
+        Some(())
+    }
+
+    /// The columns of a PRIMARY KEY in the spelling of `names`.
+    pub(crate) fn key_columns(&mut self, key: &[Ident], names: &[String]) -> Option<Vec<String>> {
+        let mut found = Vec::with_capacity(key.len());
+        for column in key {
+            let exact = names.iter().find(|name| **name == column.value);
+            match exact.or_else(|| names.iter().find(|name| column.matches(name))) {
+                Some(name) => found.push(name.clone()),
+                None => {
+                    let message = format!("the key names '{}', and there is no such column", column.value);
+                    self.error(
+                        Diagnostic::error(codes::UNKNOWN_COLUMN, column.span, message)
+                            .help(format!("the columns are {}", names.join(", "))),
+                    );
+                    return None;
+                }
+            }
+        }
+        Some(found)
+    }
+
+    /// What a statement says about late rows is for its windows; without one it says nothing.
+    fn late_taken(&mut self) {
+        if let Some(place) = self.query.late_place.filter(|_| !self.query.late_used) {
+            self.error(
+                Diagnostic::error(codes::PROPERTY, place, "rows are late for a window, and this query has none")
+                    .help("leave it out, or add WINDOW TUMBLING(1m) or another window"),
+            );
+        }
     }
 
     /// What nothing has taken from a statement's properties is a mistake.
@@ -357,6 +478,16 @@ impl Planner<'_> {
                 )
                 .help("write it into the WITH clause of the stream's CREATE STREAM"),
             );
+        }
+    }
+
+    /// Nothing of this name can be written to.
+    pub(crate) fn unknown_sink(&self, name: &ObjectName) -> Diagnostic {
+        let message = format!("there is no sink or stream '{}'", name.text());
+        let diagnostic = Diagnostic::error(codes::UNKNOWN_RELATION, name.span(), message);
+        match self.catalog.nearest(name) {
+            Some(near) => diagnostic.help(format!("did you mean {near}?")),
+            None => diagnostic.help("CREATE SINK … WITH (connector = …) declares one; it must stand before its use"),
         }
     }
 
@@ -430,10 +561,10 @@ fn unread_names(script: &str, read: &[Statement]) -> Vec<String> {
     names
 }
 
-/// The declared key of a stream or sink.
-pub(crate) fn primary_key(create: &Create) -> Vec<String> {
+/// The key in the declaration of a stream or sink.
+pub(crate) fn primary_key(create: &Create) -> &[Ident] {
     let key = create.schema.as_ref().and_then(|schema| schema.primary_key.as_ref());
-    key.map(|key| key.columns.iter().map(|column| column.value.clone()).collect()).unwrap_or_default()
+    key.map(|key| key.columns.as_slice()).unwrap_or_default()
 }
 
 /// The columns that `*` gives.

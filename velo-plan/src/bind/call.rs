@@ -8,7 +8,7 @@ use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::type_coercion::functions::fields_with_udf;
 use datafusion_expr::{AggregateUDF, Case, Expr, ReturnFieldArgs, ScalarUDF};
 use velo_core::types;
-use velo_sql::ast::{Call, CallArg, Direction, Ident, NullTreatment, NullsOrder, ObjectName};
+use velo_sql::ast::{Call, CallArg, Direction, Ident, NullTreatment, NullsOrder, ObjectName, TimeWindowKind};
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};
@@ -17,15 +17,27 @@ use crate::codes;
 use crate::functions::arithmetic::Arithmetic;
 use crate::plan::{AggregateCall, AggregateKind, SortKey};
 
+/// The kind of window that a function of this lower-case name puts around rows.
+pub(super) fn window_kind(name: &str) -> Option<TimeWindowKind> {
+    Some(match name {
+        "tumble" | "tumbling" => TimeWindowKind::Tumbling,
+        "hop" | "hopping" | "sliding" => TimeWindowKind::Sliding,
+        "session" => TimeWindowKind::Session,
+        "cumulate" => TimeWindowKind::Cumulate,
+        _ => return None,
+    })
+}
+
 /// `TUMBLE_START(…)` and its like stand for the start or end of the window that is grouped by.
-fn window_bound(name: &str) -> Option<&'static str> {
+pub(super) fn window_bound(name: &str) -> Option<(TimeWindowKind, &'static str)> {
     let (window, bound) = name.rsplit_once('_')?;
-    if !["tumble", "tumbling", "hop", "hopping", "session", "cumulate", "window"].contains(&window) {
-        return None;
-    }
+    let kind = match window {
+        "window" => TimeWindowKind::Tumbling,
+        window => window_kind(window)?,
+    };
     match bound {
-        "start" => Some("_window_start"),
-        "end" => Some("_window_end"),
+        "start" => Some((kind, "_window_start")),
+        "end" => Some((kind, "_window_end")),
         _ => None,
     }
 }
@@ -44,6 +56,21 @@ fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
     Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(Box::new(otherwise)) })
 }
 
+/// Functions that only row windows have.
+const ROW_WINDOWS: &[&str] =
+    &["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "nth_value"];
+
+/// What to do without row windows.
+pub(super) const NO_ROW_WINDOWS: &str =
+    "OVER is not built yet: GROUP BY with a WINDOW aggregates rows, for example with FIRST(x), LAST(x) or DELTA(x)";
+
+const HOW_AGGREGATES: &str = "docs/reference/functions.md says what each aggregate takes";
+
+/// Aggregates that make one text of many.
+fn is_list(name: &str) -> bool {
+    ["listagg", "group_concat", "string_agg"].contains(&name.to_lowercase().as_str())
+}
+
 /// Functions whose arguments are alternatives of one type.
 const ALTERNATIVES: &[&str] = &["coalesce", "ifnull", "nvl", "greatest", "least", "nullif"];
 
@@ -51,17 +78,29 @@ impl ExprBinder<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span) -> Option<Typed> {
         let name = call.name.text().to_lowercase();
         let name_span = call.name.span();
-        if let Some(over) = &call.over {
-            let _ = over;
+        if call.over.is_some() || (ROW_WINDOWS.contains(&name.as_str()) && self.functions.scalar(&name).is_none()) {
+            let message = match call.over {
+                Some(_) => "row windows cannot run yet".to_owned(),
+                None => format!("{} needs OVER (…), and row windows cannot run yet", call.name.text().to_uppercase()),
+            };
+            return self.report(Diagnostic::error(codes::NOT_SUPPORTED, span, message).help(NO_ROW_WINDOWS));
+        }
+        if let Some((_, column)) = window_bound(&name) {
+            if let Some(found) = self.scope.columns.iter().find(|candidate| candidate.name == column) {
+                return Some(column_of(found, span));
+            }
+            let message = format!("{} is of a window, and there is none here", call.name.text().to_uppercase());
             return self.report(
-                Diagnostic::error(codes::NOT_SUPPORTED, span, "row windows cannot run yet")
-                    .help("OVER comes with the issue on changing results"),
+                Diagnostic::error(codes::WINDOW, span, message)
+                    .help("it stands in SELECT and HAVING, where the query has a WINDOW or groups by TUMBLE(…)"),
             );
         }
-        if let Some(column) = window_bound(&name)
-            && let Some(found) = self.scope.columns.iter().find(|candidate| candidate.name == column)
-        {
-            return Some(column_of(found, span));
+        if window_kind(&name).is_some() {
+            let message = format!("{}(…) is no value: it puts a window around rows", call.name.text().to_uppercase());
+            return self.report(
+                Diagnostic::error(codes::WINDOW, span, message)
+                    .help("it stands in GROUP BY or FROM; _window_start and _window_end are its bounds"),
+            );
         }
         if name == "delta" {
             return self.delta(call, span);
@@ -81,12 +120,13 @@ impl ExprBinder<'_> {
             };
             return self.report(diagnostic);
         }
-        if call.filter.is_some() || call.distinct || !call.order_by.is_empty() || !call.within_group.is_empty() {
-            return self.report(Diagnostic::error(
-                codes::ARGUMENTS,
-                span,
-                format!("{} is no aggregate: DISTINCT, ORDER BY and FILTER have no meaning here", call.name.text()),
-            ));
+        let ordered = !call.order_by.is_empty() || !call.within_group.is_empty();
+        if call.filter.is_some() || call.distinct || ordered || call.nulls.is_some() {
+            let message = format!(
+                "{} is no aggregate: DISTINCT, ORDER BY, FILTER and IGNORE NULLS have no meaning here",
+                call.name.text()
+            );
+            return self.report(Diagnostic::error(codes::ARGUMENTS, span, message).help("leave it out"));
         }
         let arguments = self.arguments(call)?;
         if ALTERNATIVES.contains(&name.as_str()) && !arguments.is_empty() {
@@ -122,14 +162,18 @@ impl ExprBinder<'_> {
         for argument in &call.args {
             bound.push(match argument {
                 CallArg::Positional(expr) => self.bind(expr),
-                CallArg::Named { name, .. } => self.report(Diagnostic::error(
-                    codes::ARGUMENTS,
-                    name.span,
-                    format!("{} takes its arguments by position", call.name.text()),
-                )),
-                CallArg::Wildcard(at) => {
-                    self.report(Diagnostic::error(codes::ARGUMENTS, *at, "* stands for rows only in COUNT(*)"))
-                }
+                CallArg::Named { name, .. } => self.report(
+                    Diagnostic::error(
+                        codes::ARGUMENTS,
+                        name.span,
+                        format!("{} takes its arguments by position", call.name.text()),
+                    )
+                    .help("write the values alone, in their order"),
+                ),
+                CallArg::Wildcard(at) => self.report(
+                    Diagnostic::error(codes::ARGUMENTS, *at, "* stands for rows only in COUNT(*)")
+                        .help("name a column, or write an expression"),
+                ),
             });
         }
         bound.into_iter().collect()
@@ -194,7 +238,20 @@ impl ExprBinder<'_> {
     /// The library's own message speaks of its bugs and versions; ours says what was given.
     fn wrong_arguments(&mut self, name: &str, arguments: &[Typed], span: Span) -> Option<Typed> {
         let given: Vec<String> = arguments.iter().map(|typed| types::sql_name(&typed.data_type)).collect();
-        let message = format!("{}({}) does not exist with these types", name.to_uppercase(), given.join(", "));
+        // POSITION(a IN b) and its like are functions of other names within.
+        let written =
+            span.text(self.script).split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        if !written.is_empty() && !written.eq_ignore_ascii_case(name) {
+            let message = format!("there is no {} of {}", written.to_uppercase(), given.join(" and "));
+            return self.report(
+                Diagnostic::error(codes::ARGUMENTS, span, message)
+                    .help("it takes texts, and whole numbers for places: CAST what is none"),
+            );
+        }
+        let message = match given.as_slice() {
+            [] => format!("{} needs arguments", name.to_uppercase()),
+            given => format!("there is no {}({})", name.to_uppercase(), given.join(", ")),
+        };
         let mut diagnostic = Diagnostic::error(codes::ARGUMENTS, span, message);
         if let Some(documentation) = self.functions.scalar(name).and_then(|function| function.documentation().cloned())
         {
@@ -225,6 +282,14 @@ impl ExprBinder<'_> {
     fn delta(&mut self, call: &Call, span: Span) -> Option<Typed> {
         let part = |name: &str| Call { name: ObjectName { parts: vec![Ident::plain(name)] }, ..call.clone() };
         let high = self.aggregate(&part("max"), AggregateKind::Max, span)?;
+        if !(high.data_type.is_numeric() || high.data_type.is_temporal()) {
+            let first = call.args.first().map_or(span, CallArg::span);
+            let message = format!("there is no DELTA of {}", article(&high.data_type));
+            return self.report(
+                Diagnostic::error(codes::ARGUMENTS, first, message)
+                    .help("DELTA(x) is MAX(x) - MIN(x), of numbers and times"),
+            );
+        }
         let low = self.aggregate(&part("min"), AggregateKind::Min, span)?;
         self.arithmetic(Arithmetic::Subtract, high, low, span, span)
     }
@@ -232,30 +297,60 @@ impl ExprBinder<'_> {
     fn aggregate(&mut self, call: &Call, kind: AggregateKind, span: Span) -> Option<Typed> {
         let name = call.name.text();
         if let Err(place) = self.aggregates {
+            let help = match place {
+                "ORDER BY" => "give it a name in the select list, and order by that name",
+                "the argument of an aggregate" => "compute the inner one in a query of its own, and read that in FROM",
+                _ => "aggregates stand in SELECT and HAVING; conditions on them belong in HAVING",
+            };
             return self.report(
                 Diagnostic::error(codes::MISPLACED_AGGREGATE, span, format!("an aggregate cannot stand in {place}"))
-                    .help("aggregates stand in SELECT, HAVING and ORDER BY; conditions on them belong in HAVING"),
+                    .help(help),
+            );
+        }
+        let lists = is_list(&name);
+        if let Some(item) = call.within_group.first()
+            && !lists
+            && !name.to_lowercase().contains("percentile")
+            && !name.to_lowercase().starts_with("quantile")
+        {
+            return self.report(
+                Diagnostic::error(codes::ARGUMENTS, item.span, format!("{} has no WITHIN GROUP", name.to_uppercase()))
+                    .help("an order stands inside the parentheses, as in FIRST(price ORDER BY ts)"),
+            );
+        }
+        let star = call.args.iter().find_map(|argument| match argument {
+            CallArg::Wildcard(at) => Some(*at),
+            _ => None,
+        });
+        if let Some(at) = star
+            && (call.distinct || name.eq_ignore_ascii_case("count_distinct"))
+        {
+            return self.report(
+                Diagnostic::error(codes::ARGUMENTS, at, "DISTINCT compares values, and * stands for whole rows")
+                    .help("name what is compared: COUNT(DISTINCT column)"),
             );
         }
         if call.nulls == Some(NullTreatment::Respect) {
             return self.report(
                 Diagnostic::error(codes::NOT_SUPPORTED, span, "RESPECT NULLS of an aggregate cannot run yet")
-                    .help("aggregates leave nulls out; row windows, which can keep them, come with a later issue"),
+                    .help("aggregates leave nulls out; COALESCE(x, value) puts a value in their place"),
             );
         }
         // An aggregate's own arguments cannot hold another aggregate.
         let gathered = std::mem::replace(&mut self.aggregates, Err("the argument of an aggregate"));
-        let stars = call.args.iter().any(|argument| matches!(argument, CallArg::Wildcard(_)));
-        let arguments = if stars && kind == AggregateKind::Count && call.args.len() == 1 {
+        let arguments = if star.is_some() && kind == AggregateKind::Count && call.args.len() == 1 {
             Some(vec![])
         } else {
             self.arguments(call)
         };
         let (kind, arguments) = self.standard_form(call, &name, kind, arguments, span);
         let filter = call.filter.as_ref().map(|filter| self.condition(filter, "FILTER"));
+        // LISTAGG(x) WITHIN GROUP (ORDER BY y) is LISTAGG(x ORDER BY y).
+        let within: &[_] = if lists { &call.within_group } else { &[] };
         let order_by: Vec<Option<SortKey>> = call
             .order_by
             .iter()
+            .chain(within)
             .map(|item| {
                 let descending = item.direction == Some(Direction::Descending);
                 self.bind(&item.expr).map(|typed| SortKey {
@@ -278,7 +373,11 @@ impl ExprBinder<'_> {
         };
         let distinct = call.distinct || name.eq_ignore_ascii_case("count_distinct");
         let (data_type, nullable) = self.aggregate_type(&name, &kind, &arguments, span)?;
-        let text = span.text(self.script).split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut text = span.text(self.script).split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("delta")) {
+            // Its two halves are shown as what they are.
+            text.replace_range(..5, &name.to_uppercase());
+        }
         let aggregate = AggregateCall {
             kind,
             argument_types: arguments.iter().map(|typed| typed.data_type.clone()).collect(),
@@ -304,10 +403,13 @@ impl ExprBinder<'_> {
         span: Span,
     ) -> (AggregateKind, Option<Vec<Typed>>) {
         let Some(mut arguments) = arguments else { return (kind, None) };
-        if let [item] = call.within_group.as_slice() {
+        let lists = is_list(name);
+        if lists {
+            // Its order is an order.
+        } else if let [item] = call.within_group.as_slice() {
             let Some(value) = self.bind(&item.expr) else { return (kind, None) };
             arguments.insert(0, value);
-            if item.direction == Some(Direction::Descending) && name.to_lowercase().starts_with("percentile") {
+            if item.direction == Some(Direction::Descending) {
                 self.report(
                     Diagnostic::error(codes::NOT_SUPPORTED, item.span, "DESC within a percentile cannot run yet")
                         .help("write 1 - fraction, and leave DESC out"),
@@ -315,10 +417,12 @@ impl ExprBinder<'_> {
                 return (kind, None);
             }
         } else if let Some(second) = call.within_group.get(1) {
-            self.report(Diagnostic::error(codes::ARGUMENTS, second.span, "WITHIN GROUP orders by one expression"));
+            self.report(
+                Diagnostic::error(codes::ARGUMENTS, second.span, "WITHIN GROUP orders by one expression")
+                    .help("leave out the others"),
+            );
             return (kind, None);
         }
-        let lists = ["listagg", "group_concat", "string_agg"].contains(&name.to_lowercase().as_str());
         if lists && arguments.len() == 1 {
             arguments.push(self.text(",", span));
         }
@@ -367,11 +471,15 @@ impl ExprBinder<'_> {
         };
         if arguments.len() != expected {
             let takes = if expected == 1 { "one argument".to_owned() } else { format!("{expected} arguments") };
-            self.report(Diagnostic::error(
-                codes::ARGUMENTS,
-                span,
-                format!("{} takes {takes}, not {}", name.to_uppercase(), arguments.len()),
-            ));
+            let (name, given) = (name.to_uppercase(), arguments.len());
+            let help = match kind {
+                AggregateKind::ArgMin | AggregateKind::ArgMax => {
+                    format!("write {name}(a, b): a of the row with the smallest or largest b")
+                }
+                _ => format!("write {name}(x) for each of them"),
+            };
+            let message = format!("{name} takes {takes}, not {given}");
+            self.report(Diagnostic::error(codes::ARGUMENTS, span, message).help(help));
             return None;
         }
         let first = arguments.first().map_or(DataType::Null, |typed| typed.data_type.clone());
@@ -436,12 +544,24 @@ impl ExprBinder<'_> {
     }
 
     fn no_aggregate(&mut self, name: &str, of: &DataType, arguments: &[Typed], span: Span) -> Option<(DataType, bool)> {
+        let name = name.to_uppercase();
+        if let [_, _, ..] | [] = arguments {
+            let types: Vec<String> = arguments.iter().map(|typed| types::sql_name(&typed.data_type)).collect();
+            let message = match arguments {
+                [] => format!("{name} needs arguments"),
+                _ => format!("there is no {name}({})", types.join(", ")),
+            };
+            self.report(Diagnostic::error(codes::ARGUMENTS, span, message).help(HOW_AGGREGATES));
+            return None;
+        }
         let at = arguments.first().map_or(span, |typed| typed.span);
-        self.report(Diagnostic::error(
-            codes::ARGUMENTS,
-            at,
-            format!("there is no {} of {}", name.to_uppercase(), article(of)),
-        ));
+        let message = format!("there is no {name} of {}", article(of));
+        let help = match name.as_str() {
+            "SUM" | "AVG" | "MEAN" => "it takes numbers: CAST the argument to one, or COUNT it".to_owned(),
+            "BOOL_AND" | "BOOL_OR" | "EVERY" => "it takes a condition: compare the argument with something".to_owned(),
+            _ => HOW_AGGREGATES.to_owned(),
+        };
+        self.report(Diagnostic::error(codes::ARGUMENTS, at, message).help(help));
         None
     }
 }

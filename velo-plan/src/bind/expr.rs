@@ -85,11 +85,7 @@ impl ExprBinder<'_> {
                 self.cast(operand, &to, *spelling == CastSpelling::TryCast, span)
             }
             ExprKind::Call(call) => self.call(call, span),
-            ExprKind::Extract { field, expr } => {
-                let part = self.text(&field.value.to_lowercase(), field.span);
-                let operand = self.bind(expr)?;
-                self.scalar_call("date_part", vec![part, operand], span, span)
-            }
+            ExprKind::Extract { field, expr } => self.extract(field, expr, span),
             ExprKind::Position { needle, haystack } => {
                 let (needle, haystack) = (self.bind(needle)?, self.bind(haystack)?);
                 self.scalar_call("strpos", vec![haystack, needle], span, span)
@@ -117,11 +113,7 @@ impl ExprBinder<'_> {
                 };
                 self.scalar_call(name, arguments, span, span)
             }
-            ExprKind::RoundTo { rounding: Rounding::Floor, expr, unit } => {
-                let unit = self.text(&unit.value.to_lowercase(), unit.span);
-                let operand = self.bind(expr)?;
-                self.scalar_call("date_trunc", vec![unit, operand], span, span)
-            }
+            ExprKind::RoundTo { rounding: Rounding::Floor, expr, unit } => self.floor(unit, expr, span),
             ExprKind::Array(items) => {
                 let items = self.bind_all(items)?;
                 let (items, _) = self.unify(items, span, "the elements of an array,")?;
@@ -133,10 +125,19 @@ impl ExprBinder<'_> {
             | ExprKind::Between { .. }
             | ExprKind::InList { .. }
             | ExprKind::Like { .. } => self.predicate(ast),
-            ExprKind::InSubquery { .. } | ExprKind::Exists(_) | ExprKind::Subquery(_) | ExprKind::Quantified { .. } => {
-                self.not_supported(span, "a sub-query", "sub-queries come with reference tables and joins")
+            ExprKind::InSubquery { .. } | ExprKind::Exists(_) | ExprKind::Subquery(_) => self.not_supported(
+                span,
+                "a sub-query",
+                "a query inside an expression is not built yet: read it in FROM, or list the values, as in IN (1, 2)",
+            ),
+            ExprKind::Quantified { .. } => self.not_supported(
+                span,
+                "a comparison with ANY or ALL",
+                "it is not built yet: list the values, as in x IN (1, 2), or compare with each, joined by AND or OR",
+            ),
+            ExprKind::Parameter(_) => {
+                self.not_supported(span, "a parameter", "parameters are not built yet: write the value itself")
             }
-            ExprKind::Parameter(_) => self.not_supported(span, "a parameter", "parameters come with the server"),
             ExprKind::Index { expr, index } => {
                 let (operand, index) = (self.bind(expr), self.bind(index));
                 self.index(operand?, index?, span)
@@ -147,12 +148,23 @@ impl ExprBinder<'_> {
             }
             ExprKind::Struct(items) => self.structure(items, span),
             ExprKind::Map { entries, .. } => self.map(entries, span),
-            ExprKind::RoundTo { .. } | ExprKind::AtTimeZone { .. } | ExprKind::IsJson { .. } | ExprKind::Row { .. } => {
-                self.not_supported(
-                    span,
-                    "this expression",
-                    "JSON, zones and rows come with the issue on every function",
-                )
+            ExprKind::RoundTo { unit, .. } => self.not_supported(
+                span,
+                "CEIL(… TO unit)",
+                &format!("write FLOOR(… TO {0}) + INTERVAL '1' {0}", unit.value.to_uppercase()),
+            ),
+            ExprKind::AtTimeZone { .. } => self.not_supported(
+                span,
+                "AT TIME ZONE",
+                "times are in UTC: add or subtract an INTERVAL; a window can have a zone, as in TUMBLING(1d, 'Europe/Berlin')",
+            ),
+            ExprKind::IsJson { .. } => self.not_supported(
+                span,
+                "IS JSON",
+                "it is not built yet: test the text itself, for example with LIKE '{%'",
+            ),
+            ExprKind::Row { .. } => {
+                self.not_supported(span, "a row", "rows are not built yet: write STRUCT(a := 1, b := 2)")
             }
         }
     }
@@ -306,11 +318,9 @@ impl ExprBinder<'_> {
         }
         let operand = self.bind(operand)?;
         if !(operand.data_type.is_numeric() || matches!(operand.data_type, DataType::Interval(_) | DataType::Null)) {
-            return self.report(Diagnostic::error(
-                codes::TYPE_MISMATCH,
-                span,
-                format!("a sign needs a number, and this is {}", article(&operand.data_type)),
-            ));
+            let message = format!("a sign needs a number, and this is {}", article(&operand.data_type));
+            let diagnostic = Diagnostic::error(codes::TYPE_MISMATCH, span, message);
+            return self.report(diagnostic.help("CAST it to a number"));
         }
         if op == UnaryOp::Plus {
             return Some(Typed { span, ..operand });
@@ -356,16 +366,18 @@ impl ExprBinder<'_> {
             BinaryOp::RegexMatchIgnoreCase => return self.regex(Operator::RegexIMatch, left, right, span),
             BinaryOp::NotRegexMatch => return self.regex(Operator::RegexNotMatch, left, right, span),
             BinaryOp::NotRegexMatchIgnoreCase => return self.regex(Operator::RegexNotIMatch, left, right, span),
-            BinaryOp::JsonGet
-            | BinaryOp::JsonGetText
-            | BinaryOp::BitAnd
-            | BinaryOp::BitOr
-            | BinaryOp::ShiftLeft
-            | BinaryOp::ShiftRight => {
+            BinaryOp::JsonGet | BinaryOp::JsonGetText => {
                 return self.not_supported(
                     op_span,
                     "this operator",
-                    "JSON and bit operators come with the issue on every function",
+                    "operators on JSON are not built yet: declare the column as STRUCT<name type, …>, and write column.name",
+                );
+            }
+            BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::ShiftLeft | BinaryOp::ShiftRight => {
+                return self.not_supported(
+                    op_span,
+                    "this operator",
+                    "operators on bits are not built yet: / and % by powers of two take numbers apart",
                 );
             }
         };
@@ -377,7 +389,8 @@ impl ExprBinder<'_> {
             if !matches!(side.data_type, DataType::Utf8 | DataType::Null) {
                 let message =
                     format!("a regular expression is matched with text, and this is {}", article(&side.data_type));
-                return self.report(Diagnostic::error(codes::TYPE_MISMATCH, side.span, message));
+                return self
+                    .report(Diagnostic::error(codes::TYPE_MISMATCH, side.span, message).help("CAST it to STRING"));
             }
         }
         let nullable = left.nullable || right.nullable;
@@ -414,16 +427,19 @@ impl ExprBinder<'_> {
         let fitted = match signature(op, &left.data_type, &right.data_type) {
             Ok(fitted) => fitted,
             Err(TypeProblem::NoOperator) => {
-                return self.report(Diagnostic::error(
-                    codes::TYPE_MISMATCH,
-                    op_span,
-                    format!(
-                        "there is no {} {} {}",
-                        types::sql_name(&left.data_type),
-                        op.symbol(),
-                        types::sql_name(&right.data_type)
-                    ),
-                ));
+                let message = format!(
+                    "there is no {} {} {}",
+                    types::sql_name(&left.data_type),
+                    op.symbol(),
+                    types::sql_name(&right.data_type)
+                );
+                let text = [&left, &right].iter().any(|side| side.data_type == DataType::Utf8);
+                let help = match op {
+                    Arithmetic::Add if text => "|| joins texts; CAST a text to a number to count with it",
+                    _ if text => "CAST the text to a number",
+                    _ => "numbers go with numbers, times with intervals: CAST one of the sides",
+                };
+                return self.report(Diagnostic::error(codes::TYPE_MISMATCH, op_span, message).help(help));
             }
             Err(TypeProblem::Scale { scale, cap }) => {
                 return self.report(

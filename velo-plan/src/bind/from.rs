@@ -8,7 +8,7 @@ use velo_sql::Diagnostic;
 use velo_sql::ast::{ObjectName, Relation as FromItem, RelationKind, TimeWindowKind, WindowInput, WindowTableFunction};
 
 use super::scope::{Scope, ScopeColumn};
-use super::select::{WINDOW_END, WINDOW_START, WINDOW_TIME};
+use super::select::{NO_JOINS, WINDOW_END, WINDOW_START, WINDOW_TIME};
 use crate::catalog::{Object, Pairs, Relation};
 use crate::codes;
 use crate::planner::Planner;
@@ -19,7 +19,11 @@ impl Planner<'_> {
         let mut relation = match &item.kind {
             RelationKind::Named { name, properties, as_of } => {
                 if let Some(as_of) = as_of {
-                    self.not_yet(as_of.span, "FOR SYSTEM_TIME AS OF", "it comes with reference tables and joins");
+                    self.not_yet(
+                        as_of.span,
+                        "FOR SYSTEM_TIME AS OF",
+                        "tables that remember their past are not built yet: leave it out to read the rows as they come",
+                    );
                     return None;
                 }
                 let mut own = pairs.take_prefixed(&name.text(), name.span());
@@ -31,19 +35,40 @@ impl Planner<'_> {
                 Box::pin(self.from(&inner.relation, pairs, owner)).await?
             }
             RelationKind::WindowFunction(function) => self.window_function(function, pairs, owner).await?,
-            RelationKind::Nested(_) => {
-                self.not_yet(item.span, "a join", "joins come with reference tables");
+            RelationKind::Nested(inner) => {
+                let span = inner.joins.first().map_or(item.span, |join| join.span);
+                self.not_yet(span, "a join", NO_JOINS);
                 return None;
             }
-            RelationKind::MatchRecognize(_) => {
-                self.not_yet(item.span, "MATCH_RECOGNIZE", "pattern matching comes with the issue on changing results");
+            RelationKind::MatchRecognize(pattern) => {
+                self.not_yet(
+                    pattern.span,
+                    "MATCH_RECOGNIZE",
+                    "pattern matching is not built yet: a SESSION or TUMBLING window brings rows of one time together",
+                );
                 return None;
             }
-            _ => {
+            RelationKind::Derived { .. } => {
                 self.not_yet(
                     item.span,
-                    "this table function",
-                    "UNNEST, LATERAL and series come with the issue on changing results",
+                    "LATERAL",
+                    "leave the word out, where the query uses nothing of the relations before it",
+                );
+                return None;
+            }
+            RelationKind::Unnest { .. } => {
+                self.not_yet(
+                    item.span,
+                    "UNNEST",
+                    "it is not built yet: an element is taken by its place, as in tags[1]",
+                );
+                return None;
+            }
+            RelationKind::Function { name, .. } => {
+                self.not_yet(
+                    name.span(),
+                    "a table function",
+                    "they are not built yet: declare a stream over the rows; TUMBLE, HOP, CUMULATE and SESSION put windows around one",
                 );
                 return None;
             }
@@ -60,8 +85,14 @@ impl Planner<'_> {
     /// A relation by its name, or one that is bound in place.
     async fn named(&mut self, name: &ObjectName, own: Pairs) -> Option<Relation> {
         if let [single] = name.parts.as_slice()
-            && let Some((_, relation)) = self.query.ctes.iter().rev().find(|(cte, _)| single.matches(&cte.value))
+            && let Some((cte, relation)) = self.query.ctes.iter().rev().find(|(cte, _)| single.matches(&cte.value))
         {
+            if let Some((_, _, place, _)) = own.pairs.first() {
+                let message = format!("'{}' is a query of WITH, and bound here again", cte.value);
+                let diagnostic = Diagnostic::error(codes::CONFLICT, *place, message).also(cte.span, "declared here");
+                self.error(diagnostic.help("give the stream that is bound here another name"));
+                return None;
+            }
             let mut relation = relation.clone();
             for column in &mut relation.scope.columns {
                 column.relation = Some(single.value.clone());
@@ -118,7 +149,10 @@ impl Planner<'_> {
         let declared = match source.binding.infer_schema().await {
             Ok(schema) => schema,
             Err(error) => {
-                self.error(Diagnostic::error(codes::CONNECTOR, name.span(), error.to_string()));
+                self.error(
+                    Diagnostic::error(codes::CONNECTOR, name.span(), error.to_string())
+                        .help("CREATE STREAM can declare the columns; here the data must be readable while planning"),
+                );
                 return None;
             }
         };
@@ -155,6 +189,7 @@ impl Planner<'_> {
             );
             return None;
         }
+        let session_keys = self.binder(&input.scope, Err("PARTITION BY")).bind_all(&function.partition_by)?;
         for column in &function.descriptor {
             let name = ObjectName { parts: vec![column.clone()] };
             self.must_be_event_time(&name, &input)?;
@@ -170,6 +205,6 @@ impl Planner<'_> {
                 hidden: false,
             });
         }
-        Some(Relation { scope, window: Some(window), ..input })
+        Some(Relation { scope, window: Some(window), session_keys, ..input })
     }
 }

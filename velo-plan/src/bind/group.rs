@@ -10,9 +10,14 @@ use datafusion_expr::Expr;
 use velo_core::{schema, types};
 use velo_eventtime::LateStrategy;
 use velo_eventtime::late::LateUse;
-use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind, GroupByItem, Literal, Select, TimeWindowKind, WindowArg};
+use velo_sql::ast::visit::{Visitor, walk_expr};
+use velo_sql::ast::{
+    Call, CallArg, Expr as Ast, ExprKind, GroupByItem, Literal, Query, Select, SelectItem, TableWithJoins,
+    TimeWindowKind, WindowArg,
+};
 use velo_sql::{Diagnostic, Span};
 
+use super::call::{window_bound, window_kind};
 use super::expr::Typed;
 use super::scope::{Scope, ScopeColumn};
 use super::select::{Item, WINDOW_END, WINDOW_START, WINDOW_TIME, hidden_event_time, window_columns, with_aliases};
@@ -25,7 +30,10 @@ use crate::planner::{Planner, visible};
 struct Grouping {
     keys: Vec<Typed>,
     window: Option<WindowSpec>,
+    /// The whole SELECT.
     span: Span,
+    /// Its GROUP BY.
+    clause: Option<Span>,
 }
 
 impl Planner<'_> {
@@ -38,6 +46,9 @@ impl Planner<'_> {
             scope.columns.extend(window_columns());
         }
         let mut aggregates: Vec<AggregateCall> = Vec::new();
+        if let Some(window) = window.as_ref().or(function.as_ref()) {
+            self.bounds_agree(select, &input, window)?;
+        }
         let items = self.items(select, &scope, &mut aggregates)?;
         let mut keys = self.group_keys(select, &scope, &items)?;
         let having = match &select.having {
@@ -51,6 +62,20 @@ impl Planner<'_> {
         let before = keys.len();
         keys.retain(|key| !is_window_column(&key.expr));
         let by_window = keys.len() < before;
+        for key in self.session_keys(select, &input)? {
+            if !keys.iter().any(|other| other.expr == key.expr) {
+                let name = key.span.text(self.script).to_owned();
+                self.error(
+                    Diagnostic::error(
+                        codes::NOT_GROUPED,
+                        key.span,
+                        format!("the sessions are those of each {name}, which is not grouped by"),
+                    )
+                    .help(format!("add {name} to GROUP BY, or leave it out here: then the sessions are of all rows")),
+                );
+                return None;
+            }
+        }
         let is_grouped = window.is_some() || !aggregates.is_empty() || select.group_by.is_some();
         if !is_grouped {
             if let Some(having) = &select.having {
@@ -61,7 +86,10 @@ impl Planner<'_> {
                 return None;
             }
             let input = match function {
-                Some(window) => self.windowed_rows(input, window, select.span, owner)?,
+                Some(window) => {
+                    let place = select.from.first().map_or(select.span, TableWithJoins::span);
+                    self.windowed_rows(input, window, place, owner)?
+                }
                 None => input,
             };
             return self.project(&input, items, owner);
@@ -71,22 +99,25 @@ impl Planner<'_> {
             (None, Some(window)) if by_window => Some(window),
             (None, None) => None,
             (Some(_), Some(_)) => {
-                self.error(Diagnostic::error(
-                    codes::WINDOW,
-                    select.span,
-                    "a window in FROM and another one in the same SELECT",
-                ));
+                let place = select.time_window.as_ref().map(|window| window.span);
+                let place = place.or(select.group_by.as_ref().map(|group_by| group_by.span)).unwrap_or(select.span);
+                self.error(
+                    Diagnostic::error(codes::WINDOW, place, "a second time window: there is one in FROM already")
+                        .help("leave one of them out; a window over windows reads the first as a query in FROM"),
+                );
                 return None;
             }
             (None, Some(_)) => {
+                let place = select.group_by.as_ref().map_or(select.span, |group_by| group_by.span);
                 self.error(
-                    Diagnostic::error(codes::NOT_GROUPED, select.span, "the window of FROM is not grouped by")
+                    Diagnostic::error(codes::NOT_GROUPED, place, "the window of FROM is not grouped by")
                         .help("add window_start, window_end to GROUP BY"),
                 );
                 return None;
             }
         };
-        let grouping = Grouping { keys, window, span: select.span };
+        let clause = select.group_by.as_ref().map(|group_by| group_by.span);
+        let grouping = Grouping { keys, window, span: select.span, clause };
         self.aggregate(input, grouping, aggregates, items, having, owner)
     }
 
@@ -106,11 +137,12 @@ impl Planner<'_> {
         fields.push(Arc::new(Field::new(WINDOW_TIME, types::TIMESTAMP, false)));
         fields.push(event_time);
         let late = self.query.late.clone().unwrap_or_else(|| input.late.clone());
+        self.query.late_used = true;
         if late.strategy != LateStrategy::Drop {
             self.not_yet(
-                span,
+                self.query.late_place.unwrap_or(span),
                 "another late.data.strategy than 'drop' for windows without GROUP BY",
-                "late rows of a windowing table function are dropped and counted",
+                "write 'drop': late rows are dropped and counted; or GROUP BY window_start, window_end",
             );
             return None;
         }
@@ -127,7 +159,7 @@ impl Planner<'_> {
                     span,
                     "distinct rows need an input that ends, and this one does not",
                 )
-                .help("GROUP BY the columns with a WINDOW; results that change come with a later issue"),
+                .help("GROUP BY the columns with a WINDOW; results that change are not built yet"),
             );
             return None;
         }
@@ -154,30 +186,59 @@ impl Planner<'_> {
         for item in select.group_by.iter().flat_map(|group_by| &group_by.items) {
             let GroupByItem::Expr(expr) = item else { continue };
             let Some((kind, call)) = window_call(expr) else { continue };
-            let args: Vec<WindowArg> = call
-                .args
-                .iter()
-                .filter_map(|arg| match arg {
-                    CallArg::Positional(value) => {
-                        Some(WindowArg { name: None, value: value.clone(), span: value.span })
-                    }
-                    CallArg::Named { name, value } => {
-                        Some(WindowArg { name: Some(name.clone()), value: value.clone(), span: arg.span() })
-                    }
-                    CallArg::Wildcard(_) => None,
-                })
-                .collect();
-            let window = self.window(kind, &args, expr.span, input, true)?;
+            let window = self.window(kind, &window_args(call), expr.span, input, true)?;
             if let Some((_, first)) = &found {
                 self.error(
                     Diagnostic::error(codes::WINDOW, expr.span, "a second time window in one GROUP BY")
-                        .also(*first, "the first"),
+                        .also(*first, "the first")
+                        .help("leave one of them out; a window over windows reads the first as a query in FROM"),
                 );
                 return None;
             }
             found = Some((window, expr.span));
         }
         Some(found.map(|(window, _)| window))
+    }
+
+    /// What the sessions are of each: PARTITION BY in FROM, and what follows the gap in `SESSION(ts, gap, key)`.
+    fn session_keys(&mut self, select: &Select, input: &Relation) -> Option<Vec<Typed>> {
+        let mut keys = input.session_keys.clone();
+        let calls = select.group_by.iter().flat_map(|group_by| &group_by.items).filter_map(|item| match item {
+            GroupByItem::Expr(expr) => window_call(expr),
+            _ => None,
+        });
+        let calls = calls.map(|(kind, call)| (kind, window_args(call)));
+        let clause = select.time_window.iter().map(|window| (window.kind, window.args.clone()));
+        for (_, args) in calls.chain(clause).filter(|(kind, _)| *kind == TimeWindowKind::Session) {
+            let columns = args.iter().filter(|arg| matches!(arg.value.without_parentheses().kind, ExprKind::Path(_)));
+            for key in columns.skip(1) {
+                keys.push(self.binder(&input.scope, Err("SESSION")).bind(&key.value)?);
+            }
+        }
+        Some(keys)
+    }
+
+    /// The arguments of `TUMBLE_START(…)` and its like say again which window it is; another one is a mistake.
+    fn bounds_agree(&mut self, select: &Select, input: &Relation, window: &WindowSpec) -> Option<()> {
+        let mut bounds = Bounds::default();
+        for item in &select.items {
+            if let SelectItem::Expr { expr, .. } = item {
+                bounds.expr(expr);
+            }
+        }
+        select.having.iter().for_each(|having| bounds.expr(having));
+        for (kind, call, span) in bounds.0.into_iter().filter(|(_, call, _)| !call.args.is_empty()) {
+            let said = self.window(kind, &window_args(&call), span, input, true)?;
+            if said != *window {
+                let name = call.name.text();
+                self.error(
+                    Diagnostic::error(codes::WINDOW, span, format!("{said} is not the window here, which is {window}"))
+                        .help(format!("write {name}() without arguments, or with the same ones")),
+                );
+                return None;
+            }
+        }
+        Some(())
     }
 
     /// The grouping keys: expressions over the input, ordinals and aliases of the select list.
@@ -196,7 +257,7 @@ impl Planner<'_> {
                     self.not_yet(
                         *span,
                         "GROUPING SETS, ROLLUP and CUBE",
-                        "they come with the issue on changing results",
+                        "they are not built yet: write one SELECT for each set of columns, with UNION ALL between them",
                     );
                     failed = true;
                     continue;
@@ -218,8 +279,14 @@ impl Planner<'_> {
                 match at.and_then(|at| items.get(at)) {
                     Some(item) => item.typed.clone(),
                     None => {
-                        let message = format!("GROUP BY {text}: the select list has {} items", items.len());
-                        self.error(Diagnostic::error(codes::NOT_GROUPED, expr.span, message));
+                        self.error(
+                            Diagnostic::error(
+                                codes::UNKNOWN_COLUMN,
+                                expr.span,
+                                format!("there is no column number {text}"),
+                            )
+                            .help(format!("GROUP BY counts the selected columns, here from 1 to {}", items.len())),
+                        );
                         return None;
                     }
                 }
@@ -234,7 +301,10 @@ impl Planner<'_> {
             _ => self.binder(scope, Err("GROUP BY")).bind(expr)?,
         };
         if key.expr.column_refs().iter().any(|column| column.name().starts_with("$agg")) {
-            self.error(Diagnostic::error(codes::MISPLACED_AGGREGATE, expr.span, "an aggregate cannot be grouped by"));
+            self.error(
+                Diagnostic::error(codes::MISPLACED_AGGREGATE, expr.span, "an aggregate cannot be grouped by")
+                    .help("compute it in a query of its own, and read that in FROM"),
+            );
             return None;
         }
         Some(key)
@@ -249,15 +319,16 @@ impl Planner<'_> {
         having: Option<Typed>,
         owner: &str,
     ) -> Option<Relation> {
-        let Grouping { keys, window, span } = grouping;
+        let Grouping { keys, window, span, clause } = grouping;
         if window.is_none() && !self.is_bounded(input.node) {
+            let what = if clause.is_some() { "a GROUP BY" } else { "an aggregate" };
             self.error(
                 Diagnostic::error(
                     codes::UNBOUNDED,
-                    span,
-                    "a GROUP BY without a window needs an input that ends, and this one does not",
+                    clause.unwrap_or(span),
+                    format!("{what} without a window needs an input that ends, and this one does not"),
                 )
-                .help("add WINDOW TUMBLING(1m) or another window; results that change come with a later issue"),
+                .help("add WINDOW TUMBLING(1m) or another window; results that change are not built yet"),
             );
             return None;
         }
@@ -267,7 +338,11 @@ impl Planner<'_> {
             .enumerate()
             .map(|(at, key)| Output {
                 expr: key.expr.clone(),
-                field: Arc::new(Field::new(format!("$key{at}"), key.data_type.clone(), key.nullable)),
+                field: Arc::new(self.marked(
+                    Field::new(format!("$key{at}"), key.data_type.clone(), key.nullable),
+                    &key.expr,
+                    &input,
+                )),
             })
             .collect();
         let mut fields: Vec<FieldRef> = outputs.iter().map(|output| Arc::clone(&output.field)).collect();
@@ -319,8 +394,14 @@ impl Planner<'_> {
             Some(WindowKind::Session { gap }) => LateUse::Session(gap),
             None => return Some((late.strategy, None)),
         };
+        self.query.late_used = true;
+        let span = self.query.late_place.unwrap_or(span);
         if late.strategy == LateStrategy::UpdatePrevious {
-            self.not_yet(span, "late.data.strategy = 'update_previous'", "it comes with the issue on changing results; 'drop', 'dead_letter' and 'include_in_next_window' can run");
+            self.not_yet(
+                span,
+                "late.data.strategy = 'update_previous'",
+                "results that change are not built yet: write 'drop', 'dead_letter' or 'include_in_next_window'",
+            );
             return None;
         }
         if let Err(message) = late.check(used) {
@@ -353,7 +434,10 @@ impl Planner<'_> {
         let Ok(replaced) = replaced else { return None };
         let stray = replaced.data.column_refs().into_iter().find(|column| !known.contains(column.name())).cloned();
         if let Some(column) = stray {
-            let name = column.name().trim_start_matches('$');
+            let name = match column.name() {
+                schema::EVENT_TIME => "_event_time",
+                name => name.trim_start_matches('$'),
+            };
             self.error(
                 Diagnostic::error(
                     codes::NOT_GROUPED,
@@ -368,6 +452,37 @@ impl Planner<'_> {
     }
 }
 
+/// The calls of `TUMBLE_START(…)` and its like in an expression, each with its kind of window and its place.
+#[derive(Default)]
+struct Bounds(Vec<(TimeWindowKind, Call, Span)>);
+
+impl Visitor for Bounds {
+    fn query(&mut self, _: &Query) {
+        // A sub-query has windows of its own.
+    }
+
+    fn expr(&mut self, expr: &Ast) {
+        if let ExprKind::Call(call) = &expr.kind
+            && let Some((kind, _)) = window_bound(&call.name.text().to_lowercase())
+        {
+            self.0.push((kind, call.as_ref().clone(), expr.span));
+        }
+        walk_expr(self, expr);
+    }
+}
+
+/// The arguments of a window that is written as a call.
+fn window_args(call: &Call) -> Vec<WindowArg> {
+    let args = call.args.iter().filter_map(|arg| match arg {
+        CallArg::Positional(value) => Some(WindowArg { name: None, value: value.clone(), span: value.span }),
+        CallArg::Named { name, value } => {
+            Some(WindowArg { name: Some(name.clone()), value: value.clone(), span: arg.span() })
+        }
+        CallArg::Wildcard(_) => None,
+    });
+    args.collect()
+}
+
 fn is_window_column(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if [WINDOW_START, WINDOW_END, WINDOW_TIME].contains(&column.name()))
 }
@@ -375,12 +490,6 @@ fn is_window_column(expr: &Expr) -> bool {
 /// `TUMBLE(ts, …)` and its like as an item of GROUP BY.
 fn window_call(expr: &Ast) -> Option<(TimeWindowKind, &Call)> {
     let ExprKind::Call(call) = &expr.without_parentheses().kind else { return None };
-    let kind = match call.name.text().to_ascii_uppercase().as_str() {
-        "TUMBLE" | "TUMBLING" => TimeWindowKind::Tumbling,
-        "HOP" | "HOPPING" | "SLIDING" => TimeWindowKind::Sliding,
-        "SESSION" => TimeWindowKind::Session,
-        "CUMULATE" => TimeWindowKind::Cumulate,
-        _ => return None,
-    };
+    let kind = window_kind(&call.name.text().to_lowercase())?;
     call.over.is_none().then_some((kind, call.as_ref()))
 }

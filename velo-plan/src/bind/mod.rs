@@ -12,6 +12,7 @@ mod select;
 mod show;
 mod sink;
 mod source;
+mod time_part;
 mod time_window;
 mod types;
 

@@ -94,9 +94,30 @@ impl ExprBinder<'_> {
             Some(ExprKind::Literal(Literal::String(text))) if text.chars().count() == 1 => text.chars().next(),
             Some(_) => {
                 let at = escape.map_or(span, |ast| ast.span);
-                return self.report(Diagnostic::error(codes::LITERAL, at, "ESCAPE needs one character in quotes"));
+                return self.report(
+                    Diagnostic::error(codes::LITERAL, at, "ESCAPE needs one character in quotes")
+                        .help(r"write ESCAPE '\', which is the default, or leave it out"),
+                );
             }
         };
+        if kind == LikeKind::Regexp
+            && let Some(escape) = escape
+        {
+            return self.report(
+                Diagnostic::error(codes::ARGUMENTS, escape.span, "a regular expression has no ESCAPE")
+                    .help(r"leave it out: a backslash escapes, as in '\.'"),
+            );
+        }
+        if let (Some(escape), Some(_)) = (escape, escape_char.filter(|escape| *escape != '\\')) {
+            return self.report(
+                Diagnostic::error(
+                    codes::NOT_SUPPORTED,
+                    escape.span,
+                    "an ESCAPE other than the backslash cannot run yet",
+                )
+                .help(r"leave it out, and write \% or \_ in the pattern"),
+            );
+        }
         if kind == LikeKind::Regexp {
             let op = if negated { Operator::RegexNotMatch } else { Operator::RegexMatch };
             return self.regex(op, operand, pattern, span);

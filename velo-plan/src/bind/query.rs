@@ -1,5 +1,6 @@
 //! Queries as a whole: WITH, set operations, ORDER BY and LIMIT, EMIT.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{FieldRef, Schema};
@@ -16,7 +17,7 @@ use super::types::common_type;
 use crate::catalog::{Pairs, Relation};
 use crate::codes;
 use crate::functions::cast::CastFunction;
-use crate::plan::{NodeKind, Output, SortKey};
+use crate::plan::{NodeId, NodeKind, Output, SortKey};
 use crate::planner::{Planner, visible};
 
 impl Planner<'_> {
@@ -43,12 +44,12 @@ impl Planner<'_> {
         let relation = Box::pin(self.set_expr(&query.body, pairs, owner)).await?;
         if let Some(emit) = &query.emit
             && emit.mode == EmitMode::Changes
-            && self.aggregates(&relation)
+            && self.aggregates(relation.node)
         {
             self.not_yet(
                 emit.span,
                 "EMIT CHANGES of an aggregate",
-                "early results come with the issue on changing results",
+                "results that change are not built yet: with EMIT FINAL each comes once, when it is complete",
             );
             return None;
         }
@@ -56,16 +57,19 @@ impl Planner<'_> {
         self.limit(relation, query.limit.as_ref(), query.offset.as_ref(), owner)
     }
 
-    /// Whether an aggregate stands between a relation and the streams that it reads.
-    fn aggregates(&self, relation: &Relation) -> bool {
-        let mut node = relation.node;
-        loop {
-            match (&self.plan.nodes[node.0].kind, self.plan.nodes[node.0].inputs.first()) {
-                (NodeKind::Aggregate { .. }, _) => return true,
-                (NodeKind::Project(_) | NodeKind::Filter(_), Some(input)) => node = *input,
-                _ => return false,
+    /// Whether an aggregate stands anywhere between a node and the streams that it reads.
+    fn aggregates(&self, node: NodeId) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut waiting = vec![node];
+        while let Some(node) = waiting.pop() {
+            if matches!(self.plan.nodes[node.0].kind, NodeKind::Aggregate { .. }) {
+                return true;
+            }
+            if seen.insert(node) {
+                waiting.extend(&self.plan.nodes[node.0].inputs);
             }
         }
+        false
     }
 
     async fn set_expr(&mut self, body: &SetExpr, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
@@ -73,7 +77,11 @@ impl Planner<'_> {
             SetExpr::Select(select) => self.select(select, pairs, owner).await,
             SetExpr::Query(query) => self.query(query, pairs, owner).await,
             SetExpr::Values(values) => {
-                self.not_yet(values.span, "VALUES", "it comes with the issue on changing results");
+                self.not_yet(
+                    values.span,
+                    "VALUES",
+                    "it is not built yet: put the rows into a file, and declare a stream over it",
+                );
                 None
             }
             SetExpr::SetOperation { .. } => self.union(body, pairs, owner).await,
@@ -86,7 +94,11 @@ impl Planner<'_> {
         let mut rest = body;
         while let SetExpr::SetOperation { left, op, all, op_span, right } = rest {
             if *op != SetOperator::Union {
-                self.not_yet(*op_span, "EXCEPT and INTERSECT", "they come with the issue on changing results");
+                let (what, help) = match op {
+                    SetOperator::Except => ("EXCEPT", "it is not built yet: leave rows out with WHERE"),
+                    _ => ("INTERSECT", "it is not built yet: choose rows with WHERE"),
+                };
+                self.not_yet(*op_span, what, help);
                 return None;
             }
             operands.push((right.as_ref(), *all, *op_span));
@@ -127,7 +139,11 @@ impl Planner<'_> {
             if columns.len() != fields.len() {
                 let message =
                     format!("this side of UNION has {} columns, and the first has {}", columns.len(), fields.len());
-                self.error(Diagnostic::error(codes::TYPE_MISMATCH, *span, message).also(spans[0], "the first"));
+                self.error(
+                    Diagnostic::error(codes::TYPE_MISMATCH, *span, message)
+                        .also(spans[0], "the first")
+                        .help("select as many columns on both sides; NULL AS name stands in for one that is not there"),
+                );
                 return None;
             }
             for (field, column) in fields.iter_mut().zip(columns) {
@@ -198,14 +214,19 @@ impl Planner<'_> {
         let columns = visible(&relation.scope).count();
         if names.len() > columns {
             let span = names[columns].span;
-            self.error(Diagnostic::error(
-                codes::UNKNOWN_COLUMN,
-                span,
-                format!("there are only {columns} columns to name"),
-            ));
+            let message = match columns {
+                1 => "there is only one column to name".to_owned(),
+                columns => format!("there are only {columns} columns to name"),
+            };
+            self.error(
+                Diagnostic::error(codes::UNKNOWN_COLUMN, span, message).help("leave out the names that are too many"),
+            );
             return None;
         }
         for (column, name) in relation.scope.columns.iter_mut().filter(|column| !column.hidden).zip(names) {
+            for key in relation.key.iter_mut().filter(|key| **key == column.name) {
+                key.clone_from(&name.value);
+            }
             column.name.clone_from(&name.value);
         }
         Some(())
@@ -250,23 +271,34 @@ impl Planner<'_> {
             return match at.and_then(|at| columns.get(at)) {
                 Some(column) => Some(column_of(column, expr.span)),
                 None => {
-                    let message = format!("ORDER BY {text}: the select list has {} items", columns.len());
-                    self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, expr.span, message));
+                    let message = format!("there is no column number {text}");
+                    self.error(
+                        Diagnostic::error(codes::UNKNOWN_COLUMN, expr.span, message)
+                            .help(format!("ORDER BY counts the selected columns, here from 1 to {}", columns.len())),
+                    );
                     None
                 }
             };
         }
-        self.binder(scope, Err("ORDER BY here")).bind(expr)
+        let before = self.diagnostics.len();
+        let bound = self.binder(scope, Err("ORDER BY")).bind(expr);
+        for diagnostic in &mut self.diagnostics[before..] {
+            if diagnostic.code == codes::UNKNOWN_COLUMN {
+                diagnostic.help.push("ORDER BY goes by columns that are selected".to_owned());
+            }
+        }
+        bound
     }
 
     fn limit(&mut self, relation: Relation, count: Option<&Ast>, skip: Option<&Ast>, owner: &str) -> Option<Relation> {
         let Some(first) = count.or(skip) else { return Some(relation) };
         if !self.is_bounded(relation.node) {
+            let word = if count.is_some() { "LIMIT" } else { "OFFSET" };
             self.error(
                 Diagnostic::error(
                     codes::UNBOUNDED,
                     first.span,
-                    "LIMIT needs an input that ends, and this one does not",
+                    format!("{word} needs an input that ends, and this one does not"),
                 )
                 .help("read a bounded input, or stop the query when you have seen enough"),
             );
@@ -277,7 +309,10 @@ impl Planner<'_> {
             match &expr.without_parentheses().kind {
                 ExprKind::Literal(Literal::Number(text)) if text.parse::<u64>().is_ok() => Some(text.parse().ok()),
                 _ => {
-                    self.error(Diagnostic::error(codes::LITERAL, expr.span, "a number of rows is expected here"));
+                    self.error(
+                        Diagnostic::error(codes::LITERAL, expr.span, "a number of rows is expected here")
+                            .help("write a whole number, such as 10"),
+                    );
                     None
                 }
             }

@@ -92,12 +92,12 @@ impl Scope {
                         None => column.name.clone(),
                     })
                     .collect();
-                Err(Diagnostic::error(
-                    codes::AMBIGUOUS_COLUMN,
-                    span,
-                    format!("'{}' could be any of {}", name.value, owners.join(", ")),
-                )
-                .help("write the relation's name before it, or quote the exact spelling"))
+                let help = match owners.iter().all(|owner| *owner == owners[0]) {
+                    true => "they have one name: give one of them another with AS".to_owned(),
+                    false => format!("write the exact spelling in quotes, as in \"{}\"", several[0].name),
+                };
+                let message = format!("'{}' could be any of {}", name.value, owners.join(", "));
+                Err(Diagnostic::error(codes::AMBIGUOUS_COLUMN, span, message).help(help))
             }
         }
     }
@@ -108,6 +108,19 @@ impl Scope {
         let wanted = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
         let mut diagnostic =
             Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there is no column '{}'", name.text()));
+        if let [relation, column, ..] = name.parts.as_slice() {
+            let is_relation =
+                |known: &&ScopeColumn| known.relation.as_ref().is_some_and(|known| relation.matches(known));
+            let found = visible.iter().find(|known| column.matches(&known.name));
+            if let Some(ScopeColumn { relation: Some(right), name: column, .. }) = found
+                && !visible.iter().any(is_relation)
+            {
+                let message =
+                    format!("there is no column '{}': nothing in FROM is called '{}'", name.text(), relation.value);
+                return Diagnostic::error(codes::UNKNOWN_COLUMN, span, message)
+                    .help(format!("did you mean {right}.{column}?"));
+            }
+        }
         if let Some(near) = nearest(wanted, self.columns.iter().map(|column| column.name.as_str())) {
             return diagnostic.help(format!("did you mean {near}?"));
         }

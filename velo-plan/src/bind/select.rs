@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arrow_schema::{Field, FieldRef, Schema};
 use datafusion_expr::Expr;
 use velo_core::{schema, types};
-use velo_sql::ast::{Expr as Ast, ExprKind, Ident, Select, SelectItem};
+use velo_sql::ast::{Expr as Ast, ExprKind, Ident, Select, SelectItem, TableWithJoins};
+use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
+use super::call::NO_ROW_WINDOWS;
 use super::expr::{ExprBinder, Typed};
 use super::query::column_of;
 use super::scope::{Scope, ScopeColumn};
@@ -23,6 +25,10 @@ pub(crate) const WINDOW_START: &str = "$window_start";
 pub(crate) const WINDOW_END: &str = "$window_end";
 /// The event time of what comes of a window: its end less one microsecond.
 pub(crate) const WINDOW_TIME: &str = "$window_time";
+
+/// What to do without joins.
+pub(super) const NO_JOINS: &str =
+    "joins are not built yet: UNION ALL makes one stream of two, and GROUP BY brings their rows together";
 
 /// A bound select item: what it computes and its name.
 pub(super) struct Item {
@@ -52,11 +58,23 @@ impl Planner<'_> {
     /// Binds one SELECT.
     pub(super) async fn select(&mut self, select: &Select, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
         if let Some(distinct) = select.distinct.as_ref().filter(|distinct| !distinct.on.is_empty()) {
-            self.not_yet(distinct.span, "DISTINCT ON", "it comes with the issue on changing results");
+            self.not_yet(
+                distinct.span,
+                "DISTINCT ON",
+                "it is not built yet: GROUP BY these columns, and take FIRST(x) or LAST(x) of the others",
+            );
             return None;
         }
         if let Some(qualify) = &select.qualify {
-            self.not_yet(qualify.span, "QUALIFY", "row windows come with the issue on changing results");
+            self.not_yet(
+                qualify.span,
+                "QUALIFY",
+                "row windows are not built yet: WHERE filters rows, HAVING filters groups",
+            );
+            return None;
+        }
+        if let Some(window) = select.named_windows.first() {
+            self.not_yet(window.name.span.to(window.spec.span), "a row window", NO_ROW_WINDOWS);
             return None;
         }
         let input = match select.from.as_slice() {
@@ -65,12 +83,14 @@ impl Planner<'_> {
                 self.not_yet(
                     select.span,
                     "SELECT without FROM",
-                    "it comes with VALUES in the issue on changing results",
+                    "it is not built yet: write FROM and the stream whose rows it computes with",
                 );
                 return None;
             }
-            _ => {
-                self.not_yet(select.span, "a join", "joins come with reference tables");
+            [first, others @ ..] => {
+                let comma = others.first().map(TableWithJoins::span);
+                let span = first.joins.first().map(|join| join.span).or(comma).unwrap_or(select.span);
+                self.not_yet(span, "a join", NO_JOINS);
                 return None;
             }
         };
@@ -93,7 +113,11 @@ impl Planner<'_> {
         let bound = self.binder(&input.scope, Err(clause)).condition(condition, clause)?;
         if input.window.is_some() && bound.expr.column_refs().iter().any(|column| column.name().starts_with("$window_"))
         {
-            self.not_yet(condition.span, "a condition on the window before it is grouped", "write it into HAVING");
+            self.not_yet(
+                condition.span,
+                "a condition on the window beside its rows",
+                "with GROUP BY write it into HAVING; without, read the query in FROM, and write WHERE around it",
+            );
             return None;
         }
         let schema = self.plan.nodes[input.node.0].schema.clone();
@@ -116,6 +140,15 @@ impl Planner<'_> {
                     // An alias can be used by the items behind it, where no column has its name.
                     let known = with_aliases(scope, &items);
                     let bound = self.binder(&known, Ok(&mut *aggregates)).bind(expr);
+                    if let Some(alias) = alias.as_ref().filter(|alias| alias.value.starts_with('$')) {
+                        let message = format!("the name '{}' begins with $", alias.value);
+                        self.error(
+                            Diagnostic::error(codes::DUPLICATE_NAME, alias.span, message)
+                                .help("choose another one: such names are Velo's own"),
+                        );
+                        failed = true;
+                        continue;
+                    }
                     match bound {
                         Some(typed) => {
                             let name = name_of(expr, alias.as_ref(), &known, self.script);
@@ -149,16 +182,33 @@ impl Planner<'_> {
             })
             .collect();
         if of_relation.is_empty() {
-            let name = relation.map_or("*".to_owned(), |relation| format!("{}.*", relation.value));
-            self.error(Diagnostic::error(codes::UNKNOWN_RELATION, span, format!("{name} has no columns")));
+            let name = relation.map_or("*", |relation| relation.value.as_str());
+            let mut known: Vec<&str> = visible(scope).filter_map(|column| column.relation.as_deref()).collect();
+            known.dedup();
+            self.error(
+                Diagnostic::error(codes::UNKNOWN_RELATION, span, format!("nothing in FROM is called '{name}'"))
+                    .help(format!("what can stand before .* is {}", known.join(", "))),
+            );
             return false;
         }
         for left_out in except {
             if !of_relation.iter().any(|column| left_out.matches(&column.name)) {
                 let message = format!("there is no column '{}' to leave out", left_out.value);
-                self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, left_out.span, message));
+                let names: Vec<&str> = of_relation.iter().map(|column| column.name.as_str()).collect();
+                let help = match nearest(&left_out.value, names.iter().copied()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("the columns are {}", names.join(", ")),
+                };
+                self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, left_out.span, message).help(help));
                 return false;
             }
+        }
+        if of_relation.iter().all(|column| except.iter().any(|left_out| left_out.matches(&column.name))) {
+            self.error(
+                Diagnostic::error(codes::UNKNOWN_COLUMN, span, "EXCEPT leaves no column")
+                    .help("keep one of them, or select something else"),
+            );
+            return false;
         }
         for column in of_relation {
             if !except.iter().any(|left_out| left_out.matches(&column.name)) {
@@ -171,6 +221,15 @@ impl Planner<'_> {
             }
         }
         true
+    }
+
+    /// A column that only passes stays what it is, also where its type alone does not say so: JSON is text with a mark.
+    pub(super) fn marked(&self, field: Field, expr: &Expr, input: &Relation) -> Field {
+        let Expr::Column(column) = expr else { return field };
+        match self.plan.nodes[input.node.0].schema.field_with_name(column.name()) {
+            Ok(passed) => field.with_metadata(passed.metadata().clone()),
+            Err(_) => field,
+        }
     }
 
     /// The select list as a projection.
@@ -191,7 +250,7 @@ impl Planner<'_> {
                 self.not_yet(
                     item.typed.span,
                     "another event time for the output",
-                    "`AS _event_time` can name the event time itself; another one comes with the Kafka sink",
+                    "`AS _event_time` names the event time itself; give another time a name of its own",
                 );
                 return None;
             }
@@ -202,7 +261,8 @@ impl Planner<'_> {
                 count += 1;
                 unique = format!("{}#{count}", item.name);
             }
-            let field: FieldRef = Arc::new(Field::new(&unique, item.typed.data_type.clone(), item.typed.nullable));
+            let field = Field::new(&unique, item.typed.data_type.clone(), item.typed.nullable);
+            let field: FieldRef = Arc::new(self.marked(field, &item.typed.expr, input));
             if is_time {
                 event_time_columns.push(unique);
             }

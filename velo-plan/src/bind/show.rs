@@ -1,19 +1,30 @@
 //! Statements that only tell: SHOW, DESCRIBE, EXPLAIN; and DROP, which makes a name free again.
 
 use velo_core::types;
-use velo_sql::ast::{DropKind, DropStatement, Explain, ExplainFormat, ObjectName, Show, ShowList, Statement};
+use velo_sql::ast::{
+    DropKind, DropStatement, Explain, ExplainFormat, ObjectKind, ObjectName, Show, ShowList, Statement,
+};
 use velo_sql::{Diagnostic, Span};
 
 use crate::catalog::{Object, all_specs};
 use crate::codes;
 use crate::plan::SinkId;
-use crate::planner::{Analyzed, Planner, Shown, visible};
+use crate::planner::{Analyzed, NO_JOBS, Planner, Shown, visible};
 use crate::rules;
 
 impl Planner<'_> {
     /// EXPLAIN: the statement is planned and taken back; with ANALYZE it stays, runs, and its counters are told.
-    pub(crate) async fn explain(&mut self, explain: &Explain, script: &str) {
+    pub(crate) async fn explain(&mut self, explain: &Explain, span: Span, script: &str) {
         let format = explain.format.unwrap_or(ExplainFormat::Text);
+        if explain.analyze && explain.format.is_some() {
+            let words = Span::new(span.start, explain.statement.span.start);
+            let place = Span::new(span.start, span.start + words.text(script).trim_end().len() as u32);
+            return self.not_yet(
+                place,
+                "FORMAT of EXPLAIN ANALYZE",
+                "leave one of the two out: what was counted is text",
+            );
+        }
         if explain.analyze {
             let sinks = self.plan.sinks.len();
             Box::pin(self.statement(&explain.statement)).await;
@@ -22,9 +33,10 @@ impl Planner<'_> {
             }
             return;
         }
-        let (before, names) = (self.plan.clone(), self.catalog.clone());
+        let (before, names, letters) = (self.plan.clone(), self.catalog.clone(), self.dead_letter_sinks.clone());
         let first = self.plan.nodes.len();
         Box::pin(self.statement(&explain.statement)).await;
+        self.settle_dead_letters();
         rules::apply(&mut self.plan, self.context);
         let text = match format {
             ExplainFormat::Text => self.plan.text_from(first),
@@ -34,6 +46,7 @@ impl Planner<'_> {
         let title = explain.statement.span.text(script).lines().next().unwrap_or_default().to_owned();
         self.plan = before;
         self.catalog = names;
+        self.dead_letter_sinks = letters;
         self.shown.push(Shown {
             title: format!("EXPLAIN {title}"),
             header: vec![],
@@ -79,7 +92,8 @@ impl Planner<'_> {
                     }
                     _ => None,
                 });
-                ("SHOW", header(&["name"]), rows.collect())
+                let title = if *what == ShowList::Streams { "SHOW STREAMS" } else { "SHOW VIEWS" };
+                (title, header(&["name"]), rows.collect())
             }
             ShowList::Sinks => {
                 let rows = self.catalog.names().filter_map(|(name, object)| match object {
@@ -106,11 +120,19 @@ impl Planner<'_> {
                 });
                 ("SHOW PROPERTIES", header(&["key", "of", "kind", "default"]), rows.collect())
             }
-            ShowList::Tables | ShowList::Jobs | ShowList::Topics => {
+            ShowList::Tables => {
                 return self.not_yet(
                     span,
-                    "this list",
-                    "tables come with joins, jobs with the server, topics with Kafka",
+                    "SHOW TABLES",
+                    "tables are not built yet: SHOW STREAMS lists what can be read",
+                );
+            }
+            ShowList::Jobs => return self.not_yet(span, "SHOW JOBS", NO_JOBS),
+            ShowList::Topics => {
+                return self.not_yet(
+                    span,
+                    "SHOW TOPICS",
+                    "it is not built yet: the tools of the broker list its topics",
                 );
             }
         };
@@ -121,7 +143,12 @@ impl Planner<'_> {
 
     fn show_one(&mut self, show: &Show, span: Span, statements: &[Statement]) {
         let Show::Create { name, .. } = show else {
-            return self.not_yet(span, "SHOW STATUS and SHOW METRICS", "they come with the server");
+            let what = if matches!(show, Show::Status(_)) { "SHOW STATUS" } else { "SHOW METRICS" };
+            return self.not_yet(
+                span,
+                what,
+                "jobs by name are not built yet: EXPLAIN ANALYZE runs a query and counts what it does",
+            );
         };
         let created = statements.iter().find(|statement| match &statement.kind {
             velo_sql::ast::StatementKind::Create(create) => create.name.text().eq_ignore_ascii_case(&name.text()),
@@ -142,15 +169,46 @@ impl Planner<'_> {
 
     /// DROP: the name is free again; what was planned with it stays.
     pub(crate) fn drop_object(&mut self, drop: &DropStatement, span: Span) {
-        if !matches!(drop.kind, DropKind::Object(_)) {
-            return self.not_yet(span, "DROP of functions and jobs", "functions and jobs come with later issues");
+        let DropKind::Object(kind) = drop.kind else {
+            let (what, help) = match drop.kind {
+                DropKind::Job => ("DROP JOB", NO_JOBS),
+                _ => ("DROP FUNCTION", "functions of your own are not built yet, so there is none to drop"),
+            };
+            return self.not_yet(span, what, help);
+        };
+        let is = match self.catalog.get(&drop.name) {
+            None if drop.if_exists => return,
+            None => {
+                let message = format!("there is nothing called '{}' to drop", drop.name.text());
+                let diagnostic = Diagnostic::error(codes::UNKNOWN_RELATION, drop.name.span(), message);
+                let help = match self.catalog.nearest(&drop.name) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => "leave it out, or write IF EXISTS before the name".to_owned(),
+                };
+                return self.error(diagnostic.help(help));
+            }
+            Some(Object::Broken) => None,
+            Some(Object::Sink(_)) => Some("SINK"),
+            Some(Object::Relation { writable: Some(_), .. }) => Some("STREAM"),
+            // CREATE STREAM … AS names a query as a view does.
+            Some(Object::Relation { .. }) if kind == ObjectKind::Stream => Some("STREAM"),
+            Some(Object::Relation { .. }) => Some("VIEW"),
+        };
+        let word = match kind {
+            ObjectKind::Stream => "STREAM",
+            ObjectKind::Table => "TABLE",
+            ObjectKind::Sink => "SINK",
+            ObjectKind::View => "VIEW",
+        };
+        if let Some(is) = is.filter(|is| *is != word) {
+            let name = drop.name.text();
+            let message = format!("'{name}' is a {is}, not a {word}");
+            return self.error(
+                Diagnostic::error(codes::UNKNOWN_RELATION, drop.name.span(), message)
+                    .help(format!("write DROP {is} {name}")),
+            );
         }
-        if !self.catalog.remove(&drop.name) && !drop.if_exists {
-            let diagnostic: Diagnostic = self.unknown_relation(&drop.name);
-            let diagnostic =
-                if diagnostic.help.is_empty() { diagnostic.help("write DROP … IF EXISTS") } else { diagnostic };
-            self.error(Diagnostic { code: codes::UNKNOWN_RELATION, ..diagnostic });
-        }
+        self.catalog.remove(&drop.name);
     }
 }
 

@@ -7,6 +7,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::connector::{ChangelogMode, Guarantee};
+use velo_core::properties::PropertyValue;
 use velo_core::{schema, types};
 use velo_sql::ast::{Create, Ident, ObjectName};
 use velo_sql::{Diagnostic, Span};
@@ -21,6 +22,22 @@ use crate::planner::{Planner, primary_key, visible};
 
 impl Planner<'_> {
     pub(crate) fn create_sink(&mut self, create: &Create, pairs: &Pairs) {
+        if let Some(schema) = &create.schema {
+            let made = schema.columns.iter().find(|column| column.computed.is_some() || column.metadata.is_some());
+            if let Some(column) = made {
+                return self.not_yet(
+                    column.span,
+                    "a column of a sink that is computed or metadata",
+                    "a sink takes what the query gives: compute the column in the query",
+                );
+            }
+            if let Some(watermark) = schema.watermarks.first() {
+                return self.error(
+                    Diagnostic::error(codes::SINK, watermark.span, "a sink has no watermark")
+                        .help("leave it out: a watermark belongs to the stream that is read"),
+                );
+            }
+        }
         let declared = match create.schema.as_ref().filter(|schema| !schema.columns.is_empty()) {
             Some(written) => match self.declared(written) {
                 Some(columns) => Some(columns.physical),
@@ -28,19 +45,38 @@ impl Planner<'_> {
             },
             None => None,
         };
+        let key = primary_key(create);
+        if let Some(declared) = &declared {
+            let names: Vec<String> = declared.fields().iter().map(|field| field.name().clone()).collect();
+            if self.key_columns(key, &names).is_none() {
+                return;
+            }
+        }
         if let Some(sink) = self.resolver().sink(pairs) {
-            let sink = BoundSink { declared, key: primary_key(create), ..sink };
+            let sink = BoundSink { declared, key: key.to_vec(), ..sink };
             self.catalog.add(&create.name, Object::Sink(Box::new(sink)));
         }
     }
 
     /// Writes to a sink or stream by its name, or to one that is bound in place.
     pub(crate) fn write_into(&mut self, relation: &Relation, into: &ObjectName, own: Pairs) {
+        if let (Some(place), Some((_, _, key, _))) = (self.catalog.place(into), own.pairs.first()) {
+            self.error(
+                Diagnostic::error(
+                    codes::CONFLICT,
+                    *key,
+                    format!("'{}' is declared already, and bound here again", into.text()),
+                )
+                .also(place, "declared here")
+                .help("give the properties in one of the two places"),
+            );
+            return;
+        }
         let sink = match self.catalog.get(into).cloned() {
             Some(Object::Sink(sink)) => Some(*sink),
             Some(Object::Relation { writable: Some(writable), .. }) => self
                 .resolver()
-                .sink(&writable.pairs)
+                .sink_of_stream(&writable.pairs)
                 .map(|sink| BoundSink { declared: Some(writable.declared), key: writable.key, ..sink }),
             Some(Object::Relation { writable: None, .. }) => {
                 self.error(
@@ -56,7 +92,7 @@ impl Planner<'_> {
             Some(Object::Broken) => None,
             None if !own.pairs.is_empty() => self.resolver().sink(&own),
             None => {
-                let diagnostic = self.unknown_relation(into);
+                let diagnostic = self.unknown_sink(into);
                 self.error(diagnostic);
                 None
             }
@@ -113,10 +149,11 @@ impl Planner<'_> {
         if let Some(mode) = sink.common.changelog
             && mode != Changelog::Append
         {
+            let mode = mode.show().unwrap_or_default();
             self.not_yet(
                 span,
-                "this changelog.mode",
-                "the rows of this query never change: leave it out, or write 'append'",
+                &format!("'changelog.mode' = '{mode}' of '{name}'"),
+                "the rows of this query never change: leave the property out, or write 'append'",
             );
             return;
         }
@@ -135,7 +172,14 @@ impl Planner<'_> {
             );
             return;
         }
-        let key = if sink.key.is_empty() { &relation.key } else { &sink.key };
+        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let key = match sink.key.as_slice() {
+            [] => relation.key.clone(),
+            declared => match self.key_columns(declared, &names) {
+                Some(key) => key,
+                None => return,
+            },
+        };
         let key = key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let node = SinkNode {
             name: name.to_owned(),
@@ -154,10 +198,15 @@ impl Planner<'_> {
     fn fit(&mut self, relation: &Relation, declared: &SchemaRef, name: &str, span: Span) -> Option<Relation> {
         let columns: Vec<_> = visible(&relation.scope).cloned().collect();
         if columns.len() != declared.fields().len() {
-            let message =
-                format!("the query gives {} columns, and '{name}' has {}", columns.len(), declared.fields().len());
+            let given = match columns.len() {
+                1 => "one column".to_owned(),
+                count => format!("{count} columns"),
+            };
+            let message = format!("the query gives {given}, and '{name}' has {}", declared.fields().len());
             let names: Vec<&str> = declared.fields().iter().map(|field| field.name().as_str()).collect();
-            self.error(Diagnostic::error(codes::SINK, span, message).help(format!("select {}", names.join(", "))));
+            self.error(
+                Diagnostic::error(codes::SINK, span, message).help(format!("its columns are {}", names.join(", "))),
+            );
             return None;
         }
         let mut outputs = Vec::with_capacity(columns.len());
@@ -194,7 +243,11 @@ impl Planner<'_> {
             scope.push(hidden_event_time());
         }
         let node = self.node(NodeKind::Project(outputs), vec![relation.node], output, name);
-        Some(Relation { key: relation.key.clone(), ..Relation::new(node, Scope::of(scope)) })
+        // The key has the sink's names from here on.
+        let named = columns.iter().zip(declared.fields());
+        let key =
+            named.filter(|(column, _)| relation.key.contains(&column.name)).map(|(_, field)| field.name().clone());
+        Some(Relation { key: key.collect(), ..Relation::new(node, Scope::of(scope)) })
     }
 
     /// The sink for the rows that cannot be used: one per name, with columns of its own.

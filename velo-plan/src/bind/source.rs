@@ -6,11 +6,11 @@ use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::{schema, types};
-use velo_eventtime::{EventTimeSource, Extractor, Format, OnError};
+use velo_eventtime::{EventTimeSource, Extractor, Format, OnError, WatermarkStrategy};
 use velo_sql::ast::{BinaryOp, ColumnDef, Create, ExprKind, Literal, ObjectName, TableSchema, WatermarkDef};
 use velo_sql::{Diagnostic, Span};
 
-use super::expr::Typed;
+use super::expr::{Typed, article};
 use super::literal;
 use super::scope::{Scope, ScopeColumn};
 use super::select::hidden_event_time;
@@ -18,7 +18,7 @@ use super::types::{arrow_type, field_of};
 use crate::catalog::{BoundSource, Object, Pairs, Relation, Writable};
 use crate::codes;
 use crate::plan::{NodeKind, Output, SourceId, SourceNode, SourceTime, TimeOrigin};
-use crate::planner::{Planner, primary_key};
+use crate::planner::{Planner, primary_key, visible};
 
 /// The columns of a declaration: what the connector gives, and how the declared columns come of it.
 pub(crate) struct Declared {
@@ -41,8 +41,21 @@ impl Planner<'_> {
     /// Declares a stream over a connector.
     pub(crate) async fn create_source(&mut self, create: &Create, pairs: Pairs) {
         let Some(mut source) = self.resolver().source(&pairs) else { return };
-        if let Some(watermark) = create.schema.as_ref().and_then(|schema| schema.watermarks.first()) {
-            self.watermark_clause(watermark, &mut source);
+        match create.schema.as_ref().map(|schema| schema.watermarks.as_slice()).unwrap_or_default() {
+            [] => {}
+            [watermark] => {
+                if self.watermark_clause(watermark, &mut source, &pairs).is_none() {
+                    return;
+                }
+            }
+            [first, second, ..] => {
+                self.error(
+                    Diagnostic::error(codes::CONFLICT, second.span, "a stream has one event time and one watermark")
+                        .also(first.span, "the first")
+                        .help("leave one of them out"),
+                );
+                return;
+            }
         }
         let declared = match create.schema.as_ref().filter(|schema| !schema.columns.is_empty()) {
             Some(written) => match self.declared(written) {
@@ -63,7 +76,12 @@ impl Planner<'_> {
         let Declared { physical, columns } = declared;
         let relation = self.source_relation(&create.name, source, Arc::clone(&physical), &columns, &pairs);
         if let Some(relation) = relation {
-            let writable = Some(Writable { pairs, declared: physical, key: primary_key(create) });
+            let key = primary_key(create);
+            let names: Vec<String> = visible(&relation.scope).map(|column| column.name.clone()).collect();
+            if self.key_columns(key, &names).is_none() {
+                return;
+            }
+            let writable = Some(Writable { pairs, declared: physical, key: key.to_vec() });
             self.catalog.add(&create.name, Object::Relation { relation, writable });
         }
     }
@@ -76,11 +94,13 @@ impl Planner<'_> {
         for column in &written.columns {
             let name = &column.name.value;
             if names.contains(&name.as_str()) || name.starts_with('$') {
-                self.error(Diagnostic::error(
-                    codes::DUPLICATE_NAME,
-                    column.name.span,
-                    format!("the column name '{name}' is taken"),
-                ));
+                let (message, help) = match name.starts_with('$') {
+                    true => {
+                        (format!("the name '{name}' begins with $"), "choose another one: such names are Velo's own")
+                    }
+                    false => (format!("the column '{name}' is there already"), "give one of them another name"),
+                };
+                self.error(Diagnostic::error(codes::DUPLICATE_NAME, column.name.span, message).help(help));
                 failed = true;
                 continue;
             }
@@ -124,7 +144,7 @@ impl Planner<'_> {
     }
 
     /// `WATERMARK FOR ts AS ts - INTERVAL '5' SECOND` is the properties in another spelling.
-    fn watermark_clause(&mut self, clause: &WatermarkDef, source: &mut BoundSource) {
+    fn watermark_clause(&mut self, clause: &WatermarkDef, source: &mut BoundSource, pairs: &Pairs) -> Option<()> {
         let column = clause.column.text();
         match column.parse() {
             Ok(path) if source.event_time.field.is_none() => source.event_time.field = Some(path),
@@ -138,15 +158,15 @@ impl Planner<'_> {
                     )
                     .help("leave one of them out"),
                 );
-                return;
+                return None;
             }
             Err(message) => {
                 self.error(Diagnostic::error(codes::PROPERTY, clause.span, message));
-                return;
+                return None;
             }
         }
         source.timed = true;
-        let Some(expr) = &clause.expr else { return };
+        let Some(expr) = &clause.expr else { return Some(()) };
         let bound = match &expr.without_parentheses().kind {
             ExprKind::Path(name) if same_column(name, &column) => Some(0),
             ExprKind::Binary { left, op: BinaryOp::Subtract, right, .. } => {
@@ -158,7 +178,7 @@ impl Planner<'_> {
                             Ok(micros) => Some(micros),
                             Err(diagnostic) => {
                                 self.error(diagnostic);
-                                return;
+                                return None;
                             }
                         }
                     }
@@ -167,14 +187,31 @@ impl Planner<'_> {
             }
             _ => None,
         };
-        match bound {
-            Some(micros) => source.watermark.max_out_of_orderness = velo_core::duration::Span(micros),
-            None => self.not_yet(
+        let Some(micros) = bound.filter(|micros| *micros >= 0) else {
+            self.not_yet(
                 expr.span,
                 "another watermark than the column, or the column less an interval,",
-                "write WATERMARK FOR ts AS ts - INTERVAL '5' SECOND",
-            ),
+                &format!("write WATERMARK FOR {column} AS {column} - INTERVAL '5' SECOND"),
+            );
+            return None;
+        };
+        let bound = velo_core::duration::Span(micros);
+        if let Some(place) = pairs.place("watermark.max_out_of_orderness")
+            && source.watermark.max_out_of_orderness != bound
+        {
+            self.error(
+                Diagnostic::error(
+                    codes::CONFLICT,
+                    expr.span,
+                    "WATERMARK FOR and 'watermark.max_out_of_orderness' say different lengths",
+                )
+                .also(place, "the other")
+                .help("leave one of them out"),
+            );
+            return None;
         }
+        source.watermark.max_out_of_orderness = bound;
+        Some(())
     }
 
     /// A source read directly, as a relation.
@@ -207,7 +244,11 @@ impl Planner<'_> {
         let dead_letter = source.common.on_error == OnError::DeadLetter
             || event_time.as_ref().is_some_and(|time| time.on_error == OnError::DeadLetter);
         let dead_letters = match dead_letter {
-            true => Some(self.dead_letters(pairs.owner, source.common.dead_letter_sink.as_deref())?),
+            true => {
+                let places = ["dead.letter.sink", "on.error", "event.time.on.error"];
+                let place = places.iter().find_map(|key| pairs.place(key)).unwrap_or(pairs.owner);
+                Some(self.dead_letters(place, source.common.dead_letter_sink.as_deref())?)
+            }
             false => None,
         };
         let own_column = match event_time.as_ref().map(|time| &time.from) {
@@ -297,10 +338,11 @@ impl Planner<'_> {
                 .map(|column| column.name.trim_start_matches('_'))
                 .collect();
             let message = format!("this connector has no metadata '{}'", key.trim_start_matches('_'));
-            self.error(
-                Diagnostic::error(codes::UNKNOWN_COLUMN, column.span, message)
-                    .help(format!("it has {}", known.join(", "))),
-            );
+            let help = match known.as_slice() {
+                [] => "it has none at all: leave the column out".to_owned(),
+                known => format!("it has {}", known.join(", ")),
+            };
+            self.error(Diagnostic::error(codes::UNKNOWN_COLUMN, column.span, message).help(help));
             return None;
         };
         let typed = typed_column(&found.field, column.span);
@@ -338,7 +380,8 @@ impl Planner<'_> {
             } else {
                 typed.expr
             };
-            let field: FieldRef = Arc::new(Field::new(&name, typed.data_type, typed.nullable && !is_time));
+            let field = Field::new(&name, typed.data_type, typed.nullable && !is_time);
+            let field: FieldRef = Arc::new(self.marked(field, &expr, &source));
             scope.push(ScopeColumn {
                 relation: Some(owner.to_owned()),
                 name,
@@ -377,7 +420,26 @@ impl Planner<'_> {
         let time = |from: TimeOrigin| {
             Ok(Some(SourceTime { from, on_error: properties.on_error, watermark: source.watermark.clone() }))
         };
+        let place = |key: &str| pairs.place(key).unwrap_or(pairs.owner);
+        if source.watermark.strategy == WatermarkStrategy::Punctuated {
+            return Err(Box::new(
+                Diagnostic::error(
+                    codes::NOT_SUPPORTED,
+                    place("watermark.strategy"),
+                    "'watermark.strategy' = 'punctuated' cannot run yet",
+                )
+                .help("it is not built yet: write 'bounded_out_of_orderness', which is the default, or 'ascending'"),
+            ));
+        }
         match (properties.source, &properties.field) {
+            (Some(EventTimeSource::Arrival | EventTimeSource::Record), Some(field)) => Err(Box::new(
+                Diagnostic::error(
+                    codes::CONFLICT,
+                    place("event.time.source"),
+                    format!("the event time is the field '{field}', and 'event.time.source' says that it is none"),
+                )
+                .help("leave one of them out"),
+            )),
             (Some(EventTimeSource::Arrival), _) => time(TimeOrigin::Arrival),
             (Some(EventTimeSource::Record), _) => {
                 if source.binding.system_columns().iter().any(|field| field.name() == "_timestamp") {
@@ -386,7 +448,7 @@ impl Planner<'_> {
                 Err(Box::new(
                     Diagnostic::error(
                         codes::PROPERTY,
-                        pairs.owner,
+                        place("event.time.source"),
                         "the records of this connector have no time of their own",
                     )
                     .help("name a field: 'event.time.field' = '…'"),
@@ -440,9 +502,9 @@ impl Planner<'_> {
         if usable {
             return Ok(());
         }
-        let message = format!("'{}' is a {} and cannot be an event time", field.name(), types::sql_name_of(field));
+        let message = format!("'{}' is {} and cannot be an event time", field.name(), article(field.data_type()));
         Err(Box::new(
-            Diagnostic::error(codes::TYPE_MISMATCH, pairs.owner, message)
+            Diagnostic::error(codes::TYPE_MISMATCH, pairs.place("event.time.field").unwrap_or(pairs.owner), message)
                 .help("an event time is a number, a text or a TIMESTAMP"),
         ))
     }

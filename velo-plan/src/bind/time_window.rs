@@ -13,7 +13,8 @@ use crate::planner::Planner;
 /// The arguments of a window, sorted by what they are.
 #[derive(Debug, Default)]
 struct Arguments<'a> {
-    lengths: Vec<(i64, Span)>,
+    /// Each with the name that it was given, where it was.
+    lengths: Vec<(Option<&'static str>, i64, Span)>,
     offset: Option<i64>,
     zone: Option<chrono_tz::Tz>,
     columns: Vec<&'a ObjectName>,
@@ -35,7 +36,7 @@ impl Planner<'_> {
         self.needs_event_time(input, span)?;
         let mut sorted = Arguments::default();
         for arg in args {
-            self.window_argument(arg, &mut sorted)?;
+            self.window_argument(arg, kind, &mut sorted)?;
         }
         for (at, column) in sorted.columns.iter().enumerate() {
             // SESSION(ts, gap, key): the key is the GROUP BY's, and says nothing new.
@@ -65,6 +66,10 @@ impl Planner<'_> {
             });
             let field = candidate.map_or("…", |column| column.name.as_str());
             diagnostic = diagnostic.help(format!("add 'event.time.field' = '{field}' to the WITH clause of {source}"));
+        } else {
+            diagnostic = diagnostic.help(
+                "a stream has one by 'event.time.field', the result of a window has its own, and other aggregates have none",
+            );
         }
         self.error(diagnostic);
         None
@@ -82,16 +87,45 @@ impl Planner<'_> {
         if column == velo_core::schema::EVENT_TIME || input.event_time_columns.contains(&column) {
             return Some(());
         }
-        let right = input.event_time_columns.first().map_or("_event_time", String::as_str);
+        let help = match input.event_time_columns.first() {
+            Some(right) => format!("the event time is {right}; a window can go by nothing else"),
+            None if input.has_event_time() => {
+                "the event time is _event_time; a window can go by nothing else".to_owned()
+            }
+            None => {
+                format!("there is no event time yet: add 'event.time.field' = '{}' to the stream's WITH", name.text())
+            }
+        };
         self.error(
             Diagnostic::error(codes::NOT_EVENT_TIME, name.span(), format!("'{}' is not the event time", name.text()))
-                .help(format!("the event time is {right}; a window can go by nothing else")),
+                .help(help),
         );
         None
     }
 
-    fn window_argument<'a>(&mut self, arg: &'a WindowArg, sorted: &mut Arguments<'a>) -> Option<()> {
+    fn window_argument<'a>(
+        &mut self,
+        arg: &'a WindowArg,
+        kind: TimeWindowKind,
+        sorted: &mut Arguments<'a>,
+    ) -> Option<()> {
         let name = arg.name.as_ref().map(|name| name.value.to_lowercase());
+        let again = match name.as_deref() {
+            Some("offset") => sorted.offset.is_some(),
+            Some("zone" | "timezone" | "time_zone") => sorted.zone.is_some(),
+            Some(name) => {
+                length_name(name).is_some_and(|name| sorted.lengths.iter().any(|(other, ..)| *other == Some(name)))
+            }
+            None => matches!(arg.value.kind, ExprKind::Literal(Literal::String(_))) && sorted.zone.is_some(),
+        };
+        if again {
+            let name = name.unwrap_or_else(|| "zone".to_owned());
+            self.error(
+                Diagnostic::error(codes::WINDOW, arg.span, format!("the window's {name} is given twice"))
+                    .help("leave one of them out"),
+            );
+            return None;
+        }
         match (name.as_deref(), &arg.value.without_parentheses().kind) {
             (Some("offset"), _) => {
                 sorted.offset = Some(self.length(&arg.value)?);
@@ -111,14 +145,34 @@ impl Planner<'_> {
             (Some("grace" | "retention"), _) => {
                 self.error(
                     Diagnostic::error(codes::NOT_SUPPORTED, arg.span, "GRACE PERIOD and RETENTION cannot run yet")
-                        .help("corrections after the end of a window come with the issue on changing results"),
+                        .help("a window fires once: 'watermark.max_out_of_orderness' of the source has it wait longer"),
                 );
                 return None;
             }
-            (_, ExprKind::Path(column)) => sorted.columns.push(column),
-            _ => {
+            (Some("zone" | "timezone" | "time_zone"), _) => {
+                self.error(
+                    Diagnostic::error(codes::WINDOW, arg.value.span, "a time zone is a name in quotes")
+                        .help("write it as in 'America/New_York'"),
+                );
+                return None;
+            }
+            (None | Some("timecol"), ExprKind::Path(column)) => sorted.columns.push(column),
+            (None, _) => {
                 let length = self.length(&arg.value)?;
-                sorted.lengths.push((length, arg.value.span));
+                sorted.lengths.push((None, length, arg.value.span));
+            }
+            (Some(name), _) => {
+                let (names, ..) = form(kind, false);
+                let Some(role) = length_name(name).filter(|role| names.contains(role)) else {
+                    let message = format!("this window has no '{name}'");
+                    self.error(
+                        Diagnostic::error(codes::WINDOW, arg.span, message)
+                            .help(format!("it has {}, offset and zone", names.join(", "))),
+                    );
+                    return None;
+                };
+                let length = self.length(&arg.value)?;
+                sorted.lengths.push((Some(role), length, arg.value.span));
             }
         }
         Some(())
@@ -150,48 +204,44 @@ impl Planner<'_> {
         span: Span,
         function: bool,
     ) -> Option<WindowSpec> {
-        let (wanted, form) = match kind {
-            TimeWindowKind::Tumbling => (1, "TUMBLING(size)"),
-            TimeWindowKind::Sliding => (2, "SLIDING(size, advance)"),
-            TimeWindowKind::Session => (1, "SESSION(gap)"),
-            TimeWindowKind::Cumulate => (2, "CUMULATE(size, step)"),
-        };
-        // A length too many is the offset, as in TUMBLE(TABLE t, DESCRIPTOR(ts), size, offset).
-        if sorted.lengths.len() == wanted + 1 && sorted.offset.is_none() && kind != TimeWindowKind::Session {
-            sorted.offset = sorted.lengths.pop().map(|(offset, _)| offset);
+        let (names, form) = form(kind, function);
+        let mut places: Vec<Option<(i64, Span)>> = vec![None; names.len()];
+        let (mut given, mut fits) = (0, true);
+        for (name, length, at) in std::mem::take(&mut sorted.lengths) {
+            let named = name.and_then(|name| names.iter().position(|other| *other == name));
+            match named.or_else(|| places.iter().position(Option::is_none)) {
+                Some(place) => places[place] = Some((length, at)),
+                // A length too many is the offset, as in TUMBLE(TABLE t, DESCRIPTOR(ts), size, offset).
+                None if sorted.offset.is_none() && kind != TimeWindowKind::Session => sorted.offset = Some(length),
+                None => fits = false,
+            }
+            given += 1;
         }
-        if sorted.lengths.len() != wanted {
+        let lengths: Option<Vec<(i64, Span)>> = places.into_iter().collect();
+        let Some(lengths) = lengths.filter(|_| fits) else {
+            let has = if given == 1 { "one length".to_owned() } else { format!("{given} lengths") };
             self.error(
-                Diagnostic::error(
-                    codes::WINDOW,
-                    span,
-                    format!("this window has {} lengths, and needs {wanted}", sorted.lengths.len()),
-                )
-                .help(format!("write {form}")),
+                Diagnostic::error(codes::WINDOW, span, format!("this window has {has}, and needs {}", names.len()))
+                    .help(format!("write {form}")),
             );
             return None;
-        }
-        for (place, (length, at)) in sorted.lengths.iter().enumerate() {
+        };
+        for (name, (length, at)) in names.iter().zip(&lengths) {
             if *length <= 0 {
-                let what = match (kind, place) {
-                    (TimeWindowKind::Session, _) => "gap",
-                    (TimeWindowKind::Cumulate, 1) => "step",
-                    (TimeWindowKind::Sliding, place) if (place == 1) != function => "advance",
-                    _ => "size",
-                };
-                let message = format!("a window's {what} must be more than zero");
+                let message = format!("a window's {name} must be more than zero");
                 self.error(Diagnostic::error(codes::WINDOW, *at, message));
                 return None;
             }
         }
-        let first = sorted.lengths[0].0;
-        let second = sorted.lengths.get(1).map_or(first, |(length, _)| *length);
+        let first = lengths[0].0;
+        let second = lengths.get(1).map_or(first, |(length, _)| *length);
         let kind = match kind {
             TimeWindowKind::Tumbling => WindowKind::Tumbling { size: Length(first) },
             TimeWindowKind::Session => WindowKind::Session { gap: Length(first) },
             TimeWindowKind::Sliding if function => WindowKind::Sliding { size: Length(second), advance: Length(first) },
             TimeWindowKind::Sliding => WindowKind::Sliding { size: Length(first), advance: Length(second) },
             TimeWindowKind::Cumulate => {
+                // By position they may come in either order: the size is the longer.
                 let (size, step) = (first.max(second), first.min(second));
                 if size % step != 0 {
                     self.error(
@@ -205,4 +255,29 @@ impl Planner<'_> {
         };
         Some(WindowSpec { kind, offset: Length(sorted.offset.unwrap_or(0)), zone: sorted.zone })
     }
+}
+
+/// The lengths of a window in the order in which they are written, and how it is written.
+fn form(kind: TimeWindowKind, function: bool) -> (&'static [&'static str], &'static str) {
+    match (kind, function) {
+        (TimeWindowKind::Tumbling, false) => (&["size"], "TUMBLING(size)"),
+        (TimeWindowKind::Tumbling, true) => (&["size"], "TUMBLE(ts, size)"),
+        (TimeWindowKind::Sliding, false) => (&["size", "advance"], "SLIDING(size, advance)"),
+        (TimeWindowKind::Sliding, true) => (&["advance", "size"], "HOP(ts, advance, size)"),
+        (TimeWindowKind::Session, false) => (&["gap"], "SESSION(gap)"),
+        (TimeWindowKind::Session, true) => (&["gap"], "SESSION(ts, gap)"),
+        (TimeWindowKind::Cumulate, false) => (&["size", "step"], "CUMULATE(size, step)"),
+        (TimeWindowKind::Cumulate, true) => (&["step", "size"], "CUMULATE(ts, step, size)"),
+    }
+}
+
+/// Which length a named argument is.
+fn length_name(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "size" => "size",
+        "advance" | "slide" => "advance",
+        "gap" => "gap",
+        "step" => "step",
+        _ => return None,
+    })
 }

@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use arrow_schema::SchemaRef;
 use velo_eventtime::LateProperties;
 use velo_sql::Span;
-use velo_sql::ast::ObjectName;
+use velo_sql::ast::{Ident, ObjectName};
 use velo_sql::diagnostic::suggest::nearest;
 
 pub use properties::{
-    Changelog, Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs,
+    Changelog, Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs, check_setting,
 };
 pub use resolve::{BoundSink, BoundSource, Pairs, Resolver};
 
-use crate::bind::Scope;
+use crate::bind::{Scope, Typed};
 use crate::plan::{NodeId, SourceId, WindowSpec};
 
 /// Something that a query can read.
@@ -36,6 +36,8 @@ pub struct Relation {
     pub dead_letter_sink: Option<String>,
     /// The window that a windowing table function has put around it, until a GROUP BY takes it.
     pub window: Option<WindowSpec>,
+    /// What the sessions of that window are of each: a GROUP BY must have it.
+    pub session_keys: Vec<Typed>,
     /// The output columns marked as the key.
     pub key: Vec<String>,
 }
@@ -51,6 +53,7 @@ impl Relation {
             late: LateProperties::default(),
             dead_letter_sink: None,
             window: None,
+            session_keys: Vec::new(),
             key: Vec::new(),
         }
     }
@@ -69,7 +72,7 @@ pub struct Writable {
     /// The declared columns.
     pub declared: SchemaRef,
     /// The declared key.
-    pub key: Vec<String>,
+    pub key: Vec<Ident>,
 }
 
 /// A named thing of the script.

@@ -1,7 +1,7 @@
 //! The properties that the planner reads itself: of sources, sinks, queries and the job.
 
 use velo_core::duration::Span;
-use velo_core::properties::{Properties, PropertySpec};
+use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec};
 use velo_core::{properties, property_choices};
 use velo_eventtime::{EventTimeProperties, LateProperties, OnError, WatermarkProperties};
 
@@ -75,6 +75,21 @@ pub enum Delivery {
 }
 
 property_choices!(Delivery { ExactlyOnce = "exactly_once", AtLeastOnce = "at_least_once" });
+
+/// Why `value` cannot be the value of the setting `key`, where it cannot.
+pub fn check_setting(key: &str, value: &str) -> Option<PropertyError> {
+    let mut options = Options::new();
+    options.set(Entry { key: key.to_owned(), value: value.to_owned(), origin: 0 });
+    // Each takes its own key out, or leaves the options as they are.
+    SourceProperties::read(&mut options);
+    EventTimeProperties::read(&mut options);
+    WatermarkProperties::read(&mut options);
+    SinkProperties::read(&mut options);
+    QueryProperties::read(&mut options);
+    LateProperties::read(&mut options);
+    JobProperties::read(&mut options);
+    options.take_errors().pop()
+}
 
 /// All properties that the planner reads, with the owner's name.
 pub fn all_specs() -> Vec<(&'static str, &'static [PropertySpec])> {

@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use velo_core::connector::{Connector, Registry, SinkBinding, SourceBinding};
 use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, config_file, interpolate};
 use velo_eventtime::{EventTimeProperties, LateProperties, WatermarkProperties};
-use velo_sql::ast::Property;
+use velo_sql::ast::{Ident, Property};
 use velo_sql::{Diagnostic, Span};
 
 use super::properties::{SinkProperties, SourceProperties};
@@ -71,6 +71,32 @@ impl Pairs {
         all
     }
 
+    /// Where a property is written, key and value.
+    pub fn place(&self, key: &str) -> Option<Span> {
+        self.pairs.iter().find(|(name, ..)| name.eq_ignore_ascii_case(key)).map(|(_, _, key, value)| key.to(*value))
+    }
+
+    /// Without what says how a stream is read, and nothing about how it is written.
+    pub fn for_writing(&self, connector: Option<&dyn Connector>) -> Self {
+        let of_source = |key: &str| {
+            let own = connector.map(Connector::source_properties).unwrap_or_default();
+            let all = [
+                SourceProperties::SPECS,
+                EventTimeProperties::SPECS,
+                WatermarkProperties::SPECS,
+                LateProperties::SPECS,
+            ];
+            all.into_iter().flatten().chain(own).any(|spec| spec.names(key))
+        };
+        let of_sink = |key: &str| {
+            let own = connector.map(Connector::sink_properties).unwrap_or_default();
+            SinkProperties::SPECS.iter().chain(own).any(|spec| spec.names(key))
+        };
+        let mut pairs = self.clone();
+        pairs.pairs.retain(|(key, ..)| of_sink(key) || !of_source(key));
+        pairs
+    }
+
     /// Whether a key is there, without regard to case.
     pub fn has(&self, key: &str) -> bool {
         self.pairs.iter().any(|(name, ..)| name.eq_ignore_ascii_case(key))
@@ -104,7 +130,7 @@ pub struct BoundSink {
     /// The columns that it was declared with, where it was.
     pub declared: Option<SchemaRef>,
     /// The declared key.
-    pub key: Vec<String>,
+    pub key: Vec<Ident>,
 }
 
 /// Turns properties into sources and sinks.
@@ -178,11 +204,10 @@ impl Resolver<'_> {
             (Some(entry), None) | (None, Some(entry)) => entry,
             (Some(_), Some(second)) => {
                 let span = pairs.pairs.get(second.origin).map_or(pairs.owner, |(_, _, key, _)| *key);
-                self.diagnostics.push(Diagnostic::error(
-                    codes::PROPERTY,
-                    span,
-                    "'connector' and 'type' say the same; leave one out",
-                ));
+                self.diagnostics.push(
+                    Diagnostic::error(codes::PROPERTY, span, "'connector' and 'type' say the same")
+                        .help("leave one of them out"),
+                );
                 return None;
             }
             (None, None) => {
@@ -209,6 +234,13 @@ impl Resolver<'_> {
             return Some(Arc::clone(connector));
         }
         let span = pairs.pairs.get(entry.origin).map_or(pairs.owner, |(_, _, _, value)| *value);
+        let other = if face == "source" { "_sink" } else { "_source" };
+        if let Some(name) = name.strip_suffix(other).filter(|name| self.registry.get(name).is_some()) {
+            let message = format!("'{}' is a {}, and this needs a {face}", entry.value, &other[1..]);
+            let diagnostic = Diagnostic::error(codes::UNKNOWN_CONNECTOR, span, message);
+            self.diagnostics.push(diagnostic.help(format!("write connector = '{name}', which is right for both")));
+            return None;
+        }
         let mut diagnostic =
             Diagnostic::error(codes::UNKNOWN_CONNECTOR, span, format!("there is no connector '{}'", entry.value));
         diagnostic = match self.registry.nearest(name) {
@@ -257,6 +289,13 @@ impl Resolver<'_> {
         self.report(errors, pairs);
         let binding = binding?;
         (!failed).then_some(BoundSource { binding, common, event_time, watermark, timed, late })
+    }
+
+    /// A stream, declared to be read, as a sink.
+    pub fn sink_of_stream(&mut self, pairs: &Pairs) -> Option<BoundSink> {
+        let name = pairs.pairs.iter().find(|(key, ..)| key.eq_ignore_ascii_case("connector"));
+        let connector = name.and_then(|(_, name, ..)| self.registry.get(name)).map(Arc::clone);
+        self.sink(&pairs.for_writing(connector.as_deref()))
     }
 
     /// A sink.

@@ -76,6 +76,10 @@ impl ScalarUDFImpl for CastFunction {
 
 /// Whether a value of type `from` can be converted to `to` at all.
 pub fn can_cast(from: &DataType, to: &DataType) -> bool {
+    // The library makes a list of one element of any value, which nobody means.
+    if to.is_nested() && !from.is_nested() && *from != DataType::Null {
+        return false;
+    }
     from == to || is_text(from) || arrow_cast::can_cast_types(from, to)
 }
 
@@ -248,7 +252,7 @@ fn text_to_time(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayR
         match parsed {
             Ok(value) => values.push(Some(value)),
             Err(_) if lenient => values.push(None),
-            Err(why) => return Err(failure(array, row, to, &why.to_string())),
+            Err(why) => return Err(failure(array, row, to, &format!("it {why}"))),
         }
     }
     Ok(match to {

@@ -88,7 +88,9 @@ impl Plan {
                 }
                 let calls: Vec<String> =
                     aggregates.iter().map(|call| format!("{} = {}", call.output.name(), call.text)).collect();
-                text.push_str(&format!(": {}", calls.join(", ")));
+                if !calls.is_empty() {
+                    text.push_str(&format!(": {}", calls.join(", ")));
+                }
                 if window.is_some() {
                     text.push_str(match late {
                         LateStrategy::Drop => "; late rows are dropped",
@@ -102,7 +104,15 @@ impl Plan {
             NodeKind::Sort(keys) => {
                 let keys: Vec<String> = keys
                     .iter()
-                    .map(|key| format!("{}{}", expr_text(&key.expr), if key.descending { " DESC" } else { "" }))
+                    .map(|key| {
+                        let nulls = match (key.descending, key.nulls_first) {
+                            (true, false) => " NULLS LAST",
+                            (false, true) => " NULLS FIRST",
+                            // Nulls count as larger than any value.
+                            _ => "",
+                        };
+                        format!("{}{}{nulls}", expr_text(&key.expr), if key.descending { " DESC" } else { "" })
+                    })
                     .collect();
                 format!("Sort {}", keys.join(", "))
             }

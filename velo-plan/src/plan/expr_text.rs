@@ -28,6 +28,17 @@ pub fn expr_text(expr: &Expr) -> String {
             let not = if list.negated { "NOT " } else { "" };
             format!("{} {not}IN ({})", expr_text(&list.expr), all(&list.list))
         }
+        Expr::Like(like) => {
+            let not = if like.negated { "NOT " } else { "" };
+            let word = if like.case_insensitive { "ILIKE" } else { "LIKE" };
+            format!("{} {not}{word} {}", expr_text(&like.expr), expr_text(&like.pattern))
+        }
+        Expr::IsTrue(inner) => format!("{} IS TRUE", expr_text(inner)),
+        Expr::IsNotTrue(inner) => format!("{} IS NOT TRUE", expr_text(inner)),
+        Expr::IsFalse(inner) => format!("{} IS FALSE", expr_text(inner)),
+        Expr::IsNotFalse(inner) => format!("{} IS NOT FALSE", expr_text(inner)),
+        Expr::IsUnknown(inner) => format!("{} IS UNKNOWN", expr_text(inner)),
+        Expr::IsNotUnknown(inner) => format!("{} IS NOT UNKNOWN", expr_text(inner)),
         Expr::Case(case) => {
             let branches = case
                 .when_then_expr

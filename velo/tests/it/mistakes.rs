@@ -223,25 +223,25 @@ fn what_cannot_run_yet_says_so() {
           --> script.sql:4:8
            4 | SELECT LAG(price) OVER (ORDER BY ts) FROM t;
              |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-           = help: OVER comes with the issue on changing results
+           = help: OVER is not built yet: GROUP BY with a WINDOW aggregates rows, for example with FIRST(x), LAST(x) or DELTA(x)
 
         error[not-supported]: a join cannot run yet
-          --> script.sql:5:1
+          --> script.sql:5:17
            5 | SELECT * FROM t JOIN t u ON t.id = u.id;
-             | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-           = help: joins come with reference tables
+             |                 ^^^^^^^^^^^^^^^^^^^^^^^
+           = help: joins are not built yet: UNION ALL makes one stream of two, and GROUP BY brings their rows together
 
         error[not-supported]: CREATE TABLE cannot run yet
           --> script.sql:6:14
            6 | CREATE TABLE x (id BIGINT) WITH (connector = 'file', path = 'x');
              |              ^
-           = help: reference tables come with the issue on tables and joins
+           = help: tables are not built yet: CREATE STREAM reads the same rows
 
         error[not-supported]: a sub-query cannot run yet
           --> script.sql:7:24
            7 | SELECT id FROM t WHERE id IN (SELECT id FROM t);
              |                        ^^^^^^^^^^^^^^^^^^^^^^^^
-           = help: sub-queries come with reference tables and joins
+           = help: a query inside an expression is not built yet: read it in FROM, or list the values, as in IN (1, 2)
     "#]]
     .assert_eq(&report);
 }
@@ -267,10 +267,10 @@ fn unbounded_inputs() {
            = help: read a bounded input, or stop the query when you have seen enough
 
         error[unbounded-input]: a GROUP BY without a window needs an input that ends, and this one does not
-          --> script.sql:5:1
+          --> script.sql:5:28
            5 | SELECT id, COUNT(*) FROM t GROUP BY id;
-             | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-           = help: add WINDOW TUMBLING(1m) or another window; results that change come with a later issue
+             |                            ^^^^^^^^^^^
+           = help: add WINDOW TUMBLING(1m) or another window; results that change are not built yet
 
         error[not-supported]: exactly-once delivery of an unbounded input, which needs checkpoints, cannot run yet
           --> script.sql:7:13
