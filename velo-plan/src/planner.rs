@@ -152,6 +152,10 @@ pub(crate) struct QueryContext {
     pub(crate) late_place: Option<Span>,
     /// Whether a window took it.
     pub(crate) late_used: bool,
+    /// Where it says where its dead letters go.
+    pub(crate) letters_place: Option<Span>,
+    /// Whether it has any.
+    pub(crate) letters_used: bool,
     /// Time and watermark properties that it gives to the sources which it binds itself.
     pub(crate) time: Pairs,
     /// Whether a source took them.
@@ -242,6 +246,11 @@ impl Planner<'_> {
         if let Some(error) = check_setting(key, &known) {
             return self.error(Diagnostic::error(codes::PROPERTY, key_span.to(value_span), error.message));
         }
+        if ["parallelism", "decode.parallelism"].iter().any(|word| key.eq_ignore_ascii_case(word))
+            && known.trim() == "0"
+        {
+            return self.error(no_tasks(value_span));
+        }
         if key.eq_ignore_ascii_case("batch.rows") && known.trim() == "0" {
             return self.error(
                 Diagnostic::error(codes::PROPERTY, value_span, "a batch has at least one row")
@@ -287,11 +296,9 @@ impl Planner<'_> {
         if self.query.properties.parallelism == Some(0)
             && let Some(place) = own.place("parallelism")
         {
-            self.error(
-                Diagnostic::error(codes::PROPERTY, place, "no tasks at all cannot do it")
-                    .help("write at least 1, or leave it out: then there is one task per core"),
-            );
+            self.error(no_tasks(place));
         }
+        self.query.letters_place = own.place("dead.letter.sink");
         let errors = options.take_errors();
         self.resolver().report(errors, &own);
         self.query.time = pairs.take_where(|key| key.starts_with("event.time.") || key.starts_with("watermark."));
@@ -452,6 +459,12 @@ impl Planner<'_> {
                     .help("leave it out, or add WINDOW TUMBLING(1m) or another window"),
             );
         }
+        if let Some(place) = self.query.letters_place.filter(|_| !self.query.letters_used) {
+            self.error(
+                Diagnostic::error(codes::PROPERTY, place, "nothing of this query goes to the dead letters")
+                    .help("'late.data.strategy' = 'dead_letter' sends late rows there; of bad records the stream's own WITH says it"),
+            );
+        }
     }
 
     /// What nothing has taken from a statement's properties is a mistake.
@@ -526,6 +539,12 @@ impl Planner<'_> {
     pub(crate) fn is_bounded(&self, node: NodeId) -> bool {
         self.plan.nodes[node.0].bounded
     }
+}
+
+/// A number of tasks that is zero.
+pub(crate) fn no_tasks(place: Span) -> Diagnostic {
+    Diagnostic::error(codes::PROPERTY, place, "no task at all cannot do it")
+        .help("write at least 1, or leave it out: then there is one for each core")
 }
 
 /// The names that CREATE statements declare which could not be read.

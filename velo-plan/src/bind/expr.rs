@@ -5,8 +5,8 @@ use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::{BinaryExpr, Case, Expr, Operator};
 use velo_core::types;
 use velo_sql::ast::{
-    BinaryOp, CaseBranch, CastSpelling, Expr as Ast, ExprKind, Ident, Literal, MapEntry, ObjectName, Rounding,
-    StructItem, TrimSide, UnaryOp,
+    BinaryOp, CaseBranch, CastSpelling, DataTypeKind, Expr as Ast, ExprKind, Ident, Literal, MapEntry, ObjectName,
+    Rounding, StructItem, TrimSide, UnaryOp,
 };
 use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
@@ -82,6 +82,21 @@ impl ExprBinder<'_> {
                     Ok(to) => to,
                     Err(diagnostic) => return self.report(diagnostic),
                 };
+                if let DataTypeKind::String { length: Some(length), .. } = &data_type.kind {
+                    let help = format!("CAST to STRING keeps all of it; LEFT(x, {length}) cuts it off");
+                    return self.not_supported(data_type.span, "a CAST to a text of limited length", &help);
+                }
+                let json = |column: &Column| {
+                    let field = self.scope.columns.iter().find(|known| known.field.name() == column.name());
+                    field.is_some_and(|known| types::is_json(&known.field))
+                };
+                if to == DataType::Utf8
+                    && data_type.kind != DataTypeKind::Json
+                    && matches!(&operand.expr, Expr::Column(column) if json(column))
+                {
+                    // Of one type and not the same: JSON is written as it is, its text in quotes.
+                    return Some(Typed { expr: CastFunction::call(operand.expr, to, false), span, ..operand });
+                }
                 self.cast(operand, &to, *spelling == CastSpelling::TryCast, span)
             }
             ExprKind::Call(call) => self.call(call, span),

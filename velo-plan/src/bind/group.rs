@@ -411,6 +411,8 @@ impl Planner<'_> {
         if late.strategy != LateStrategy::DeadLetter {
             return Some((late.strategy, None));
         }
+        self.query.letters_used = true;
+        let span = self.query.letters_place.unwrap_or(span);
         let own = self.query.properties.dead_letter_sink.clone().or_else(|| input.dead_letter_sink.clone());
         let sink = self.dead_letters(span, own.as_deref())?;
         Some((late.strategy, Some(sink)))

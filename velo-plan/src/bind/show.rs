@@ -2,7 +2,7 @@
 
 use velo_core::types;
 use velo_sql::ast::{
-    DropKind, DropStatement, Explain, ExplainFormat, ObjectKind, ObjectName, Show, ShowList, Statement,
+    DropKind, DropStatement, Explain, ExplainFormat, ObjectKind, ObjectName, Show, ShowList, Statement, StatementKind,
 };
 use velo_sql::{Diagnostic, Span};
 
@@ -23,6 +23,19 @@ impl Planner<'_> {
                 place,
                 "FORMAT of EXPLAIN ANALYZE",
                 "leave one of the two out: what was counted is text",
+            );
+        }
+        let explained = match &explain.statement.kind {
+            StatementKind::Select(_) | StatementKind::Insert(_) => true,
+            StatementKind::Create(create) => create.query.is_some(),
+            _ => false,
+        };
+        if !explained {
+            let first = explain.statement.span;
+            return self.not_yet(
+                first,
+                "EXPLAIN of a statement without a query",
+                "it explains SELECT, INSERT and CREATE … AS; DESCRIBE tells the columns of a stream",
             );
         }
         if explain.analyze {

@@ -38,6 +38,7 @@ impl Planner<'_> {
                 );
             }
         }
+        let sink = self.resolver().sink(pairs);
         let declared = match create.schema.as_ref().filter(|schema| !schema.columns.is_empty()) {
             Some(written) => match self.declared(written) {
                 Some(columns) => Some(columns.physical),
@@ -52,7 +53,7 @@ impl Planner<'_> {
                 return;
             }
         }
-        if let Some(sink) = self.resolver().sink(pairs) {
+        if let Some(sink) = sink {
             let sink = BoundSink { declared, key: key.to_vec(), ..sink };
             self.catalog.add(&create.name, Object::Sink(Box::new(sink)));
         }
@@ -76,7 +77,7 @@ impl Planner<'_> {
             Some(Object::Sink(sink)) => Some(*sink),
             Some(Object::Relation { writable: Some(writable), .. }) => self
                 .resolver()
-                .sink_of_stream(&writable.pairs)
+                .sink_of_stream(&Pairs { owner: into.span(), ..writable.pairs.clone() })
                 .map(|sink| BoundSink { declared: Some(writable.declared), key: writable.key, ..sink }),
             Some(Object::Relation { writable: None, .. }) => {
                 self.error(

@@ -18,7 +18,7 @@ use super::types::{arrow_type, field_of};
 use crate::catalog::{BoundSource, Object, Pairs, Relation, Writable};
 use crate::codes;
 use crate::plan::{NodeKind, Output, SourceId, SourceNode, SourceTime, TimeOrigin};
-use crate::planner::{Planner, primary_key, visible};
+use crate::planner::{Planner, no_tasks, primary_key, visible};
 
 /// The columns of a declaration: what the connector gives, and how the declared columns come of it.
 pub(crate) struct Declared {
@@ -40,7 +40,16 @@ pub(super) enum DeclaredColumn {
 impl Planner<'_> {
     /// Declares a stream over a connector.
     pub(crate) async fn create_source(&mut self, create: &Create, pairs: Pairs) {
-        let Some(mut source) = self.resolver().source(&pairs) else { return };
+        // Mistakes in the columns and in the properties are told at once.
+        let source = self.resolver().source(&pairs);
+        let written = create.schema.as_ref().filter(|schema| !schema.columns.is_empty());
+        let written = written.map(|written| self.declared(written));
+        let (Some(mut source), None | Some(Some(_))) = (source, &written) else { return };
+        if let Some(place) = pairs.place("decode.parallelism")
+            && source.common.decode_parallelism == Some(0)
+        {
+            return self.error(no_tasks(place));
+        }
         match create.schema.as_ref().map(|schema| schema.watermarks.as_slice()).unwrap_or_default() {
             [] => {}
             [watermark] => {
@@ -57,11 +66,8 @@ impl Planner<'_> {
                 return;
             }
         }
-        let declared = match create.schema.as_ref().filter(|schema| !schema.columns.is_empty()) {
-            Some(written) => match self.declared(written) {
-                Some(declared) => declared,
-                None => return,
-            },
+        let declared = match written.flatten() {
+            Some(declared) => declared,
             None => match source.binding.infer_schema().await {
                 Ok(physical) => Declared { physical, columns: vec![] },
                 Err(error) => {

@@ -33,7 +33,7 @@ fn plans_are_as_the_golden_files_say() {
         }
         golden::check(&path, &actual);
     }
-    assert!(count >= 25, "{count}");
+    assert!(count >= 35, "{count}");
 }
 
 #[test]
