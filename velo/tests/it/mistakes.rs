@@ -212,6 +212,23 @@ fn a_full_disk() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read() {
+    // Opening it succeeds and reading fails, whoever runs the test.
+    if !std::path::Path::new("/proc/self/mem").exists() {
+        return;
+    }
+    let folder = with_rows();
+    let report = folder.failed(
+        "CREATE STREAM t (id BIGINT) WITH (connector = 'file', path = '/proc/self/mem', format = 'json');\nCREATE SINK o WITH (connector = 'file', path = 'out.jsonl', format = 'json');\nINSERT INTO o SELECT id FROM t;",
+    );
+    expect![[r#"
+        error: t: reading: /proc/self/mem: Input/output error (os error 5)
+    "#]]
+    .assert_eq(&report);
+    assert!(!folder.names().iter().any(|name| name.contains("out")), "nothing half-written: {:?}", folder.names());
+}
+
+#[test]
 fn what_cannot_run_yet_says_so() {
     let folder = with_rows();
     let report = folder.refused(&format!(

@@ -18,8 +18,11 @@ const SCRIPT: &str = "CREATE STREAM trades (symbol STRING, price DECIMAL(18, 4),
 WITH (connector = 'file', path = 'INPUT', format = 'csv', 'event.time.field' = 'ts', 'event.time.format' = 'epoch_millis');
 CREATE SINK bars WITH (connector = 'file', path = 'OUTPUT', format = 'json');
 INSERT INTO bars
-SELECT symbol, _window_start AS minute, COUNT(*) AS trades, SUM(price) AS total FROM trades GROUP BY symbol WINDOW TUMBLING(1m);
+SELECT symbol, _window_start AS minute, COUNT(*) AS trades, SUM(price) AS total FROM trades GROUP BY symbol WINDOW TUMBLING(LENGTHs);
 ";
+
+/// The made-up rows span the same half hour however many there are: windows that shrink as rows grow give as many results a row.
+const WINDOW_SECONDS_BY_ROWS: u64 = 300_000_000;
 
 /// Runs the same script over ever larger inputs, in turn; what a run over one row takes is taken off.
 pub fn measure(bench: &mut Bench) -> Result<()> {
@@ -27,7 +30,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     let one = bench.folder.join("one-row.csv");
     std::fs::write(&one, "symbol,price,quantity,ts,venue,id\nA,1.0000,1,1704067200000,X,1\n")
         .with_context(|| format!("cannot write {}", one.display()))?;
-    let starts = (0..5).map(|_| Ok(run(bench, &one)?.seconds)).collect::<Result<Vec<_>>>()?;
+    let starts = (0..5).map(|_| Ok(run(bench, &one, 1)?.seconds)).collect::<Result<Vec<_>>>()?;
     let start = median(&starts);
     bench.figures.take("scale", "start_s", start, "s", &json!({}))?;
 
@@ -36,7 +39,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     let mut runs: Vec<Vec<Run>> = inputs.iter().map(|_| Vec::new()).collect();
     for _ in 0..RUNS {
         for (input, runs) in inputs.iter().zip(&mut runs) {
-            runs.push(run(bench, &input.path)?);
+            runs.push(run(bench, &input.path, input.rows)?);
         }
     }
     let (mut costs, mut peaks) = (Vec::new(), Vec::new());
@@ -53,9 +56,11 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     bench.figures.take("scale", "memory_spread", spread(&peaks), "times", &json!({}))
 }
 
-fn run(bench: &Bench, input: &Path) -> Result<Run> {
+fn run(bench: &Bench, input: &Path, rows: u64) -> Result<Run> {
     let (script, output) = (bench.folder.join("scale.sql"), bench.folder.join("scale.json"));
+    let length = (WINDOW_SECONDS_BY_ROWS / rows).max(1).to_string();
     let text = SCRIPT.replace("INPUT", &input.to_string_lossy()).replace("OUTPUT", &output.to_string_lossy());
+    let text = text.replace("LENGTH", &length);
     std::fs::write(&script, text).with_context(|| format!("cannot write {}", script.display()))?;
     let mut command = pinned(THREADS, &bench.velo);
     command.arg("run").arg(&script).args(["--threads", &THREADS.to_string(), "--quiet"]);
