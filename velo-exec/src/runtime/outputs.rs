@@ -1,9 +1,11 @@
 //! Where a task's elements go: to one task, to all, or to the one that has the key.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::{ArrayRef, UInt32Array};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use velo_core::Batch;
 use velo_core::dead_letter::{self, DeadLetter};
 
@@ -20,6 +22,7 @@ pub struct Outputs {
     edges: Vec<Edge>,
     /// Where rows go that were given up.
     letters: Option<mpsc::Sender<Element>>,
+    waited: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -58,41 +61,57 @@ impl Outputs {
         let Some(target) = &self.letters else {
             return Err(ExecError::Internal("dead letters without a sink for them".to_owned()));
         };
-        deliver(target, Element::Batch(Batch::new(dead_letter::to_batch(&letters)?))).await
+        self.deliver(target, Element::Batch(Batch::new(dead_letter::to_batch(&letters)?))).await
     }
 
     /// Hands an element to the consumers; waits while their channels are full.
     pub async fn send(&self, element: Element) -> Result<()> {
         if let (Element::End | Element::Stop, Some(letters)) = (&element, &self.letters) {
-            deliver(letters, element.clone()).await?;
+            self.deliver(letters, element.clone()).await?;
         }
         for edge in &self.edges {
-            edge.send(element.clone()).await?;
+            self.send_to(edge, element.clone()).await?;
         }
         Ok(())
     }
-}
 
-impl Edge {
-    async fn send(&self, element: Element) -> Result<()> {
+    async fn send_to(&self, edge: &Edge, element: Element) -> Result<()> {
         match element {
-            Element::Batch(batch) if self.targets.len() > 1 => {
-                for (target, part) in self.targets.iter().zip(self.split(&batch)?) {
+            Element::Batch(batch) if edge.targets.len() > 1 => {
+                for (target, part) in edge.targets.iter().zip(edge.split(&batch)?) {
                     if let Some(part) = part {
-                        deliver(target, Element::Batch(part)).await?;
+                        self.deliver(target, Element::Batch(part)).await?;
                     }
                 }
                 Ok(())
             }
             other => {
-                for target in &self.targets {
-                    deliver(target, other.clone()).await?;
+                for target in &edge.targets {
+                    self.deliver(target, other.clone()).await?;
                 }
                 Ok(())
             }
         }
     }
 
+    async fn deliver(&self, target: &mpsc::Sender<Element>, element: Element) -> Result<()> {
+        match target.try_send(element) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(element)) => {
+                self.waited.store(true, Ordering::Relaxed);
+                target.send(element).await.map_err(|_| ExecError::Stopped)
+            }
+            Err(TrySendError::Closed(_)) => Err(ExecError::Stopped),
+        }
+    }
+
+    /// Whether a consumer was behind, so that this had to wait, since it was last asked.
+    pub fn has_waited(&self) -> bool {
+        self.waited.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Edge {
     /// The rows for each target: one gather in the order of the targets, then slices of it.
     fn split(&self, batch: &Batch) -> Result<Vec<Option<Batch>>> {
         let keys: Vec<ArrayRef> = self.key.iter().map(|at| Arc::clone(batch.columns.column(*at))).collect();
@@ -116,8 +135,4 @@ impl Edge {
             })
             .collect())
     }
-}
-
-async fn deliver(target: &mpsc::Sender<Element>, element: Element) -> Result<()> {
-    target.send(element).await.map_err(|_| ExecError::Stopped)
 }

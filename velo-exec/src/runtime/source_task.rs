@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arrow_array::Array;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use tokio::sync::mpsc;
@@ -14,7 +15,7 @@ use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
 
-use super::timing::{Refused, Timing};
+use super::timing::{Refused, Timed, Timing};
 use super::{Chain, Outputs, Stop, StopRequest};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
@@ -55,7 +56,7 @@ pub struct SourceTask {
 
 /// A decoded chunk.
 struct Prepared {
-    batches: Vec<Batch>,
+    batches: Vec<Timed>,
     refused: Vec<Refused>,
     bytes: usize,
     read_at: i64,
@@ -124,8 +125,13 @@ impl SourceTask {
         let stop = self.stop.clone();
         let asked = stop.asked();
         tokio::pin!(asked);
+        // When the event that was handled last came.
+        let mut since = self.clock.now();
         while open > 0 {
-            // Silence counts only while this task waits for input: not while it computes, nor while its consumers are behind.
+            // Silence does not count while consumers are behind.
+            if self.outputs.has_waited() {
+                partitions.iter_mut().for_each(|partition| partition.idle.blocked(since));
+            }
             let now = self.clock.now();
             partitions.iter_mut().for_each(|partition| partition.count_silence(now));
             let active = partitions.iter().enumerate().filter(|(at, _)| !merge.is_input_idle(*at));
@@ -142,8 +148,7 @@ impl SourceTask {
                     continue;
                 }
             };
-            let now = self.clock.now();
-            partitions.iter_mut().for_each(|partition| partition.idle.blocked(now));
+            since = self.clock.now();
             match event.ok_or(ExecError::Stopped)? {
                 Pumped::Chunk(at, prepared) => {
                     partitions[at].idle.active();
@@ -200,11 +205,11 @@ impl SourceTask {
     ) -> Result<()> {
         Progress::add(&self.progress.bytes, prepared.bytes as u64);
         Progress::add(&self.progress.records, prepared.refused.len() as u64);
-        let rows: usize = prepared.batches.iter().map(Batch::rows).sum();
+        let rows: usize = prepared.batches.iter().map(|timed| timed.batch.rows()).sum();
         Progress::add(&self.progress.records, rows as u64);
         let mut refused = prepared.refused.into_iter().peekable();
-        for batch in prepared.batches {
-            let batch = self.stamp(batch, partition, prepared.read_at)?;
+        for timed in prepared.batches {
+            let batch = self.stamp(timed, partition, prepared.read_at)?;
             Progress::add(&self.progress.delivered, batch.rows() as u64);
             if merge.is_input_idle(at) {
                 let change = merge.set_idle(at, false);
@@ -221,10 +226,11 @@ impl SourceTask {
     }
 
     /// Runs the watermark over the batch and notes how late its rows are.
-    fn stamp(&mut self, mut batch: Batch, partition: &mut Partition, read_at: i64) -> Result<Batch> {
+    fn stamp(&mut self, timed: Timed, partition: &mut Partition, read_at: i64) -> Result<Batch> {
+        let Timed { mut batch, punctuation } = timed;
         let Some(watermark) = &mut partition.watermark else { return Ok(batch) };
         let Some(times) = batch.event_times() else { return Ok(batch) };
-        let observed = watermark.observe(times, read_at, None);
+        let observed = watermark.observe(times, read_at, punctuation.as_ref());
         batch.late_by = observed.late_by;
         if observed.future.is_empty() {
             return Ok(batch);
@@ -233,11 +239,13 @@ impl SourceTask {
         for row in &observed.future {
             let row = *row as usize;
             let time = batch.event_times().map_or(0, |times| times.value(row));
+            let said = punctuation.as_ref().filter(|said| said.is_valid(row)).map_or(i64::MIN, |said| said.value(row));
+            let what = if said > time { "watermark that it says" } else { "event time" };
             self.refuse(Refused {
                 decoded: true,
                 message: format!(
-                    "the event time {} is further ahead of the clock than watermark.max_future_skew allows",
-                    velo_core::time::iso8601(time)
+                    "the {what} {} is further ahead of the clock than watermark.max_future_skew allows",
+                    velo_core::time::iso8601(time.max(said))
                 ),
                 code: "event-time-future",
                 place: batch
@@ -294,8 +302,8 @@ impl SourceTask {
 
     async fn tell(&mut self, change: Change) -> Result<()> {
         if let Some(watermark) = change.watermark {
-            self.progress.watermark.store(watermark.0, std::sync::atomic::Ordering::Relaxed);
             self.drive(Element::Watermark(watermark)).await?;
+            self.progress.watermark.store(watermark.0, Ordering::Relaxed);
         }
         if change.idle == Some(true) {
             self.drive(Element::Idle).await?;

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, TimestampMicrosecondArray};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::batch::columns_of;
 use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
 use velo_core::{Batch, Place, schema};
-use velo_eventtime::{EventTimeError, EventTimeErrorKind};
-use velo_plan::plan::{SourceNode, TimeOrigin};
+use velo_eventtime::{EventTimeError, EventTimeErrorKind, Extractor};
+use velo_plan::plan::{Punctuation, SourceNode, TimeOrigin};
 
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
@@ -30,6 +31,15 @@ pub struct Refused {
     pub bytes: Option<bytes::Bytes>,
 }
 
+/// Rows with their event time.
+#[derive(Debug, Clone)]
+pub struct Timed {
+    /// The rows.
+    pub batch: Batch,
+    /// What each says the watermark is, where the strategy goes by that.
+    pub punctuation: Option<Int64Array>,
+}
+
 /// What a decoder must make for a source, and how its event time comes about.
 #[derive(Debug, Clone)]
 pub struct Timing {
@@ -43,6 +53,8 @@ pub struct Timing {
     extra: bool,
     /// Computes the event time over the decoded columns.
     computed: Option<Evaluator>,
+    /// Reads the last column, which says the watermark.
+    punctuation: Option<Arc<Extractor>>,
     source: String,
 }
 
@@ -92,7 +104,14 @@ impl Timing {
             }
             _ => None,
         };
-        Ok(Self { columns, output: Arc::clone(output), from, field, extra, computed, source: source.name.clone() })
+        let punctuation = source.event_time.as_ref().and_then(|time| time.punctuation.as_ref());
+        if let Some(Punctuation { path, .. }) = punctuation {
+            let name = path.last().cloned().unwrap_or_default();
+            columns.push(DecodeColumn { path: path.clone(), exact: false, raw: true, field: text_field(&name) });
+        }
+        let punctuation = punctuation.map(|punctuation| Arc::clone(&punctuation.extractor));
+        let (output, source) = (Arc::clone(output), source.name.clone());
+        Ok(Self { columns, output, from, field, extra, computed, punctuation, source })
     }
 
     /// Adds the hidden event time to the batches of a chunk; rows without one are taken out and told.
@@ -104,7 +123,7 @@ impl Timing {
         chunk: &Chunk,
         decoder: &dyn ChunkDecoder,
         read_at: i64,
-    ) -> Result<(Vec<Batch>, Vec<Refused>)> {
+    ) -> Result<(Vec<Timed>, Vec<Refused>)> {
         let fields = |position: u64| decoder.fields_at(chunk, position);
         let mut refused: Vec<Refused> = decoded
             .errors
@@ -128,7 +147,7 @@ impl Timing {
             let kept = decoded.row_bytes.get(before..before + rows).unwrap_or_default();
             before += rows;
             batches.push(match &self.from {
-                None => self.restore(batch)?,
+                None => Timed { batch: self.restore(batch)?, punctuation: None },
                 Some(from) => {
                     let mut without = Vec::new();
                     let stamped = self.stamp(batch, from, read_at, &fields, &mut without)?;
@@ -155,8 +174,8 @@ impl Timing {
         read_at: i64,
         fields: &dyn Fn(u64) -> Vec<String>,
         refused: &mut Vec<(usize, Refused)>,
-    ) -> Result<Batch> {
-        let (times, errors) = match (from, self.field) {
+    ) -> Result<Timed> {
+        let (times, mut errors) = match (from, self.field) {
             (TimeOrigin::Field { extractor, .. }, Some(at)) => {
                 let origin = batch.origin.clone();
                 let place = move |row: usize| match &origin {
@@ -176,6 +195,10 @@ impl Timing {
             }
         };
         let mut columns: Vec<ArrayRef> = batch.columns.columns().to_vec();
+        let mut punctuation = match (&self.punctuation, self.punctuation.is_some().then(|| columns.pop()).flatten()) {
+            (Some(extractor), Some(said)) => Some(self.said(extractor, said.as_ref(), &batch, &mut errors)),
+            _ => None,
+        };
         if self.extra {
             columns.pop();
         } else if let Some(at) = self.field
@@ -194,9 +217,37 @@ impl Timing {
             for (row, error) in &errors {
                 refused.push((*row, refuse(error)));
             }
-            batch.filter(&BooleanArray::from_iter((0..times.len()).map(|row| Some(times.is_valid(row)))))?
+            let mut keep = vec![true; batch.rows()];
+            errors.iter().for_each(|(row, _)| keep[*row] = false);
+            let keep = BooleanArray::from(keep);
+            if let Some(said) = &mut punctuation {
+                *said = arrow_select::filter::filter(said, &keep)?.as_primitive().clone();
+            }
+            batch.filter(&keep)?
         };
-        self.restore(batch)
+        Ok(Timed { batch: self.restore(batch)?, punctuation })
+    }
+
+    /// What the rows say the watermark is; null where one says nothing. One that says what cannot be read is an error.
+    fn said(
+        &self,
+        extractor: &Extractor,
+        said: &dyn Array,
+        batch: &Batch,
+        errors: &mut Vec<(usize, EventTimeError)>,
+    ) -> Int64Array {
+        let place = |row: usize| match &batch.origin {
+            Some(origin) => origin.place(row),
+            None => Place::Row { source: self.source.clone(), row: row as u64 + 1 },
+        };
+        let extracted = extractor.extract(said, &place, None);
+        for (row, error) in extracted.errors {
+            if error.kind != EventTimeErrorKind::MissingField && !errors.iter().any(|(other, _)| *other == row) {
+                errors.push((row, error));
+            }
+        }
+        errors.sort_by_key(|(row, _)| *row);
+        extracted.times.reinterpret_cast()
     }
 }
 

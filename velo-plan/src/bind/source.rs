@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::{schema, types};
-use velo_eventtime::{EventTimeSource, Extractor, Format, OnError, WatermarkStrategy};
+use velo_eventtime::{EventTimeSource, Extractor, FieldPath, Format, OnError, WatermarkStrategy};
 use velo_sql::ast::{BinaryOp, ColumnDef, Create, ExprKind, Literal, ObjectName, TableSchema, WatermarkDef};
 use velo_sql::{Diagnostic, Span};
 
@@ -17,7 +17,7 @@ use super::select::hidden_event_time;
 use super::types::{arrow_type, field_of};
 use crate::catalog::{BoundSource, Object, Pairs, Relation, Writable};
 use crate::codes;
-use crate::plan::{NodeKind, Output, SourceId, SourceNode, SourceTime, TimeOrigin};
+use crate::plan::{NodeKind, Output, Punctuation, SourceId, SourceNode, SourceTime, TimeOrigin};
 use crate::planner::{Planner, no_tasks, primary_key, visible};
 
 /// The columns of a declaration: what the connector gives, and how the declared columns come of it.
@@ -423,20 +423,40 @@ impl Planner<'_> {
         pairs: &Pairs,
     ) -> Result<Option<SourceTime>, Box<Diagnostic>> {
         let properties = &source.event_time;
-        let time = |from: TimeOrigin| {
-            Ok(Some(SourceTime { from, on_error: properties.on_error, watermark: source.watermark.clone() }))
+        let extractor = |path: &FieldPath| {
+            let format = properties.format.as_ref().map_or(Format::Auto, |format| format.format().clone());
+            Arc::new(Extractor::new(&name.text(), &path.to_string(), format, properties.zone))
         };
         let place = |key: &str| pairs.place(key).unwrap_or(pairs.owner);
-        if source.watermark.strategy == WatermarkStrategy::Punctuated {
-            return Err(Box::new(
-                Diagnostic::error(
-                    codes::NOT_SUPPORTED,
-                    place("watermark.strategy"),
-                    "'watermark.strategy' = 'punctuated' cannot run yet",
-                )
-                .help("it is not built yet: write 'bounded_out_of_orderness', which is the default, or 'ascending'"),
-            ));
-        }
+        let punctuated = source.watermark.strategy == WatermarkStrategy::Punctuated;
+        let punctuation = match &source.watermark.punctuation_field {
+            Some(path) if punctuated => Some(Punctuation { path: path.parts().to_vec(), extractor: extractor(path) }),
+            None if !punctuated => None,
+            None => {
+                return Err(Box::new(
+                    Diagnostic::error(
+                        codes::PROPERTY,
+                        place("watermark.strategy"),
+                        "a punctuated watermark needs the field that says it",
+                    )
+                    .help("add 'watermark.punctuation.field' = '…'"),
+                ));
+            }
+            Some(_) => {
+                return Err(Box::new(
+                    Diagnostic::error(
+                        codes::CONFLICT,
+                        place("watermark.punctuation.field"),
+                        "only the strategy 'punctuated' goes by a field that says the watermark",
+                    )
+                    .help("add 'watermark.strategy' = 'punctuated', or leave the field out"),
+                ));
+            }
+        };
+        let time = |from: TimeOrigin| {
+            let watermark = source.watermark.clone();
+            Ok(Some(SourceTime { from, on_error: properties.on_error, watermark, punctuation: punctuation.clone() }))
+        };
         match (properties.source, &properties.field) {
             (Some(EventTimeSource::Arrival | EventTimeSource::Record), Some(field)) => Err(Box::new(
                 Diagnostic::error(
@@ -479,9 +499,7 @@ impl Planner<'_> {
                 if let Some(column) = column {
                     self.time_type(physical.field(column), pairs)?;
                 }
-                let format = properties.format.as_ref().map_or(Format::Auto, |format| format.format().clone());
-                let extractor = Arc::new(Extractor::new(&name.text(), &path.to_string(), format, properties.zone));
-                time(TimeOrigin::Field { path: path.parts().to_vec(), column, extractor })
+                time(TimeOrigin::Field { path: path.parts().to_vec(), column, extractor: extractor(path) })
             }
             (_, None) if source.timed => Err(Box::new(
                 Diagnostic::error(

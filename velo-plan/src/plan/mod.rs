@@ -13,5 +13,7 @@ mod window;
 
 pub use aggregate::{AggregateCall, AggregateKind, SortKey};
 pub use expr_text::expr_text;
-pub use node::{Node, NodeId, NodeKind, Output, Plan, SinkId, SinkNode, SourceId, SourceNode, SourceTime, TimeOrigin};
+pub use node::{
+    Node, NodeId, NodeKind, Output, Plan, Punctuation, SinkId, SinkNode, SourceId, SourceNode, SourceTime, TimeOrigin,
+};
 pub use window::{WindowKind, WindowSpec};

@@ -132,6 +132,17 @@ pub struct SourceTime {
     pub on_error: OnError,
     /// The watermark.
     pub watermark: WatermarkProperties,
+    /// The field that says it, under the strategy `punctuated`.
+    pub punctuation: Option<Punctuation>,
+}
+
+/// The field of the records that says the watermark.
+#[derive(Debug, Clone)]
+pub struct Punctuation {
+    /// The way to the field.
+    pub path: Vec<String>,
+    /// Reads it, as the event time is read.
+    pub extractor: Arc<Extractor>,
 }
 
 /// Where a record's event time comes from.
