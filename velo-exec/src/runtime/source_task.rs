@@ -2,7 +2,7 @@
 //! operators that are fused to the source.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arrow_array::Array;
 use futures::StreamExt;
@@ -75,16 +75,20 @@ enum Pumped {
 struct Partition {
     watermark: Option<PartitionWatermark>,
     idle: IdleTimer,
-    /// Whether its reader was asked and has nothing, and nothing that it gave is still on its way: set and cleared by the pump.
-    waiting: Arc<AtomicBool>,
+    /// Since when its reader has had nothing to give, with nothing that it gave still on its way; [`GIVING`] where that is not
+    /// so. Kept by the pump.
+    waiting: Arc<AtomicI64>,
 }
 
+/// A partition that has something to give.
+const GIVING: i64 = i64::MIN;
+
 impl Partition {
-    /// From now on its silence counts, if it is silent.
-    fn count_silence(&mut self, now: i64) {
+    /// Its silence counts, if it is silent, from `unblocked` on at the earliest.
+    fn count_silence(&mut self, unblocked: i64) {
         match self.waiting.load(Ordering::Acquire) {
-            true => drop(self.idle.nothing(now)),
-            false => self.idle.active(),
+            GIVING => self.idle.active(),
+            since => drop(self.idle.nothing(since.max(unblocked))),
         }
     }
 }
@@ -99,7 +103,7 @@ impl SourceTask {
         for (at, info) in infos.iter().enumerate() {
             let reader =
                 self.source.reader(info.number, None).await.map_err(|error| ExecError::connector(&self.name, error))?;
-            let waiting = Arc::new(AtomicBool::new(false));
+            let waiting = Arc::new(AtomicI64::new(GIVING));
             let pump = Pump {
                 at,
                 waiting: Arc::clone(&waiting),
@@ -125,15 +129,15 @@ impl SourceTask {
         let stop = self.stop.clone();
         let asked = stop.asked();
         tokio::pin!(asked);
-        // When the event that was handled last came.
-        let mut since = self.clock.now();
+        // When the event that was handled last came, and when a consumer was last behind.
+        let (mut since, mut unblocked) = (self.clock.now(), GIVING);
         while open > 0 {
             // Silence does not count while consumers are behind.
             if self.outputs.has_waited() {
                 partitions.iter_mut().for_each(|partition| partition.idle.blocked(since));
+                unblocked = self.clock.now();
             }
-            let now = self.clock.now();
-            partitions.iter_mut().for_each(|partition| partition.count_silence(now));
+            partitions.iter_mut().for_each(|partition| partition.count_silence(unblocked));
             let active = partitions.iter().enumerate().filter(|(at, _)| !merge.is_input_idle(*at));
             let idle_at = active.filter_map(|(_, partition)| partition.idle.idle_at()).min();
             let event = tokio::select! {
@@ -144,7 +148,7 @@ impl SourceTask {
                 }
                 event = pumped.recv() => event,
                 () = wait_until(&self.clock, idle_at) => {
-                    self.find_idle(&mut partitions, &mut merge).await?;
+                    self.find_idle(&mut partitions, &mut merge, unblocked).await?;
                     continue;
                 }
             };
@@ -183,11 +187,11 @@ impl SourceTask {
         self.outputs.send(Element::Stop).await
     }
 
-    async fn find_idle(&mut self, partitions: &mut [Partition], merge: &mut Merge) -> Result<()> {
+    async fn find_idle(&mut self, partitions: &mut [Partition], merge: &mut Merge, unblocked: i64) -> Result<()> {
         let now = self.clock.now();
         for (at, partition) in partitions.iter_mut().enumerate() {
             // Asked again: what came in the meantime may still be on its way here.
-            partition.count_silence(now);
+            partition.count_silence(unblocked);
             if partition.idle.is_idle(now) && !merge.has_ended() && !merge.is_input_idle(at) {
                 let change = merge.set_idle(at, true);
                 self.tell(change).await?;
@@ -203,10 +207,8 @@ impl SourceTask {
         partition: &mut Partition,
         merge: &mut Merge,
     ) -> Result<()> {
-        Progress::add(&self.progress.bytes, prepared.bytes as u64);
-        Progress::add(&self.progress.records, prepared.refused.len() as u64);
         let rows: usize = prepared.batches.iter().map(|timed| timed.batch.rows()).sum();
-        Progress::add(&self.progress.records, rows as u64);
+        let records = (rows + prepared.refused.len()) as u64;
         let mut refused = prepared.refused.into_iter().peekable();
         for timed in prepared.batches {
             let batch = self.stamp(timed, partition, prepared.read_at)?;
@@ -222,6 +224,9 @@ impl SourceTask {
             }
         }
         refused.try_for_each(|refused| self.refuse(refused))?;
+        // Counted when they have gone through, so that whoever waits for a record also finds what came of it.
+        Progress::add(&self.progress.bytes, prepared.bytes as u64);
+        Progress::add(&self.progress.records, records);
         self.outputs.dead_letters(std::mem::take(&mut self.letters)).await
     }
 
@@ -330,7 +335,7 @@ async fn wait_until(clock: &Clock, at: Option<i64>) {
 /// Reads one partition and has its chunks decoded, several at a time, in order.
 struct Pump {
     at: usize,
-    waiting: Arc<AtomicBool>,
+    waiting: Arc<AtomicI64>,
     name: String,
     reader: Box<dyn PartitionReader>,
     decoder: Arc<dyn ChunkDecoder>,
@@ -372,12 +377,12 @@ impl Pump {
                     }
                 },
                 () = std::future::ready(()), if nothing => {
-                    self.waiting.store(true, Ordering::Release);
+                    self.waiting.store(self.clock.now(), Ordering::Release);
                     if self.sender.send(Pumped::Waiting).await.is_err() {
                         return;
                     }
                     let fetched = self.reader.next().await;
-                    self.waiting.store(false, Ordering::Release);
+                    self.waiting.store(GIVING, Ordering::Release);
                     match fetched {
                         Ok(Fetch::Chunk(chunk)) => decoding.push_back(self.decode(chunk)),
                         Ok(Fetch::End) => ended = true,
