@@ -62,6 +62,13 @@ struct Prepared {
     read_at: i64,
 }
 
+/// What an event brought.
+#[derive(Default)]
+struct Taken {
+    bytes: u64,
+    records: u64,
+}
+
 /// What the pump of a partition tells.
 enum Pumped {
     /// The next chunk.
@@ -129,14 +136,9 @@ impl SourceTask {
         let stop = self.stop.clone();
         let asked = stop.asked();
         tokio::pin!(asked);
-        // When the event that was handled last came, and when a consumer was last behind.
-        let (mut since, mut unblocked) = (self.clock.now(), GIVING);
+        // When a consumer was last behind.
+        let mut unblocked = GIVING;
         while open > 0 {
-            // Silence does not count while consumers are behind.
-            if self.outputs.has_waited() {
-                partitions.iter_mut().for_each(|partition| partition.idle.blocked(since));
-                unblocked = self.clock.now();
-            }
             partitions.iter_mut().for_each(|partition| partition.count_silence(unblocked));
             let active = partitions.iter().enumerate().filter(|(at, _)| !merge.is_input_idle(*at));
             let idle_at = active.filter_map(|(_, partition)| partition.idle.idle_at()).min();
@@ -152,22 +154,31 @@ impl SourceTask {
                     continue;
                 }
             };
-            since = self.clock.now();
-            match event.ok_or(ExecError::Stopped)? {
+            let since = self.clock.now();
+            let taken = match event.ok_or(ExecError::Stopped)? {
                 Pumped::Chunk(at, prepared) => {
                     partitions[at].idle.active();
-                    self.chunk(at, prepared?, &mut partitions[at], &mut merge).await?;
+                    self.chunk(at, prepared?, &mut partitions[at], &mut merge).await?
                 }
                 // The next round asks every partition.
-                Pumped::Waiting => {}
+                Pumped::Waiting => Taken::default(),
                 Pumped::End(at) => {
                     open -= 1;
                     let change = merge.end(at);
                     if open > 0 {
                         self.tell(change).await?;
                     }
+                    Taken::default()
                 }
+            };
+            // Silence does not count while consumers are behind.
+            if self.outputs.has_waited() {
+                partitions.iter_mut().for_each(|partition| partition.idle.blocked(since));
+                unblocked = self.clock.now();
             }
+            // Counted last, so that whoever waits for a record also finds what came of it.
+            Progress::add(&self.progress.bytes, taken.bytes);
+            Progress::add(&self.progress.records, taken.records);
         }
         self.end().await
     }
@@ -206,9 +217,9 @@ impl SourceTask {
         prepared: Prepared,
         partition: &mut Partition,
         merge: &mut Merge,
-    ) -> Result<()> {
+    ) -> Result<Taken> {
         let rows: usize = prepared.batches.iter().map(|timed| timed.batch.rows()).sum();
-        let records = (rows + prepared.refused.len()) as u64;
+        let taken = Taken { bytes: prepared.bytes as u64, records: (rows + prepared.refused.len()) as u64 };
         let mut refused = prepared.refused.into_iter().peekable();
         for timed in prepared.batches {
             let batch = self.stamp(timed, partition, prepared.read_at)?;
@@ -224,10 +235,8 @@ impl SourceTask {
             }
         }
         refused.try_for_each(|refused| self.refuse(refused))?;
-        // Counted when they have gone through, so that whoever waits for a record also finds what came of it.
-        Progress::add(&self.progress.bytes, prepared.bytes as u64);
-        Progress::add(&self.progress.records, records);
-        self.outputs.dead_letters(std::mem::take(&mut self.letters)).await
+        self.outputs.dead_letters(std::mem::take(&mut self.letters)).await?;
+        Ok(taken)
     }
 
     /// Runs the watermark over the batch and notes how late its rows are.
