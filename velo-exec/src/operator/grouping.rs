@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, SchemaRef};
 use velo_core::Batch;
 use velo_eventtime::LateStrategy;
-use velo_plan::plan::{AggregateCall, Output, WindowKind, WindowSpec};
+use velo_plan::plan::{AggregateCall, GroupingSet, Output, WindowKind, WindowSpec};
 
 use super::{GroupAggregate, Operator, SessionAggregate, WindowAggregate};
 use crate::aggregate::{AggregatePlan, Inputs, RowOrder};
@@ -18,6 +18,8 @@ use crate::expr::Evaluator;
 pub struct GroupSpec {
     /// The grouping keys.
     pub keys: Vec<Output>,
+    /// The sets of keys by which every row is grouped; none: by all keys once.
+    pub sets: Vec<GroupingSet>,
     /// The aggregates.
     pub aggregates: Vec<AggregateCall>,
     /// The window.

@@ -5,8 +5,10 @@ mod group_aggregate;
 mod grouping;
 mod limit;
 mod row_json;
+mod series;
 mod session_aggregate;
 mod sort;
+mod unnest;
 mod window_aggregate;
 mod window_assign;
 
@@ -20,6 +22,7 @@ pub use limit::Limit;
 pub(crate) use row_json::row_as_json;
 pub use session_aggregate::SessionAggregate;
 pub use sort::Sort;
+pub use unnest::Unnest;
 pub use window_aggregate::{WindowAggregate, WindowFinal, WindowPartial};
 pub use window_assign::WindowAssign;
 

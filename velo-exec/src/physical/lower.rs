@@ -11,7 +11,7 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SourceId, Wi
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    FilterProject, GroupSpec, Limit, Operator, Sort, WindowAssign, WindowFinal, WindowPartial, aggregate,
+    FilterProject, GroupSpec, Limit, Operator, Sort, Unnest, WindowAssign, WindowFinal, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -42,6 +42,8 @@ pub struct Stage {
 pub enum StageKind {
     /// From a source.
     Source(SourceId),
+    /// Rows that stand in the script.
+    Values(NodeId),
     /// From other stages.
     Operators,
     /// From other stages, for a sink.
@@ -86,6 +88,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
         let id = NodeId(at);
         let stage = match &node.kind {
             NodeKind::Source(source) => stages.push(StageKind::Source(*source), vec![], 1),
+            NodeKind::Values(_) => stages.push(StageKind::Values(id), vec![], 1),
             NodeKind::Sink(sink) => {
                 let stage = stages.push(StageKind::Sink(*sink), vec![], 1);
                 // A sink of dead letters has no input of its own.
@@ -122,7 +125,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 }
             }
             NodeKind::Sort(_) | NodeKind::Limit { .. } => stages.in_one_task(&home, node, &consumers, Step::Whole(id)),
-            NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Window(_) => {
+            NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Window(_) | NodeKind::Unnest(_) => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));
                 input
@@ -224,6 +227,7 @@ impl Step {
                 Box::new(FilterProject::project(outputs, &input, node.schema.clone(), &node.owner)?)
             }
             (NodeKind::Window(window), _) => Box::new(WindowAssign::new(window, node.schema.clone())?),
+            (NodeKind::Unnest(unnest), _) => Box::new(Unnest::new(unnest, &input, node.schema.clone(), &node.owner)?),
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(node)?, &input)?,
@@ -236,8 +240,9 @@ impl Step {
 
 fn group_spec(node: &Node) -> Result<GroupSpec> {
     match &node.kind {
-        NodeKind::Aggregate { keys, aggregates, window, late } => Ok(GroupSpec {
+        NodeKind::Aggregate { keys, sets, aggregates, window, late } => Ok(GroupSpec {
             keys: keys.clone(),
+            sets: sets.clone(),
             aggregates: aggregates.clone(),
             window: window.clone(),
             late: *late,

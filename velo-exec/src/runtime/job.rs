@@ -11,7 +11,7 @@ use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceRequest};
 use velo_core::progress::Progress;
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId};
 
-use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing};
+use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing, ValuesTask};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
 use crate::physical::{StageKind, Stages, lower};
@@ -107,6 +107,11 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
                     let source =
                         source_task(plan, *id, stage.chain(plan, progress)?, outputs, &options, progress).await?;
                     tasks.spawn(async move { source.run().await.map(|()| Done::Task) });
+                }
+                StageKind::Values(id) => {
+                    let chain = stage.chain(plan, progress)?;
+                    let values = ValuesTask::new(&plan.nodes[id.0], chain, outputs, *id, &options, progress)?;
+                    tasks.spawn(async move { values.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Operators => {
                     let task = OperatorTask::new(

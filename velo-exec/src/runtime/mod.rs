@@ -10,6 +10,7 @@ mod sink_task;
 mod source_task;
 mod stop;
 mod timing;
+mod values_task;
 
 pub use chain::Chain;
 pub use guard::Guard;
@@ -21,3 +22,4 @@ pub use sink_task::SinkTask;
 pub use source_task::SourceTask;
 pub use stop::{Stop, StopRequest};
 pub use timing::{Refused, Timing};
+pub use values_task::ValuesTask;

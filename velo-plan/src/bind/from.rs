@@ -8,13 +8,13 @@ use velo_sql::Diagnostic;
 use velo_sql::ast::{ObjectName, Relation as FromItem, RelationKind, TimeWindowKind, WindowInput, WindowTableFunction};
 
 use super::scope::{Scope, ScopeColumn};
-use super::select::{NO_JOINS, WINDOW_END, WINDOW_START, WINDOW_TIME};
+use super::select::{WINDOW_END, WINDOW_START, WINDOW_TIME};
 use crate::catalog::{Object, Pairs, Relation};
 use crate::codes;
 use crate::planner::Planner;
 
 impl Planner<'_> {
-    /// One item of FROM, without joins.
+    /// One item of FROM that stands alone or first.
     pub(crate) async fn from(&mut self, item: &FromItem, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
         let mut relation = match &item.kind {
             RelationKind::Named { name, properties, as_of } => {
@@ -30,16 +30,10 @@ impl Planner<'_> {
                 own.pairs.extend(Pairs::new(&properties.entries, name.span()).pairs);
                 self.named(name, own).await?
             }
-            RelationKind::Derived { query, lateral: false } => Box::pin(self.query(query, pairs, owner)).await?,
-            RelationKind::Nested(inner) if inner.joins.is_empty() => {
-                Box::pin(self.from(&inner.relation, pairs, owner)).await?
-            }
+            // Nothing stands before it that LATERAL could let it see.
+            RelationKind::Derived { query, .. } => Box::pin(self.query(query, pairs, owner)).await?,
+            RelationKind::Nested(inner) => Box::pin(self.table(inner, pairs, owner)).await?,
             RelationKind::WindowFunction(function) => self.window_function(function, pairs, owner).await?,
-            RelationKind::Nested(inner) => {
-                let span = inner.joins.first().map_or(item.span, |join| join.span);
-                self.not_yet(span, "a join", NO_JOINS);
-                return None;
-            }
             RelationKind::MatchRecognize(pattern) => {
                 self.not_yet(
                     pattern.span,
@@ -48,30 +42,8 @@ impl Planner<'_> {
                 );
                 return None;
             }
-            RelationKind::Derived { .. } => {
-                self.not_yet(
-                    item.span,
-                    "LATERAL",
-                    "leave the word out, where the query uses nothing of the relations before it",
-                );
-                return None;
-            }
-            RelationKind::Unnest { .. } => {
-                self.not_yet(
-                    item.span,
-                    "UNNEST",
-                    "it is not built yet: an element is taken by its place, as in tags[1]",
-                );
-                return None;
-            }
-            RelationKind::Function { name, .. } => {
-                self.not_yet(
-                    name.span(),
-                    "a table function",
-                    "they are not built yet: declare a stream over the rows; TUMBLE, HOP, CUMULATE and SESSION put windows around one",
-                );
-                return None;
-            }
+            // Their columns have their names already.
+            RelationKind::Unnest { .. } | RelationKind::Function { .. } => return self.alone(item, owner),
         };
         if let Some(alias) = &item.alias {
             for column in &mut relation.scope.columns {

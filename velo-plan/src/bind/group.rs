@@ -172,7 +172,8 @@ impl Planner<'_> {
             })
             .collect();
         let output = Arc::new(Schema::new(keys.iter().map(|key| Arc::clone(&key.field)).collect::<Vec<_>>()));
-        let kind = NodeKind::Aggregate { keys, aggregates: vec![], window: None, late: LateStrategy::Drop };
+        let kind =
+            NodeKind::Aggregate { keys, sets: vec![], aggregates: vec![], window: None, late: LateStrategy::Drop };
         let node = self.node(kind, vec![input.node], output, owner);
         Some(Relation { key: input.key, ..Relation::new(node, Scope::of(columns)) })
     }
@@ -353,7 +354,7 @@ impl Planner<'_> {
             fields.push(Arc::new(schema::event_time_field()));
         }
         let known: BTreeSet<String> = fields.iter().map(|field| field.name().clone()).collect();
-        let kind = NodeKind::Aggregate { keys: outputs, aggregates, window, late };
+        let kind = NodeKind::Aggregate { keys: outputs, sets: vec![], aggregates, window, late };
         let node = self.node(kind, vec![input.node], Arc::new(Schema::new(fields)), owner);
         self.plan.nodes[node.0].dead_letters = dead_letters;
         let mut relation = Relation::new(node, Scope::default());

@@ -4,6 +4,7 @@ mod call;
 mod expr;
 mod from;
 mod group;
+mod lateral;
 mod literal;
 mod predicate;
 mod query;
@@ -15,6 +16,7 @@ mod source;
 mod time_part;
 mod time_window;
 mod types;
+mod values;
 
 pub use expr::{ExprBinder, Typed};
 pub use scope::{Scope, ScopeColumn};

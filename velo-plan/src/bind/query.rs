@@ -76,14 +76,7 @@ impl Planner<'_> {
         match body {
             SetExpr::Select(select) => self.select(select, pairs, owner).await,
             SetExpr::Query(query) => self.query(query, pairs, owner).await,
-            SetExpr::Values(values) => {
-                self.not_yet(
-                    values.span,
-                    "VALUES",
-                    "it is not built yet: put the rows into a file, and declare a stream over it",
-                );
-                None
-            }
+            SetExpr::Values(values) => self.values(values, owner),
             SetExpr::SetOperation { .. } => self.union(body, pairs, owner).await,
         }
     }

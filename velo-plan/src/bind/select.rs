@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, FieldRef, Schema};
 use datafusion_expr::Expr;
 use velo_core::{schema, types};
-use velo_sql::ast::{Expr as Ast, ExprKind, Ident, Select, SelectItem, TableWithJoins};
+use velo_sql::ast::{Expr as Ast, ExprKind, Ident, Select, SelectItem};
 use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
@@ -77,23 +77,7 @@ impl Planner<'_> {
             self.not_yet(window.name.span.to(window.spec.span), "a row window", NO_ROW_WINDOWS);
             return None;
         }
-        let input = match select.from.as_slice() {
-            [one] if one.joins.is_empty() => self.from(&one.relation, pairs, owner).await?,
-            [] => {
-                self.not_yet(
-                    select.span,
-                    "SELECT without FROM",
-                    "it is not built yet: write FROM and the stream whose rows it computes with",
-                );
-                return None;
-            }
-            [first, others @ ..] => {
-                let comma = others.first().map(TableWithJoins::span);
-                let span = first.joins.first().map(|join| join.span).or(comma).unwrap_or(select.span);
-                self.not_yet(span, "a join", NO_JOINS);
-                return None;
-            }
-        };
+        let input = self.from_clause(select, pairs, owner).await?;
         let input = self.filter(input, select.selection.as_ref(), "WHERE", owner)?;
         let relation = self.grouped(select, input, owner)?;
         match &select.distinct {

@@ -6,7 +6,7 @@ use velo_core::connector::Guarantee;
 use velo_eventtime::{LateStrategy, WatermarkStrategy};
 
 use super::expr_text::expr_text;
-use super::node::{Node, NodeId, NodeKind, Plan, SourceNode, TimeOrigin};
+use super::node::{GroupingSet, Node, NodeId, NodeKind, Output, Plan, SourceNode, TimeOrigin, Unnest, UnnestOf};
 
 impl Plan {
     /// The whole plan as an indented tree, from each sink down to the sources.
@@ -74,13 +74,24 @@ impl Plan {
                 format!("Project {}", items.join(", "))
             }
             NodeKind::Window(window) => format!("Window {window}"),
+            NodeKind::Values(rows) => match rows.as_slice() {
+                [one] if one.is_empty() => "Values: one row".to_owned(),
+                [one] => format!("Values: one row of {}", columns(one.len())),
+                rows => format!("Values: {} rows of {}", rows.len(), columns(node.schema.fields().len())),
+            },
+            NodeKind::Unnest(unnest) => unnest_text(unnest),
             NodeKind::Union => "Union".to_owned(),
-            NodeKind::Aggregate { keys, aggregates, window, late } => {
+            NodeKind::Aggregate { keys, sets, aggregates, window, late } => {
                 let mut text = "Aggregate".to_owned();
-                if !keys.is_empty() {
+                let own = if sets.is_empty() { keys.as_slice() } else { &keys[..keys.len().saturating_sub(1)] };
+                if !own.is_empty() {
                     let keys: Vec<String> =
-                        keys.iter().map(|key| format!("{} = {}", key.field.name(), expr_text(&key.expr))).collect();
+                        own.iter().map(|key| format!("{} = {}", key.field.name(), expr_text(&key.expr))).collect();
                     text.push_str(&format!(" by {}", keys.join(", ")));
+                }
+                if !sets.is_empty() {
+                    let sets: Vec<String> = sets.iter().map(|set| set_text(set, own)).collect();
+                    text.push_str(&format!(" in the sets {}", sets.join(", ")));
                 }
                 match window {
                     Some(window) => text.push_str(&format!(" {window}")),
@@ -149,6 +160,40 @@ impl Plan {
         out.push_str("}\n");
         out
     }
+}
+
+fn columns(count: usize) -> String {
+    if count == 1 { "one column".to_owned() } else { format!("{count} columns") }
+}
+
+fn set_text(set: &GroupingSet, keys: &[Output]) -> String {
+    let counted = keys.iter().zip(&set.keys).filter(|(_, counts)| **counts);
+    let names: Vec<&str> = counted.map(|(key, _)| key.field.name().as_str()).collect();
+    format!("({})", names.join(", "))
+}
+
+fn unnest_text(unnest: &Unnest) -> String {
+    let items: Vec<String> = unnest
+        .items
+        .iter()
+        .map(|item| {
+            let exprs: Vec<String> = item.exprs().into_iter().map(expr_text).collect();
+            let of = match &item.of {
+                UnnestOf::Collection(_) => exprs.join(", "),
+                UnnestOf::Series { .. } => format!("GENERATE_SERIES({})", exprs.join(", ")),
+            };
+            let names: Vec<&str> = item.fields.iter().map(|field| field.name().as_str()).collect();
+            format!("{of} AS {}", names.join(", "))
+        })
+        .collect();
+    let mut text = format!("Unnest {}", items.join(" beside "));
+    if let Some(ordinality) = &unnest.ordinality {
+        text.push_str(&format!(" counted by {}", ordinality.name()));
+    }
+    if unnest.outer {
+        text.push_str("; rows without elements once");
+    }
+    text
 }
 
 fn source_text(source: &SourceNode) -> String {

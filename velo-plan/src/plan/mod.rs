@@ -14,6 +14,7 @@ mod window;
 pub use aggregate::{AggregateCall, AggregateKind, SortKey};
 pub use expr_text::expr_text;
 pub use node::{
-    Node, NodeId, NodeKind, Output, Plan, Punctuation, SinkId, SinkNode, SourceId, SourceNode, SourceTime, TimeOrigin,
+    GroupingSet, Node, NodeId, NodeKind, Output, Plan, Punctuation, SinkId, SinkNode, SourceId, SourceNode, SourceTime,
+    TimeOrigin, Unnest, UnnestItem, UnnestOf,
 };
 pub use window::{WindowKind, WindowSpec};

@@ -58,18 +58,25 @@ pub struct Node {
 pub enum NodeKind {
     /// Reads a source.
     Source(SourceId),
+    /// Rows that stand in the script: VALUES, and one row without columns where a SELECT has no FROM.
+    Values(Vec<Vec<Expr>>),
     /// Keeps the rows for which the expression is true.
     Filter(Expr),
     /// Computes columns; the event time passes.
     Project(Vec<Output>),
     /// Every row once per window that it belongs to, with the window's start and end.
     Window(WindowSpec),
+    /// Every row once per element of its arrays, maps and series.
+    Unnest(Unnest),
     /// All rows of all inputs, which have the same columns.
     Union,
     /// One row per key (and window).
     Aggregate {
         /// The grouping keys, computed over the input.
         keys: Vec<Output>,
+        /// The sets of keys by which every row is grouped; none: by all keys once. Where there are some, the last key is the
+        /// number of the set.
+        sets: Vec<GroupingSet>,
         /// The aggregates, behind the keys in the output.
         aggregates: Vec<AggregateCall>,
         /// The window; its start and end are the two columns behind the aggregates. Without one there is one result at the
@@ -89,6 +96,70 @@ pub enum NodeKind {
     },
     /// Writes to a sink.
     Sink(SinkId),
+}
+
+/// One of the sets of GROUPING SETS, ROLLUP or CUBE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupingSet {
+    /// Which of the keys count; the others are NULL.
+    pub keys: Vec<bool>,
+    /// The set's number: a bit for each key that does not count, the first key's lowest, and above them which of equal sets it
+    /// is.
+    pub number: i64,
+}
+
+/// What rows are multiplied by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unnest {
+    /// Side by side; the shorter ones are padded with NULL.
+    pub items: Vec<UnnestItem>,
+    /// Counts the elements of a row from 1.
+    pub ordinality: Option<FieldRef>,
+    /// Whether a row without elements comes once, with NULLs.
+    pub outer: bool,
+}
+
+/// Elements, and the columns that they become.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnnestItem {
+    /// Whose elements.
+    pub of: UnnestOf,
+    /// The element; the fields of a struct; a map's key and value.
+    pub fields: Vec<FieldRef>,
+}
+
+/// What has elements.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UnnestOf {
+    /// An array or a map.
+    Collection(Expr),
+    /// `generate_series(start, stop, step)`: whole numbers with a number as step, or timestamps with an interval.
+    Series {
+        /// The first value.
+        start: Expr,
+        /// No value lies behind it.
+        stop: Expr,
+        /// From one value to the next.
+        step: Expr,
+    },
+}
+
+impl UnnestItem {
+    /// The expressions that it is made from.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match &self.of {
+            UnnestOf::Collection(expr) => vec![expr],
+            UnnestOf::Series { start, stop, step } => vec![start, stop, step],
+        }
+    }
+
+    /// See [`Self::exprs`].
+    pub fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        match &mut self.of {
+            UnnestOf::Collection(expr) => vec![expr],
+            UnnestOf::Series { start, stop, step } => vec![start, stop, step],
+        }
+    }
 }
 
 /// A computed column.

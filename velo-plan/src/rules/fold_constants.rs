@@ -10,7 +10,7 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, Volatility};
 
-use crate::plan::{NodeKind, Plan};
+use crate::plan::{NodeKind, Plan, UnnestItem};
 
 /// Folds the constants of every node.
 pub(super) fn run(plan: &mut Plan) {
@@ -18,6 +18,8 @@ pub(super) fn run(plan: &mut Plan) {
         match &mut node.kind {
             NodeKind::Filter(condition) => fold(condition),
             NodeKind::Project(outputs) => outputs.iter_mut().for_each(|output| fold(&mut output.expr)),
+            NodeKind::Values(rows) => rows.iter_mut().flatten().for_each(fold),
+            NodeKind::Unnest(unnest) => unnest.items.iter_mut().flat_map(UnnestItem::exprs_mut).for_each(fold),
             NodeKind::Aggregate { aggregates, .. } => {
                 for aggregate in aggregates {
                     aggregate.arguments.iter_mut().for_each(fold);
@@ -29,7 +31,8 @@ pub(super) fn run(plan: &mut Plan) {
     }
 }
 
-fn fold(expr: &mut Expr) {
+/// Computes what has no columns in it.
+pub(crate) fn fold(expr: &mut Expr) {
     let folded = std::mem::take(expr).transform_up(|expr| {
         Ok(match constant(&expr) {
             Some(value) => Transformed::yes(Expr::Literal(value, None)),

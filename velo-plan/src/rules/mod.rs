@@ -1,6 +1,6 @@
 //! Passes over a plan, in order.
 
-mod fold_constants;
+pub(crate) mod fold_constants;
 mod prune_columns;
 
 use crate::plan::Plan;

@@ -8,7 +8,7 @@ use datafusion_expr::Expr;
 use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
-use crate::plan::{NodeKind, Plan, SortKey, TimeOrigin};
+use crate::plan::{NodeKind, Plan, SortKey, TimeOrigin, Unnest, UnnestItem};
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
 pub(super) fn run(plan: &mut Plan) {
@@ -17,9 +17,16 @@ pub(super) fn run(plan: &mut Plan) {
         let node = &plan.nodes[at];
         let own = std::mem::take(&mut needed[at]);
         let of_input: BTreeSet<String> = match &node.kind {
-            NodeKind::Source(_) => {
+            NodeKind::Source(_) | NodeKind::Values(_) => {
                 needed[at] = own;
                 continue;
+            }
+            NodeKind::Unnest(unnest) => {
+                let made: BTreeSet<&str> = made_by(unnest).collect();
+                let passed = own.iter().filter(|name| !made.contains(name.as_str())).cloned();
+                let of_input = passed.chain(columns_of(unnest.items.iter().flat_map(UnnestItem::exprs))).collect();
+                needed[at] = own;
+                of_input
             }
             NodeKind::Filter(condition) => own.into_iter().chain(columns_of([condition])).collect(),
             NodeKind::Sort(keys) => {
@@ -81,6 +88,8 @@ pub(super) fn run(plan: &mut Plan) {
                 outputs.retain(|output| needed.contains(output.field.name()));
                 plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed);
             }
+            // What is only unnested goes no further.
+            NodeKind::Unnest(_) => plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed),
             NodeKind::Window(_) => {
                 // The window's own columns stand behind the input's.
                 let input = plan.nodes[at].inputs[0];
@@ -97,6 +106,12 @@ pub(super) fn run(plan: &mut Plan) {
             _ => {}
         }
     }
+}
+
+/// The names of the columns that elements become.
+fn made_by(unnest: &Unnest) -> impl Iterator<Item = &str> {
+    let fields = unnest.items.iter().flat_map(|item| &item.fields).chain(&unnest.ordinality);
+    fields.map(|field| field.name().as_str())
 }
 
 /// The columns that are needed, in their order; the hidden event time stays.
