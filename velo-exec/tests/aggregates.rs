@@ -34,6 +34,7 @@ fn over(kind: AggregateKind, output: DataType, batches: &[ArrayRef]) -> Result<S
     };
     let spec = GroupSpec {
         keys: Vec::new(),
+        sets: Vec::new(),
         aggregates: vec![call],
         window: None,
         late: LateStrategy::Drop,

@@ -61,15 +61,18 @@ impl Operator for GroupAggregate {
         }
         self.rows += batch.rows() as u64;
         let evaluated = self.grouping.evaluate(&batch)?;
-        self.keys.intern(&evaluated.keys, batch.rows(), &mut self.ids)?;
-        self.set.update(&self.ids, self.keys.len(), &evaluated.inputs, &evaluated.order)?;
-        if let Some(times) = batch.event_times() {
-            self.times.resize(self.keys.len(), i64::MIN);
-            for (id, time) in self.ids.iter().zip(times.values()) {
-                let latest = &mut self.times[*id as usize];
-                *latest = (*latest).max(*time);
+        self.grouping.each_set(&evaluated.keys, batch.rows(), |keys| {
+            self.keys.intern(keys, batch.rows(), &mut self.ids)?;
+            self.set.update(&self.ids, self.keys.len(), &evaluated.inputs, &evaluated.order)?;
+            if let Some(times) = batch.event_times() {
+                self.times.resize(self.keys.len(), i64::MIN);
+                for (id, time) in self.ids.iter().zip(times.values()) {
+                    let latest = &mut self.times[*id as usize];
+                    *latest = (*latest).max(*time);
+                }
             }
-        }
+            Ok(())
+        })?;
         Ok(Flow::Done)
     }
 
@@ -79,8 +82,11 @@ impl Operator for GroupAggregate {
     }
 
     fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
-        if self.grouping.key_types().is_empty() && self.set.is_empty() {
-            self.set.grow(1)?;
+        if self.set.is_empty() {
+            for key in self.grouping.totals() {
+                self.keys.intern(&key, 1, &mut self.ids)?;
+                self.set.grow(self.keys.len())?;
+            }
         }
         self.resume(out)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, Int64Array, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use velo_core::Batch;
 use velo_eventtime::LateStrategy;
@@ -45,6 +45,7 @@ pub fn aggregate(spec: &GroupSpec, input: &SchemaRef) -> Result<Box<dyn Operator
 pub(crate) struct Grouping {
     keys: Vec<Evaluator>,
     key_types: Vec<DataType>,
+    sets: Vec<GroupingSet>,
     inputs: Vec<Evaluator>,
     statement: String,
     pub(crate) plan: Arc<AggregatePlan>,
@@ -63,7 +64,7 @@ impl Grouping {
         let keys = spec.keys.iter().map(|key| compile(&key.expr)).collect::<Result<_>>()?;
         let key_types = spec.keys.iter().map(|key| key.field.data_type().clone()).collect();
         let inputs = plan.expressions().iter().map(compile).collect::<Result<_>>()?;
-        Ok(Self { keys, key_types, inputs, statement: spec.statement.clone(), plan })
+        Ok(Self { keys, key_types, sets: spec.sets.clone(), inputs, statement: spec.statement.clone(), plan })
     }
 
     /// An error of a window gets the name of its statement.
@@ -78,6 +79,46 @@ impl Grouping {
 
     pub(crate) fn key_types(&self) -> &[DataType] {
         &self.key_types
+    }
+
+    /// Hands the keys of `rows` rows to `take`: once, or once per grouping set, with NULL for those that it lacks.
+    pub(crate) fn each_set(
+        &self,
+        keys: &[ArrayRef],
+        rows: usize,
+        mut take: impl FnMut(&[ArrayRef]) -> Result<()>,
+    ) -> Result<()> {
+        if self.sets.is_empty() {
+            return take(keys);
+        }
+        let nulls = self.key_types.iter().map(|data_type| new_null_array(data_type, rows)).collect::<Vec<_>>();
+        for set in &self.sets {
+            let own = keys.iter().zip(&nulls).zip(&set.keys);
+            let mut own =
+                own.map(|((key, null), counts)| Arc::clone(if *counts { key } else { null })).collect::<Vec<_>>();
+            own.push(Arc::new(Int64Array::from_value(set.number, rows)));
+            take(&own)?;
+        }
+        Ok(())
+    }
+
+    /// The keys of the groups that are there without any row: that of no keys, and those of the empty grouping sets.
+    pub(crate) fn totals(&self) -> Vec<Vec<ArrayRef>> {
+        if self.sets.is_empty() {
+            return if self.keys.is_empty() { vec![vec![]] } else { vec![] };
+        }
+        let empty = self.sets.iter().filter(|set| !set.keys.contains(&true));
+        let key = |set: &GroupingSet| {
+            let nulls = self.key_types.iter().take(set.keys.len()).map(|data_type| new_null_array(data_type, 1));
+            let number: ArrayRef = Arc::new(Int64Array::from_value(set.number, 1));
+            nulls.chain([number]).collect()
+        };
+        empty.map(key).collect()
+    }
+
+    /// How often each row is counted.
+    pub(crate) fn times_counted(&self) -> u64 {
+        self.sets.len().max(1) as u64
     }
 
     pub(crate) fn evaluate(&self, batch: &Batch) -> Result<Evaluated> {

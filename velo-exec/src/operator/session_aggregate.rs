@@ -120,24 +120,25 @@ impl SessionAggregate {
     fn add(&mut self, batch: &Batch) -> Result<()> {
         let evaluated = self.grouping.evaluate(batch)?;
         let times = times_of(batch)?;
-        self.keys.intern(&evaluated.keys, times.len(), &mut self.ids)?;
-        let before = self.sessions.groups();
-        let mut groups = std::mem::take(&mut self.groups);
         let late_by = batch.late_by.as_ref().map(|late_by| late_by.values());
         let watermark = self.watermark;
         let measured = |row: usize| match late_by {
             None => watermark,
             Some(late_by) => measured_against(times[row], late_by[row].max(0), watermark),
         };
-        self.sessions.place(&self.ids, times, measured, &mut groups).map_err(|error| self.grouping.named(error))?;
-        let (from, into) = self.sessions.take_merged(before);
-        if !from.is_empty() {
-            let state = self.set.state(&from, true)?;
-            self.set.merge(&into, self.sessions.groups(), &state)?;
-        }
-        self.set.update(&groups, self.sessions.groups(), &evaluated.inputs, &evaluated.order)?;
-        self.groups = groups;
-        Ok(())
+        self.grouping.each_set(&evaluated.keys, times.len(), |keys| {
+            self.keys.intern(keys, times.len(), &mut self.ids)?;
+            let before = self.sessions.groups();
+            self.sessions
+                .place(&self.ids, times, measured, &mut self.groups)
+                .map_err(|error| self.grouping.named(error))?;
+            let (from, into) = self.sessions.take_merged(before);
+            if !from.is_empty() {
+                let state = self.set.state(&from, true)?;
+                self.set.merge(&into, self.sessions.groups(), &state)?;
+            }
+            self.set.update(&self.groups, self.sessions.groups(), &evaluated.inputs, &evaluated.order)
+        })
     }
 
     fn piece(&mut self, ended: &[Ended]) -> Result<RecordBatch> {
@@ -157,7 +158,7 @@ impl SessionAggregate {
 
 impl Operator for SessionAggregate {
     fn held(&self) -> u64 {
-        self.sessions.held()
+        self.sessions.held() / self.grouping.times_counted()
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {

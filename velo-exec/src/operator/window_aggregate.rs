@@ -77,8 +77,8 @@ impl Intake {
         }
         let evaluated = self.grouping.evaluate(batch)?;
         let times = times_of(batch)?;
-        store
-            .add(&evaluated.keys, times, &evaluated.inputs, &evaluated.order)
+        self.grouping
+            .each_set(&evaluated.keys, times.len(), |keys| store.add(keys, times, &evaluated.inputs, &evaluated.order))
             .map_err(|error| self.grouping.named(error))
     }
 
@@ -104,7 +104,9 @@ impl Intake {
         }
         let counted = batch.take(&UInt32Array::from(rows))?;
         let evaluated = self.grouping.evaluate(&counted)?;
-        store.add_to_windows(ends, &evaluated.keys, counted.rows(), &evaluated.inputs, &evaluated.order)
+        self.grouping.each_set(&evaluated.keys, counted.rows(), |keys| {
+            store.add_to_windows(ends, keys, counted.rows(), &evaluated.inputs, &evaluated.order)
+        })
     }
 
     fn dead_letter(&self, windows: &Windows, batch: &Batch, times: &[i64], late: &LateRow) -> Result<DeadLetter> {
@@ -239,7 +241,7 @@ impl WindowAggregate {
 
 impl Operator for WindowAggregate {
     fn held(&self) -> u64 {
-        self.store.held()
+        self.store.held() / self.intake.grouping.times_counted()
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
@@ -331,7 +333,7 @@ impl WindowPartial {
 
 impl Operator for WindowPartial {
     fn held(&self) -> u64 {
-        self.store.held()
+        self.store.held() / self.intake.grouping.times_counted()
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
@@ -383,6 +385,8 @@ pub struct WindowFinal {
     store: WindowStore,
     output: Output,
     keys: usize,
+    /// How often each row is counted.
+    sets: u64,
     late: LateStrategy,
     counters: Arc<LateCounters>,
     watermark: Watermark,
@@ -398,6 +402,7 @@ impl WindowFinal {
             store: WindowStore::new(windows_of(spec)?, &key_types, &plan)?,
             output: Output::new(Arc::clone(&spec.output)),
             keys: key_types.len(),
+            sets: spec.sets.len().max(1) as u64,
             late: spec.late,
             counters: Arc::default(),
             watermark: Watermark::NONE,
@@ -412,7 +417,7 @@ impl WindowFinal {
 
 impl Operator for WindowFinal {
     fn held(&self) -> u64 {
-        self.store.held()
+        self.store.held() / self.sets
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
@@ -432,7 +437,7 @@ impl Operator for WindowFinal {
             state,
         };
         let late = self.store.add_states(&sealed, self.late == LateStrategy::IncludeInNextWindow)?;
-        self.counters.add(late, 0);
+        self.counters.add(late / self.sets, 0);
         Ok(Flow::Done)
     }
 

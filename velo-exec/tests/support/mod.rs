@@ -215,6 +215,7 @@ pub fn spec(keys: &[&str], calls: Calls, window: Option<WindowSpec>) -> GroupSpe
     }
     GroupSpec {
         keys,
+        sets: Vec::new(),
         aggregates: calls.0,
         window,
         late: LateStrategy::Drop,

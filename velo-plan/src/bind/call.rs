@@ -105,6 +105,9 @@ impl ExprBinder<'_> {
         if name == "delta" {
             return self.delta(call, span);
         }
+        if name == "grouping" || name == "grouping_id" {
+            return self.grouping(call, span);
+        }
         if let Some(kind) = self.aggregate_kind(&name) {
             return self.aggregate(call, kind, span);
         }
@@ -157,7 +160,7 @@ impl ExprBinder<'_> {
         self.scalar_call(&name, arguments, name_span, span)
     }
 
-    fn arguments(&mut self, call: &Call) -> Option<Vec<Typed>> {
+    pub(super) fn arguments(&mut self, call: &Call) -> Option<Vec<Typed>> {
         let mut bound = Vec::with_capacity(call.args.len());
         for argument in &call.args {
             bound.push(match argument {

@@ -1,11 +1,10 @@
 //! GROUP BY: keys, windows, aggregates, HAVING.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_schema::{Field, FieldRef, Schema};
-use datafusion_common::Column;
+use arrow_schema::{DataType, Field, FieldRef, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::Expr;
 use velo_core::{schema, types};
 use velo_eventtime::LateStrategy;
@@ -19,16 +18,19 @@ use velo_sql::{Diagnostic, Span};
 
 use super::call::{window_bound, window_kind};
 use super::expr::Typed;
+use super::grouping_sets::{GroupKeys, SET, grouping_bits, has_grouping};
 use super::scope::{Scope, ScopeColumn};
 use super::select::{Item, WINDOW_END, WINDOW_START, WINDOW_TIME, hidden_event_time, window_columns, with_aliases};
 use crate::catalog::Relation;
 use crate::codes;
-use crate::plan::{AggregateCall, NodeKind, Output, SinkId, WindowKind, WindowSpec};
+use crate::functions::grouping::grouping_of;
+use crate::plan::{AggregateCall, GroupingSet, NodeKind, Output, SinkId, WindowKind, WindowSpec};
 use crate::planner::{Planner, visible};
 
 /// The grouping of one SELECT.
 struct Grouping {
     keys: Vec<Typed>,
+    sets: Vec<GroupingSet>,
     window: Option<WindowSpec>,
     /// The whole SELECT.
     span: Span,
@@ -50,7 +52,7 @@ impl Planner<'_> {
             self.bounds_agree(select, &input, window)?;
         }
         let items = self.items(select, &scope, &mut aggregates)?;
-        let mut keys = self.group_keys(select, &scope, &items)?;
+        let GroupKeys { keys, sets, by_window } = self.group_keys(select.group_by.as_ref(), &scope, &items)?;
         let having = match &select.having {
             Some(having) => {
                 let aliased = with_aliases(&scope, &items);
@@ -58,10 +60,6 @@ impl Planner<'_> {
             }
             None => None,
         };
-        // The window's own columns among the keys say that the window is grouped by.
-        let before = keys.len();
-        keys.retain(|key| !is_window_column(&key.expr));
-        let by_window = keys.len() < before;
         for key in self.session_keys(select, &input)? {
             if !keys.iter().any(|other| other.expr == key.expr) {
                 let name = key.span.text(self.script).to_owned();
@@ -82,6 +80,13 @@ impl Planner<'_> {
                 self.error(
                     Diagnostic::error(codes::NOT_GROUPED, having.span, "HAVING needs a GROUP BY or an aggregate")
                         .help("use WHERE"),
+                );
+                return None;
+            }
+            if let Some(item) = items.iter().find(|item| has_grouping(&item.typed.expr)) {
+                self.error(
+                    Diagnostic::error(codes::NOT_GROUPED, item.typed.span, "GROUPING needs a GROUP BY")
+                        .help("it tells the sets of GROUP BY ROLLUP (…), CUBE (…) or GROUPING SETS (…) apart"),
                 );
                 return None;
             }
@@ -117,7 +122,7 @@ impl Planner<'_> {
             }
         };
         let clause = select.group_by.as_ref().map(|group_by| group_by.span);
-        let grouping = Grouping { keys, window, span: select.span, clause };
+        let grouping = Grouping { keys, sets, window, span: select.span, clause };
         self.aggregate(input, grouping, aggregates, items, having, owner)
     }
 
@@ -242,38 +247,7 @@ impl Planner<'_> {
         Some(())
     }
 
-    /// The grouping keys: expressions over the input, ordinals and aliases of the select list.
-    fn group_keys(&mut self, select: &Select, scope: &Scope, items: &[Item]) -> Option<Vec<Typed>> {
-        let mut keys: Vec<Typed> = Vec::new();
-        let Some(group_by) = &select.group_by else { return Some(keys) };
-        let mut failed = false;
-        for item in &group_by.items {
-            let expr = match item {
-                GroupByItem::Expr(expr) if window_call(expr).is_some() => continue,
-                GroupByItem::Expr(expr) => expr,
-                GroupByItem::Empty(_) => continue,
-                GroupByItem::GroupingSets { span, .. }
-                | GroupByItem::Rollup { span, .. }
-                | GroupByItem::Cube { span, .. } => {
-                    self.not_yet(
-                        *span,
-                        "GROUPING SETS, ROLLUP and CUBE",
-                        "they are not built yet: write one SELECT for each set of columns, with UNION ALL between them",
-                    );
-                    failed = true;
-                    continue;
-                }
-            };
-            match self.group_key(expr, scope, items) {
-                Some(key) if !keys.iter().any(|other| other.expr == key.expr) => keys.push(key),
-                Some(_) => {}
-                None => failed = true,
-            }
-        }
-        (!failed).then_some(keys)
-    }
-
-    fn group_key(&mut self, expr: &Ast, scope: &Scope, items: &[Item]) -> Option<Typed> {
+    pub(super) fn group_key(&mut self, expr: &Ast, scope: &Scope, items: &[Item]) -> Option<Typed> {
         let key = match &expr.without_parentheses().kind {
             ExprKind::Literal(Literal::Number(text)) => {
                 let at = text.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
@@ -320,7 +294,7 @@ impl Planner<'_> {
         having: Option<Typed>,
         owner: &str,
     ) -> Option<Relation> {
-        let Grouping { keys, window, span, clause } = grouping;
+        let Grouping { keys, sets, window, span, clause } = grouping;
         if window.is_none() && !self.is_bounded(input.node) {
             let what = if clause.is_some() { "a GROUP BY" } else { "an aggregate" };
             self.error(
@@ -334,18 +308,26 @@ impl Planner<'_> {
             return None;
         }
         let (late, dead_letters) = self.late_strategy(&input, window.as_ref(), span)?;
-        let outputs: Vec<Output> = keys
+        let left_out = |at: usize| sets.iter().any(|set| !set.keys[at]);
+        let mut outputs: Vec<Output> = keys
             .iter()
             .enumerate()
             .map(|(at, key)| Output {
                 expr: key.expr.clone(),
                 field: Arc::new(self.marked(
-                    Field::new(format!("$key{at}"), key.data_type.clone(), key.nullable),
+                    Field::new(format!("$key{at}"), key.data_type.clone(), key.nullable || left_out(at)),
                     &key.expr,
                     &input,
                 )),
             })
             .collect();
+        if !sets.is_empty() {
+            // Every set puts its own number here.
+            outputs.push(Output {
+                expr: Expr::Literal(ScalarValue::Int64(Some(0)), None),
+                field: Arc::new(Field::new(SET, DataType::Int64, false)),
+            });
+        }
         let mut fields: Vec<FieldRef> = outputs.iter().map(|output| Arc::clone(&output.field)).collect();
         fields.extend(aggregates.iter().map(|aggregate| Arc::clone(&aggregate.output)));
         let windowed = window.is_some();
@@ -353,20 +335,21 @@ impl Planner<'_> {
             fields.extend(window_columns().map(|column| column.field));
             fields.push(Arc::new(schema::event_time_field()));
         }
-        let known: BTreeSet<String> = fields.iter().map(|field| field.name().clone()).collect();
-        let kind = NodeKind::Aggregate { keys: outputs, sets: vec![], aggregates, window, late };
-        let node = self.node(kind, vec![input.node], Arc::new(Schema::new(fields)), owner);
+        let output = Arc::new(Schema::new(fields));
+        let in_sets = !sets.is_empty();
+        let kind = NodeKind::Aggregate { keys: outputs, sets, aggregates, window, late };
+        let node = self.node(kind, vec![input.node], Arc::clone(&output), owner);
         self.plan.nodes[node.0].dead_letters = dead_letters;
         let mut relation = Relation::new(node, Scope::default());
         if let Some(having) = having {
-            let condition = self.over_groups(having, &keys, &known)?;
+            let condition = self.over_groups(having, &keys, &output, in_sets)?;
             let schema = self.plan.nodes[node.0].schema.clone();
             relation.node = self.node(NodeKind::Filter(condition.expr), vec![node], schema, owner);
         }
         let mut over_groups = Vec::with_capacity(items.len());
         let mut failed = false;
         for item in items {
-            match self.over_groups(item.typed, &keys, &known) {
+            match self.over_groups(item.typed, &keys, &output, in_sets) {
                 Some(typed) => over_groups.push(Item { typed, ..item }),
                 None => failed = true,
             }
@@ -420,11 +403,21 @@ impl Planner<'_> {
     }
 
     /// An expression over the input as one over the groups: keys become their columns, and nothing else of the input is left.
-    fn over_groups(&mut self, typed: Typed, keys: &[Typed], known: &BTreeSet<String>) -> Option<Typed> {
+    fn over_groups(&mut self, typed: Typed, keys: &[Typed], output: &Schema, in_sets: bool) -> Option<Typed> {
+        let mut no_key = false;
         let replaced = typed.expr.clone().transform_down(|expr| {
             // What comes of a window has the window's time as its event time.
             if matches!(&expr, Expr::Column(column) if column.name() == WINDOW_TIME) {
                 return Ok(Transformed::yes(Expr::Column(Column::new_unqualified(schema::EVENT_TIME))));
+            }
+            if let Some(arguments) = grouping_of(&expr) {
+                return Ok(match grouping_bits(arguments, keys, in_sets) {
+                    Ok(bits) => Transformed::new(bits, true, TreeNodeRecursion::Jump),
+                    Err(_) => {
+                        no_key = true;
+                        Transformed::new(expr, false, TreeNodeRecursion::Jump)
+                    }
+                });
             }
             Ok(match keys.iter().position(|key| key.expr == expr) {
                 Some(at) => {
@@ -435,7 +428,19 @@ impl Planner<'_> {
             })
         });
         let Ok(replaced) = replaced else { return None };
-        let stray = replaced.data.column_refs().into_iter().find(|column| !known.contains(column.name())).cloned();
+        if no_key {
+            self.error(
+                Diagnostic::error(codes::NOT_GROUPED, typed.span, "GROUPING of something that is not grouped by")
+                    .help("its arguments are written as in GROUP BY"),
+            );
+            return None;
+        }
+        let columns = replaced.data.column_refs();
+        let stray = columns.iter().find(|column| output.index_of(column.name()).is_err()).copied().cloned();
+        // A key is NULL in the sets that lack it.
+        let is_null = |column: &&Column| output.field_with_name(column.name()).is_ok_and(Field::is_nullable);
+        let nullable = typed.nullable
+            || (in_sets && columns.iter().any(|column| column.name().starts_with("$key") && is_null(column)));
         if let Some(column) = stray {
             let name = match column.name() {
                 schema::EVENT_TIME => "_event_time",
@@ -451,7 +456,7 @@ impl Planner<'_> {
             );
             return None;
         }
-        Some(Typed { expr: replaced.data, ..typed })
+        Some(Typed { expr: replaced.data, nullable, ..typed })
     }
 }
 
@@ -486,12 +491,12 @@ fn window_args(call: &Call) -> Vec<WindowArg> {
     args.collect()
 }
 
-fn is_window_column(expr: &Expr) -> bool {
+pub(super) fn is_window_column(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if [WINDOW_START, WINDOW_END, WINDOW_TIME].contains(&column.name()))
 }
 
 /// `TUMBLE(ts, …)` and its like as an item of GROUP BY.
-fn window_call(expr: &Ast) -> Option<(TimeWindowKind, &Call)> {
+pub(super) fn window_call(expr: &Ast) -> Option<(TimeWindowKind, &Call)> {
     let ExprKind::Call(call) = &expr.without_parentheses().kind else { return None };
     let kind = window_kind(&call.name.text().to_lowercase())?;
     call.over.is_none().then_some((kind, call.as_ref()))

@@ -4,6 +4,7 @@ mod call;
 mod expr;
 mod from;
 mod group;
+mod grouping_sets;
 mod lateral;
 mod literal;
 mod predicate;

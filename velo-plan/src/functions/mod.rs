@@ -3,6 +3,7 @@
 mod aggregates;
 pub mod arithmetic;
 pub mod cast;
+pub(crate) mod grouping;
 mod registry;
 mod time;
 
