@@ -32,7 +32,7 @@ struct Elements {
 
 impl Planner<'_> {
     /// The FROM of a SELECT, from left to right.
-    pub(super) async fn from_clause(&mut self, select: &Select, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+    pub(super) async fn relations(&mut self, select: &Select, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
         let mut left: Option<Relation> = None;
         for table in &select.from {
             left = Some(match left {

@@ -124,7 +124,10 @@ impl Scope {
         if let Some(near) = nearest(wanted, self.columns.iter().map(|column| column.name.as_str())) {
             return diagnostic.help(format!("did you mean {near}?"));
         }
-        if !visible.is_empty() {
+        if visible.is_empty() {
+            diagnostic =
+                diagnostic.help("nothing is read here: write a value, such as 'text' or 1, or read a stream in FROM");
+        } else {
             let names: Vec<&str> = visible.iter().take(12).map(|column| column.name.as_str()).collect();
             let more = if visible.len() > names.len() { ", …" } else { "" };
             diagnostic = diagnostic.help(format!("the columns are {}{more}", names.join(", ")));

@@ -77,7 +77,7 @@ impl Planner<'_> {
             self.not_yet(window.name.span.to(window.spec.span), "a row window", NO_ROW_WINDOWS);
             return None;
         }
-        let input = self.from_clause(select, pairs, owner).await?;
+        let input = self.relations(select, pairs, owner).await?;
         let input = self.filter(input, select.selection.as_ref(), "WHERE", owner)?;
         let relation = self.grouped(select, input, owner)?;
         match &select.distinct {
@@ -165,6 +165,13 @@ impl Planner<'_> {
                 (Some(_), None) => false,
             })
             .collect();
+        if of_relation.is_empty() && relation.is_none() {
+            self.error(
+                Diagnostic::error(codes::UNKNOWN_COLUMN, span, "there are no columns that * could stand for")
+                    .help("write FROM and what is read"),
+            );
+            return false;
+        }
         if of_relation.is_empty() {
             let name = relation.map_or("*", |relation| relation.value.as_str());
             let mut known: Vec<&str> = visible(scope).filter_map(|column| column.relation.as_deref()).collect();
