@@ -1,6 +1,6 @@
 //! The kind of a row in a changelog.
 
-use arrow_array::{BooleanArray, UInt32Array};
+use arrow_array::{Array, BooleanArray, UInt32Array};
 
 /// What a row of a changelog does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,19 +56,76 @@ impl RowKinds {
         &self.0
     }
 
-    /// The kinds of the rows for which `mask` is true.
+    /// Whether all rows are inserts.
+    pub fn all_inserts(&self) -> bool {
+        self.0.iter().all(|kind| *kind == RowKind::Insert)
+    }
+
+    /// The kinds of the rows for which `mask` is true. An update of which only one half is let through is a delete or an insert.
     pub fn filter(&self, mask: &BooleanArray) -> Self {
-        Self(self.0.iter().zip(mask.iter()).filter(|(_, keep)| *keep == Some(true)).map(|(kind, _)| *kind).collect())
+        let kept = |row: usize| row < mask.len() && mask.is_valid(row) && mask.value(row);
+        let kind = |(row, kind): (usize, &RowKind)| match kind {
+            RowKind::UpdateBefore if !kept(row + 1) => RowKind::Delete,
+            RowKind::UpdateAfter if !row.checked_sub(1).is_some_and(kept) => RowKind::Insert,
+            other => *other,
+        };
+        Self(self.0.iter().enumerate().filter(|(row, _)| kept(*row)).map(kind).collect())
     }
 
-    /// The kinds of the rows at `indices`.
+    /// The kinds of the rows at `indices`. An update whose halves do not stay together is a delete and an insert.
     pub fn take(&self, indices: &UInt32Array) -> Self {
-        Self(indices.values().iter().map(|index| self.0[*index as usize]).collect())
+        let indices = indices.values();
+        let kind = |(at, index): (usize, &u32)| match self.0[*index as usize] {
+            RowKind::UpdateBefore if indices.get(at + 1) != Some(&(index + 1)) => RowKind::Delete,
+            RowKind::UpdateAfter if at == 0 || indices[at - 1] + 1 != *index => RowKind::Insert,
+            other => other,
+        };
+        Self(indices.iter().enumerate().map(kind).collect())
     }
 
-    /// `length` kinds from `offset` on.
+    /// `length` kinds from `offset` on. An update that is cut in two is a delete and an insert.
     pub fn slice(&self, offset: usize, length: usize) -> Self {
-        Self(self.0[offset..offset + length].to_vec())
+        let mut part = self.0[offset..offset + length].to_vec();
+        if let Some(first) = part.first_mut()
+            && *first == RowKind::UpdateAfter
+        {
+            *first = RowKind::Insert;
+        }
+        if let Some(last) = part.last_mut()
+            && *last == RowKind::UpdateBefore
+        {
+            *last = RowKind::Delete;
+        }
+        Self(part)
+    }
+
+    /// The same, with halves of updates that have no other half beside them as deletes and inserts.
+    #[must_use]
+    pub fn paired(&self) -> Self {
+        let mut kinds = self.0.clone();
+        let mut open = false;
+        for row in 0..kinds.len() {
+            open = match kinds[row] {
+                RowKind::UpdateBefore if kinds.get(row + 1) == Some(&RowKind::UpdateAfter) => true,
+                RowKind::UpdateBefore => {
+                    kinds[row] = RowKind::Delete;
+                    false
+                }
+                RowKind::UpdateAfter if !open => {
+                    kinds[row] = RowKind::Insert;
+                    false
+                }
+                _ => false,
+            };
+        }
+        Self(kinds)
+    }
+
+    /// Updates as deletes and inserts.
+    #[must_use]
+    pub fn unpaired(&self) -> Self {
+        let kind = |kind: &RowKind| if kind.retracts() { RowKind::Delete } else { RowKind::Insert };
+        Self(self.0.iter().map(kind).collect())
     }
 
     /// The kinds of several batches; a batch without kinds gives inserts.
@@ -81,5 +138,34 @@ impl RowKinds {
             }
         }
         Self(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn symbols(kinds: &RowKinds) -> String {
+        kinds.as_slice().iter().map(|kind| kind.symbol()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn pairs_stay_together_or_are_none() {
+        let [insert, before, after, delete] = RowKind::ALL;
+        let kinds = RowKinds::new(vec![insert, before, after, before, after, delete]);
+        let filter = |mask: &[bool]| symbols(&kinds.filter(&BooleanArray::from(mask.to_vec())));
+        assert_eq!(filter(&[true; 6]), "+I -U +U -U +U -D");
+        assert_eq!(filter(&[false, true, false, true, true, false]), "-D -U +U");
+        // The halves of two updates are no update.
+        assert_eq!(filter(&[false, true, false, false, true, false]), "-D +I");
+        let take = |rows: &[u32]| symbols(&kinds.take(&UInt32Array::from(rows.to_vec())));
+        assert_eq!(take(&[3, 4, 1, 2, 0]), "-U +U -U +U +I");
+        assert_eq!(take(&[1, 4]), "-D +I");
+        assert_eq!(take(&[2, 1]), "+I -D");
+        assert_eq!(symbols(&kinds.slice(2, 2)), "+I -D");
+        assert_eq!(symbols(&kinds.slice(1, 4)), "-U +U -U +U");
+        let torn = RowKinds::new(vec![after, before, before, after, after, before]);
+        assert_eq!(symbols(&torn.paired()), "+I -D -U +U +I -D");
+        assert_eq!(symbols(&kinds.unpaired()), "+I -D +I -D +I -D");
     }
 }

@@ -1,6 +1,7 @@
 //! A streaming plan as a running dataflow: operators, windows, state, watermarks.
 
 pub mod aggregate;
+mod changes;
 pub mod error;
 pub mod expr;
 pub mod operator;

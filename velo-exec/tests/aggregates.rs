@@ -16,7 +16,7 @@ use velo_core::{Batch, schema as hidden, types};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::{GroupSpec, aggregate};
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::{AggregateCall, AggregateKind};
+use velo_plan::plan::{AggregateCall, AggregateKind, Emission};
 
 /// The result of one aggregate over batches of one column.
 fn over(kind: AggregateKind, output: DataType, batches: &[ArrayRef]) -> Result<String, String> {
@@ -38,6 +38,8 @@ fn over(kind: AggregateKind, output: DataType, batches: &[ArrayRef]) -> Result<S
         aggregates: vec![call],
         window: None,
         late: LateStrategy::Drop,
+        emission: Emission::default(),
+        retracts: false,
         output: Arc::new(Schema::new(vec![Field::new("a", output, true)])),
         statement: "totals".to_owned(),
     };

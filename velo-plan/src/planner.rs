@@ -7,7 +7,7 @@ use velo_core::connector::Registry;
 use velo_core::properties::{Properties, interpolate, secrets};
 use velo_eventtime::LateProperties;
 use velo_sql::ast::{
-    Create, Ident, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind, TableSchema,
+    Create, EmitMode, Ident, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind, TableSchema,
 };
 use velo_sql::{Diagnostic, Span, parse_script};
 
@@ -17,7 +17,7 @@ use crate::catalog::{
 };
 use crate::codes;
 use crate::functions::Functions;
-use crate::plan::{Node, NodeId, NodeKind, Plan, SinkId};
+use crate::plan::{Changes, Node, NodeId, NodeKind, Plan, SinkId};
 use crate::rules;
 
 /// Gives the value of a variable, where it has one.
@@ -162,6 +162,8 @@ pub(crate) struct QueryContext {
     pub(crate) time_used: bool,
     /// The queries of WITH, innermost last.
     pub(crate) ctes: Vec<(Ident, Relation)>,
+    /// The EMIT of the innermost query that has one.
+    pub(crate) emit: Option<EmitMode>,
 }
 
 impl Planner<'_> {
@@ -345,7 +347,8 @@ impl Planner<'_> {
         let name = create.name.text();
         let own = pairs.take_prefixed(&name, create.name.span());
         self.query_properties(&mut pairs);
-        let Some(mut relation) = self.query(query, &mut pairs, &name).await else { return };
+        let Some(relation) = self.query(query, &mut pairs, &name).await else { return };
+        let mut relation = self.settled(relation, query, &name);
         self.late_taken();
         if let Some(schema) = &create.schema
             && self.name_created(schema, &mut relation).is_none()
@@ -383,6 +386,7 @@ impl Planner<'_> {
         let relation = self.query(query, &mut pairs, &into.text()).await;
         self.leftovers(&pairs);
         if let Some(relation) = relation {
+            let relation = self.settled(relation, query, &into.text());
             self.late_taken();
             self.write_into(&relation, into, own);
         }
@@ -397,6 +401,7 @@ impl Planner<'_> {
         let relation = self.query(&select.query, &mut pairs, "select").await;
         self.leftovers(&pairs);
         let Some(relation) = relation else { return };
+        let relation = self.settled(relation, &select.query, "select");
         self.late_taken();
         self.terminal(&relation);
     }
@@ -523,16 +528,40 @@ impl Planner<'_> {
             _ => inputs.iter().all(|input| self.plan.nodes[input.0].bounded),
         };
         let parallelism = self.query.properties.parallelism;
+        let changelog = matches!(kind, NodeKind::Source(id) if self.plan.sources[id.0].changelog);
+        let changes = Changes::of(&kind, inputs.iter().map(|input| self.plan.nodes[input.0].changes), changelog);
         self.plan.nodes.push(Node {
             kind,
             inputs,
             schema,
             bounded,
+            changes,
             owner: owner.to_owned(),
             dead_letters: None,
             parallelism,
         });
         NodeId(self.plan.nodes.len() - 1)
+    }
+
+    /// Whether a node's rows can change after they came.
+    pub(crate) fn changes(&self, node: NodeId) -> Changes {
+        self.plan.nodes[node.0].changes
+    }
+
+    /// The rows that are there at the end, where those of a relation change.
+    pub(crate) fn folded(&mut self, relation: Relation, owner: &str) -> Relation {
+        if self.changes(relation.node).is_append() {
+            return relation;
+        }
+        let schema = self.plan.nodes[relation.node.0].schema.clone();
+        let node = self.node(NodeKind::Fold, vec![relation.node], schema, owner);
+        Relation { node, ..relation }
+    }
+
+    /// What a statement gives: where every input ends and it does not ask for the changes, the rows that are there at the end.
+    fn settled(&mut self, relation: Relation, query: &Query, owner: &str) -> Relation {
+        let asked = query.emit.as_ref().is_some_and(|emit| emit.mode == EmitMode::Changes);
+        if asked || !self.is_bounded(relation.node) { relation } else { self.folded(relation, owner) }
     }
 
     /// Whether a node's rows end.

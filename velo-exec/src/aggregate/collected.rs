@@ -174,6 +174,10 @@ impl Column for Collected {
         self.add(groups, columns, rows.total)
     }
 
+    fn load(&mut self, groups: &[u32], total: usize, kept: &[ArrayRef]) -> Result<()> {
+        self.add(groups.to_vec(), kept.to_vec(), total)
+    }
+
     fn state_types(&self) -> Vec<DataType> {
         vec![DataType::List(self.element())]
     }

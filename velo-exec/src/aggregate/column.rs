@@ -103,6 +103,17 @@ pub(super) trait Column: Send {
     /// Takes rows.
     fn update(&mut self, rows: &Rows<'_>) -> Result<()>;
 
+    /// Takes rows back that came before, or that come later. Only columns of a plan for changing rows can.
+    fn retract(&mut self, _rows: &Rows<'_>) -> Result<()> {
+        Err(ExecError::Internal("an aggregate over rows that only come was told to take one back".to_owned()))
+    }
+
+    /// Takes rows that another column has kept: the arguments, and where the order of rows decides their place in it.
+    fn load(&mut self, groups: &[u32], total: usize, kept: &[ArrayRef]) -> Result<()> {
+        let order = RowOrder::none(groups.len());
+        self.update(&Rows { groups, total, args: kept, mask: None, order_by: &[], order: &order })
+    }
+
     /// The types of [`Self::state`].
     fn state_types(&self) -> Vec<DataType>;
 

@@ -14,8 +14,9 @@ pub(super) struct Count {
     counts: Vec<i64>,
 }
 
-impl Column for Count {
-    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+impl Count {
+    #[inline(always)]
+    fn change(&mut self, rows: &Rows<'_>, by: i64) {
         self.counts.resize(rows.total, 0);
         let mut mask = rows.mask.clone();
         for argument in rows.args {
@@ -26,7 +27,18 @@ impl Column for Count {
             };
         }
         let counts = self.counts.as_mut_slice();
-        each(rows.groups, mask.as_ref(), |_, group| counts[group as usize] += 1);
+        each(rows.groups, mask.as_ref(), |_, group| counts[group as usize] += by);
+    }
+}
+
+impl Column for Count {
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.change(rows, 1);
+        Ok(())
+    }
+
+    fn retract(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.change(rows, -1);
         Ok(())
     }
 

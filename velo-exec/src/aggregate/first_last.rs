@@ -99,6 +99,11 @@ impl Column for ByOrder {
         self.keep(argument, order)
     }
 
+    fn load(&mut self, groups: &[u32], total: usize, kept: &[ArrayRef]) -> Result<()> {
+        // A row that is kept is what the state of a group is: the values, and the place in the order.
+        self.merge(groups, total, kept)
+    }
+
     fn state_types(&self) -> Vec<DataType> {
         std::iter::once(self.data_type.clone()).chain(ORDER_TYPES).collect()
     }
@@ -208,6 +213,11 @@ impl Column for ByValue {
         let read = self.keys.read(key)?;
         self.offer(rows.groups, mask.as_ref(), &read, rows.order);
         self.keep(value, &read, rows.order)
+    }
+
+    fn load(&mut self, groups: &[u32], total: usize, kept: &[ArrayRef]) -> Result<()> {
+        // A row that is kept is what the state of a group is: the values, and the place in the order.
+        self.merge(groups, total, kept)
     }
 
     fn state_types(&self) -> Vec<DataType> {

@@ -9,12 +9,14 @@
 //! library goes through `adapter`. What a column does is chosen once a batch, never for a row.
 
 mod adapter;
+mod bag;
 mod collected;
 mod column;
 mod count;
 mod distinct;
 mod extreme;
 mod first_last;
+mod kept;
 mod order;
 mod plan;
 mod set;

@@ -15,6 +15,8 @@ use super::count::Count;
 use super::distinct::Distinct;
 use super::extreme::{End, extreme};
 use super::first_last::{ByOrder, ByValue, Which};
+use super::kept::{Kept, Layout, Pick};
+use super::order::ORDER_TYPES;
 use super::sum::sum;
 use crate::error::{ExecError, Result};
 
@@ -29,7 +31,7 @@ pub struct AggregatePlan {
 }
 
 /// One column of state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ColumnPlan {
     state: State,
     types: Vec<DataType>,
@@ -37,8 +39,7 @@ pub(super) struct ColumnPlan {
     statement: Arc<str>,
     /// A set of values stands in front.
     distinct: bool,
-    /// Groups come and go one by one.
-    single: bool,
+    groups: Groups,
     /// Places in [`AggregatePlan::expressions`].
     pub(super) arguments: Vec<usize>,
     pub(super) filter: Option<usize>,
@@ -64,6 +65,8 @@ pub enum Groups {
     Together,
     /// One by one, as sessions do.
     OneByOne,
+    /// One by one, and their rows can be taken back.
+    Changing,
 }
 
 impl State {
@@ -163,14 +166,14 @@ impl AggregatePlan {
         });
         found.unwrap_or_else(|| {
             let (types, text) = (call.argument_types.clone(), call.text.as_str().into());
-            let (state, statement, single) = (state.clone(), Arc::clone(statement), groups == Groups::OneByOne);
+            let (state, statement) = (state.clone(), Arc::clone(statement));
             self.columns.push(ColumnPlan {
                 state,
                 types,
                 text,
                 statement,
                 distinct,
-                single,
+                groups,
                 arguments,
                 filter,
                 order_by,
@@ -216,6 +219,12 @@ impl AggregatePlan {
 impl ColumnPlan {
     /// An empty column.
     pub(super) fn make(&self) -> Result<Box<dyn Column>> {
+        if self.groups == Groups::Changing && (self.distinct || !matches!(self.state, State::Count | State::Sum)) {
+            // The result of the rows that decide needs no set in front: they are different already.
+            let collects = matches!(self.state, State::Collected { .. });
+            let fresh = Self { groups: Groups::OneByOne, distinct: self.distinct && collects, ..self.clone() };
+            return Ok(Box::new(Kept::new(self.layout(), Box::new(move || fresh.make()))?));
+        }
         let first = self.types.first().unwrap_or(&DataType::Null);
         let column: Box<dyn Column> = match &self.state {
             State::Count => Box::new(Count::default()),
@@ -223,12 +232,44 @@ impl ColumnPlan {
             State::Extreme(end) => extreme(*end, first)?,
             State::Order(which) => Box::new(ByOrder::new(*which, first)?),
             State::Arg { largest } => Box::new(ByValue::new(*largest, &self.types)?),
-            State::Library(function) => library(Arc::clone(function), &self.types, self.single),
+            State::Library(function) => library(Arc::clone(function), &self.types, self.groups != Groups::Together),
             State::Collected { function, order_by } => {
                 return Ok(Box::new(Collected::new(Arc::clone(function), &self.types, order_by, self.distinct)));
             }
         };
         Ok(if self.distinct { Box::new(Distinct::new(&self.types, column)?) } else { column })
+    }
+
+    /// What is kept of rows that can be taken back.
+    fn layout(&self) -> Layout {
+        let ascending = SortOptions { descending: false, nulls_first: true };
+        let as_they_are = |count: usize| (0..count).map(|at| (at, ascending)).collect::<Vec<_>>();
+        let order = self.types.len()..self.types.len() + ORDER_TYPES.len();
+        let mut types = self.types.clone();
+        let (ordered, sort, pick, required) = match &self.state {
+            State::Extreme(End::Min) => (false, as_they_are(1), Pick::First, vec![0]),
+            State::Extreme(End::Max) => (false, as_they_are(1), Pick::Last, vec![0]),
+            State::Order(which) => {
+                let sort = order.chain([0]).map(|at| (at, ascending)).collect();
+                let pick = if *which == Which::First { Pick::First } else { Pick::Last };
+                (true, sort, pick, vec![0])
+            }
+            State::Arg { largest } => {
+                let by = SortOptions { descending: *largest, nulls_first: true };
+                let rest = order.chain([0]).map(|at| (at, ascending));
+                (true, [(1, by)].into_iter().chain(rest).collect(), Pick::First, vec![1])
+            }
+            State::Collected { order_by, .. } => {
+                types.extend(order_by.iter().map(|(data_type, _)| data_type.clone()));
+                (true, as_they_are(types.len() + ORDER_TYPES.len()), Pick::All, vec![])
+            }
+            State::Count | State::Sum | State::Library(_) => {
+                let pick = if self.distinct { Pick::Distinct } else { Pick::All };
+                let required = if self.distinct { (0..types.len()).collect() } else { vec![] };
+                (false, as_they_are(types.len()), pick, required)
+            }
+        };
+        Layout { types, ordered, sort, pick, required }
     }
 
     /// An error without a statement gets this one's name and the call.

@@ -81,15 +81,25 @@ impl AggregateSet {
 
     /// Takes rows: row `i` belongs to group `groups[i]`; there are `total` groups now.
     pub fn update(&mut self, groups: &[u32], total: usize, inputs: &Inputs, order: &RowOrder) -> Result<()> {
+        self.change(groups, total, inputs, order, false)
+    }
+
+    fn change(&mut self, groups: &[u32], total: usize, inputs: &Inputs, order: &RowOrder, take: bool) -> Result<()> {
         self.groups = self.groups.max(total);
         for (column, planned) in self.columns.iter_mut().zip(&self.plan.columns) {
             let args = inputs.at(&planned.arguments)?;
             let order_by = inputs.at(&planned.order_by)?;
             let mask = planned.filter.map(|filter| inputs.mask(filter)).transpose()?;
             let rows = Rows { groups, total: self.groups, args: &args, mask, order_by: &order_by, order };
-            column.update(&rows).map_err(|error| planned.named(error))?;
+            let done = if take { column.retract(&rows) } else { column.update(&rows) };
+            done.map_err(|error| planned.named(error))?;
         }
         Ok(())
+    }
+
+    /// Takes rows back, of a plan for changing rows.
+    pub fn retract(&mut self, groups: &[u32], total: usize, inputs: &Inputs, order: &RowOrder) -> Result<()> {
+        self.change(groups, total, inputs, order, true)
     }
 
     /// Makes room for groups of which no row has come.

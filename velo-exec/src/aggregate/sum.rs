@@ -175,17 +175,34 @@ fn carry(carries: &mut HashMap<u32, i64>, group: u32, by: i64) {
     *carries.entry(group).or_insert(0) += by;
 }
 
-impl<T: Exactly, const CARRY: bool> Column for Exact<T, CARRY> {
-    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+impl<T: Exactly, const CARRY: bool> Exact<T, CARRY> {
+    /// Adds rows, or takes them: a value of 128 bits is at most 38 digits, so its negative fits too.
+    #[inline(always)]
+    fn change<const TAKE: bool>(&mut self, rows: &Rows<'_>) -> Result<()> {
         let argument = rows.only()?;
         let array = argument.as_primitive_opt::<T>().ok_or_else(|| wrong_type(argument, &self.data_type))?;
         self.totals.resize(rows.total, Total::default());
         let (totals, carries) = (self.totals.as_mut_slice(), &mut self.carries);
         let values = &array.values()[..rows.groups.len()];
         each(rows.groups, rows.valid(argument).as_ref(), |row, group| {
-            Self::add(totals, carries, group, T::widen(values[row]), 1);
+            let value = T::widen(values[row]);
+            if TAKE {
+                Self::add(totals, carries, group, value.wrapping_neg(), -1);
+            } else {
+                Self::add(totals, carries, group, value, 1);
+            }
         });
         Ok(())
+    }
+}
+
+impl<T: Exactly, const CARRY: bool> Column for Exact<T, CARRY> {
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.change::<false>(rows)
+    }
+
+    fn retract(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.change::<true>(rows)
     }
 
     fn state_types(&self) -> Vec<DataType> {
@@ -324,8 +341,8 @@ impl Wide {
     }
 }
 
-impl Column for Wide {
-    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+impl Wide {
+    fn change(&mut self, rows: &Rows<'_>, take: bool) -> Result<()> {
         let argument = rows.only()?;
         let array =
             argument.as_primitive_opt::<Decimal256Type>().ok_or_else(|| wrong_type(argument, &self.data_type))?;
@@ -333,10 +350,21 @@ impl Column for Wide {
         let mut result = Ok(());
         each(rows.groups, rows.valid(argument).as_ref(), |row, group| {
             if result.is_ok() {
-                result = self.add(group, array.value(row), 1);
+                let value = array.value(row);
+                result = if take { self.add(group, value.wrapping_neg(), -1) } else { self.add(group, value, 1) };
             }
         });
         result
+    }
+}
+
+impl Column for Wide {
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.change(rows, false)
+    }
+
+    fn retract(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.change(rows, true)
     }
 
     fn state_types(&self) -> Vec<DataType> {
@@ -423,11 +451,12 @@ impl<T> Default for Floats<T> {
     }
 }
 
-impl<T: ArrowPrimitiveType> Column for Floats<T>
+impl<T: ArrowPrimitiveType> Floats<T>
 where
     f64: From<T::Native>,
 {
-    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+    #[inline(always)]
+    fn change<const TAKE: bool>(&mut self, rows: &Rows<'_>) -> Result<()> {
         let argument = rows.only()?;
         let array = argument.as_primitive_opt::<T>().ok_or_else(|| wrong_type(argument, &T::DATA_TYPE))?;
         self.totals.resize(rows.total, Compensated::default());
@@ -435,10 +464,32 @@ where
         let values = &array.values()[..rows.groups.len()];
         each(rows.groups, rows.valid(argument).as_ref(), |row, group| {
             let total = &mut totals[group as usize];
-            total.add(f64::from(values[row]));
-            total.count += 1;
+            if TAKE {
+                total.add(-f64::from(values[row]));
+                total.count -= 1;
+                if total.count == 0 {
+                    // What rounding left must not be there when the group begins again.
+                    *total = Compensated::default();
+                }
+            } else {
+                total.add(f64::from(values[row]));
+                total.count += 1;
+            }
         });
         Ok(())
+    }
+}
+
+impl<T: ArrowPrimitiveType> Column for Floats<T>
+where
+    f64: From<T::Native>,
+{
+    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.change::<false>(rows)
+    }
+
+    fn retract(&mut self, rows: &Rows<'_>) -> Result<()> {
+        self.change::<true>(rows)
     }
 
     fn state_types(&self) -> Vec<DataType> {

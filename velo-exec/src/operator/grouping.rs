@@ -6,9 +6,9 @@ use arrow_array::{Array, ArrayRef, Int64Array, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use velo_core::Batch;
 use velo_eventtime::LateStrategy;
-use velo_plan::plan::{AggregateCall, GroupingSet, Output, WindowKind, WindowSpec};
+use velo_plan::plan::{AggregateCall, Emission, GroupingSet, Output, WindowKind, WindowSpec};
 
-use super::{GroupAggregate, Operator, SessionAggregate, WindowAggregate};
+use super::{GroupAggregate, GroupChanges, Operator, SessionAggregate, WindowAggregate};
 use crate::aggregate::{AggregatePlan, Inputs, RowOrder};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
@@ -26,6 +26,10 @@ pub struct GroupSpec {
     pub window: Option<WindowSpec>,
     /// What happens to rows that are late for all their windows.
     pub late: LateStrategy,
+    /// When results come.
+    pub emission: Emission,
+    /// Whether rows of the input can be taken back.
+    pub retracts: bool,
     /// What comes out: keys, aggregates, the window's start and end where there is one, and the event time.
     pub output: SchemaRef,
     /// The stream, table or view whose statement it is, for errors and dead letters.
@@ -34,6 +38,9 @@ pub struct GroupSpec {
 
 /// The operator that does all of an aggregate node; `input` is the schema of its input.
 pub fn aggregate(spec: &GroupSpec, input: &SchemaRef) -> Result<Box<dyn Operator>> {
+    if spec.retracts || spec.emission.changes() {
+        return Ok(Box::new(GroupChanges::new(spec, input)?));
+    }
     Ok(match spec.window.as_ref().map(|window| window.kind) {
         None => Box::new(GroupAggregate::new(spec, input)?),
         Some(WindowKind::Session { .. }) => Box::new(SessionAggregate::new(spec, input)?),
@@ -125,6 +132,11 @@ impl Grouping {
         if batch.kinds.as_ref().is_some_and(|kinds| kinds.as_slice().iter().any(|kind| kind.retracts())) {
             return Err(ExecError::Internal("an append-only aggregate got a retraction".to_owned()));
         }
+        self.evaluate_changes(batch)
+    }
+
+    /// As [`Self::evaluate`], for rows of all kinds.
+    pub(crate) fn evaluate_changes(&self, batch: &Batch) -> Result<Evaluated> {
         let all = |expressions: &[Evaluator]| {
             expressions.iter().map(|expression| expression.evaluate(batch)).collect::<Result<Vec<_>>>()
         };

@@ -1,7 +1,10 @@
 //! What an operator is: elements in, elements out, no clock, no channel, no I/O.
 
+mod changed_windows;
 mod filter_project;
+mod fold;
 mod group_aggregate;
+mod group_changes;
 mod grouping;
 mod limit;
 mod row_json;
@@ -16,7 +19,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use filter_project::FilterProject;
+pub use fold::Fold;
 pub use group_aggregate::GroupAggregate;
+pub use group_changes::GroupChanges;
 pub use grouping::{GroupSpec, aggregate};
 pub use limit::Limit;
 pub(crate) use row_json::row_as_json;

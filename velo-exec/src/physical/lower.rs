@@ -11,7 +11,7 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SourceId, Wi
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    FilterProject, GroupSpec, Limit, Operator, Sort, Unnest, WindowAssign, WindowFinal, WindowPartial, aggregate,
+    FilterProject, Fold, GroupSpec, Limit, Operator, Sort, Unnest, WindowAssign, WindowFinal, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -104,9 +104,11 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 }
                 stage
             }
-            NodeKind::Aggregate { keys, window, .. } => {
+            NodeKind::Aggregate { keys, window, emission, .. } => {
                 let parallelism = node.parallelism.unwrap_or(parallelism);
-                let sliced = window.as_ref().is_some_and(|window| !matches!(window.kind, WindowKind::Session { .. }));
+                let changing = emission.changes() || !plan.nodes[node.inputs[0].0].changes.is_append();
+                let sliced = !changing
+                    && window.as_ref().is_some_and(|window| !matches!(window.kind, WindowKind::Session { .. }));
                 if parallelism > 1 && !keys.is_empty() && sliced {
                     let input = stages.extend(&home, node, &consumers);
                     stages.stages[input].steps.push(Step::Partial(id));
@@ -124,7 +126,9 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     stages.in_one_task(&home, node, &consumers, Step::Whole(id))
                 }
             }
-            NodeKind::Sort(_) | NodeKind::Limit { .. } => stages.in_one_task(&home, node, &consumers, Step::Whole(id)),
+            NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold => {
+                stages.in_one_task(&home, node, &consumers, Step::Whole(id))
+            }
             NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Window(_) | NodeKind::Unnest(_) => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));
@@ -229,23 +233,30 @@ impl Step {
             (NodeKind::Window(window), _) => Box::new(WindowAssign::new(window, node.schema.clone())?),
             (NodeKind::Unnest(unnest), _) => Box::new(Unnest::new(unnest, &input, node.schema.clone(), &node.owner)?),
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
+            (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
-            (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(node)?, &input)?,
-            (NodeKind::Aggregate { .. }, Self::Partial(_)) => Box::new(WindowPartial::new(&group_spec(node)?, &input)?),
-            (NodeKind::Aggregate { .. }, Self::Final(_)) => Box::new(WindowFinal::new(&group_spec(node)?, &input)?),
+            (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(plan, node)?, &input)?,
+            (NodeKind::Aggregate { .. }, Self::Partial(_)) => {
+                Box::new(WindowPartial::new(&group_spec(plan, node)?, &input)?)
+            }
+            (NodeKind::Aggregate { .. }, Self::Final(_)) => {
+                Box::new(WindowFinal::new(&group_spec(plan, node)?, &input)?)
+            }
             (other, _) => return Err(ExecError::Internal(format!("{other:?} is no operator"))),
         })
     }
 }
 
-fn group_spec(node: &Node) -> Result<GroupSpec> {
+fn group_spec(plan: &Plan, node: &Node) -> Result<GroupSpec> {
     match &node.kind {
-        NodeKind::Aggregate { keys, sets, aggregates, window, late } => Ok(GroupSpec {
+        NodeKind::Aggregate { keys, sets, aggregates, window, late, emission } => Ok(GroupSpec {
             keys: keys.clone(),
             sets: sets.clone(),
             aggregates: aggregates.clone(),
             window: window.clone(),
             late: *late,
+            emission: *emission,
+            retracts: !plan.nodes[node.inputs[0].0].changes.is_append(),
             output: node.schema.clone(),
             statement: node.owner.clone(),
         }),

@@ -9,7 +9,7 @@ use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::batch::columns_of;
 use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
-use velo_core::{Batch, Place, schema};
+use velo_core::{Batch, Place, RowKind, RowKinds, schema};
 use velo_eventtime::{EventTimeError, EventTimeErrorKind, Extractor};
 use velo_plan::plan::{Punctuation, SourceNode, TimeOrigin};
 
@@ -40,6 +40,9 @@ pub struct Timed {
     pub punctuation: Option<Int64Array>,
 }
 
+/// The field with the kind of a row.
+const KIND: &str = "_op";
+
 /// What a decoder must make for a source, and how its event time comes about.
 #[derive(Debug, Clone)]
 pub struct Timing {
@@ -53,8 +56,10 @@ pub struct Timing {
     extra: bool,
     /// Computes the event time over the decoded columns.
     computed: Option<Evaluator>,
-    /// Reads the last column, which says the watermark.
+    /// Reads the column behind, which says the watermark.
     punctuation: Option<Arc<Extractor>>,
+    /// The last column is the kind of the row.
+    kinds: bool,
     source: String,
 }
 
@@ -110,8 +115,17 @@ impl Timing {
             columns.push(DecodeColumn { path: path.clone(), exact: false, raw: true, field: text_field(&name) });
         }
         let punctuation = punctuation.map(|punctuation| Arc::clone(&punctuation.extractor));
+        let kinds = source.changelog;
+        if kinds {
+            columns.push(DecodeColumn {
+                path: vec![KIND.to_owned()],
+                exact: true,
+                raw: false,
+                field: text_field(KIND),
+            });
+        }
         let (output, source) = (Arc::clone(output), source.name.clone());
-        Ok(Self { columns, output, from, field, extra, computed, punctuation, source })
+        Ok(Self { columns, output, from, field, extra, computed, punctuation, kinds, source })
     }
 
     /// Adds the hidden event time to the batches of a chunk; rows without one are taken out and told.
@@ -144,8 +158,9 @@ impl Timing {
         for batch in decoded.batches {
             let rows = batch.rows();
             // Which rows of the chunk a batch has, so that a refused one's bytes are found.
-            let kept = decoded.row_bytes.get(before..before + rows).unwrap_or_default();
+            let mut kept = decoded.row_bytes.get(before..before + rows).unwrap_or_default().to_vec();
             before += rows;
+            let batch = if self.kinds { self.with_kinds(batch, chunk, &mut kept, &mut refused)? } else { batch };
             batches.push(match &self.from {
                 None => Timed { batch: self.restore(batch)?, punctuation: None },
                 Some(from) => {
@@ -160,6 +175,46 @@ impl Timing {
             });
         }
         Ok((batches, refused))
+    }
+
+    /// The last column as the kinds of the rows; a row that does not say its kind is taken out and told.
+    fn with_kinds(
+        &self,
+        batch: Batch,
+        chunk: &Chunk,
+        kept: &mut Vec<std::ops::Range<usize>>,
+        refused: &mut Vec<Refused>,
+    ) -> Result<Batch> {
+        let mut columns: Vec<ArrayRef> = batch.columns.columns().to_vec();
+        let said = columns.pop().and_then(|said| said.as_string_opt::<i32>().cloned());
+        let said = said.ok_or_else(|| ExecError::Internal(format!("{} has no kinds of rows", self.source)))?;
+        let kinds: Vec<Option<RowKind>> = said.iter().map(|said| said.and_then(RowKind::from_symbol)).collect();
+        let fields = batch.columns.schema_ref().fields();
+        let schema = Arc::new(Schema::new(fields[..fields.len() - 1].to_vec()));
+        let batch = batch.with_columns(columns_of(&schema, columns, said.len())?);
+        let of = |kinds: Vec<RowKind>| Some(RowKinds::new(kinds).paired());
+        if kinds.iter().all(Option::is_some) {
+            return Ok(Batch { kinds: of(kinds.into_iter().flatten().collect()), ..batch });
+        }
+        for (row, _) in kinds.iter().enumerate().filter(|(_, kind)| kind.is_none()) {
+            let found =
+                if said.is_valid(row) { format!("'{}'", said.value(row)) } else { "missing or null".to_owned() };
+            let place = batch.origin.as_ref().map(|origin| origin.place(row));
+            refused.push(Refused {
+                decoded: false,
+                message: format!("field '{KIND}' is {found}, and the kind of a row is +I, -U, +U or -D"),
+                code: "decode",
+                place: place.unwrap_or(Place::Row { source: self.source.clone(), row: row as u64 + 1 }),
+                bytes: kept.get(row).map(|range| chunk.bytes.slice(range.clone())),
+            });
+        }
+        let good = BooleanArray::from_iter(kinds.iter().map(|kind| Some(kind.is_some())));
+        let mut row = 0;
+        kept.retain(|_| {
+            row += 1;
+            good.value(row - 1)
+        });
+        Ok(Batch { kinds: of(kinds.into_iter().flatten().collect()), ..batch.filter(&good)? })
     }
 
     fn restore(&self, batch: Batch) -> Result<Batch> {

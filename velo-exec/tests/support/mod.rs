@@ -18,7 +18,7 @@ use velo_core::place::{Origin, Positions, Resource};
 use velo_core::{Batch, decimal, schema as hidden, types};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::GroupSpec;
-use velo_plan::plan::{AggregateCall, AggregateKind, Output, SortKey, WindowKind, WindowSpec};
+use velo_plan::plan::{AggregateCall, AggregateKind, Emission, Output, SortKey, WindowKind, WindowSpec};
 
 pub use velo_plan::plan::AggregateKind as Kind;
 
@@ -219,6 +219,8 @@ pub fn spec(keys: &[&str], calls: Calls, window: Option<WindowSpec>) -> GroupSpe
         aggregates: calls.0,
         window,
         late: LateStrategy::Drop,
+        emission: Emission::default(),
+        retracts: false,
         output: hidden::with_event_time(&Schema::new(fields)),
         statement: "result".to_owned(),
     }

@@ -20,7 +20,7 @@ use velo_core::offset::{Position, SourceOffset};
 use velo_core::place::{Origin, Positions, Resource};
 use velo_core::progress::Progress;
 use velo_core::table_text::{TableTextError, TextRow, TextTable};
-use velo_core::{Batch, ConnectorError, Result, RowKind, RowKinds};
+use velo_core::{Batch, ConnectorError, Result, RowKind};
 
 use super::inputs::{Event, Feed};
 
@@ -194,6 +194,9 @@ impl ScenarioReader {
     }
 }
 
+/// The field with the kind of a row.
+const KIND: &str = "_op";
+
 struct ScenarioDecoder {
     feeds: Arc<Vec<Feed>>,
     request: SourceRequest,
@@ -210,10 +213,12 @@ impl ChunkDecoder for ScenarioDecoder {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         let columns = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
             .map_err(|error| failed(error.to_string()))?;
-        let kinds: Vec<RowKind> =
-            rows.iter().map(|row| feed.table.rows[*row].kind.unwrap_or(RowKind::Insert)).collect();
-        let kinds = kinds.iter().any(|kind| *kind != RowKind::Insert).then(|| RowKinds::new(kinds));
-        let whole = Batch { columns, kinds, origin: Some(chunk.origin.clone()), late_by: None };
+        let changes = |row: &usize| feed.table.rows[*row].kind.is_some_and(|kind| kind != RowKind::Insert);
+        let asked = self.request.columns.iter().any(|column| column.path == [KIND]);
+        if !asked && rows.iter().any(changes) {
+            return Err(failed("rows that change are read by a source with 'changelog.mode' = 'full'".to_owned()));
+        }
+        let whole = Batch { columns, kinds: None, origin: Some(chunk.origin.clone()), late_by: None };
         let size = self.request.batch_rows.max(1);
         let batches = (0..whole.rows()).step_by(size).map(|at| whole.slice(at, size.min(whole.rows() - at))).collect();
         let row_bytes = if self.request.keep_bytes { vec![0..0; whole.rows()] } else { Vec::new() };
@@ -228,6 +233,11 @@ fn failed(message: String) -> ConnectorError {
 /// One column of some rows of a feed; a mistake has its line in the block.
 pub(super) fn decode(feed: &Feed, rows: &[usize], column: &DecodeColumn) -> Result<ArrayRef, TableTextError> {
     let place = column.path.first().and_then(|name| feed.column(name));
+    if column.path == [KIND] && place.is_none() {
+        // The kinds stand before the rows.
+        let kind = |row: &usize| feed.table.rows[*row].kind.unwrap_or(RowKind::Insert).symbol();
+        return Ok(Arc::new(StringArray::from_iter_values(rows.iter().map(kind))));
+    }
     let cell = |row: &usize| {
         let cell = feed.table.rows[*row].cells[place?].clone()?;
         inner(cell, &column.path[1..])

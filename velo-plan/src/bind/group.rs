@@ -6,12 +6,13 @@ use arrow_schema::{DataType, Field, FieldRef, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::Expr;
+use velo_core::duration::Span as Duration;
 use velo_core::{schema, types};
 use velo_eventtime::LateStrategy;
 use velo_eventtime::late::LateUse;
 use velo_sql::ast::visit::{Visitor, walk_expr};
 use velo_sql::ast::{
-    Call, CallArg, Expr as Ast, ExprKind, GroupByItem, Literal, Query, Select, SelectItem, TableWithJoins,
+    Call, CallArg, EmitMode, Expr as Ast, ExprKind, GroupByItem, Literal, Query, Select, SelectItem, TableWithJoins,
     TimeWindowKind, WindowArg,
 };
 use velo_sql::{Diagnostic, Span};
@@ -21,10 +22,10 @@ use super::expr::Typed;
 use super::grouping_sets::{GroupKeys, SET, grouping_bits, has_grouping};
 use super::scope::{Scope, ScopeColumn};
 use super::select::{Item, WINDOW_END, WINDOW_START, WINDOW_TIME, hidden_event_time, window_columns, with_aliases};
-use crate::catalog::Relation;
+use crate::catalog::{ChangesPer, Relation};
 use crate::codes;
 use crate::functions::grouping::grouping_of;
-use crate::plan::{AggregateCall, GroupingSet, NodeKind, Output, SinkId, WindowKind, WindowSpec};
+use crate::plan::{AggregateCall, Emission, GroupingSet, NodeKind, Output, SinkId, WindowKind, WindowSpec};
 use crate::planner::{Planner, visible};
 
 /// The grouping of one SELECT.
@@ -157,17 +158,7 @@ impl Planner<'_> {
 
     /// Each row once: a GROUP BY over all columns.
     pub(super) fn distinct(&mut self, input: Relation, span: Span, owner: &str) -> Option<Relation> {
-        if !self.is_bounded(input.node) {
-            self.error(
-                Diagnostic::error(
-                    codes::UNBOUNDED,
-                    span,
-                    "distinct rows need an input that ends, and this one does not",
-                )
-                .help("GROUP BY the columns with a WINDOW; results that change are not built yet"),
-            );
-            return None;
-        }
+        let emission = self.emission(&input, None, None, span)?;
         let columns: Vec<ScopeColumn> = visible(&input.scope).cloned().collect();
         let keys: Vec<Output> = columns
             .iter()
@@ -177,10 +168,11 @@ impl Planner<'_> {
             })
             .collect();
         let output = Arc::new(Schema::new(keys.iter().map(|key| Arc::clone(&key.field)).collect::<Vec<_>>()));
-        let kind =
-            NodeKind::Aggregate { keys, sets: vec![], aggregates: vec![], window: None, late: LateStrategy::Drop };
+        let (sets, aggregates, late) = (vec![], vec![], LateStrategy::Drop);
+        let kind = NodeKind::Aggregate { keys, sets, aggregates, window: None, late, emission };
         let node = self.node(kind, vec![input.node], output, owner);
-        Some(Relation { key: input.key, ..Relation::new(node, Scope::of(columns)) })
+        let identity = columns.iter().map(|column| column.field.name().clone()).collect();
+        Some(Relation { key: input.key, identity, ..Relation::new(node, Scope::of(columns)) })
     }
 
     /// The window of a SELECT: its WINDOW clause, or a function in GROUP BY.
@@ -295,19 +287,16 @@ impl Planner<'_> {
         owner: &str,
     ) -> Option<Relation> {
         let Grouping { keys, sets, window, span, clause } = grouping;
-        if window.is_none() && !self.is_bounded(input.node) {
-            let what = if clause.is_some() { "a GROUP BY" } else { "an aggregate" };
-            self.error(
-                Diagnostic::error(
-                    codes::UNBOUNDED,
-                    clause.unwrap_or(span),
-                    format!("{what} without a window needs an input that ends, and this one does not"),
-                )
-                .help("add WINDOW TUMBLING(1m) or another window; results that change are not built yet"),
+        let (late, dead_letters, corrected) = self.late_strategy(&input, window.as_ref(), span)?;
+        let emission = self.emission(&input, window.as_ref(), corrected, clause.unwrap_or(span))?;
+        if !sets.is_empty() && (emission.changes() || !self.changes(input.node).is_append()) {
+            self.not_yet(
+                clause.unwrap_or(span),
+                "GROUPING SETS, ROLLUP and CUBE of results that change",
+                "they are not built yet: group by a WINDOW, or write one SELECT for each set of columns",
             );
             return None;
         }
-        let (late, dead_letters) = self.late_strategy(&input, window.as_ref(), span)?;
         let left_out = |at: usize| sets.iter().any(|set| !set.keys[at]);
         let mut outputs: Vec<Output> = keys
             .iter()
@@ -337,10 +326,14 @@ impl Planner<'_> {
         }
         let output = Arc::new(Schema::new(fields));
         let in_sets = !sets.is_empty();
-        let kind = NodeKind::Aggregate { keys: outputs, sets, aggregates, window, late };
+        let mut identity: Vec<String> = outputs.iter().map(|output| output.field.name().clone()).collect();
+        if windowed {
+            identity.extend([WINDOW_START, WINDOW_END].map(str::to_owned));
+        }
+        let kind = NodeKind::Aggregate { keys: outputs, sets, aggregates, window, late, emission };
         let node = self.node(kind, vec![input.node], Arc::clone(&output), owner);
         self.plan.nodes[node.0].dead_letters = dead_letters;
-        let mut relation = Relation::new(node, Scope::default());
+        let mut relation = Relation { identity, ..Relation::new(node, Scope::default()) };
         if let Some(having) = having {
             let condition = self.over_groups(having, &keys, &output, in_sets)?;
             let schema = self.plan.nodes[node.0].schema.clone();
@@ -369,37 +362,71 @@ impl Planner<'_> {
         input: &Relation,
         window: Option<&WindowSpec>,
         span: Span,
-    ) -> Option<(LateStrategy, Option<SinkId>)> {
+    ) -> Option<(LateStrategy, Option<SinkId>, Option<Duration>)> {
         let late = self.query.late.clone().unwrap_or_else(|| input.late.clone());
         let used = match window.map(|window| window.kind) {
             Some(
                 WindowKind::Tumbling { size } | WindowKind::Sliding { size, .. } | WindowKind::Cumulate { size, .. },
             ) => LateUse::Window(size),
             Some(WindowKind::Session { gap }) => LateUse::Session(gap),
-            None => return Some((late.strategy, None)),
+            None => return Some((late.strategy, None, None)),
         };
         self.query.late_used = true;
         let span = self.query.late_place.unwrap_or(span);
-        if late.strategy == LateStrategy::UpdatePrevious {
-            self.not_yet(
-                span,
-                "late.data.strategy = 'update_previous'",
-                "results that change are not built yet: write 'drop', 'dead_letter' or 'include_in_next_window'",
-            );
-            return None;
-        }
         if let Err(message) = late.check(used) {
             self.error(Diagnostic::error(codes::CONFLICT, span, message));
             return None;
         }
         if late.strategy != LateStrategy::DeadLetter {
-            return Some((late.strategy, None));
+            let corrected = late.strategy == LateStrategy::UpdatePrevious;
+            return Some((late.strategy, None, corrected.then(|| late.allowance(used))));
         }
         self.query.letters_used = true;
         let span = self.query.letters_place.unwrap_or(span);
         let own = self.query.properties.dead_letter_sink.clone().or_else(|| input.dead_letter_sink.clone());
         let sink = self.dead_letters(span, own.as_deref())?;
-        Some((late.strategy, Some(sink)))
+        Some((late.strategy, Some(sink), None))
+    }
+
+    /// When the results of a GROUP BY come.
+    fn emission(
+        &mut self,
+        input: &Relation,
+        window: Option<&WindowSpec>,
+        corrected: Option<Duration>,
+        span: Span,
+    ) -> Option<Emission> {
+        let early = match (self.query.emit, window) {
+            (Some(EmitMode::Changes), _) => true,
+            (Some(EmitMode::Final), None) if !self.is_bounded(input.node) => {
+                self.error(
+                    Diagnostic::error(
+                        codes::UNBOUNDED,
+                        span,
+                        "EMIT FINAL without a window needs an input that ends, and this one does not",
+                    )
+                    .help("add WINDOW TUMBLING(1m) or another window, or write EMIT CHANGES"),
+                );
+                return None;
+            }
+            (_, Some(_)) => false,
+            (_, None) => !self.is_bounded(input.node),
+        };
+        let per_record = self.query.properties.changes_per == ChangesPer::Record;
+        let emission = Emission { early, per_record: early && per_record, corrected };
+        let retracts = !self.changes(input.node).is_append();
+        if let Some(WindowKind::Session { .. }) = window.map(|window| window.kind)
+            && (emission.changes() || retracts)
+        {
+            let what = match (retracts, early) {
+                (true, _) => "a session over rows that change",
+                (_, true) => "EMIT CHANGES of a session",
+                _ => "late.data.strategy = 'update_previous' of a session",
+            };
+            self.not_yet(span, what, "it is not built yet: with EMIT FINAL a session comes once, when it is complete");
+            return None;
+        }
+        Some(emission)
     }
 
     /// An expression over the input as one over the groups: keys become their columns, and nothing else of the input is left.

@@ -1,6 +1,5 @@
 //! Queries as a whole: WITH, set operations, ORDER BY and LIMIT, EMIT.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{FieldRef, Schema};
@@ -8,7 +7,7 @@ use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::schema;
 use velo_sql::ast::{Direction, NullsOrder};
-use velo_sql::ast::{EmitMode, Expr as Ast, ExprKind, Literal, OrderByItem, Query, SetExpr, SetOperator};
+use velo_sql::ast::{Expr as Ast, ExprKind, Literal, OrderByItem, Query, SetExpr, SetOperator};
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::Typed;
@@ -17,15 +16,19 @@ use super::types::common_type;
 use crate::catalog::{Pairs, Relation};
 use crate::codes;
 use crate::functions::cast::CastFunction;
-use crate::plan::{NodeId, NodeKind, Output, SortKey};
+use crate::plan::{NodeKind, Output, SortKey};
 use crate::planner::{Planner, visible};
 
 impl Planner<'_> {
     /// Binds a query; properties of its sources, by their prefix, are taken out of `pairs`.
     pub(crate) async fn query(&mut self, query: &Query, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
-        let outer = self.query.ctes.len();
+        let (outer, emit) = (self.query.ctes.len(), self.query.emit);
+        if let Some(emit) = &query.emit {
+            self.query.emit = Some(emit.mode);
+        }
         let relation = self.query_in_scope(query, pairs, owner).await;
         self.query.ctes.truncate(outer);
+        self.query.emit = emit;
         relation
     }
 
@@ -42,34 +45,8 @@ impl Planner<'_> {
             }
         }
         let relation = Box::pin(self.set_expr(&query.body, pairs, owner)).await?;
-        if let Some(emit) = &query.emit
-            && emit.mode == EmitMode::Changes
-            && self.aggregates(relation.node)
-        {
-            self.not_yet(
-                emit.span,
-                "EMIT CHANGES of an aggregate",
-                "results that change are not built yet: with EMIT FINAL each comes once, when it is complete",
-            );
-            return None;
-        }
         let relation = self.order_by(relation, &query.order_by, owner)?;
         self.limit(relation, query.limit.as_ref(), query.offset.as_ref(), owner)
-    }
-
-    /// Whether an aggregate stands anywhere between a node and the streams that it reads.
-    fn aggregates(&self, node: NodeId) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut waiting = vec![node];
-        while let Some(node) = waiting.pop() {
-            if matches!(self.plan.nodes[node.0].kind, NodeKind::Aggregate { .. }) {
-                return true;
-            }
-            if seen.insert(node) {
-                waiting.extend(&self.plan.nodes[node.0].inputs);
-            }
-        }
-        false
     }
 
     async fn set_expr(&mut self, body: &SetExpr, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
@@ -252,6 +229,7 @@ impl Planner<'_> {
         if failed {
             return None;
         }
+        let relation = self.folded(relation, owner);
         let output = self.plan.nodes[relation.node.0].schema.clone();
         let node = self.node(NodeKind::Sort(keys), vec![relation.node], output, owner);
         Some(Relation { node, ..relation })
@@ -311,6 +289,7 @@ impl Planner<'_> {
             }
         };
         let (count, skip) = (number(count)?, number(skip)?);
+        let relation = self.folded(relation, owner);
         let output = self.plan.nodes[relation.node.0].schema.clone();
         let kind = NodeKind::Limit { skip: skip.unwrap_or(0), count };
         let node = self.node(kind, vec![relation.node], output, owner);

@@ -274,8 +274,10 @@ impl Planner<'_> {
             columns.push(hidden_event_time());
             output = schema::with_event_time(&output);
         }
+        let identity = identity(&input.identity, &outputs);
         let node = self.node(NodeKind::Project(outputs), vec![input.node], output, owner);
         Some(Relation {
+            identity,
             event_time_columns,
             late: input.late.clone(),
             dead_letter_sink: input.dead_letter_sink.clone(),
@@ -283,6 +285,26 @@ impl Planner<'_> {
             ..Relation::new(node, Scope::of(columns))
         })
     }
+}
+
+/// What rows are known by behind a projection: all of it has to come through, of a window its start or its end.
+fn identity(input: &[String], outputs: &[Output]) -> Vec<String> {
+    let mut found = Vec::with_capacity(input.len());
+    let (mut bounds, mut kept) = (0, 0);
+    for column in input {
+        let output = outputs.iter().find(|output| matches!(&output.expr, Expr::Column(same) if same.name() == column));
+        let bound = [WINDOW_START, WINDOW_END].contains(&column.as_str());
+        bounds += usize::from(bound);
+        match output {
+            Some(output) => {
+                kept += usize::from(bound);
+                found.push(output.field.name().clone());
+            }
+            None if bound => {}
+            None => return Vec::new(),
+        }
+    }
+    if bounds > 0 && kept == 0 { Vec::new() } else { found }
 }
 
 /// The window's start and end as system columns.

@@ -7,7 +7,6 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::connector::{ChangelogMode, Guarantee};
-use velo_core::properties::PropertyValue;
 use velo_core::{schema, types};
 use velo_sql::ast::{Create, Ident, ObjectName};
 use velo_sql::{Diagnostic, Span};
@@ -17,7 +16,7 @@ use super::select::hidden_event_time;
 use crate::catalog::{BoundSink, Changelog, Delivery, Object, Pairs, Relation};
 use crate::codes;
 use crate::functions::cast::{CastFunction, can_cast};
-use crate::plan::{NodeKind, Output, SinkId, SinkNode};
+use crate::plan::{Changes, NodeKind, Output, SinkId, SinkNode};
 use crate::planner::{Planner, primary_key, visible};
 
 impl Planner<'_> {
@@ -116,7 +115,7 @@ impl Planner<'_> {
             binding: None,
             schema: Self::written_schema(relation),
             key: vec![],
-            mode: ChangelogMode::Full,
+            mode: if self.changes(relation.node).is_append() { ChangelogMode::Append } else { ChangelogMode::Full },
             guarantee: Guarantee::AtLeastOnce,
             bounded: self.is_bounded(relation.node),
             flush: velo_core::duration::Span(10_000),
@@ -147,17 +146,6 @@ impl Planner<'_> {
             );
             return;
         }
-        if let Some(mode) = sink.common.changelog
-            && mode != Changelog::Append
-        {
-            let mode = mode.show().unwrap_or_default();
-            self.not_yet(
-                span,
-                &format!("'changelog.mode' = '{mode}' of '{name}'"),
-                "the rows of this query never change: leave the property out, or write 'append'",
-            );
-            return;
-        }
         let bounded = self.is_bounded(relation.node);
         let guarantee = match sink.common.delivery {
             Some(Delivery::ExactlyOnce) => Guarantee::ExactlyOnce,
@@ -174,25 +162,91 @@ impl Planner<'_> {
             return;
         }
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let known: Vec<String> = visible(&relation.scope)
+            .filter(|column| relation.identity.contains(column.field.name()))
+            .map(|column| column.name.clone())
+            .collect();
         let key = match sink.key.as_slice() {
+            [] if relation.key.is_empty() => known.clone(),
             [] => relation.key.clone(),
             declared => match self.key_columns(declared, &names) {
                 Some(key) => key,
                 None => return,
             },
         };
+        let Some(mode) = self.changelog_mode(relation, &sink, &key, &known, name, span) else { return };
         let key = key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let node = SinkNode {
             name: name.to_owned(),
             binding: Some(sink.binding),
             schema,
             key,
-            mode: ChangelogMode::Append,
+            mode,
             guarantee,
             bounded,
             flush: velo_core::duration::Span(10_000),
         };
         self.sink_node(relation, node);
+    }
+
+    /// How the changes of a relation are written.
+    fn changelog_mode(
+        &mut self,
+        relation: &Relation,
+        sink: &BoundSink,
+        key: &[String],
+        known: &[String],
+        name: &str,
+        span: Span,
+    ) -> Option<ChangelogMode> {
+        let changes = self.changes(relation.node);
+        let refuse = |planner: &mut Self, message: String, help: &str| {
+            planner.error(Diagnostic::error(codes::SINK, span, message).help(help));
+            None
+        };
+        let by_key = |planner: &mut Self| {
+            let same = known.len() == key.len() && key.iter().all(|column| known.contains(column));
+            if changes.is_append() || same {
+                return Some(ChangelogMode::Upsert);
+            }
+            planner.not_yet(
+                span,
+                &format!("another key of '{name}' than that of the query, whose rows change,"),
+                "leave the key out, or make it the columns of GROUP BY (with the window in a windowed query)",
+            );
+            None
+        };
+        match sink.common.changelog {
+            Some(Changelog::Append) if !changes.is_append() => refuse(
+                self,
+                format!("the rows of this query change, and '{name}' is to take inserts only"),
+                "write 'changelog.mode' = 'full' for all changes with a column _op, or EMIT FINAL for results that come once",
+            ),
+            Some(Changelog::Append) => Some(ChangelogMode::Append),
+            Some(Changelog::Full) => Some(ChangelogMode::Full),
+            Some(Changelog::Debezium) => {
+                self.not_yet(span, &format!("'changelog.mode' = 'debezium' of '{name}'"), "write 'full'");
+                None
+            }
+            Some(Changelog::Upsert) if key.is_empty() => refuse(
+                self,
+                format!("'changelog.mode' = 'upsert' of '{name}' needs a key, and there is none"),
+                "mark it with PRIMARY KEY behind a column of the SELECT, or declare the sink with PRIMARY KEY (…)",
+            ),
+            Some(Changelog::Upsert) if changes == Changes::Deletes && !sink.replaces => refuse(
+                self,
+                format!("rows of this query can be deleted, and '{name}' cannot delete by key"),
+                "write 'changelog.mode' = 'full'",
+            ),
+            Some(Changelog::Upsert) => by_key(self),
+            None if changes.is_append() => Some(ChangelogMode::Append),
+            None if !key.is_empty() && (sink.replaces || changes == Changes::Updates) => by_key(self),
+            None => refuse(
+                self,
+                format!("the rows of this query change, and '{name}' takes inserts only"),
+                "write 'changelog.mode' = 'full' for all changes with a column _op, select the columns of GROUP BY so that there is a key for 'upsert', or EMIT FINAL for results that come once",
+            ),
+        }
     }
 
     /// The columns of a relation in the types and under the names that a sink was declared with, by position.
@@ -248,7 +302,12 @@ impl Planner<'_> {
         let named = columns.iter().zip(declared.fields());
         let key =
             named.filter(|(column, _)| relation.key.contains(&column.name)).map(|(_, field)| field.name().clone());
-        Some(Relation { key: key.collect(), ..Relation::new(node, Scope::of(scope)) })
+        let known = columns.iter().zip(declared.fields());
+        let known = known
+            .filter(|(column, _)| relation.identity.contains(column.field.name()))
+            .map(|(_, field)| field.name().clone());
+        let (key, identity) = (key.collect(), known.collect());
+        Some(Relation { key, identity, ..Relation::new(node, Scope::of(scope)) })
     }
 
     /// The sink for the rows that cannot be used: one per name, with columns of its own.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
+use velo_core::properties::PropertyValue;
 use velo_core::{schema, types};
 use velo_eventtime::{EventTimeSource, Extractor, FieldPath, Format, OnError, WatermarkStrategy};
 use velo_sql::ast::{BinaryOp, ColumnDef, Create, ExprKind, Literal, ObjectName, TableSchema, WatermarkDef};
@@ -15,7 +16,7 @@ use super::literal;
 use super::scope::{Scope, ScopeColumn};
 use super::select::hidden_event_time;
 use super::types::{arrow_type, field_of};
-use crate::catalog::{BoundSource, Object, Pairs, Relation, Writable};
+use crate::catalog::{BoundSource, Changelog, Object, Pairs, Relation, Writable};
 use crate::codes;
 use crate::plan::{NodeKind, Output, Punctuation, SourceId, SourceNode, SourceTime, TimeOrigin};
 use crate::planner::{Planner, no_tasks, primary_key, visible};
@@ -229,6 +230,16 @@ impl Planner<'_> {
         columns: &[DeclaredColumn],
         pairs: &Pairs,
     ) -> Option<Relation> {
+        if let Some(mode) = source.common.changelog.filter(|mode| ![Changelog::Append, Changelog::Full].contains(mode))
+        {
+            let written = mode.show().unwrap_or_default();
+            self.not_yet(
+                pairs.place("changelog.mode").unwrap_or(pairs.owner),
+                &format!("'changelog.mode' = '{written}' of a source"),
+                "write 'full' for records with their kind in a field _op",
+            );
+            return None;
+        }
         let system: Vec<FieldRef> = source.binding.system_columns().into_iter().map(Arc::new).collect();
         let called = name.parts.last().map(|part| part.value.clone());
         let column_of = |field: &FieldRef, hidden: bool| ScopeColumn {
@@ -280,6 +291,7 @@ impl Planner<'_> {
             on_error: source.common.on_error,
             dead_letters,
             decode_parallelism: source.common.decode_parallelism,
+            changelog: source.common.changelog == Some(Changelog::Full),
         });
         let id = SourceId(self.plan.sources.len() - 1);
         let node = self.node(NodeKind::Source(id), vec![], Arc::new(Schema::new(fields)), &name.text());

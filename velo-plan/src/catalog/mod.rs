@@ -12,7 +12,8 @@ use velo_sql::ast::{Ident, ObjectName};
 use velo_sql::diagnostic::suggest::nearest;
 
 pub use properties::{
-    Changelog, Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs, check_setting,
+    Changelog, ChangesPer, Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs,
+    check_setting,
 };
 pub use resolve::{BoundSink, BoundSource, Pairs, Resolver};
 
@@ -40,6 +41,8 @@ pub struct Relation {
     pub session_keys: Vec<Typed>,
     /// The output columns marked as the key.
     pub key: Vec<String>,
+    /// The plan columns by which rows that change are known; none where nothing is known.
+    pub identity: Vec<String>,
 }
 
 impl Relation {
@@ -55,6 +58,7 @@ impl Relation {
             window: None,
             session_keys: Vec::new(),
             key: Vec::new(),
+            identity: Vec::new(),
         }
     }
 

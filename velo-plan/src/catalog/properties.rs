@@ -8,6 +8,9 @@ use velo_eventtime::{EventTimeProperties, LateProperties, OnError, WatermarkProp
 properties! {
     /// What every source has, whatever it reads.
     pub struct SourceProperties {
+        /// Whether rows can change: `full` for records that have their kind in a field `_op` (+I, -U, +U, -D), as a sink of that
+        /// mode writes them; `append` (the default) for rows that only come.
+        "changelog.mode" => changelog: Option<Changelog>,
         /// What happens to a record that cannot be decoded.
         "on.error" => on_error: OnError,
         /// How many workers decode one file or partition; the cores by default.
@@ -31,6 +34,8 @@ properties! {
 properties! {
     /// What belongs to one query.
     pub struct QueryProperties {
+        /// How many updates there are of results that change: one per key and batch, or one for every record.
+        "emit.changes.per" => changes_per: ChangesPer,
         /// How many tasks share the keys of this query; the cores by default.
         "parallelism" => parallelism: Option<usize>,
         /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.
@@ -49,6 +54,18 @@ properties! {
         "secrets.file" => secrets_file: Option<String>,
     }
 }
+
+/// `emit.changes.per`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChangesPer {
+    /// One per key and batch.
+    #[default]
+    Batch,
+    /// One for every record.
+    Record,
+}
+
+property_choices!(ChangesPer { Batch = "batch", Record = "record" });
 
 /// `changelog.mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -131,6 +131,8 @@ pub struct BoundSink {
     pub declared: Option<SchemaRef>,
     /// The declared key.
     pub key: Vec<Ident>,
+    /// Whether it can replace and delete rows by their key.
+    pub replaces: bool,
 }
 
 /// Turns properties into sources and sinks.
@@ -316,6 +318,7 @@ impl Resolver<'_> {
         let failed = !errors.is_empty();
         self.report(errors, pairs);
         let binding = binding?;
-        (!failed).then(|| BoundSink { binding, common, declared: None, key: Vec::new() })
+        let replaces = connector.capabilities().changelog;
+        (!failed).then(|| BoundSink { binding, common, declared: None, key: Vec::new(), replaces })
     }
 }

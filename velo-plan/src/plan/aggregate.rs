@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, FieldRef};
 use datafusion_expr::{AggregateUDF, Expr};
+use velo_core::duration::Span;
 
 /// Which aggregate. All but `Library` keep typed columns of our own; `Library` goes through one adapter.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,24 @@ pub enum AggregateKind {
     BoolOr,
     /// An aggregate of the library.
     Library(Arc<AggregateUDF>),
+}
+
+/// When the results of a GROUP BY come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Emission {
+    /// Early, and again when they change (EMIT CHANGES); else once, when the window closes or the input ends.
+    pub early: bool,
+    /// An update for every row that comes, and not one per key and batch.
+    pub per_record: bool,
+    /// A window that has fired is corrected by late rows up to this long after its end.
+    pub corrected: Option<Span>,
+}
+
+impl Emission {
+    /// Whether a result can come again, changed.
+    pub fn changes(&self) -> bool {
+        self.early || self.corrected.is_some()
+    }
 }
 
 /// One key of an ORDER BY.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use velo_core::connector::Guarantee;
+use velo_core::connector::{ChangelogMode, Guarantee};
 use velo_eventtime::{LateStrategy, WatermarkStrategy};
 
+use super::changes::Changes;
 use super::expr_text::expr_text;
 use super::node::{GroupingSet, Node, NodeId, NodeKind, Output, Plan, SourceNode, TimeOrigin, Unnest, UnnestOf};
 
@@ -60,6 +61,15 @@ impl Plan {
 
     /// One node in one line.
     pub fn describe(&self, node: &Node) -> String {
+        let text = self.describe_kind(node);
+        match (node.changes, &node.kind) {
+            (Changes::Append, _) => text,
+            (_, NodeKind::Sink(id)) => format!("{text}, {}", mode_text(self.sinks[id.0].mode)),
+            (changes, _) => format!("{text} [{}]", changes.symbols()),
+        }
+    }
+
+    fn describe_kind(&self, node: &Node) -> String {
         match &node.kind {
             NodeKind::Source(id) => source_text(&self.sources[id.0]),
             NodeKind::Filter(condition) => format!("Filter {}", expr_text(condition)),
@@ -81,7 +91,7 @@ impl Plan {
             },
             NodeKind::Unnest(unnest) => unnest_text(unnest),
             NodeKind::Union => "Union".to_owned(),
-            NodeKind::Aggregate { keys, sets, aggregates, window, late } => {
+            NodeKind::Aggregate { keys, sets, aggregates, window, late, emission } => {
                 let mut text = "Aggregate".to_owned();
                 let own = if sets.is_empty() { keys.as_slice() } else { &keys[..keys.len().saturating_sub(1)] };
                 if !own.is_empty() {
@@ -95,12 +105,19 @@ impl Plan {
                 }
                 match window {
                     Some(window) => text.push_str(&format!(" {window}")),
+                    None if emission.early => {}
                     None => text.push_str(" at the end"),
                 }
                 let calls: Vec<String> =
                     aggregates.iter().map(|call| format!("{} = {}", call.output.name(), call.text)).collect();
                 if !calls.is_empty() {
                     text.push_str(&format!(": {}", calls.join(", ")));
+                }
+                if emission.early {
+                    text.push_str(if emission.per_record { "; changes per record" } else { "; changes per batch" });
+                }
+                if let Some(corrected) = emission.corrected {
+                    text.push_str(&format!("; corrected for {corrected}"));
                 }
                 if window.is_some() {
                     text.push_str(match late {
@@ -112,6 +129,7 @@ impl Plan {
                 }
                 text
             }
+            NodeKind::Fold => "Fold changes at the end".to_owned(),
             NodeKind::Sort(keys) => {
                 let keys: Vec<String> = keys
                     .iter()
@@ -159,6 +177,16 @@ impl Plan {
         }
         out.push_str("}\n");
         out
+    }
+}
+
+/// `changelog.mode`, as it is written.
+fn mode_text(mode: ChangelogMode) -> &'static str {
+    match mode {
+        ChangelogMode::Append => "append",
+        ChangelogMode::Upsert => "upsert",
+        ChangelogMode::Full => "full",
+        ChangelogMode::Debezium => "debezium",
     }
 }
 

@@ -5,13 +5,15 @@
 //! where the stream has one ([`velo_core::schema::EVENT_TIME`]).
 
 mod aggregate;
+mod changes;
 mod display;
 mod expr_text;
 mod json;
 mod node;
 mod window;
 
-pub use aggregate::{AggregateCall, AggregateKind, SortKey};
+pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey};
+pub use changes::Changes;
 pub use expr_text::expr_text;
 pub use node::{
     GroupingSet, Node, NodeId, NodeKind, Output, Plan, Punctuation, SinkId, SinkNode, SourceId, SourceNode, SourceTime,

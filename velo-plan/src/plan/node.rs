@@ -8,7 +8,8 @@ use velo_core::connector::{ChangelogMode, Guarantee, SinkBinding, SourceBinding}
 use velo_core::duration::Span;
 use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 
-use super::aggregate::{AggregateCall, SortKey};
+use super::aggregate::{AggregateCall, Emission, SortKey};
+use super::changes::Changes;
 use super::window::WindowSpec;
 
 /// The place of a node in [`Plan::nodes`].
@@ -45,6 +46,8 @@ pub struct Node {
     pub schema: SchemaRef,
     /// Whether all its inputs end.
     pub bounded: bool,
+    /// Whether its rows can change after they came.
+    pub changes: Changes,
     /// The stream, table or view it belongs to, for EXPLAIN, metrics and errors.
     pub owner: String,
     /// The sink of the rows that it gives up, where its policy is `dead_letter`.
@@ -84,7 +87,11 @@ pub enum NodeKind {
         window: Option<WindowSpec>,
         /// What happens to rows that are late for all their windows.
         late: LateStrategy,
+        /// When results come.
+        emission: Emission,
     },
+    /// The rows that are there at the end of a changing input.
+    Fold,
     /// Orders a finished input.
     Sort(Vec<SortKey>),
     /// Lets `count` rows pass after `skip`.
@@ -190,6 +197,8 @@ pub struct SourceNode {
     pub on_error: OnError,
     /// The sink of the records that cannot be used, where a policy is `dead_letter`.
     pub dead_letters: Option<SinkId>,
+    /// Whether the records have the kind of their row in a field `_op`.
+    pub changelog: bool,
     /// Decoding workers; none: as many as there are cores.
     pub decode_parallelism: Option<usize>,
 }

@@ -33,6 +33,8 @@ pub(super) fn run(plan: &mut Plan) {
                 own.into_iter().chain(columns_of(keys.iter().map(|SortKey { expr, .. }| expr))).collect()
             }
             NodeKind::Limit { .. } => own,
+            // A row is known by all of its columns.
+            NodeKind::Fold => node.schema.fields().iter().map(|field| field.name().clone()).collect(),
             NodeKind::Window(_) => {
                 needed[at] = own.clone();
                 own

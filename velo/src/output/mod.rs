@@ -3,12 +3,15 @@
 mod table;
 
 use std::io::Write;
+use std::sync::Arc;
 
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use clap::ValueEnum;
-use velo_core::connector::{CheckpointId, CommitKind, PreparedCommit, Sink};
-use velo_core::error::ConnectorError;
-use velo_core::{Batch, Result};
+use velo_core::connector::{ChangelogMode, CheckpointId, CommitKind, PreparedCommit, Sink};
+use velo_core::error::{ConnectorError, ErrorKind};
+use velo_core::{Batch, Result, RowKind};
 use velo_format::csv::{CsvEncodeOptions, CsvEncoder};
 use velo_format::{Encoder, JsonEncodeOptions, JsonEncoder};
 use velo_plan::Shown;
@@ -36,12 +39,15 @@ enum Printer {
 /// Prints the rows of one statement.
 pub struct TerminalSink {
     printer: Printer,
+    /// The columns with the kind of the row before them, where rows change.
+    changes: Option<SchemaRef>,
 }
 
 impl TerminalSink {
     /// A sink for the rows of `sink`.
     pub fn new(sink: &SinkNode, format: OutputFormat) -> Result<Self> {
-        let schema = sink.schema.clone();
+        let changes = (sink.mode == ChangelogMode::Full).then(|| with_kind(&sink.schema));
+        let schema = changes.clone().unwrap_or_else(|| sink.schema.clone());
         let printer = match format {
             OutputFormat::Table => Printer::Table(Table::new(schema)),
             OutputFormat::Json => Printer::Encoded {
@@ -53,7 +59,7 @@ impl TerminalSink {
                 begun: false,
             },
         };
-        Ok(Self { printer })
+        Ok(Self { printer, changes })
     }
 
     fn print(&mut self, end: bool) -> Result<()> {
@@ -63,6 +69,24 @@ impl TerminalSink {
         }
         Ok(())
     }
+}
+
+/// `_op` and the columns.
+fn with_kind(schema: &SchemaRef) -> SchemaRef {
+    let kind = Arc::new(Field::new("_op", DataType::Utf8, false));
+    Arc::new(Schema::new(std::iter::once(kind).chain(schema.fields().iter().cloned()).collect::<Vec<_>>()))
+}
+
+/// The rows with their kinds as a column.
+fn kinds_first(schema: &SchemaRef, batch: &Batch) -> Result<Batch> {
+    let symbols: StringArray = match &batch.kinds {
+        Some(kinds) => kinds.as_slice().iter().map(|kind| Some(kind.symbol())).collect(),
+        None => std::iter::repeat_n(Some(RowKind::Insert.symbol()), batch.rows()).collect(),
+    };
+    let columns = std::iter::once(Arc::new(symbols) as ArrayRef).chain(batch.columns.columns().iter().cloned());
+    let columns = RecordBatch::try_new(schema.clone(), columns.collect());
+    let columns = columns.map_err(|error| ConnectorError::new(ErrorKind::Encode, "printing", error.to_string()))?;
+    Ok(Batch::new(columns))
 }
 
 fn show(bytes: &[u8]) -> Result<()> {
@@ -76,6 +100,10 @@ fn show(bytes: &[u8]) -> Result<()> {
 #[async_trait]
 impl Sink for TerminalSink {
     async fn write(&mut self, batch: Batch) -> Result<()> {
+        let batch = match &self.changes {
+            Some(schema) => kinds_first(schema, &batch)?,
+            None => batch,
+        };
         match &mut self.printer {
             Printer::Table(table) => table.add(&batch),
             Printer::Encoded { encoder, begun } => {

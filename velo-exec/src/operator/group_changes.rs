@@ -1,0 +1,464 @@
+//! GROUP BY whose results change: early results, corrected windows, and rows that are taken back.
+//!
+//! A result that was shown is remembered only as long as a batch is being worked on: it is read from the state before the batch
+//! changes that, and compared with what the state gives afterwards. So a result that did not change is not told again, and what
+//! is taken back is exactly what was shown.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow_schema::{DataType, SchemaRef};
+use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
+
+use super::changed_windows::{ChangedWindows, Placed};
+use super::grouping::{Evaluated, GroupSpec, Grouping};
+use super::window_aggregate::OUTPUT_ROWS;
+use super::{Flow, InputId, Operator, Outbox};
+use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
+use crate::changes::same_rows;
+use crate::error::Result;
+use crate::state::KeyTable;
+use crate::window::LateCounters;
+
+/// Groups that nobody needs any more are left where they are until they are so many, and half of all.
+const SPARSE: usize = 1_024;
+
+/// Groups with results that change.
+pub struct GroupChanges {
+    grouping: Grouping,
+    output: SchemaRef,
+    /// Results come before their window closes, or before the input ends.
+    early: bool,
+    per_record: bool,
+    /// Rows of the input can be taken back, so that the order among equal times cannot go by their places.
+    retracts: bool,
+    windows: Option<ChangedWindows>,
+    keys: KeyTable,
+    /// Windows without a key: a constant takes its place, for a table without columns has one key whatever the window.
+    keyless: bool,
+    set: AggregateSet,
+    /// By group: rows that are in it.
+    live: Vec<i64>,
+    /// By group: the latest event time that went in.
+    times: Vec<i64>,
+    /// By group: the event time of the result that is out, if one is.
+    shown: Vec<Option<i64>>,
+    dead: usize,
+    /// Groups whose results are to be shown for the first time.
+    firing: Vec<u32>,
+    fired: usize,
+    watermark: Watermark,
+    ended: bool,
+    ids: Vec<u32>,
+    seen: Vec<bool>,
+}
+
+/// Groups that a batch touches, and what was out of them before.
+struct Touched {
+    groups: Vec<u32>,
+    /// Places in `groups` of those of which a result is out.
+    shown: Vec<u32>,
+    before: Vec<ArrayRef>,
+}
+
+impl GroupChanges {
+    /// The operator of an aggregate node whose results change, or whose input does; `retracts`: its input does.
+    pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
+        let groups = if spec.retracts { Groups::Changing } else { Groups::OneByOne };
+        let plan = AggregatePlan::new(&spec.aggregates, input, groups, &spec.statement)?;
+        let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
+        let windows = spec.window.as_ref().map(|_| ChangedWindows::new(spec)).transpose()?;
+        let keyless = windows.is_some() && grouping.key_types().is_empty();
+        Ok(Self {
+            output: Arc::clone(&spec.output),
+            early: spec.emission.early,
+            per_record: spec.emission.per_record,
+            retracts: spec.retracts,
+            windows,
+            keys: KeyTable::new(if keyless { &[DataType::Boolean] } else { grouping.key_types() })?,
+            keyless,
+            set: AggregateSet::new(&plan)?,
+            live: Vec::new(),
+            times: Vec::new(),
+            shown: Vec::new(),
+            dead: 0,
+            firing: Vec::new(),
+            fired: 0,
+            watermark: Watermark::NONE,
+            ended: false,
+            ids: Vec::new(),
+            seen: Vec::new(),
+            grouping,
+        })
+    }
+
+    /// Bytes of memory of its state.
+    pub fn memory(&self) -> usize {
+        let per_group = size_of::<i64>() * 2 + size_of::<Option<i64>>();
+        self.keys.memory() + self.set.memory() + self.live.capacity() * per_group
+    }
+
+    /// Groups with a row in them.
+    pub fn groups(&self) -> usize {
+        self.live.iter().filter(|live| **live > 0).count()
+    }
+
+    /// There is one group, which is there without rows too.
+    fn is_whole(&self) -> bool {
+        self.grouping.key_types().is_empty() && self.windows.is_none()
+    }
+
+    fn is_there(&self, group: u32) -> bool {
+        self.live[group as usize] > 0 || (self.is_whole() && self.shown[group as usize].is_some())
+    }
+
+    /// Whether results of this group come when it changes, and not when its window closes.
+    fn is_open(&self, group: u32) -> bool {
+        self.early || self.windows.as_ref().is_some_and(|windows| windows.has_fired(self.keys.owner(group)))
+    }
+
+    fn take(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
+        let placed = match &mut self.windows {
+            None => None,
+            Some(windows) => {
+                let placed = windows.place(batch, self.watermark, out).map_err(|error| self.grouping.named(error))?;
+                if placed.rows.is_empty() {
+                    return Ok(());
+                }
+                Some(placed)
+            }
+        };
+        let batch = match &placed {
+            Some(Placed { rows, .. }) => batch.take(rows)?,
+            None => batch.clone(),
+        };
+        let batch = if self.retracts { Batch { origin: None, ..batch } } else { batch };
+        let evaluated = self.grouping.evaluate_changes(&batch)?;
+        let owners = placed.as_ref().map(|placed| placed.windows.as_slice());
+        let mut ids = std::mem::take(&mut self.ids);
+        let known = self.keys.len();
+        let constant: ArrayRef = Arc::new(BooleanArray::from(vec![false; if self.keyless { batch.rows() } else { 0 }]));
+        let keys = if self.keyless { std::slice::from_ref(&constant) } else { &evaluated.keys };
+        self.keys.intern_of(keys, batch.rows(), owners, &mut ids)?;
+        let total = self.keys.len();
+        self.live.resize(total, 0);
+        self.times.resize(total, i64::MIN);
+        self.shown.resize(total, None);
+        self.seen.resize(total, false);
+        if let (Some(windows), Some(placed)) = (&mut self.windows, &placed) {
+            // Groups are numbered in the order in which their first rows come.
+            let mut next = known as u32;
+            for (id, window) in ids.iter().zip(&placed.windows) {
+                if *id == next {
+                    windows.joins(*window, *id);
+                    next += 1;
+                }
+            }
+        }
+        let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
+        if self.per_record && self.early {
+            let mut from = 0;
+            while from < ids.len() {
+                let mut to = from;
+                while to < ids.len() && !std::mem::replace(&mut self.seen[ids[to] as usize], true) {
+                    to += 1;
+                }
+                ids[from..to].iter().for_each(|id| self.seen[*id as usize] = false);
+                self.step(
+                    &ids[from..to],
+                    &part(&evaluated, from, to),
+                    &batch.slice(from, to - from),
+                    kinds.map(|kinds| &kinds[from..to]),
+                    out,
+                )?;
+                from = to;
+            }
+        } else {
+            self.step(&ids, &evaluated, &batch, kinds, out)?;
+        }
+        self.ids = ids;
+        Ok(())
+    }
+
+    /// Takes rows and tells what changed.
+    fn step(
+        &mut self,
+        ids: &[u32],
+        evaluated: &Evaluated,
+        batch: &Batch,
+        kinds: Option<&[RowKind]>,
+        out: &mut Outbox,
+    ) -> Result<()> {
+        let touched = self.touch(ids)?;
+        self.add(ids, evaluated, kinds)?;
+        if let Some(times) = batch.event_times() {
+            for (id, time) in ids.iter().zip(times.values()) {
+                let latest = &mut self.times[*id as usize];
+                *latest = (*latest).max(*time);
+            }
+        }
+        self.tell(&touched, out)
+    }
+
+    /// The groups whose results come now, and what is out of them.
+    fn touch(&mut self, ids: &[u32]) -> Result<Touched> {
+        let mut groups = Vec::new();
+        for id in ids {
+            if !self.seen[*id as usize] && self.is_open(*id) {
+                self.seen[*id as usize] = true;
+                groups.push(*id);
+            }
+        }
+        groups.iter().for_each(|group| self.seen[*group as usize] = false);
+        let out = |place: &u32| self.shown[groups[*place as usize] as usize].is_some();
+        let shown: Vec<u32> = (0..groups.len() as u32).filter(out).collect();
+        let known: Vec<u32> = shown.iter().map(|place| groups[*place as usize]).collect();
+        let before = self.set.evaluate(&known, false)?;
+        Ok(Touched { groups, shown, before })
+    }
+
+    fn add(&mut self, ids: &[u32], evaluated: &Evaluated, kinds: Option<&[RowKind]>) -> Result<()> {
+        let total = self.keys.len();
+        let Some(kinds) = kinds.filter(|kinds| kinds.iter().any(|kind| kind.retracts())) else {
+            ids.iter().for_each(|id| self.live[*id as usize] += 1);
+            return self.set.update(ids, total, &evaluated.inputs, &evaluated.order);
+        };
+        for taken in [false, true] {
+            let rows = (0..ids.len() as u32).filter(|row| kinds[*row as usize].retracts() == taken);
+            let rows = UInt32Array::from_iter_values(rows);
+            let groups: Vec<u32> = rows.values().iter().map(|row| ids[*row as usize]).collect();
+            let (inputs, order) = (evaluated.inputs.take(&rows)?, evaluated.order.take(&rows)?);
+            if taken {
+                self.set.retract(&groups, total, &inputs, &order)?;
+            } else {
+                self.set.update(&groups, total, &inputs, &order)?;
+            }
+            let by = if taken { -1 } else { 1 };
+            groups.iter().for_each(|group| self.live[*group as usize] += by);
+        }
+        Ok(())
+    }
+
+    /// Emits what changed of the touched groups.
+    fn tell(&mut self, touched: &Touched, out: &mut Outbox) -> Result<()> {
+        if touched.groups.is_empty() {
+            return Ok(());
+        }
+        let groups = &touched.groups;
+        let after = self.set.evaluate(groups, false)?;
+        // Of the groups that were out: is the result the same?
+        let places = UInt32Array::from(touched.shown.clone());
+        let compared = after.iter().map(|column| arrow_select::take::take(column, &places, None));
+        let same = same_rows(&touched.before, &compared.collect::<Result<Vec<_>, _>>()?, touched.shown.len())?;
+        let mut before_at = vec![None; groups.len()];
+        for (at, place) in touched.shown.iter().enumerate() {
+            before_at[*place as usize] = Some(at as u32);
+        }
+        let (mut kinds, mut rows, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let offset = touched.shown.len() as u32;
+        let mut row = |kind: RowKind, group: u32, at: u32, time: i64| {
+            kinds.push(kind);
+            rows.push((group, at));
+            times.push(time);
+        };
+        for (place, group) in groups.iter().enumerate() {
+            let (new, there) = (offset + place as u32, self.is_there(*group));
+            let time = self.time_of(*group);
+            match (before_at[place], self.shown[*group as usize]) {
+                (Some(at), Some(shown)) if !there => {
+                    row(RowKind::Delete, *group, at, shown);
+                    self.shown[*group as usize] = None;
+                }
+                (Some(at), Some(shown)) if !same.value(at as usize) => {
+                    row(RowKind::UpdateBefore, *group, at, shown);
+                    row(RowKind::UpdateAfter, *group, new, time);
+                    self.shown[*group as usize] = Some(time);
+                }
+                (None, _) if there => {
+                    row(RowKind::Insert, *group, new, time);
+                    self.shown[*group as usize] = Some(time);
+                }
+                _ => {}
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<u32> = rows.iter().map(|(group, _)| *group).collect();
+        let indices = UInt32Array::from_iter_values(rows.iter().map(|(_, at)| *at));
+        let results = touched.before.iter().zip(&after).map(|(before, after)| {
+            let both = arrow_select::concat::concat(&[before.as_ref(), after.as_ref()])?;
+            arrow_select::take::take(&both, &indices, None)
+        });
+        let columns = self.columns(&ids, results.collect::<Result<Vec<_>, _>>()?, times)?;
+        let kinds = RowKinds::new(kinds);
+        let kinds = (!kinds.all_inserts()).then_some(kinds);
+        out.batch(Batch { kinds, ..Batch::new(columns) });
+        Ok(())
+    }
+
+    /// The event time of a group's result.
+    fn time_of(&self, group: u32) -> i64 {
+        match &self.windows {
+            Some(windows) => windows.end_of(self.keys.owner(group)) - 1,
+            None => self.times.get(group as usize).copied().filter(|time| *time != i64::MIN).unwrap_or(0),
+        }
+    }
+
+    /// Results with their keys, window and event time.
+    fn columns(&self, groups: &[u32], results: Vec<ArrayRef>, times: Vec<i64>) -> Result<RecordBatch> {
+        let mut columns = if self.keyless { Vec::new() } else { self.keys.keys(groups)? };
+        columns.extend(results);
+        if let Some(windows) = &self.windows {
+            let bound = |of: fn(&ChangedWindows, u32) -> i64| -> ArrayRef {
+                let values = groups.iter().map(|group| of(windows, self.keys.owner(*group)));
+                Arc::new(TimestampMicrosecondArray::from_iter_values(values))
+            };
+            columns.push(bound(ChangedWindows::start_of));
+            columns.push(bound(ChangedWindows::end_of));
+        }
+        if schema::event_time_index(&self.output).is_some() {
+            columns.push(Arc::new(TimestampMicrosecondArray::from(times)));
+        }
+        Ok(velo_core::batch::columns_of(&self.output, columns, groups.len())?)
+    }
+
+    /// Shows results for the first time, as many as the outbox takes.
+    fn fire(&mut self, out: &mut Outbox) -> Result<Flow> {
+        while self.fired < self.firing.len() {
+            if out.is_full() {
+                return Ok(Flow::More);
+            }
+            let to = self.firing.len().min(self.fired + OUTPUT_ROWS);
+            let groups = self.firing[self.fired..to].to_vec();
+            self.fired = to;
+            let results = self.set.evaluate(&groups, false)?;
+            let times: Vec<i64> = groups.iter().map(|group| self.time_of(*group)).collect();
+            for (group, time) in groups.iter().zip(&times) {
+                self.shown[*group as usize] = Some(*time);
+            }
+            out.batch(Batch::new(self.columns(&groups, results, times)?));
+        }
+        self.firing.clear();
+        self.fired = 0;
+        Ok(Flow::Done)
+    }
+
+    /// Lets windows go that can no longer change.
+    fn expire(&mut self) -> Result<()> {
+        let Some(windows) = &mut self.windows else { return Ok(()) };
+        for group in windows.expired(self.watermark) {
+            self.live[group as usize] = 0;
+            self.shown[group as usize] = None;
+            self.dead += 1;
+        }
+        Ok(())
+    }
+
+    /// Forgets groups without rows, once they are many.
+    fn compact(&mut self) -> Result<()> {
+        let total = self.keys.len();
+        if self.windows.is_none() {
+            self.dead = if self.retracts { total - self.groups() } else { 0 };
+        }
+        if self.is_whole() || self.dead < SPARSE || self.dead * 2 < total {
+            return Ok(());
+        }
+        let alive: Vec<u32> = (0..total as u32).filter(|group| self.live[*group as usize] > 0).collect();
+        let keys = self.keys.keys(&alive)?;
+        let owners: Option<Vec<u32>> =
+            self.windows.as_ref().map(|_| alive.iter().map(|group| self.keys.owner(*group)).collect());
+        let state = self.set.state(&alive, true)?;
+        let mut set = AggregateSet::new(&self.grouping.plan)?;
+        let mut ids = Vec::new();
+        self.keys.clear();
+        self.keys.intern_of(&keys, alive.len(), owners.as_deref(), &mut ids)?;
+        set.merge(&ids, alive.len(), &state)?;
+        self.set = set;
+        let kept = |values: &[i64]| alive.iter().map(|group| values[*group as usize]).collect::<Vec<_>>();
+        (self.live, self.times) = (kept(&self.live), kept(&self.times));
+        self.shown = alive.iter().map(|group| self.shown[*group as usize]).collect();
+        self.seen = vec![false; alive.len()];
+        self.dead = 0;
+        if let (Some(windows), Some(owners)) = (&mut self.windows, owners) {
+            windows.regroup(&owners);
+        }
+        Ok(())
+    }
+}
+
+/// Rows `from..to` of what was computed over a batch.
+fn part(evaluated: &Evaluated, from: usize, to: usize) -> Evaluated {
+    Evaluated {
+        keys: Vec::new(),
+        inputs: evaluated.inputs.slice(from, to - from),
+        order: evaluated.order.slice(from, to - from),
+    }
+}
+
+impl Operator for GroupChanges {
+    fn held(&self) -> u64 {
+        if self.early { 0 } else { self.live.iter().map(|live| u64::try_from(*live).unwrap_or(0)).sum() }
+    }
+
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        self.windows.as_ref().map(ChangedWindows::counters)
+    }
+
+    fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
+        if !batch.is_empty() {
+            self.take(&batch, out)?;
+        }
+        if self.windows.is_none() {
+            self.compact()?;
+        }
+        Ok(Flow::Done)
+    }
+
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
+        self.watermark = self.watermark.max(watermark);
+        // Without a window nothing is forwarded: results carry times that lie behind.
+        let Some(windows) = &mut self.windows else { return Ok(Flow::Done) };
+        let closed = windows.close(self.watermark);
+        if !self.early {
+            self.firing.extend(closed.into_iter().filter(|group| self.live[*group as usize] > 0));
+        }
+        self.resume(out)
+    }
+
+    fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
+        if self.windows.is_some() {
+            return Ok(Flow::Done);
+        }
+        self.ended = true;
+        if !self.early {
+            if self.is_whole() && self.keys.is_empty() {
+                self.set.grow(1)?;
+                (self.live, self.times, self.shown) = (vec![0], vec![i64::MIN], vec![None]);
+                self.firing.push(0);
+            } else {
+                let whole = self.is_whole();
+                let there = |group: &u32| whole || self.live[*group as usize] > 0;
+                self.firing = (0..self.keys.len() as u32).filter(there).collect();
+            }
+        }
+        self.resume(out)
+    }
+
+    fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+        if self.fire(out)? == Flow::More {
+            return Ok(Flow::More);
+        }
+        match &self.windows {
+            Some(windows) => {
+                let forwarded = windows.forwarded(self.watermark);
+                self.expire()?;
+                self.compact()?;
+                out.watermark(forwarded);
+            }
+            None if self.ended => out.watermark(Watermark::END),
+            None => {}
+        }
+        Ok(Flow::Done)
+    }
+}

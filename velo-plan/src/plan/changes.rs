@@ -1,0 +1,55 @@
+//! Whether the rows of a node can change after they came.
+
+use super::node::NodeKind;
+
+/// What can happen to rows that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Changes {
+    /// Nothing: rows only come.
+    #[default]
+    Append,
+    /// A row is replaced by another one of its key, and never just gone.
+    Updates,
+    /// A row can be gone, or give its place to one of another key.
+    Deletes,
+}
+
+impl Changes {
+    /// What comes out of a node, given what goes in; `changelog`: a source gives changes itself.
+    pub fn of(kind: &NodeKind, inputs: impl IntoIterator<Item = Self>, changelog: bool) -> Self {
+        let input = inputs.into_iter().max().unwrap_or_default();
+        match kind {
+            NodeKind::Source(_) => {
+                if changelog {
+                    Self::Deletes
+                } else {
+                    Self::Append
+                }
+            }
+            // It lets one half of an update through, and not the other.
+            NodeKind::Filter(_) if input == Self::Updates => Self::Deletes,
+            NodeKind::Aggregate { emission, .. } if !emission.changes() => Self::Append,
+            // Of distinct rows of which none goes, none goes.
+            NodeKind::Aggregate { aggregates, .. } if input == Self::Append && aggregates.is_empty() => Self::Append,
+            NodeKind::Aggregate { .. } => {
+                input.max(Self::Updates).max(if input == Self::Append { input } else { Self::Deletes })
+            }
+            NodeKind::Fold => Self::Append,
+            _ => input,
+        }
+    }
+
+    /// Whether rows only come.
+    pub fn is_append(self) -> bool {
+        self == Self::Append
+    }
+
+    /// The kinds of rows that there can be, as EXPLAIN shows them.
+    pub fn symbols(self) -> &'static str {
+        match self {
+            Self::Append => "+I",
+            Self::Updates => "+I -U +U",
+            Self::Deletes => "+I -U +U -D",
+        }
+    }
+}
