@@ -267,7 +267,7 @@ fn what_cannot_run_yet_says_so() {
 fn unbounded_inputs() {
     let folder = with_rows();
     let report = folder.refused(&format!(
-        "{}SELECT id FROM t ORDER BY id;\nSELECT id FROM t LIMIT 1;\nSELECT id, COUNT(*) FROM t GROUP BY id;\nCREATE SINK o WITH (connector = 'file', path = 'o', format = 'json', 'delivery.guarantee' = 'exactly_once');\nINSERT INTO o SELECT id FROM t;",
+        "{}SELECT id FROM t ORDER BY id;\nSELECT id FROM t LIMIT 1;\nSELECT id, COUNT(*) FROM t GROUP BY id EMIT FINAL;\nCREATE SINK o WITH (connector = 'file', path = 'o', format = 'json', 'delivery.guarantee' = 'exactly_once');\nINSERT INTO o SELECT id FROM t;",
         source(", watch = 'true'")
     ));
     expect![[r#"
@@ -283,11 +283,11 @@ fn unbounded_inputs() {
              |                        ^
            = help: read a bounded input, or stop the query when you have seen enough
 
-        error[unbounded-input]: a GROUP BY without a window needs an input that ends, and this one does not
+        error[unbounded-input]: EMIT FINAL without a window needs an input that ends, and this one does not
           --> script.sql:5:28
-           5 | SELECT id, COUNT(*) FROM t GROUP BY id;
+           5 | SELECT id, COUNT(*) FROM t GROUP BY id EMIT FINAL;
              |                            ^^^^^^^^^^^
-           = help: add WINDOW TUMBLING(1m) or another window; results that change are not built yet
+           = help: add WINDOW TUMBLING(1m) or another window, or write EMIT CHANGES
 
         error[not-supported]: exactly-once delivery of an unbounded input, which needs checkpoints, cannot run yet
           --> script.sql:7:13
