@@ -222,6 +222,51 @@ fn rows_taken_back() {
     }
 }
 
+/// Early results of sessions fold to the sessions.
+#[test]
+fn early_sessions() {
+    for seed in 0..10 {
+        for (gap, per_record) in [(1, false), (3, false), (3, true), (9, false)] {
+            let mut random = Random::new(2_000 + seed);
+            let calls = if seed % 4 == 0 { library_calls() } else { many_calls() };
+            let disorder = random.between(0, 20);
+            let mut input = random_partitions(&mut random, 1, 120, disorder, true);
+            let bound = disorder * SECOND;
+            stamp(&mut input, bound);
+            let window = window("session", gap, 0, 0);
+            let query =
+                GroupSpec { emission: emission(true, per_record, None), ..spec(&["key"], calls, Some(window.clone())) };
+            let expected = naive::results(&query.aggregates, &naive::sessions(gap * SECOND, &input[0]));
+            for size in [1, 2, 7, 8_192] {
+                let context = format!("{window}, seed {seed}, per record {per_record}, batches of {size}");
+                naive::assert_equal(fold(&query, &input, bound, size, seed, &context), &expected, &context);
+            }
+        }
+    }
+}
+
+/// BC-08: a record between two sessions joins them, and both results are taken back.
+#[test]
+fn bc_08_a_bridging_row_takes_back_two_sessions() {
+    let query = GroupSpec {
+        emission: emission(true, true, None),
+        ..spec(&["key"], Calls::new().count_all(), Some(window("session", 10, 0, 0)))
+    };
+    let mut harness = harness(&query);
+    harness.batch(rows_at(&[("a", 0.0, "1"), ("a", 15.0, "1"), ("a", 8.0, "1")])).unwrap();
+    let at = |second: u32| format!("1970-01-01T00:00:{second:02}");
+    assert_eq!(
+        shown(&mut harness),
+        [
+            format!("+I a 1 {} {}", at(0), at(10)),
+            format!("+I a 1 {} {}", at(15), at(25)),
+            format!("-D a 1 {} {}", at(15), at(25)),
+            format!("-D a 1 {} {}", at(0), at(10)),
+            format!("+I a 3 {} {}", at(0), at(25)),
+        ]
+    );
+}
+
 /// What comes out after each batch, as text with its kinds.
 fn shown(harness: &mut Harness<Boxed>) -> Vec<String> {
     let rows = harness.take_batches().into_iter().flat_map(|batch| {

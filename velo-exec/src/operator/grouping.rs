@@ -38,7 +38,8 @@ pub struct GroupSpec {
 
 /// The operator that does all of an aggregate node; `input` is the schema of its input.
 pub fn aggregate(spec: &GroupSpec, input: &SchemaRef) -> Result<Box<dyn Operator>> {
-    if spec.retracts || spec.emission.changes() {
+    let session = matches!(spec.window.as_ref().map(|window| window.kind), Some(WindowKind::Session { .. }));
+    if spec.retracts || (spec.emission.changes() && !session) {
         return Ok(Box::new(GroupChanges::new(spec, input)?));
     }
     Ok(match spec.window.as_ref().map(|window| window.kind) {

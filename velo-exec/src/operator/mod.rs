@@ -10,6 +10,7 @@ mod limit;
 mod row_json;
 mod series;
 mod session_aggregate;
+mod session_changes;
 mod sort;
 mod unnest;
 mod window_aggregate;

@@ -1,4 +1,4 @@
-//! GROUP BY with session windows over append-only rows.
+//! GROUP BY with session windows over rows that only come: results when sessions have ended, or early ones that change.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use velo_plan::plan::WindowKind;
 
 use super::grouping::{GroupSpec, Grouping, times_of};
 use super::row_json::row_as_json;
+use super::session_changes::ShownSessions;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
@@ -21,7 +22,7 @@ use crate::state::KeyTable;
 use crate::window::LateCounters;
 use crate::window::session::{Ended, Sessions};
 
-/// Sessions: rows in, one row per session out when the watermark has passed its end.
+/// Sessions: rows in, one row per session out when the watermark has passed its end, or the changes of it as they come.
 pub struct SessionAggregate {
     grouping: Grouping,
     output: SchemaRef,
@@ -33,6 +34,9 @@ pub struct SessionAggregate {
     keys: KeyTable,
     sessions: Sessions,
     set: AggregateSet,
+    /// What is out of open sessions, where results come early.
+    early: Option<ShownSessions>,
+    per_record: bool,
     /// Sessions that have ended, and how many of them are written.
     ended: Vec<Ended>,
     written: usize,
@@ -58,6 +62,8 @@ impl SessionAggregate {
             keys: KeyTable::new(grouping.key_types())?,
             sessions: Sessions::new(gap.micros()),
             set: AggregateSet::new(&plan)?,
+            early: spec.emission.early.then(ShownSessions::default),
+            per_record: spec.emission.per_record,
             ended: Vec::new(),
             written: 0,
             ids: Vec::new(),
@@ -117,7 +123,15 @@ impl SessionAggregate {
         })
     }
 
-    fn add(&mut self, batch: &Batch) -> Result<()> {
+    /// Takes rows that are on time.
+    fn take(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
+        match self.per_record {
+            true => (0..batch.rows()).try_for_each(|row| self.add(&batch.slice(row, 1), out)),
+            false => self.add(batch, out),
+        }
+    }
+
+    fn add(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
         let evaluated = self.grouping.evaluate(batch)?;
         let times = times_of(batch)?;
         let late_by = batch.late_by.as_ref().map(|late_by| late_by.values());
@@ -133,11 +147,25 @@ impl SessionAggregate {
                 .place(&self.ids, times, measured, &mut self.groups)
                 .map_err(|error| self.grouping.named(error))?;
             let (from, into) = self.sessions.take_merged(before);
+            let touched = match &self.early {
+                // A group that is new has no state that could be read.
+                Some(shown) => {
+                    self.set.grow(self.sessions.groups())?;
+                    Some(shown.touch(&self.ids, &self.groups, (&from, &into), &mut self.set)?)
+                }
+                None => None,
+            };
             if !from.is_empty() {
                 let state = self.set.state(&from, true)?;
                 self.set.merge(&into, self.sessions.groups(), &state)?;
             }
-            self.set.update(&self.groups, self.sessions.groups(), &evaluated.inputs, &evaluated.order)
+            self.set.update(&self.groups, self.sessions.groups(), &evaluated.inputs, &evaluated.order)?;
+            match (&mut self.early, touched) {
+                (Some(shown), Some(touched)) => {
+                    shown.tell(&touched, &self.sessions, &self.keys, &mut self.set, &self.output, out)
+                }
+                _ => Ok(()),
+            }
         })
     }
 
@@ -170,9 +198,9 @@ impl Operator for SessionAggregate {
             return Ok(Flow::Done);
         }
         match self.on_time(&batch, out)? {
-            None => self.add(&batch)?,
+            None => self.take(&batch, out)?,
             Some(kept) if kept.is_empty() => {}
-            Some(kept) => self.add(&kept)?,
+            Some(kept) => self.take(&kept, out)?,
         }
         Ok(Flow::Done)
     }
@@ -180,6 +208,10 @@ impl Operator for SessionAggregate {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
         self.ended = self.sessions.ended(self.watermark);
+        if let Some(shown) = &mut self.early {
+            // Everything was said of them.
+            self.ended.drain(..).for_each(|ended| shown.ended(ended.group));
+        }
         self.written = 0;
         self.resume(out)
     }
@@ -198,6 +230,9 @@ impl Operator for SessionAggregate {
         }
         if self.sessions.is_sparse() {
             let groups = self.sessions.compact(&mut self.keys);
+            if let Some(shown) = &mut self.early {
+                shown.renumber(&groups);
+            }
             let state = self.set.state(&groups, true)?;
             let mut set = AggregateSet::new(&self.grouping.plan)?;
             let all = (0..groups.len() as u32).collect::<Vec<_>>();

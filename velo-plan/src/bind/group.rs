@@ -416,14 +416,13 @@ impl Planner<'_> {
         let emission = Emission { early, per_record: early && per_record, corrected };
         let retracts = !self.changes(input.node).is_append();
         if let Some(WindowKind::Session { .. }) = window.map(|window| window.kind)
-            && (emission.changes() || retracts)
+            && (emission.corrected.is_some() || retracts)
         {
-            let what = match (retracts, early) {
-                (true, _) => "a session over rows that change",
-                (_, true) => "EMIT CHANGES of a session",
-                _ => "late.data.strategy = 'update_previous' of a session",
+            let what = match retracts {
+                true => "a session over rows that change",
+                false => "late.data.strategy = 'update_previous' of a session",
             };
-            self.not_yet(span, what, "it is not built yet: with EMIT FINAL a session comes once, when it is complete");
+            self.not_yet(span, what, "it is not built yet: over rows that only come, a session gives one result when it is complete, or EMIT CHANGES");
             return None;
         }
         Some(emission)

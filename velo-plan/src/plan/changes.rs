@@ -1,6 +1,7 @@
 //! Whether the rows of a node can change after they came.
 
 use super::node::NodeKind;
+use super::window::WindowKind;
 
 /// What can happen to rows that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -29,6 +30,10 @@ impl Changes {
             // It lets one half of an update through, and not the other.
             NodeKind::Filter(_) if input == Self::Updates => Self::Deletes,
             NodeKind::Aggregate { emission, .. } if !emission.changes() => Self::Append,
+            // A session that grows or joins another takes back what was said of it.
+            NodeKind::Aggregate { window: Some(window), .. } if matches!(window.kind, WindowKind::Session { .. }) => {
+                Self::Deletes
+            }
             // Of distinct rows of which none goes, none goes.
             NodeKind::Aggregate { aggregates, .. } if input == Self::Append && aggregates.is_empty() => Self::Append,
             NodeKind::Aggregate { .. } => {
