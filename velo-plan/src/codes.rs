@@ -42,5 +42,7 @@ pub const SINK: Code = Code::new("impossible-sink");
 pub const CONFLICT: Code = Code::new("conflicting-settings");
 /// A literal is no value of its type.
 pub const LITERAL: Code = Code::new("bad-literal");
+/// State is kept that nothing in the script bounds.
+pub const KEPT_STATE: Code = Code::new("kept-state");
 /// integer / integer truncates.
 pub const INTEGER_DIVISION: Code = Code::new("integer-division");

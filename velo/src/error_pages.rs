@@ -176,6 +176,12 @@ const PLANNING: &[(Code, &str, &str, &str)] = &[
         "CREATE STREAM t (d DATE) WITH (connector = 'file', path = 't.jsonl');\nSELECT DATE '2024-02-30' FROM t;",
     ),
     (
+        codes::KEPT_STATE,
+        "A warning: state is kept that nothing in the script bounds.",
+        "Nothing, where it stays small; else group by a WINDOW, or give the sink the key of the query.",
+        "CREATE STREAM t (k STRING) WITH (connector = 'file', path = 't.jsonl', watch = 'true');\nSELECT k, COUNT(*) FROM t GROUP BY k;",
+    ),
+    (
         codes::INTEGER_DIVISION,
         "A warning: integer / integer truncates.",
         "CAST one side to DECIMAL if the fraction matters.",

@@ -11,7 +11,8 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SourceId, Wi
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    FilterProject, Fold, GroupSpec, Limit, Operator, Sort, Unnest, WindowAssign, WindowFinal, WindowPartial, aggregate,
+    FilterProject, Fold, GroupSpec, LatestByKey, Limit, Operator, Sort, Unnest, WindowAssign, WindowFinal,
+    WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -126,6 +127,18 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     stages.in_one_task(&home, node, &consumers, Step::Whole(id))
                 }
             }
+            NodeKind::LatestByKey(key) => {
+                let parallelism = node.parallelism.unwrap_or(parallelism);
+                let input = &plan.nodes[node.inputs[0].0].schema;
+                let places = key.iter().map(|name| input.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+                if parallelism > 1 {
+                    let stage = stages.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
+                    stages.connect(home[node.inputs[0].0], stage, places);
+                    stage
+                } else {
+                    stages.in_one_task(&home, node, &consumers, Step::Whole(id))
+                }
+            }
             NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
             }
@@ -233,6 +246,7 @@ impl Step {
             (NodeKind::Window(window), _) => Box::new(WindowAssign::new(window, node.schema.clone())?),
             (NodeKind::Unnest(unnest), _) => Box::new(Unnest::new(unnest, &input, node.schema.clone(), &node.owner)?),
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
+            (NodeKind::LatestByKey(key), _) => Box::new(LatestByKey::new(key, input)?),
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(plan, node)?, &input)?,

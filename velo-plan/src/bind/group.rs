@@ -159,6 +159,7 @@ impl Planner<'_> {
     /// Each row once: a GROUP BY over all columns.
     pub(super) fn distinct(&mut self, input: Relation, span: Span, owner: &str) -> Option<Relation> {
         let emission = self.emission(&input, None, None, span)?;
+        self.kept_for_ever(&input, span, "every distinct row");
         let columns: Vec<ScopeColumn> = visible(&input.scope).cloned().collect();
         let keys: Vec<Output> = columns
             .iter()
@@ -289,6 +290,9 @@ impl Planner<'_> {
         let Grouping { keys, sets, window, span, clause } = grouping;
         let (late, dead_letters, corrected) = self.late_strategy(&input, window.as_ref(), span)?;
         let emission = self.emission(&input, window.as_ref(), corrected, clause.unwrap_or(span))?;
+        if window.is_none() && !keys.is_empty() {
+            self.kept_for_ever(&input, clause.unwrap_or(span), "every key");
+        }
         if !sets.is_empty() && (emission.changes() || !self.changes(input.node).is_append()) {
             self.not_yet(
                 clause.unwrap_or(span),
@@ -386,6 +390,16 @@ impl Planner<'_> {
         let own = self.query.properties.dead_letter_sink.clone().or_else(|| input.dead_letter_sink.clone());
         let sink = self.dead_letters(span, own.as_deref())?;
         Some((late.strategy, Some(sink), None))
+    }
+
+    /// Warns of state that grows as long as the input goes on.
+    fn kept_for_ever(&mut self, input: &Relation, span: Span, what: &str) {
+        if !self.is_bounded(input.node) {
+            self.diagnostics.push(
+                Diagnostic::warning(codes::KEPT_STATE, span, format!("{what} is kept as long as the job runs"))
+                    .help("that is right where they are few; a WINDOW lets them go"),
+            );
+        }
     }
 
     /// When the results of a GROUP BY come.

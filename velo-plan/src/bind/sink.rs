@@ -175,6 +175,10 @@ impl Planner<'_> {
             },
         };
         let Some(mode) = self.changelog_mode(relation, &sink, &key, &known, name, span) else { return };
+        let same = known.len() == key.len() && key.iter().all(|column| known.contains(column));
+        let by_key = (mode == ChangelogMode::Upsert && !self.changes(relation.node).is_append() && !same)
+            .then(|| self.latest_by_key(relation, &key, name));
+        let relation = by_key.as_ref().unwrap_or(relation);
         let key = key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let node = SinkNode {
             name: name.to_owned(),
@@ -187,6 +191,15 @@ impl Planner<'_> {
             flush: velo_core::duration::Span(10_000),
         };
         self.sink_node(relation, node);
+    }
+
+    /// The latest row under each key of a sink.
+    fn latest_by_key(&mut self, relation: &Relation, key: &[String], owner: &str) -> Relation {
+        let columns = visible(&relation.scope).filter(|column| key.contains(&column.name));
+        let key = columns.map(|column| column.field.name().clone()).collect();
+        let schema = self.plan.nodes[relation.node.0].schema.clone();
+        let node = self.node(NodeKind::LatestByKey(key), vec![relation.node], schema, owner);
+        Relation { node, ..relation.clone() }
     }
 
     /// How the changes of a relation are written.
@@ -209,12 +222,24 @@ impl Planner<'_> {
             if changes.is_append() || same {
                 return Some(ChangelogMode::Upsert);
             }
-            planner.not_yet(
-                span,
-                &format!("another key of '{name}' than that of the query, whose rows change,"),
-                "leave the key out, or make it the columns of GROUP BY (with the window in a windowed query)",
+            if !sink.replaces {
+                return refuse(
+                    planner,
+                    format!(
+                        "the key of '{name}' is not that of the query, so that a row can leave its key, and '{name}' cannot delete by key"
+                    ),
+                    "leave the key out, make it the columns of GROUP BY (with the window in a windowed query), or write 'changelog.mode' = 'full'",
+                );
+            }
+            planner.diagnostics.push(
+                Diagnostic::warning(
+                    codes::KEPT_STATE,
+                    span,
+                    format!("all rows are kept under the key of '{name}', which is {} and not that of the query", key.join(", ")),
+                )
+                .help("so that a row which goes uncovers the one below; with the query's own key nothing needs to be kept"),
             );
-            None
+            Some(ChangelogMode::Upsert)
         };
         match sink.common.changelog {
             Some(Changelog::Append) if !changes.is_append() => refuse(

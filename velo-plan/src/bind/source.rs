@@ -82,12 +82,12 @@ impl Planner<'_> {
         };
         let Declared { physical, columns } = declared;
         let relation = self.source_relation(&create.name, source, Arc::clone(&physical), &columns, &pairs);
-        if let Some(relation) = relation {
+        if let Some(mut relation) = relation {
             let key = primary_key(create);
             let names: Vec<String> = visible(&relation.scope).map(|column| column.name.clone()).collect();
-            if self.key_columns(key, &names).is_none() {
-                return;
-            }
+            let Some(known) = self.key_columns(key, &names) else { return };
+            // The columns of a source have in the plan the names that they have here.
+            relation.identity = known;
             let writable = Some(Writable { pairs, declared: physical, key: key.to_vec() });
             self.catalog.add(&create.name, Object::Relation { relation, writable });
         }

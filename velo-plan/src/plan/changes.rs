@@ -40,6 +40,7 @@ impl Changes {
                 input.max(Self::Updates).max(if input == Self::Append { input } else { Self::Deletes })
             }
             NodeKind::Fold => Self::Append,
+            NodeKind::LatestByKey(_) => Self::Deletes,
             _ => input,
         }
     }

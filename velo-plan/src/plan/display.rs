@@ -130,6 +130,7 @@ impl Plan {
                 text
             }
             NodeKind::Fold => "Fold changes at the end".to_owned(),
+            NodeKind::LatestByKey(key) => format!("Latest row by {}", key.join(", ")),
             NodeKind::Sort(keys) => {
                 let keys: Vec<String> = keys
                     .iter()

@@ -92,6 +92,8 @@ pub enum NodeKind {
     },
     /// The rows that are there at the end of a changing input.
     Fold,
+    /// The latest row under each key of a sink, which is another one than the input's.
+    LatestByKey(Vec<String>),
     /// Orders a finished input.
     Sort(Vec<SortKey>),
     /// Lets `count` rows pass after `skip`.

@@ -34,7 +34,9 @@ pub(super) fn run(plan: &mut Plan) {
             }
             NodeKind::Limit { .. } => own,
             // A row is known by all of its columns.
-            NodeKind::Fold => node.schema.fields().iter().map(|field| field.name().clone()).collect(),
+            NodeKind::Fold | NodeKind::LatestByKey(_) => {
+                node.schema.fields().iter().map(|field| field.name().clone()).collect()
+            }
             NodeKind::Window(_) => {
                 needed[at] = own.clone();
                 own

@@ -89,6 +89,7 @@ const CODES: &[velo_sql::Code] = {
         SINK,
         CONFLICT,
         LITERAL,
+        KEPT_STATE,
         INTEGER_DIVISION,
     ]
 };
