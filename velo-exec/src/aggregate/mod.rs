@@ -27,3 +27,4 @@ mod winners;
 pub use order::RowOrder;
 pub use plan::{AggregatePlan, Groups};
 pub use set::{AggregateSet, Inputs};
+pub(crate) use sum::{fits, mean, wide_fits, wide_mean};

@@ -44,7 +44,7 @@ impl RowOrder {
     }
 
     /// Rows among which no order matters.
-    pub(super) fn none(rows: usize) -> Self {
+    pub(crate) fn none(rows: usize) -> Self {
         Self { rows, times: None, origin: None, values: None, by_row: true }
     }
 
@@ -105,7 +105,8 @@ impl RowOrder {
         }
     }
 
-    fn value(&self, row: usize) -> &[u8] {
+    /// The row's values in a comparable form, where they were asked for.
+    pub(crate) fn value(&self, row: usize) -> &[u8] {
         self.values.as_ref().map_or(&[], |values| values.value(row))
     }
 

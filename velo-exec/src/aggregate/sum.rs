@@ -60,7 +60,7 @@ fn more_digits(argument: &DataType, call: &Call) -> Result<u8> {
 }
 
 /// `total / count` with `digits` more digits, rounded half away from zero; none where that does not fit.
-fn mean(total: i128, count: i64, digits: u8) -> Option<i128> {
+pub(crate) fn mean(total: i128, count: i64, digits: u8) -> Option<i128> {
     let count = i128::from(count);
     let factor = POWERS.get(usize::from(digits))?;
     let (whole, rest) = (total / count, total % count);
@@ -73,7 +73,7 @@ fn mean(total: i128, count: i64, digits: u8) -> Option<i128> {
 }
 
 /// As [`mean`], in 256 bits.
-fn wide_mean(total: i256, count: i64, digits: u8) -> Option<i256> {
+pub(crate) fn wide_mean(total: i256, count: i64, digits: u8) -> Option<i256> {
     let count = i256::from_i128(i128::from(count));
     let factor = power_i256(digits);
     let (whole, rest) = (total.checked_div(count)?, total.checked_rem(count)?);
@@ -82,11 +82,11 @@ fn wide_mean(total: i256, count: i64, digits: u8) -> Option<i256> {
 }
 
 /// Whether a value has at most `precision` digits.
-fn fits(value: i128, precision: u8) -> bool {
+pub(crate) fn fits(value: i128, precision: u8) -> bool {
     POWERS.get(usize::from(precision)).is_some_and(|limit| value > -limit && value < *limit)
 }
 
-fn wide_fits(value: i256, precision: u8) -> bool {
+pub(crate) fn wide_fits(value: i256, precision: u8) -> bool {
     let limit = power_i256(precision);
     value < limit && value > limit.wrapping_neg()
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
-use velo_plan::plan::{Node, NodeId, NodeKind, Output, Plan, SinkId, SourceId, WindowKind};
+use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    FilterProject, Fold, GroupSpec, LatestByKey, Limit, Operator, Sort, Unnest, WindowAssign, WindowFinal,
-    WindowPartial, aggregate,
+    FilterProject, Fold, GroupSpec, LatestByKey, Limit, Operator, Over as OverOperator, OverSpec, Sort, Unnest,
+    WindowAssign, WindowFinal, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -127,6 +127,17 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     stages.in_one_task(&home, node, &consumers, Step::Whole(id))
                 }
             }
+            NodeKind::Over(over) => {
+                let parallelism = node.parallelism.unwrap_or(parallelism);
+                match over_columns(plan, node, over).filter(|_| parallelism > 1) {
+                    Some(columns) => {
+                        let stage = stages.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
+                        stages.connect(home[node.inputs[0].0], stage, columns);
+                        stage
+                    }
+                    None => stages.in_one_task(&home, node, &consumers, Step::Whole(id)),
+                }
+            }
             NodeKind::LatestByKey(key) => {
                 let parallelism = node.parallelism.unwrap_or(parallelism);
                 let input = &plan.nodes[node.inputs[0].0].schema;
@@ -208,6 +219,19 @@ fn key_columns(plan: &Plan, node: &Node, keys: &[Output]) -> Option<Vec<usize>> 
     (!keys.is_empty()).then(|| keys.iter().map(place).collect()).flatten()
 }
 
+/// The places of the columns that all windows are partitioned by.
+fn over_columns(plan: &Plan, node: &Node, over: &Over) -> Option<Vec<usize>> {
+    let input = &plan.nodes[node.inputs[0].0].schema;
+    let (first, others) = over.windows.split_first()?;
+    let shared = first.partition_by.iter().filter(|key| others.iter().all(|window| window.partition_by.contains(key)));
+    let columns = shared.filter_map(|key| match key {
+        Expr::Column(column) => input.index_of(column.name()).ok(),
+        _ => None,
+    });
+    let columns = columns.collect::<Vec<_>>();
+    (!columns.is_empty()).then_some(columns)
+}
+
 impl Stage {
     /// The operators of one task of the stage; `progress` counts what comes out of each node, and what comes late.
     pub fn chain(&self, plan: &Plan, progress: &JobProgress) -> Result<Chain> {
@@ -245,6 +269,10 @@ impl Step {
             }
             (NodeKind::Window(window), _) => Box::new(WindowAssign::new(window, node.schema.clone())?),
             (NodeKind::Unnest(unnest), _) => Box::new(Unnest::new(unnest, &input, node.schema.clone(), &node.owner)?),
+            (NodeKind::Over(over), _) => {
+                let spec = OverSpec { over: over.clone(), output: node.schema.clone(), statement: node.owner.clone() };
+                Box::new(OverOperator::new(&spec, &input)?)
+            }
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
             (NodeKind::LatestByKey(key), _) => Box::new(LatestByKey::new(key, input)?),
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),

@@ -13,6 +13,7 @@ use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};
 use super::query::column_of;
+use super::row_window::needs_over;
 use crate::codes;
 use crate::functions::arithmetic::Arithmetic;
 use crate::plan::{AggregateCall, AggregateKind, SortKey};
@@ -56,14 +57,6 @@ fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
     Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(Box::new(otherwise)) })
 }
 
-/// Functions that only row windows have.
-const ROW_WINDOWS: &[&str] =
-    &["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "nth_value"];
-
-/// What to do without row windows.
-pub(super) const NO_ROW_WINDOWS: &str =
-    "OVER is not built yet: GROUP BY with a WINDOW aggregates rows, for example with FIRST(x), LAST(x) or DELTA(x)";
-
 const HOW_AGGREGATES: &str = "docs/reference/functions.md says what each aggregate takes";
 
 /// Aggregates that make one text of many.
@@ -78,12 +71,11 @@ impl ExprBinder<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span) -> Option<Typed> {
         let name = call.name.text().to_lowercase();
         let name_span = call.name.span();
-        if call.over.is_some() || (ROW_WINDOWS.contains(&name.as_str()) && self.functions.scalar(&name).is_none()) {
-            let message = match call.over {
-                Some(_) => "row windows cannot run yet".to_owned(),
-                None => format!("{} needs OVER (…), and row windows cannot run yet", call.name.text().to_uppercase()),
-            };
-            return self.report(Diagnostic::error(codes::NOT_SUPPORTED, span, message).help(NO_ROW_WINDOWS));
+        if let Some(over) = &call.over {
+            return self.over_call(call, over, span);
+        }
+        if needs_over(&name) && self.functions.scalar(&name).is_none() {
+            return self.without_over(call, span);
         }
         if let Some((_, column)) = window_bound(&name) {
             if let Some(found) = self.scope.columns.iter().find(|candidate| candidate.name == column) {
@@ -263,7 +255,7 @@ impl ExprBinder<'_> {
         self.report(diagnostic)
     }
 
-    fn aggregate_kind(&self, name: &str) -> Option<AggregateKind> {
+    pub(super) fn aggregate_kind(&self, name: &str) -> Option<AggregateKind> {
         Some(match name {
             "count" => AggregateKind::Count,
             "sum" => AggregateKind::Sum,
@@ -298,7 +290,6 @@ impl ExprBinder<'_> {
     }
 
     fn aggregate(&mut self, call: &Call, kind: AggregateKind, span: Span) -> Option<Typed> {
-        let name = call.name.text();
         if let Err(place) = self.aggregates {
             let help = match place {
                 "ORDER BY" => "give it a name in the select list, and order by that name",
@@ -310,16 +301,30 @@ impl ExprBinder<'_> {
                     .help(help),
             );
         }
+        // An aggregate's own arguments cannot hold another aggregate.
+        let gathered = std::mem::replace(&mut self.aggregates, Err("the argument of an aggregate"));
+        let windows = std::mem::replace(&mut self.row_windows, Err("the argument of an aggregate"));
+        let aggregate = self.aggregate_call(call, kind, span);
+        (self.aggregates, self.row_windows) = (gathered, windows);
+        let aggregate = aggregate?;
+        let (data_type, nullable) = (aggregate.output.data_type().clone(), aggregate.output.is_nullable());
+        let column = self.gather(aggregate)?;
+        Some(Typed { expr: Expr::Column(Column::new_unqualified(column)), data_type, nullable, unknown: false, span })
+    }
+
+    /// An aggregate with its arguments.
+    pub(super) fn aggregate_call(&mut self, call: &Call, kind: AggregateKind, span: Span) -> Option<AggregateCall> {
+        let name = call.name.text();
         let lists = is_list(&name);
         if let Some(item) = call.within_group.first()
             && !lists
             && !name.to_lowercase().contains("percentile")
             && !name.to_lowercase().starts_with("quantile")
         {
-            return self.report(
+            self.report(
                 Diagnostic::error(codes::ARGUMENTS, item.span, format!("{} has no WITHIN GROUP", name.to_uppercase()))
                     .help("an order stands inside the parentheses, as in FIRST(price ORDER BY ts)"),
-            );
+            )?;
         }
         let star = call.args.iter().find_map(|argument| match argument {
             CallArg::Wildcard(at) => Some(*at),
@@ -328,19 +333,17 @@ impl ExprBinder<'_> {
         if let Some(at) = star
             && (call.distinct || name.eq_ignore_ascii_case("count_distinct"))
         {
-            return self.report(
+            self.report(
                 Diagnostic::error(codes::ARGUMENTS, at, "DISTINCT compares values, and * stands for whole rows")
                     .help("name what is compared: COUNT(DISTINCT column)"),
-            );
+            )?;
         }
         if call.nulls == Some(NullTreatment::Respect) {
-            return self.report(
+            self.report(
                 Diagnostic::error(codes::NOT_SUPPORTED, span, "RESPECT NULLS of an aggregate cannot run yet")
                     .help("aggregates leave nulls out; COALESCE(x, value) puts a value in their place"),
-            );
+            )?;
         }
-        // An aggregate's own arguments cannot hold another aggregate.
-        let gathered = std::mem::replace(&mut self.aggregates, Err("the argument of an aggregate"));
         let arguments = if star.is_some() && kind == AggregateKind::Count && call.args.len() == 1 {
             Some(vec![])
         } else {
@@ -364,7 +367,6 @@ impl ExprBinder<'_> {
                 })
             })
             .collect();
-        self.aggregates = gathered;
         let (arguments, order_by) = (arguments?, order_by.into_iter().collect::<Option<Vec<_>>>()?);
         let filter = match filter {
             Some(filter) => Some(filter?.expr),
@@ -381,7 +383,7 @@ impl ExprBinder<'_> {
             // Its two halves are shown as what they are.
             text.replace_range(..5, &name.to_uppercase());
         }
-        let aggregate = AggregateCall {
+        Some(AggregateCall {
             kind,
             argument_types: arguments.iter().map(|typed| typed.data_type.clone()).collect(),
             arguments: arguments.into_iter().map(|typed| typed.expr).collect(),
@@ -390,9 +392,7 @@ impl ExprBinder<'_> {
             order_by,
             output: Arc::new(Field::new(&text, data_type.clone(), nullable)),
             text,
-        };
-        let column = self.gather(aggregate)?;
-        Some(Typed { expr: Expr::Column(Column::new_unqualified(column)), data_type, nullable, unknown: false, span })
+        })
     }
 
     /// What the library takes for the forms of the standard: PERCENTILE_CONT(f) WITHIN GROUP (ORDER BY x) is

@@ -12,6 +12,7 @@ use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::literal;
+use super::row_window::RowWindows;
 use super::scope::Scope;
 use super::types::{arrow_type, common_type};
 use crate::codes;
@@ -48,6 +49,8 @@ pub struct ExprBinder<'a> {
     pub diagnostics: &'a mut Vec<Diagnostic>,
     /// Where aggregates are gathered; `None` where there can be none, with the name of the place.
     pub aggregates: Result<&'a mut Vec<AggregateCall>, &'static str>,
+    /// Where row windows are gathered; else the name of the place, where there can be none.
+    pub row_windows: Result<&'a mut RowWindows, &'static str>,
 }
 
 impl ExprBinder<'_> {

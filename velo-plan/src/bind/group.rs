@@ -20,6 +20,8 @@ use velo_sql::{Diagnostic, Span};
 use super::call::{window_bound, window_kind};
 use super::expr::Typed;
 use super::grouping_sets::{GroupKeys, SET, grouping_bits, has_grouping};
+use super::over::window_columns_of;
+use super::row_window::{BoundOver, RowWindows};
 use super::scope::{Scope, ScopeColumn};
 use super::select::{Item, WINDOW_END, WINDOW_START, WINDOW_TIME, hidden_event_time, window_columns, with_aliases};
 use crate::catalog::{ChangesPer, Relation};
@@ -37,6 +39,8 @@ struct Grouping {
     span: Span,
     /// Its GROUP BY.
     clause: Option<Span>,
+    /// Row windows over its result.
+    overs: Vec<BoundOver>,
 }
 
 impl Planner<'_> {
@@ -52,12 +56,16 @@ impl Planner<'_> {
         if let Some(window) = window.as_ref().or(function.as_ref()) {
             self.bounds_agree(select, &input, window)?;
         }
-        let items = self.items(select, &scope, &mut aggregates)?;
+        let mut overs = RowWindows { named: select.named_windows.clone().into(), calls: Vec::new() };
+        self.named_windows(select, &scope, &mut aggregates)?;
+        let items = self.items(select, &scope, &mut aggregates, &mut overs)?;
         let GroupKeys { keys, sets, by_window } = self.group_keys(select.group_by.as_ref(), &scope, &items)?;
         let having = match &select.having {
             Some(having) => {
                 let aliased = with_aliases(&scope, &items);
-                Some(self.binder(&aliased, Ok(&mut aggregates)).condition(having, "HAVING")?)
+                let mut binder = self.binder(&aliased, Ok(&mut aggregates));
+                binder.row_windows = Err("HAVING");
+                Some(binder.condition(having, "HAVING")?)
             }
             None => None,
         };
@@ -98,6 +106,7 @@ impl Planner<'_> {
                 }
                 None => input,
             };
+            let input = self.over(input, overs.calls, true, owner)?;
             return self.project(&input, items, owner);
         }
         let window = match (window, function) {
@@ -123,7 +132,7 @@ impl Planner<'_> {
             }
         };
         let clause = select.group_by.as_ref().map(|group_by| group_by.span);
-        let grouping = Grouping { keys, sets, window, span: select.span, clause };
+        let grouping = Grouping { keys, sets, window, span: select.span, clause, overs: overs.calls };
         self.aggregate(input, grouping, aggregates, items, having, owner)
     }
 
@@ -152,8 +161,9 @@ impl Planner<'_> {
             );
             return None;
         }
+        let window_columns = window_columns_of(&window);
         let node = self.node(NodeKind::Window(window), vec![input.node], Arc::new(Schema::new(fields)), owner);
-        Some(Relation { node, event_time_columns: vec![WINDOW_TIME.to_owned()], source: None, ..input })
+        Some(Relation { node, event_time_columns: vec![WINDOW_TIME.to_owned()], window_columns, source: None, ..input })
     }
 
     /// Each row once: a GROUP BY over all columns.
@@ -268,6 +278,13 @@ impl Planner<'_> {
             }
             _ => self.binder(scope, Err("GROUP BY")).bind(expr)?,
         };
+        if key.expr.column_refs().iter().any(|column| column.name().starts_with("$over")) {
+            self.error(
+                Diagnostic::error(codes::MISPLACED_AGGREGATE, expr.span, "a row window cannot be grouped by")
+                    .help("compute it in a query of its own, and read that in FROM"),
+            );
+            return None;
+        }
         if key.expr.column_refs().iter().any(|column| column.name().starts_with("$agg")) {
             self.error(
                 Diagnostic::error(codes::MISPLACED_AGGREGATE, expr.span, "an aggregate cannot be grouped by")
@@ -287,7 +304,7 @@ impl Planner<'_> {
         having: Option<Typed>,
         owner: &str,
     ) -> Option<Relation> {
-        let Grouping { keys, sets, window, span, clause } = grouping;
+        let Grouping { keys, sets, window, span, clause, overs } = grouping;
         let (late, dead_letters, corrected) = self.late_strategy(&input, window.as_ref(), span)?;
         let emission = self.emission(&input, window.as_ref(), corrected, clause.unwrap_or(span))?;
         if window.is_none() && !keys.is_empty() {
@@ -328,6 +345,7 @@ impl Planner<'_> {
             fields.extend(window_columns().map(|column| column.field));
             fields.push(Arc::new(schema::event_time_field()));
         }
+        let window_columns = window.as_ref().map(window_columns_of).unwrap_or_default();
         let output = Arc::new(Schema::new(fields));
         let in_sets = !sets.is_empty();
         let mut identity: Vec<String> = outputs.iter().map(|output| output.field.name().clone()).collect();
@@ -337,12 +355,17 @@ impl Planner<'_> {
         let kind = NodeKind::Aggregate { keys: outputs, sets, aggregates, window, late, emission };
         let node = self.node(kind, vec![input.node], Arc::clone(&output), owner);
         self.plan.nodes[node.0].dead_letters = dead_letters;
-        let mut relation = Relation { identity, ..Relation::new(node, Scope::default()) };
+        let mut relation = Relation { identity, window_columns, ..Relation::new(node, Scope::default()) };
+        if windowed {
+            relation.scope.columns.push(hidden_event_time());
+        }
         if let Some(having) = having {
             let condition = self.over_groups(having, &keys, &output, in_sets)?;
             let schema = self.plan.nodes[node.0].schema.clone();
             relation.node = self.node(NodeKind::Filter(condition.expr), vec![node], schema, owner);
         }
+        let relation = self.over_result(relation, overs, &keys, in_sets, owner)?;
+        let output = self.plan.nodes[relation.node.0].schema.clone();
         let mut over_groups = Vec::with_capacity(items.len());
         let mut failed = false;
         for item in items {
@@ -354,10 +377,37 @@ impl Planner<'_> {
         if failed {
             return None;
         }
-        if windowed {
-            relation.scope.columns.push(hidden_event_time());
-        }
         self.project(&relation, over_groups, owner)
+    }
+
+    /// Row windows over groups: they see what HAVING leaves.
+    fn over_result(
+        &mut self,
+        relation: Relation,
+        mut overs: Vec<BoundOver>,
+        keys: &[Typed],
+        in_sets: bool,
+        owner: &str,
+    ) -> Option<Relation> {
+        let output = self.plan.nodes[relation.node.0].schema.clone();
+        let mut failed = false;
+        for typed in overs.iter_mut().flat_map(BoundOver::expressions) {
+            match self.over_groups(typed.clone(), keys, &output, in_sets) {
+                Some(over_groups) => *typed = over_groups,
+                None => failed = true,
+            }
+        }
+        if failed {
+            return None;
+        }
+        self.over(relation, overs, false, owner)
+    }
+
+    /// The named windows of a SELECT are right, whether anything uses them or not.
+    fn named_windows(&mut self, select: &Select, scope: &Scope, aggregates: &mut Vec<AggregateCall>) -> Option<()> {
+        // What only an unused window aggregates is not computed.
+        let mut unused = aggregates.clone();
+        self.binder(scope, Ok(&mut unused)).check_named(&select.named_windows)
     }
 
     /// What happens to late rows: what the query says, else what its source says.
@@ -481,6 +531,13 @@ impl Planner<'_> {
         let is_null = |column: &&Column| output.field_with_name(column.name()).is_ok_and(Field::is_nullable);
         let nullable = typed.nullable
             || (in_sets && columns.iter().any(|column| column.name().starts_with("$key") && is_null(column)));
+        if stray.as_ref().is_some_and(|column| column.name().starts_with("$over")) {
+            self.error(
+                Diagnostic::error(codes::MISPLACED_AGGREGATE, typed.span, "a row window cannot stand here")
+                    .help("row windows are computed over what GROUP BY and HAVING leave: read the query in FROM, and write the condition around it"),
+            );
+            return None;
+        }
         if let Some(column) = stray {
             let name = match column.name() {
                 schema::EVENT_TIME => "_event_time",

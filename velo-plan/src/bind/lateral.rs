@@ -14,6 +14,7 @@ use velo_sql::ast::{
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{Typed, article};
+use super::row_window::RowWindows;
 use super::scope::{Scope, ScopeColumn};
 use super::select::NO_JOINS;
 use crate::catalog::{Pairs, Relation};
@@ -421,7 +422,16 @@ impl Planner<'_> {
         relation.scope.columns.iter_mut().take(before).for_each(|column| column.hidden = true);
         let relation = self.filter(relation, select.selection.as_ref(), "WHERE", owner)?;
         let mut aggregates = Vec::new();
-        let items = self.items(select, &relation.scope, &mut aggregates)?;
+        let mut overs = RowWindows { named: select.named_windows.clone().into(), ..RowWindows::default() };
+        let items = self.items(select, &relation.scope, &mut aggregates, &mut overs)?;
+        if let Some(span) = overs.first_place() {
+            self.not_yet(
+                span,
+                "a row window in a LATERAL query",
+                "join UNNEST(…) to the stream, and write OVER in the query around it",
+            );
+            return None;
+        }
         if let Some(aggregate) = aggregates.first() {
             let item = items.iter().find(|item| {
                 item.typed.expr.column_refs().iter().any(|column| column.name() == aggregate.output.name())

@@ -7,8 +7,10 @@ mod group;
 mod grouping_sets;
 mod lateral;
 mod literal;
+mod over;
 mod predicate;
 mod query;
+mod row_window;
 mod scope;
 mod select;
 mod show;
@@ -20,6 +22,7 @@ mod types;
 mod values;
 
 pub use expr::{ExprBinder, Typed};
+pub use row_window::RowWindows;
 pub use scope::{Scope, ScopeColumn};
 pub(crate) use select::{WINDOW_END, WINDOW_START, WINDOW_TIME};
 pub use types::field_of;

@@ -11,6 +11,7 @@ use velo_sql::ast::{Expr as Ast, ExprKind, Literal, OrderByItem, Query, SetExpr,
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::Typed;
+use super::row_window::RowWindows;
 use super::scope::{Scope, ScopeColumn};
 use super::types::common_type;
 use crate::catalog::{Pairs, Relation};
@@ -212,9 +213,10 @@ impl Planner<'_> {
             return None;
         }
         let mut keys = Vec::with_capacity(items.len());
+        let mut overs = RowWindows::default();
         let mut failed = false;
         for item in items {
-            match self.order_key(&item.expr, &relation.scope) {
+            match self.order_key(&item.expr, &relation.scope, &mut overs) {
                 Some(typed) => {
                     let descending = item.direction == Some(Direction::Descending);
                     keys.push(SortKey {
@@ -231,11 +233,22 @@ impl Planner<'_> {
         }
         let relation = self.folded(relation, owner);
         let output = self.plan.nodes[relation.node.0].schema.clone();
-        let node = self.node(NodeKind::Sort(keys), vec![relation.node], output, owner);
+        let computed = !overs.calls.is_empty();
+        let relation = self.over(relation, overs.calls, true, owner)?;
+        let schema = self.plan.nodes[relation.node.0].schema.clone();
+        let mut node = self.node(NodeKind::Sort(keys), vec![relation.node], schema, owner);
+        if computed {
+            // What rows are only ordered by does not come out.
+            let passed = visible(&relation.scope).map(|column| Output {
+                expr: Expr::Column(Column::new_unqualified(column.field.name())),
+                field: Arc::clone(&column.field),
+            });
+            node = self.node(NodeKind::Project(passed.collect()), vec![node], output, owner);
+        }
         Some(Relation { node, ..relation })
     }
 
-    fn order_key(&mut self, expr: &Ast, scope: &Scope) -> Option<Typed> {
+    fn order_key(&mut self, expr: &Ast, scope: &Scope, overs: &mut RowWindows) -> Option<Typed> {
         if let ExprKind::Literal(Literal::Number(text)) = &expr.without_parentheses().kind {
             let columns: Vec<&ScopeColumn> = visible(scope).collect();
             let at = text.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
@@ -252,7 +265,9 @@ impl Planner<'_> {
             };
         }
         let before = self.diagnostics.len();
-        let bound = self.binder(scope, Err("ORDER BY")).bind(expr);
+        let mut binder = self.binder(scope, Err("ORDER BY"));
+        binder.row_windows = Ok(overs);
+        let bound = binder.bind(expr);
         for diagnostic in &mut self.diagnostics[before..] {
             if diagnostic.code == codes::UNKNOWN_COLUMN {
                 diagnostic.help.push("ORDER BY goes by columns that are selected".to_owned());

@@ -10,9 +10,9 @@ use velo_sql::ast::{Expr as Ast, ExprKind, Ident, Select, SelectItem};
 use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
-use super::call::NO_ROW_WINDOWS;
 use super::expr::{ExprBinder, Typed};
 use super::query::column_of;
+use super::row_window::RowWindows;
 use super::scope::{Scope, ScopeColumn};
 use crate::catalog::{Pairs, Relation};
 use crate::codes;
@@ -46,12 +46,14 @@ impl Planner<'_> {
         scope: &'b Scope,
         aggregates: Result<&'b mut Vec<AggregateCall>, &'static str>,
     ) -> ExprBinder<'b> {
+        let place = aggregates.as_ref().err().copied().unwrap_or("this clause");
         ExprBinder {
             scope,
             functions: &self.context.functions,
             script: self.script,
             diagnostics: &mut self.diagnostics,
             aggregates,
+            row_windows: Err(place),
         }
     }
 
@@ -69,12 +71,8 @@ impl Planner<'_> {
             self.not_yet(
                 qualify.span,
                 "QUALIFY",
-                "row windows are not built yet: WHERE filters rows, HAVING filters groups",
+                "it is not built yet: read the query in FROM, and write WHERE around it",
             );
-            return None;
-        }
-        if let Some(window) = select.named_windows.first() {
-            self.not_yet(window.name.span.to(window.spec.span), "a row window", NO_ROW_WINDOWS);
             return None;
         }
         let input = self.relations(select, pairs, owner).await?;
@@ -115,6 +113,7 @@ impl Planner<'_> {
         select: &Select,
         scope: &Scope,
         aggregates: &mut Vec<AggregateCall>,
+        row_windows: &mut RowWindows,
     ) -> Option<Vec<Item>> {
         let mut items: Vec<Item> = Vec::new();
         let mut failed = false;
@@ -123,7 +122,9 @@ impl Planner<'_> {
                 SelectItem::Expr { expr, alias, primary_key } => {
                     // An alias can be used by the items behind it, where no column has its name.
                     let known = with_aliases(scope, &items);
-                    let bound = self.binder(&known, Ok(&mut *aggregates)).bind(expr);
+                    let mut binder = self.binder(&known, Ok(&mut *aggregates));
+                    binder.row_windows = Ok(&mut *row_windows);
+                    let bound = binder.bind(expr);
                     if let Some(alias) = alias.as_ref().filter(|alias| alias.value.starts_with('$')) {
                         let message = format!("the name '{}' begins with $", alias.value);
                         self.error(
@@ -230,6 +231,7 @@ impl Planner<'_> {
         let mut outputs = Vec::with_capacity(items.len());
         let mut columns = Vec::with_capacity(items.len() + 1);
         let mut event_time_columns = Vec::new();
+        let mut window_columns = Vec::new();
         let mut key = Vec::new();
         for item in items {
             let is_time = matches!(&item.typed.expr, Expr::Column(column)
@@ -254,6 +256,11 @@ impl Planner<'_> {
             }
             let field = Field::new(&unique, item.typed.data_type.clone(), item.typed.nullable);
             let field: FieldRef = Arc::new(self.marked(field, &item.typed.expr, input));
+            if let Expr::Column(column) = &item.typed.expr
+                && input.window_columns.iter().any(|name| name == column.name())
+            {
+                window_columns.push(unique.clone());
+            }
             if is_time {
                 event_time_columns.push(unique);
             }
@@ -279,6 +286,7 @@ impl Planner<'_> {
         Some(Relation {
             identity,
             event_time_columns,
+            window_columns,
             late: input.late.clone(),
             dead_letter_sink: input.dead_letter_sink.clone(),
             key,

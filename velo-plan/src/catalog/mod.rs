@@ -29,6 +29,8 @@ pub struct Relation {
     pub scope: Scope,
     /// The plan columns that are its event time under a name of their own.
     pub event_time_columns: Vec<String>,
+    /// The plan columns that say which time window a row is of, and ascend with its event time.
+    pub window_columns: Vec<String>,
     /// The source behind it, where it is read directly.
     pub source: Option<SourceId>,
     /// What happens to its late rows, unless the query says otherwise.
@@ -52,6 +54,7 @@ impl Relation {
             node,
             scope,
             event_time_columns: Vec::new(),
+            window_columns: Vec::new(),
             source: None,
             late: LateProperties::default(),
             dead_letter_sink: None,

@@ -8,6 +8,7 @@ use velo_eventtime::{LateStrategy, WatermarkStrategy};
 use super::changes::Changes;
 use super::expr_text::expr_text;
 use super::node::{GroupingSet, Node, NodeId, NodeKind, Output, Plan, SourceNode, TimeOrigin, Unnest, UnnestOf};
+use super::over::sort_text;
 
 impl Plan {
     /// The whole plan as an indented tree, from each sink down to the sources.
@@ -131,21 +132,8 @@ impl Plan {
             }
             NodeKind::Fold => "Fold changes at the end".to_owned(),
             NodeKind::LatestByKey(key) => format!("Latest row by {}", key.join(", ")),
-            NodeKind::Sort(keys) => {
-                let keys: Vec<String> = keys
-                    .iter()
-                    .map(|key| {
-                        let nulls = match (key.descending, key.nulls_first) {
-                            (true, false) => " NULLS LAST",
-                            (false, true) => " NULLS FIRST",
-                            // Nulls count as larger than any value.
-                            _ => "",
-                        };
-                        format!("{}{}{nulls}", expr_text(&key.expr), if key.descending { " DESC" } else { "" })
-                    })
-                    .collect();
-                format!("Sort {}", keys.join(", "))
-            }
+            NodeKind::Over(over) => over.to_string(),
+            NodeKind::Sort(keys) => format!("Sort {}", sort_text(keys)),
             NodeKind::Limit { skip, count } => match count {
                 Some(count) => format!("Limit {count} after {skip}"),
                 None => format!("Limit all after {skip}"),

@@ -10,6 +10,7 @@ mod display;
 mod expr_text;
 mod json;
 mod node;
+mod over;
 mod window;
 
 pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey};
@@ -19,4 +20,5 @@ pub use node::{
     GroupingSet, Node, NodeId, NodeKind, Output, Plan, Punctuation, SinkId, SinkNode, SourceId, SourceNode, SourceTime,
     TimeOrigin, Unnest, UnnestItem, UnnestOf,
 };
+pub use over::{FrameUnits, Over, OverCall, OverFunction, OverOrder, RowBuffer, RowFrame, RowWindow};
 pub use window::{WindowKind, WindowSpec};

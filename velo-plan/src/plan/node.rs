@@ -10,6 +10,7 @@ use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 
 use super::aggregate::{AggregateCall, Emission, SortKey};
 use super::changes::Changes;
+use super::over::Over;
 use super::window::WindowSpec;
 
 /// The place of a node in [`Plan::nodes`].
@@ -94,6 +95,8 @@ pub enum NodeKind {
     Fold,
     /// The latest row under each key of a sink, which is another one than the input's.
     LatestByKey(Vec<String>),
+    /// Row windows: what OVER computes, behind the input's columns.
+    Over(Over),
     /// Orders a finished input.
     Sort(Vec<SortKey>),
     /// Lets `count` rows pass after `skip`.

@@ -10,7 +10,7 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, Volatility};
 
-use crate::plan::{NodeKind, Plan, UnnestItem};
+use crate::plan::{NodeKind, OverFunction, Plan, UnnestItem};
 
 /// Folds the constants of every node.
 pub(super) fn run(plan: &mut Plan) {
@@ -24,6 +24,15 @@ pub(super) fn run(plan: &mut Plan) {
                 for aggregate in aggregates {
                     aggregate.arguments.iter_mut().for_each(fold);
                     aggregate.filter.iter_mut().for_each(fold);
+                }
+            }
+            NodeKind::Over(over) => {
+                for call in &mut over.calls {
+                    call.arguments.iter_mut().for_each(fold);
+                    if let OverFunction::Aggregate(aggregate) = &mut call.function {
+                        aggregate.arguments.iter_mut().for_each(fold);
+                        aggregate.filter.iter_mut().for_each(fold);
+                    }
                 }
             }
             _ => {}

@@ -3,6 +3,8 @@
 pub(crate) mod fold_constants;
 mod prune_columns;
 
+pub(crate) use prune_columns::with_results;
+
 use crate::plan::Plan;
 use crate::planner::PlanContext;
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 use datafusion_expr::Expr;
 use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
-use crate::plan::{NodeKind, Plan, SortKey, TimeOrigin, Unnest, UnnestItem};
+use crate::plan::{NodeKind, Plan, RowWindow, SortKey, TimeOrigin, Unnest, UnnestItem};
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
 pub(super) fn run(plan: &mut Plan) {
@@ -44,6 +44,20 @@ pub(super) fn run(plan: &mut Plan) {
             NodeKind::Project(outputs) => {
                 let used = outputs.iter().filter(|output| own.contains(output.field.name()));
                 let of_input = columns_of(used.map(|output| &output.expr)).collect();
+                needed[at] = own;
+                of_input
+            }
+            NodeKind::Over(over) => {
+                // A call that nothing reads is not computed.
+                let used = over.calls.iter().filter(|call| own.contains(call.output.name()));
+                let of_calls = used.flat_map(|call| {
+                    let of_window = over.windows.get(call.window).into_iter().flat_map(RowWindow::expressions);
+                    call.expressions().chain(of_window)
+                });
+                // A buffer that must be full decides which rows come out, whoever reads its calls.
+                let full = over.windows.iter().filter(|window| window.buffer.is_some_and(|buffer| buffer.when_full));
+                let of_input = columns_of(of_calls.chain(full.flat_map(RowWindow::expressions)));
+                let of_input = of_input.chain(own.iter().cloned()).collect();
                 needed[at] = own;
                 of_input
             }
@@ -94,6 +108,13 @@ pub(super) fn run(plan: &mut Plan) {
             }
             // What is only unnested goes no further.
             NodeKind::Unnest(_) => plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed),
+            NodeKind::Over(ref mut over) => {
+                over.calls.retain(|call| needed.contains(call.output.name()));
+                over.drop_unused_windows();
+                let results: Vec<_> = over.calls.iter().map(|call| Arc::clone(&call.output)).collect();
+                let input = plan.nodes[at].inputs[0];
+                plan.nodes[at].schema = with_results(&plan.nodes[input.0].schema, results);
+            }
             NodeKind::Window(_) => {
                 // The window's own columns stand behind the input's.
                 let input = plan.nodes[at].inputs[0];
@@ -127,6 +148,17 @@ fn narrow(full: &SchemaRef, needed: &BTreeSet<String>) -> SchemaRef {
         .cloned()
         .collect();
     Arc::new(Schema::new(fields))
+}
+
+/// The input's columns with the results behind them; the hidden event time stays last.
+pub(crate) fn with_results(input: &SchemaRef, results: Vec<FieldRef>) -> SchemaRef {
+    let mut fields = schema::visible(input).fields().to_vec();
+    fields.extend(results);
+    let visible = Schema::new(fields);
+    match schema::event_time_index(input) {
+        Some(_) => schema::with_event_time(&visible),
+        None => Arc::new(visible),
+    }
 }
 
 fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> impl Iterator<Item = String> {

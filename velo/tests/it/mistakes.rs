@@ -232,13 +232,13 @@ fn a_file_that_cannot_be_read() {
 fn what_cannot_run_yet_says_so() {
     let folder = with_rows();
     let report = folder.refused(&format!(
-        "{}SELECT DISTINCT id FROM t;\nSELECT LAG(price) OVER (ORDER BY ts) FROM t;\nSELECT * FROM t JOIN t u ON t.id = u.id;\nCREATE TABLE x (id BIGINT) WITH (connector = 'file', path = 'x');\nSELECT id FROM t WHERE id IN (SELECT id FROM t);",
+        "{}SELECT DISTINCT id FROM t;\nSELECT DISTINCT ON (id) id FROM t;\nSELECT * FROM t JOIN t u ON t.id = u.id;\nCREATE TABLE x (id BIGINT) WITH (connector = 'file', path = 'x');\nSELECT id FROM t WHERE id IN (SELECT id FROM t);",
         source("")
     ));
     expect![[r#"
         error[not-supported]: row windows cannot run yet
           --> script.sql:4:8
-           4 | SELECT LAG(price) OVER (ORDER BY ts) FROM t;
+           4 | SELECT DISTINCT ON (id) id FROM t;
              |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
            = help: OVER is not built yet: GROUP BY with a WINDOW aggregates rows, for example with FIRST(x), LAST(x) or DELTA(x)
 

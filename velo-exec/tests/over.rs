@@ -1,0 +1,743 @@
+//! Row windows over random rows equal a computation by brute force: every function over every frame, any batch size, any
+//! interleaving of partitions, with rows that come late; and what only they do, case by case.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema};
+use datafusion_expr::{Expr, col, lit};
+use support::sim::{random_partitions, stamp};
+use support::{Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, schema};
+use velo_core::duration::Span;
+use velo_core::{Batch, RowKind, RowKinds, Watermark, decimal, schema as hidden, types};
+use velo_eventtime::LateStrategy;
+use velo_exec::operator::{Element, Operator, Over, OverSpec};
+use velo_exec::testing::{Harness, Random};
+use velo_plan::plan::{
+    AggregateCall, FrameUnits, Over as Plan, OverCall, OverFunction, OverOrder, RowBuffer, RowFrame, RowWindow, SortKey,
+};
+
+fn frame(units: FrameUnits, start: impl Into<Option<i64>>, end: impl Into<Option<i64>>) -> RowFrame {
+    RowFrame { units, start: start.into().map(i128::from), end: end.into().map(i128::from) }
+}
+
+fn window(keys: &[&str], frame: RowFrame) -> RowWindow {
+    RowWindow { partition_by: keys.iter().map(|key| col(*key)).collect(), order_by: vec![], frame, buffer: None }
+}
+
+fn spec(order: OverOrder, windows: Vec<RowWindow>, calls: Vec<OverCall>) -> OverSpec {
+    let mut fields = hidden::visible(&schema()).fields().to_vec();
+    fields.extend(calls.iter().map(|call| Arc::clone(&call.output)));
+    OverSpec {
+        over: Plan { order, windows, calls, late: LateStrategy::Drop },
+        output: hidden::with_event_time(&Schema::new(fields)),
+        statement: "result".to_owned(),
+    }
+}
+
+fn call(function: OverFunction, arguments: Vec<Expr>, output: DataType) -> OverCall {
+    let argument_types = arguments
+        .iter()
+        .map(|argument| match argument {
+            Expr::Column(column) => schema().field_with_name(column.name()).unwrap().data_type().clone(),
+            Expr::Literal(value, _) => value.data_type(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    let text = format!("{function:?}");
+    let output = Arc::new(Field::new("result", output, true));
+    OverCall { window: 0, function, arguments, argument_types, ignore_nulls: false, output, text }
+}
+
+fn aggregated(call: &AggregateCall) -> OverCall {
+    OverCall {
+        window: 0,
+        arguments: call.arguments.clone(),
+        argument_types: call.argument_types.clone(),
+        ignore_nulls: false,
+        output: Arc::clone(&call.output),
+        text: call.text.clone(),
+        function: OverFunction::Aggregate(Box::new(call.clone())),
+    }
+}
+
+/// Calls that do not look at the frame, or pick rows of it.
+fn own_calls(whole: bool) -> Vec<OverCall> {
+    let price = || types::decimal(18, 4);
+    let default = || lit(datafusion_common::ScalarValue::Decimal128(Some(70_000), 18, 4));
+    let mut calls = vec![
+        call(OverFunction::RowNumber, vec![], DataType::Int64),
+        call(OverFunction::Rank, vec![], DataType::Int64),
+        call(OverFunction::DenseRank, vec![], DataType::Int64),
+        call(OverFunction::Shift(-1), vec![col("price")], price()),
+        call(OverFunction::Shift(-3), vec![col("price"), default()], price()),
+        call(OverFunction::Shift(1), vec![col("note")], DataType::Utf8),
+        call(OverFunction::Shift(2), vec![col("price"), default()], price()),
+        call(OverFunction::Shift(0), vec![col("quantity")], DataType::Int64),
+        call(OverFunction::Nth(1), vec![col("weight")], DataType::Float64),
+        call(OverFunction::Nth(2), vec![col("quantity")], DataType::Int64),
+        call(OverFunction::Last, vec![col("flag")], DataType::Boolean),
+    ];
+    let with_values =
+        calls.iter().filter(|call| matches!(&call.function, OverFunction::Shift(by) if *by != 0) || takes_frame(call));
+    let ignoring = with_values.cloned().map(|call| OverCall { ignore_nulls: true, ..call }).collect::<Vec<_>>();
+    calls.extend(ignoring);
+    if whole {
+        calls.push(call(OverFunction::PercentRank, vec![], DataType::Float64));
+        calls.push(call(OverFunction::CumeDist, vec![], DataType::Float64));
+        calls.push(call(OverFunction::Ntile(3), vec![], DataType::Int64));
+    }
+    calls
+}
+
+fn takes_frame(call: &OverCall) -> bool {
+    matches!(call.function, OverFunction::Nth(_) | OverFunction::Last)
+}
+
+fn numbered(calls: Vec<OverCall>) -> Vec<OverCall> {
+    let name = |(at, call): (usize, OverCall)| OverCall {
+        output: Arc::new(call.output.as_ref().clone().with_name(format!("r{at}"))),
+        ..call
+    };
+    calls.into_iter().enumerate().map(name).collect()
+}
+
+fn cell(row: &Row, column: &str) -> String {
+    let null = || "null".to_owned();
+    match column {
+        "key" => row.key.clone().unwrap_or_else(null),
+        "price" => row.price.map_or_else(null, |price| decimal::to_text_i128(price, 4)),
+        "quantity" => row.quantity.map_or_else(null, |quantity| quantity.to_string()),
+        "weight" => row.weight().map_or_else(null, |weight| format!("~{weight}")),
+        "note" => row.note.clone().unwrap_or_else(null),
+        "flag" => row.flag.map_or_else(null, |flag| flag.to_string()),
+        other => panic!("{other}"),
+    }
+}
+
+/// What rows are ordered by in a window: a number whose equals are peers, and ties among them.
+type Position = fn(&Row) -> i128;
+
+/// The results of a call for the rows of a partition in order.
+fn by_hand(call: &OverCall, frame: RowFrame, rows: &[Row], position: Position) -> Vec<String> {
+    let positions = rows.iter().map(position).collect::<Vec<_>>();
+    let mut peers = vec![0_i128; rows.len()];
+    for at in 1..rows.len() {
+        peers[at] = peers[at - 1] + i128::from(positions[at] != positions[at - 1]);
+    }
+    let column = call.arguments.first().map(|argument| match argument {
+        Expr::Column(column) => column.name().to_owned(),
+        other => panic!("{other}"),
+    });
+    let value = |row: usize| cell(&rows[row], column.as_deref().unwrap());
+    let known = |row: &usize| !call.ignore_nulls || value(*row) != "null";
+    let default = match call.arguments.get(1) {
+        Some(_) => "7.0000".to_owned(),
+        None => "null".to_owned(),
+    };
+    let result = |at: usize| -> String {
+        let place = |row: usize| match frame.units {
+            FrameUnits::Rows => row as i128,
+            FrameUnits::Peers => peers[row],
+            FrameUnits::Time | FrameUnits::Value => positions[row],
+        };
+        let within = |row: &usize| {
+            let nulls = place(*row) == i128::MIN && place(at) == i128::MIN;
+            if frame.units == FrameUnits::Value && nulls {
+                // As in PostgreSQL, no distance leads from a null, and nulls are peers.
+                return true;
+            }
+            let distance = place(*row).saturating_sub(place(at));
+            frame.start.is_none_or(|start| distance >= start) && frame.end.is_none_or(|end| distance <= end)
+        };
+        let framed = || (0..rows.len()).filter(within);
+        match &call.function {
+            OverFunction::RowNumber => (at + 1).to_string(),
+            OverFunction::Rank => ((0..at).filter(|row| peers[*row] < peers[at]).count() + 1).to_string(),
+            OverFunction::DenseRank => (peers[at] + 1).to_string(),
+            OverFunction::PercentRank => {
+                let before = peers.iter().filter(|peer| **peer < peers[at]).count();
+                format!("~{}", if rows.len() == 1 { 0.0 } else { before as f64 / (rows.len() - 1) as f64 })
+            }
+            OverFunction::CumeDist => {
+                format!("~{}", peers.iter().filter(|peer| **peer <= peers[at]).count() as f64 / rows.len() as f64)
+            }
+            OverFunction::Ntile(parts) => {
+                let parts = *parts as usize;
+                let sizes = (0..parts).map(|part| rows.len() / parts + usize::from(part < rows.len() % parts));
+                let mut end = 0;
+                let part = sizes.take_while(|size| {
+                    end += size;
+                    end <= at
+                });
+                (part.count() + 1).to_string()
+            }
+            OverFunction::Shift(0) => value(at),
+            OverFunction::Shift(by) if *by < 0 => {
+                (0..at).rev().filter(known).nth(by.unsigned_abs() as usize - 1).map_or(default.clone(), value)
+            }
+            OverFunction::Shift(by) => {
+                (at + 1..rows.len()).filter(known).nth(*by as usize - 1).map_or(default.clone(), value)
+            }
+            OverFunction::Nth(nth) => {
+                framed().filter(known).nth(*nth as usize - 1).map_or_else(|| "null".to_owned(), value)
+            }
+            OverFunction::Last => framed().filter(known).last().map_or_else(|| "null".to_owned(), value),
+            OverFunction::Aggregate(call) => {
+                let rows = framed().map(|row| rows[row].clone()).collect::<Vec<_>>();
+                naive::aggregate(call, &rows)
+            }
+        }
+    };
+    (0..rows.len()).map(result).collect()
+}
+
+/// Rows with their results by hand, ordered by note, which tells all rows apart.
+fn expected(
+    calls: &[OverCall],
+    windows: &[RowWindow],
+    rows: &[Row],
+    key: fn(&RowWindow, &Row) -> String,
+    position: Position,
+) -> Vec<Vec<String>> {
+    let mut results: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for call in calls {
+        let window = &windows[call.window];
+        let mut partitions: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+        for row in rows {
+            partitions.entry(key(window, row)).or_default().push(row.clone());
+        }
+        for rows in partitions.values() {
+            for (row, result) in rows.iter().zip(by_hand(call, window.frame, rows, position)) {
+                results.entry(row.note.clone().unwrap()).or_default().push(result);
+            }
+        }
+    }
+    let row = |row: &Row| {
+        let columns = ["key", "price", "quantity", "weight", "note", "flag"];
+        let mut cells = columns.iter().map(|column| cell(row, column)).collect::<Vec<_>>();
+        cells.extend(results[row.note.as_ref().unwrap()].clone());
+        cells
+    };
+    let mut all = rows.iter().map(row).collect::<Vec<_>>();
+    all.sort_by(|left, right| left[4].cmp(&right[4]));
+    all
+}
+
+fn assert_equal(mut found: Vec<Vec<String>>, expected: &[Vec<String>], context: &str) {
+    found.sort_by(|left, right| left[4].cmp(&right[4]));
+    assert_eq!(found.len(), expected.len(), "{context}");
+    for (found, wanted) in found.iter().zip(expected) {
+        assert_eq!(found.len(), wanted.len(), "{context}");
+        for (at, (cell, wanted)) in found.iter().zip(wanted).enumerate() {
+            let equal = match wanted.strip_prefix('~') {
+                Some(number) => {
+                    let number = number.parse::<f64>().unwrap();
+                    cell.parse::<f64>().is_ok_and(|cell| (cell - number).abs() <= 1e-9 * number.abs().max(1.0))
+                }
+                None => cell == wanted,
+            };
+            assert!(equal, "{context}, column {at}\n   found {found:?}\nexpected {expected:?}", expected = wanted);
+        }
+    }
+}
+
+/// Runs an operator over stamped partitions, which come in any turn.
+fn run(spec: &OverSpec, partitions: &[Vec<Row>], bound: i64, size: usize, seed: u64) -> Vec<Vec<String>> {
+    let mut random = Random::new(seed);
+    let mut harness = Harness::new(Over::new(spec, &schema()).unwrap());
+    let mut next = vec![0; partitions.len()];
+    let mut watermarks = vec![Watermark::NONE; partitions.len()];
+    let mut highest = vec![i64::MIN; partitions.len()];
+    loop {
+        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
+        if waiting.is_empty() {
+            break;
+        }
+        let at = waiting[random.below(waiting.len() as u64) as usize];
+        let to = partitions[at].len().min(next[at] + size);
+        let rows = &partitions[at][next[at]..to];
+        next[at] = to;
+        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
+        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
+        harness.batch(batch(rows)).unwrap();
+        harness.watermark(*watermarks.iter().min().unwrap()).unwrap();
+    }
+    harness.end().unwrap();
+    assert_eq!(harness.operator.held(), 0);
+    harness.take_batches().iter().flat_map(|batch| cells(&batch.columns)).collect()
+}
+
+/// Rows that their notes tell apart.
+fn input(random: &mut Random, rows: usize, disorder: i64, far: bool) -> Vec<Vec<Row>> {
+    let mut partitions = random_partitions(random, 1 + random.clone().below(3) as usize, rows, disorder, far);
+    for (number, rows) in partitions.iter_mut().enumerate() {
+        for (position, row) in rows.iter_mut().enumerate() {
+            row.note = Some(format!("{number}:{position:05}"));
+        }
+    }
+    partitions
+}
+
+/// The rows that are not late, in the order of event time.
+fn on_time(partitions: &[Vec<Row>]) -> Vec<Row> {
+    let mut rows = partitions.iter().flatten().filter(|row| row.late_by <= 0).cloned().collect::<Vec<_>>();
+    rows.sort_by_key(|row| (row.time, row.partition, row.position));
+    rows
+}
+
+fn key_of(window: &RowWindow, row: &Row) -> String {
+    let columns = window.partition_by.iter().filter_map(|key| match key {
+        Expr::Column(column) if column.name() == hidden::EVENT_TIME => Some(row.time.to_string()),
+        Expr::Column(column) => Some(cell(row, column.name())),
+        _ => None,
+    });
+    columns.collect::<Vec<_>>().join("|")
+}
+
+fn frames(whole: bool, distances: FrameUnits) -> Vec<RowFrame> {
+    use FrameUnits::{Peers, Rows};
+    let second = if distances == FrameUnits::Time { SECOND } else { 10_000 };
+    let mut all = vec![
+        frame(Rows, None, 0),
+        frame(Rows, -3, 0),
+        frame(Rows, 0, 0),
+        frame(Rows, -5, -2),
+        frame(Rows, None, -2),
+        frame(Rows, -2, 2),
+        frame(Rows, 1, 3),
+        frame(Rows, None, 1),
+        frame(Peers, None, 0),
+        frame(Peers, 0, 0),
+        frame(Peers, -1, 1),
+        frame(Peers, -2, -1),
+        frame(distances, -4 * second, 0),
+        frame(distances, -4 * second, 3 * second),
+        frame(distances, None, -2 * second),
+        frame(distances, second, 5 * second),
+        frame(distances, 0, 2 * second),
+    ];
+    if whole {
+        all.extend([
+            frame(Rows, None, None),
+            frame(Rows, -1, None),
+            frame(Peers, 0, None),
+            frame(distances, -second, None),
+        ]);
+    }
+    all
+}
+
+fn check_by_time(calls: &[AggregateCall], seed: u64, rows: usize, far: bool, sizes: &[usize]) {
+    let mut random = Random::new(seed);
+    let disorder = random.between(0, 15);
+    let mut partitions = input(&mut random, rows, disorder, far);
+    let bound = disorder * SECOND;
+    stamp(&mut partitions, bound);
+    for (number, frame) in frames(false, FrameUnits::Time).into_iter().enumerate() {
+        let keys: &[&str] = if number % 3 == 2 { &[] } else { &["key"] };
+        let windows = vec![window(keys, frame), window(&["flag"], self::frame(FrameUnits::Rows, None, 0))];
+        let mut all = calls.iter().map(aggregated).collect::<Vec<_>>();
+        all.extend(own_calls(false));
+        all.push(OverCall { window: 1, ..call(OverFunction::RowNumber, vec![], DataType::Int64) });
+        let calls = numbered(all);
+        let wanted = expected(&calls, &windows, &on_time(&partitions), key_of, |row| i128::from(row.time));
+        for size in sizes {
+            let spec = spec(OverOrder::EventTime, windows.clone(), calls.clone());
+            let found = run(&spec, &partitions, bound, *size, seed + *size as u64);
+            assert_equal(found, &wanted, &format!("{frame}, seed {seed}, batches of {size}"));
+        }
+    }
+}
+
+#[test]
+fn by_event_time() {
+    for seed in 0..4 {
+        check_by_time(&many_calls().0, seed, 60, false, &[1, 2, 7, 8_192]);
+    }
+}
+
+#[test]
+fn by_event_time_with_late_rows() {
+    for seed in 10..14 {
+        check_by_time(&many_calls().0, seed, 60, true, &[1, 5, 8_192]);
+    }
+}
+
+#[test]
+fn the_librarys_aggregates() {
+    for seed in 20..22 {
+        let calls = library_calls().0.into_iter().filter(|call| call.order_by.is_empty()).collect::<Vec<_>>();
+        check_by_time(&calls, seed, 40, false, &[3, 8_192]);
+    }
+}
+
+fn price_down(row: &Row) -> i128 {
+    // Nulls count as larger than any value, so the largest first has them first.
+    row.price.map_or(i128::MIN, |price| -price)
+}
+
+fn by_price() -> Vec<SortKey> {
+    vec![SortKey { expr: col("price"), descending: true, nulls_first: true }]
+}
+
+#[test]
+fn in_any_order_at_the_end() {
+    for seed in 30..33 {
+        let mut random = Random::new(seed);
+        let mut partitions = input(&mut random, 50, 10, true);
+        stamp(&mut partitions, 0);
+        for row in partitions.iter_mut().flatten() {
+            // Equal prices, so that there are peers.
+            row.price = row.price.map(|price| price / 20_000 * 10_000);
+        }
+        let mut rows = partitions.iter().flatten().cloned().collect::<Vec<_>>();
+        rows.sort_by_key(|row| (price_down(row), row.time, row.partition, row.position));
+        for frame in frames(true, FrameUnits::Value) {
+            let windows = vec![RowWindow { order_by: by_price(), ..window(&["key"], frame) }];
+            // What goes by the order of event time in the other computation is left out.
+            let aggregates = many_calls()
+                .0
+                .into_iter()
+                .filter(|call| !matches!(call.kind, Kind::First | Kind::Last | Kind::ArgMin | Kind::ArgMax));
+            let mut calls = aggregates.map(|call| aggregated(&call)).collect::<Vec<_>>();
+            calls.extend(own_calls(true));
+            let calls = numbered(calls);
+            let wanted = expected(&calls, &windows, &rows, key_of, price_down);
+            for size in [3, 8_192] {
+                let spec = spec(OverOrder::End, windows.clone(), calls.clone());
+                assert_equal(run(&spec, &partitions, 0, size, seed), &wanted, &format!("{frame}, seed {seed}, {size}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn in_any_order_within_one_time() {
+    for seed in 40..43 {
+        let mut random = Random::new(seed);
+        let mut partitions = input(&mut random, 60, 4, false);
+        for row in partitions.iter_mut().flatten() {
+            row.time = row.time.div_euclid(10 * SECOND) * 10 * SECOND;
+        }
+        stamp(&mut partitions, 20 * SECOND);
+        let mut rows = partitions.iter().flatten().cloned().collect::<Vec<_>>();
+        rows.sort_by_key(|row| (price_down(row), row.time, row.partition, row.position));
+        for frame in frames(true, FrameUnits::Value) {
+            let windows = vec![RowWindow {
+                partition_by: vec![col("flag"), col(hidden::EVENT_TIME)],
+                order_by: by_price(),
+                ..window(&[], frame)
+            }];
+            let calls = numbered(own_calls(true));
+            let wanted = expected(&calls, &windows, &rows, key_of, price_down);
+            for size in [1, 8_192] {
+                let spec = spec(OverOrder::Window, windows.clone(), calls.clone());
+                let found = run(&spec, &partitions, 20 * SECOND, size, seed);
+                assert_equal(found, &wanted, &format!("{frame}, seed {seed}, {size}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn by_arrival_in_a_buffer() {
+    for seed in 50..54 {
+        let mut random = Random::new(seed);
+        let mut partitions = input(&mut random, 80, 10, false);
+        partitions.truncate(1);
+        stamp(&mut partitions, 10 * SECOND);
+        let rows = partitions[0].clone();
+        for (buffer, given) in [(4, frame(FrameUnits::Rows, None, 0)), (6, frame(FrameUnits::Rows, -2, -1))] {
+            let held = RowBuffer { rows: buffer, when_full: false, expire: None };
+            let windows = vec![RowWindow { buffer: Some(held), ..window(&["key"], given) }];
+            let aggregates = many_calls()
+                .0
+                .into_iter()
+                .filter(|call| !matches!(call.kind, Kind::First | Kind::Last | Kind::ArgMin | Kind::ArgMax));
+            let mut calls = aggregates.map(|call| aggregated(&call)).collect::<Vec<_>>();
+            calls.extend(own_calls(false).into_iter().filter(|call| takes_frame(call)));
+            calls.push(call(OverFunction::Shift(-3), vec![col("price")], types::decimal(18, 4)));
+            let calls = numbered(calls);
+            let start = given.start.unwrap_or(i128::MIN).max(1 - i128::from(buffer));
+            let inner = RowFrame { start: Some(start), ..given };
+            let by_hand = vec![RowWindow { frame: inner, ..windows[0].clone() }];
+            let wanted = expected(&calls, &by_hand, &rows, key_of, |row| i128::from(row.position));
+            for size in [1, 7, 8_192] {
+                let spec = spec(OverOrder::Arrival, windows.clone(), calls.clone());
+                let found = run(&spec, &partitions, 10 * SECOND, size, seed);
+                assert_equal(found, &wanted, &format!("buffer of {buffer}, seed {seed}, {size}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn in_a_buffer_with_an_order_of_its_own() {
+    for seed in 60..63 {
+        let mut random = Random::new(seed);
+        let mut partitions = input(&mut random, 40, 10, false);
+        partitions.truncate(1);
+        stamp(&mut partitions, 10 * SECOND);
+        for row in &mut partitions[0] {
+            row.price = row.price.map(|price| price / 20_000 * 10_000);
+        }
+        let rows = partitions[0].clone();
+        let held = RowBuffer { rows: 5, when_full: false, expire: None };
+        for frame in
+            [frame(FrameUnits::Rows, None, None), frame(FrameUnits::Rows, -1, 1), frame(FrameUnits::Value, -20_000, 0)]
+        {
+            let alone = RowWindow { order_by: by_price(), ..window(&["key"], frame) };
+            let mut calls = own_calls(true).into_iter().filter(|call| call.function != OverFunction::RowNumber);
+            let mut all = calls.by_ref().collect::<Vec<_>>();
+            let aggregates = Calls::new().add(Kind::Sum, "price").add(Kind::Max, "quantity").count_all();
+            all.extend(aggregates.0.iter().map(aggregated));
+            let calls = numbered(all);
+            let mut wanted = Vec::new();
+            for (at, row) in rows.iter().enumerate() {
+                let mut buffer = rows[..=at].iter().filter(|other| other.key == row.key).cloned().collect::<Vec<_>>();
+                buffer.drain(..buffer.len().saturating_sub(5));
+                buffer.sort_by_key(price_down);
+                let results = expected(&calls, std::slice::from_ref(&alone), &buffer, key_of, price_down);
+                wanted.extend(results.into_iter().filter(|cells| Some(&cells[4]) == row.note.as_ref()));
+            }
+            let windows = vec![RowWindow { buffer: Some(held), ..alone.clone() }];
+            for size in [1, 8_192] {
+                let spec = spec(OverOrder::Arrival, windows.clone(), calls.clone());
+                assert_equal(
+                    run(&spec, &partitions, 10 * SECOND, size, seed),
+                    &wanted,
+                    &format!("{frame}, seed {seed}, {size}"),
+                );
+            }
+        }
+    }
+}
+
+fn at(key: &str, seconds: i64, price: &str) -> Row {
+    Row { note: None, ..Row::at(key, seconds * SECOND, price) }
+}
+
+fn harness(order: OverOrder, window: RowWindow, calls: Vec<OverCall>) -> Harness<Over> {
+    Harness::new(Over::new(&spec(order, vec![window], numbered(calls)), &schema()).unwrap())
+}
+
+/// Key, price and results of what came out.
+fn came(harness: &mut Harness<Over>) -> Vec<String> {
+    let rows = harness.take_batches().iter().flat_map(|batch| cells(&batch.columns)).collect::<Vec<_>>();
+    rows.iter().map(|row| format!("{} {} {}", row[0], row[1], row[6..].join(" "))).collect()
+}
+
+fn lead() -> Vec<OverCall> {
+    vec![call(OverFunction::Shift(1), vec![col("price")], types::decimal(18, 4))]
+}
+
+fn any_frame() -> RowFrame {
+    frame(FrameUnits::Rows, None, 0)
+}
+
+#[test]
+fn lead_holds_a_row_and_the_watermark_and_no_other_rows() {
+    let mut harness = harness(OverOrder::EventTime, window(&["key"], any_frame()), lead());
+    harness.batch(batch(&[at("a", 1, "1"), at("b", 2, "2"), at("b", 3, "3")])).unwrap();
+    harness.watermark(Watermark(10 * SECOND)).unwrap();
+    assert_eq!(came(&mut harness), ["b 2.0000 3.0000"]);
+    assert_eq!(harness.forwarded(), Watermark(SECOND));
+    assert_eq!(harness.operator.held(), 2);
+    harness.batch(batch(&[at("a", 11, "4")])).unwrap();
+    harness.watermark(Watermark(12 * SECOND)).unwrap();
+    assert_eq!(came(&mut harness), ["a 1.0000 4.0000"]);
+    assert_eq!(harness.forwarded(), Watermark(3 * SECOND));
+    harness.end().unwrap();
+    assert_eq!(came(&mut harness), ["b 3.0000 null", "a 4.0000 null"]);
+    assert_eq!(harness.forwarded(), Watermark::END);
+}
+
+#[test]
+fn a_row_at_the_watermark_waits_for_others_of_its_time() {
+    let calls = vec![aggregated(&Calls::new().count_all().0[0])];
+    let mut harness = harness(OverOrder::EventTime, window(&[], frame(FrameUnits::Peers, None, 0)), calls);
+    harness.batch(batch(&[at("a", 1, "1"), at("a", 2, "2")])).unwrap();
+    harness.watermark(Watermark(2 * SECOND)).unwrap();
+    assert_eq!(came(&mut harness), ["a 1.0000 1"]);
+    harness.batch(batch(&[at("b", 2, "3")])).unwrap();
+    harness.watermark(Watermark(2 * SECOND + 1)).unwrap();
+    assert_eq!(came(&mut harness), ["a 2.0000 3", "b 3.0000 3"]);
+}
+
+#[test]
+fn a_range_ahead_waits_for_the_watermark() {
+    let calls = vec![aggregated(&Calls::new().count_all().0[0])];
+    let ahead = frame(FrameUnits::Time, 0, 5 * SECOND);
+    let mut harness = harness(OverOrder::EventTime, window(&["key"], ahead), calls);
+    harness.batch(batch(&[at("a", 1, "1"), at("a", 3, "2")])).unwrap();
+    harness.watermark(Watermark(6 * SECOND)).unwrap();
+    assert_eq!(came(&mut harness), Vec::<String>::new());
+    assert_eq!(harness.forwarded(), Watermark(SECOND));
+    // Another key's watermark is this one's too: nothing more can come within five seconds of the first.
+    harness.watermark(Watermark(6 * SECOND + 1)).unwrap();
+    assert_eq!(came(&mut harness), ["a 1.0000 2"]);
+    assert_eq!(harness.forwarded(), Watermark(3 * SECOND));
+}
+
+#[test]
+fn late_rows_are_counted_and_go_to_the_dead_letters() {
+    let number = vec![call(OverFunction::RowNumber, vec![], DataType::Int64)];
+    let mut spec = spec(OverOrder::EventTime, vec![window(&["key"], any_frame())], numbered(number));
+    spec.over.late = LateStrategy::DeadLetter;
+    let mut harness = Harness::new(Over::new(&spec, &schema()).unwrap());
+    harness.batch(batch(&[at("a", 10, "1"), Row { late_by: 4 * SECOND, position: 1, ..at("a", 2, "2") }])).unwrap();
+    harness.watermark(Watermark(6 * SECOND)).unwrap();
+    // On time in its partition, and behind what the operator has let go.
+    harness.batch(batch(&[Row { position: 2, ..at("a", 5, "3") }])).unwrap();
+    let letters = harness.take_dead_letters();
+    assert_eq!(letters.len(), 2);
+    assert!(letters[0].error.contains("came late for a row window"), "{}", letters[0].error);
+    assert_eq!(letters[0].place.as_ref().unwrap().to_string(), "input, row 1");
+    assert_eq!(harness.operator.late().unwrap().rows(), 2);
+    harness.end().unwrap();
+    assert_eq!(came(&mut harness), ["a 1.0000 1"]);
+}
+
+#[test]
+fn a_buffer_expires_by_event_time() {
+    let expire = RowBuffer { rows: 10, when_full: false, expire: Some(Span(5 * SECOND)) };
+    let buffered = RowWindow { buffer: Some(expire), ..window(&["key"], any_frame()) };
+    for order in [OverOrder::EventTime, OverOrder::Arrival] {
+        let mut calls = vec![aggregated(&Calls::new().count_all().0[0])];
+        calls.extend(lead());
+        let mut harness = harness(order, buffered.clone(), calls);
+        harness.batch(batch(&[at("a", 0, "1"), at("a", 5, "2"), at("b", 6, "3")])).unwrap();
+        harness.watermark(Watermark(10 * SECOND)).unwrap();
+        assert_eq!(came(&mut harness), ["a 1.0000 1 2.0000"], "{order:?}");
+        // The buffer of a is gone, so its last row waits for nothing.
+        harness.watermark(Watermark(10 * SECOND + 1)).unwrap();
+        assert_eq!(came(&mut harness), ["a 2.0000 2 null"], "{order:?}");
+        harness.batch(batch(&[at("a", 11, "4"), at("b", 11, "5")])).unwrap();
+        harness.end().unwrap();
+        assert_eq!(came(&mut harness), ["b 3.0000 1 5.0000", "a 4.0000 1 null", "b 5.0000 2 null"], "{order:?}");
+    }
+}
+
+#[test]
+fn buffers_of_many_keys_that_are_gone_take_no_memory() {
+    let expire = RowBuffer { rows: 10, when_full: false, expire: Some(Span(SECOND)) };
+    let buffered = RowWindow { buffer: Some(expire), ..window(&["key"], any_frame()) };
+    let mut operator =
+        harness(OverOrder::EventTime, buffered, vec![aggregated(&Calls::new().add(Kind::Sum, "price").0[0])]);
+    let mut most = 0;
+    for second in 0..60 {
+        let rows = (0..500).map(|key| Row { position: key, ..at(&format!("key {second} {key}"), second, "1") });
+        operator.batch(batch(&rows.collect::<Vec<_>>())).unwrap();
+        operator.watermark(Watermark(second * SECOND)).unwrap();
+        most = most.max(operator.operator.memory());
+    }
+    operator.end().unwrap();
+    assert_eq!(came(&mut operator).len(), 30_000);
+    assert!(most < 3_000_000, "{most} bytes");
+}
+
+#[test]
+fn rows_come_out_when_all_buffers_are_full() {
+    let full = |rows| RowBuffer { rows, when_full: true, expire: None };
+    let calls = vec![call(OverFunction::RowNumber, vec![], DataType::Int64)];
+    let mut harness =
+        harness(OverOrder::Arrival, RowWindow { buffer: Some(full(2)), ..window(&["key"], any_frame()) }, calls);
+    harness.batch(batch(&[at("a", 0, "1"), at("b", 0, "2"), at("a", 0, "3"), at("a", 0, "4")])).unwrap();
+    assert_eq!(came(&mut harness), ["a 3.0000 2", "a 4.0000 2"]);
+}
+
+#[test]
+fn a_frame_keeps_no_more_than_it_needs() {
+    let mut calls = vec![
+        call(OverFunction::RowNumber, vec![], DataType::Int64),
+        call(OverFunction::Shift(-1), vec![col("note")], DataType::Utf8),
+        call(OverFunction::Nth(1), vec![col("note")], DataType::Utf8),
+    ];
+    calls.extend(Calls::new().add(Kind::Sum, "price").add(Kind::Max, "price").0.iter().map(aggregated));
+    let mut operator = harness(OverOrder::EventTime, window(&["key"], any_frame()), calls);
+    let mut after = Vec::new();
+    for second in 0..300 {
+        let rows = (0..100).map(|row| Row { position: row, note: Some("note".into()), ..at("a", second, "1") });
+        operator.batch(batch(&rows.collect::<Vec<_>>())).unwrap();
+        operator.watermark(Watermark(second * SECOND)).unwrap();
+        operator.take();
+        after.push(operator.operator.memory());
+    }
+    assert!(after[299] <= after[20] * 2, "{} after {}", after[299], after[20]);
+}
+
+#[test]
+fn equal_times_of_several_partitions_go_by_source_partition_and_position() {
+    let calls = vec![call(OverFunction::RowNumber, vec![], DataType::Int64)];
+    let mut harness = harness(OverOrder::EventTime, window(&[], any_frame()), calls);
+    let row = |partition, position, price: &str| Row { partition, position, ..at("a", 1, price) };
+    harness.batch(batch(&[row(1, 0, "3"), row(1, 1, "4")])).unwrap();
+    harness.batch(batch(&[row(0, 7, "2")])).unwrap();
+    harness.batch(batch(&[row(0, 3, "1")])).unwrap();
+    // Behind an aggregate there is no place, and the values of the row decide.
+    let without = |price: &str| Batch { origin: None, ..batch(&[at("a", 1, price)]) };
+    harness.batch(without("6")).unwrap();
+    harness.batch(without("5")).unwrap();
+    harness.end().unwrap();
+    let expected = ["a 1.0000 1", "a 2.0000 2", "a 3.0000 3", "a 4.0000 4", "a 5.0000 5", "a 6.0000 6"];
+    assert_eq!(came(&mut harness), expected);
+}
+
+#[test]
+fn infinities_leave_a_sum_again() {
+    let calls = vec![aggregated(&Calls::new().add(Kind::Sum, "weight").0[0])];
+    let mut harness = harness(OverOrder::Arrival, window(&[], frame(FrameUnits::Rows, -1, 0)), calls);
+    let weights = arrow_array::Float64Array::from(vec![
+        1.0,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        2.0,
+        f64::NAN,
+        3.0,
+        1e300,
+        1.0,
+        1.0,
+    ]);
+    let mut input = batch(&(0..9).map(|position| Row { position, ..at("a", 0, "1") }).collect::<Vec<_>>());
+    let mut columns = input.columns.columns().to_vec();
+    columns[3] = Arc::new(weights);
+    input.columns = arrow_array::RecordBatch::try_new(schema(), columns).unwrap();
+    harness.batch(input).unwrap();
+    let results = came(&mut harness).iter().map(|row| row.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(results, ["1.0", "inf", "NaN", "-inf", "NaN", "NaN", "1e300", "1e300", "2.0"]);
+}
+
+#[test]
+fn an_overflow_names_the_call() {
+    let calls = vec![aggregated(&Calls::new().with(Kind::Sum, &["quantity"], DataType::Int64).0[0])];
+    let mut harness = harness(OverOrder::Arrival, window(&[], any_frame()), calls);
+    let row = |position| Row { quantity: Some(i64::MAX), position, ..at("a", 0, "1") };
+    let error = harness.batch(batch(&[row(0), row(1)])).unwrap_err().to_string();
+    assert_eq!(error, "result: Sum(quantity) does not fit in BIGINT");
+}
+
+#[test]
+fn a_retraction_is_refused() {
+    let mut harness = harness(OverOrder::EventTime, window(&["key"], any_frame()), lead());
+    let kinds = Some(RowKinds::new(vec![RowKind::Delete]));
+    let error = harness.batch(Batch { kinds, ..batch(&[at("a", 1, "1")]) }).unwrap_err().to_string();
+    assert!(error.contains("got a retraction"), "{error}");
+}
+
+#[test]
+fn large_releases_come_in_batches() {
+    let calls = vec![call(OverFunction::RowNumber, vec![], DataType::Int64)];
+    let mut harness = harness(OverOrder::EventTime, window(&["key"], any_frame()), calls);
+    let rows = (0..20_000).map(|position| Row { position, ..at("a", 1, "1") }).collect::<Vec<_>>();
+    harness.batch(batch(&rows)).unwrap();
+    harness.end().unwrap();
+    let sizes = harness.take().into_iter().filter_map(|element| match element {
+        Element::Batch(batch) => Some(batch.rows()),
+        _ => None,
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [8_192, 8_192, 3_616]);
+}
