@@ -12,7 +12,7 @@ mod table;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 
 pub use capabilities::Capabilities;
@@ -25,7 +25,7 @@ pub use source::{
 pub use table::{SizeHint, TableDataSource, TableItem, TableStream};
 
 use crate::error::Result;
-use crate::properties::{Options, PropertySpec};
+use crate::properties::{Options, PropertyError, PropertySpec};
 
 /// One external system.
 pub trait Connector: Send + Sync {
@@ -68,6 +68,12 @@ pub trait SourceBinding: Send + Sync + fmt::Debug {
 
     /// The columns that the data has, for a source without declared columns.
     async fn infer_schema(&self) -> Result<SchemaRef>;
+
+    /// What is wrong with the declared columns, as far as that can be told without I/O: a generator that cannot make one, a
+    /// property about a column that is not there.
+    fn check_columns(&self, _declared: &Schema) -> Vec<PropertyError> {
+        Vec::new()
+    }
 
     /// Opens the stream.
     async fn open(&self, request: SourceRequest) -> Result<Box<dyn StreamSource>>;

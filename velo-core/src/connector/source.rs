@@ -28,7 +28,8 @@ pub struct DecodeColumn {
     /// Whether `path` must match exactly; else an exact match wins over one that differs only in case.
     pub exact: bool,
     /// The value's own text is wanted, whatever it is (a number's digits, a string's content): the column is text, and its
-    /// meaning is decided later. Used for event times.
+    /// meaning is decided later. Used for event times. A source whose values are typed already gives a TIMESTAMP or a number
+    /// as it is.
     pub raw: bool,
 }
 

@@ -8,6 +8,7 @@
 
 mod failing;
 mod idle;
+mod nexmark;
 mod scenarios;
 
 use std::path::Path;
@@ -17,17 +18,23 @@ use velo_job::PlanContext;
 use velo_job::scenario::Runner;
 use velo_plan::functions::Functions;
 
-/// A runner with the file connector.
+/// What scripts are planned with: the file connector and the generators.
+fn context(folder: &Path) -> PlanContext {
+    let mut registry = Registry::new();
+    registry.add(velo_source_file::connector());
+    for connector in velo_source_gen::connectors() {
+        registry.add(connector);
+    }
+    PlanContext {
+        registry,
+        functions: Functions::new(),
+        lookup: Box::new(|_| None),
+        folder: folder.to_owned(),
+        optimise: true,
+    }
+}
+
+/// A runner of scenarios.
 fn runner() -> Runner {
-    Runner::new(|folder: &Path| {
-        let mut registry = Registry::new();
-        registry.add(velo_source_file::connector());
-        PlanContext {
-            registry,
-            functions: Functions::new(),
-            lookup: Box::new(|_| None),
-            folder: folder.to_owned(),
-            optimise: true,
-        }
-    })
+    Runner::new(context)
 }

@@ -240,6 +240,11 @@ impl Planner<'_> {
             );
             return None;
         }
+        let wrong = source.binding.check_columns(&physical);
+        if !wrong.is_empty() {
+            self.resolver().report(wrong, pairs);
+            return None;
+        }
         let system: Vec<FieldRef> = source.binding.system_columns().into_iter().map(Arc::new).collect();
         let called = name.parts.last().map(|part| part.value.clone());
         let column_of = |field: &FieldRef, hidden: bool| ScopeColumn {
