@@ -7,8 +7,11 @@ use velo_core::time::iso8601;
 
 use super::events::Bid;
 
+/// Computes the rows of a query.
+pub type Plainly = fn(&[Bid]) -> Vec<String>;
+
 /// A query's name in the scenarios, and its rows.
-pub const QUERIES: &[(&str, fn(&[Bid]) -> Vec<String>)] = &[
+pub const QUERIES: &[(&str, Plainly)] = &[
     ("q0", q0),
     ("q1", q1),
     ("q2", q2),
