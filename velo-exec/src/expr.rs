@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::Expr;
 use datafusion_expr::execution_props::ExecutionProps;
@@ -52,6 +52,14 @@ impl Evaluator {
                 Ok(values) => Ok(values),
                 Err(error) => Err(self.failure(physical, batch, error)),
             },
+        }
+    }
+
+    /// The type of its values over batches of `schema`.
+    pub fn data_type(&self, schema: &SchemaRef) -> Result<DataType> {
+        match &self.kind {
+            Kind::Column(at) => Ok(schema.field(*at).data_type().clone()),
+            Kind::Computed(physical) => Ok(physical.data_type(schema)?),
         }
     }
 

@@ -24,6 +24,7 @@ mod sum;
 mod values;
 mod winners;
 
+pub(crate) use order::ORDER_TYPES;
 pub use order::RowOrder;
 pub use plan::{AggregatePlan, Groups};
 pub use set::{AggregateSet, Inputs};

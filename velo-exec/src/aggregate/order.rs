@@ -122,7 +122,7 @@ impl RowOrder {
     }
 
     /// The order as columns: time, source and partition, position, values.
-    pub(super) fn columns(&self, rows: &[u32]) -> Vec<ArrayRef> {
+    pub(crate) fn columns(&self, rows: &[u32]) -> Vec<ArrayRef> {
         let places = rows.iter().map(|row| self.place(*row as usize)).collect::<Vec<_>>();
         vec![
             Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| self.time(*row as usize)))),
@@ -153,7 +153,7 @@ fn encode(batch: &Batch) -> Result<BinaryArray> {
 }
 
 /// The types of [`RowOrder::columns`].
-pub(super) const ORDER_TYPES: [DataType; 4] = [DataType::Int64, DataType::UInt64, DataType::UInt64, DataType::Binary];
+pub(crate) const ORDER_TYPES: [DataType; 4] = [DataType::Int64, DataType::UInt64, DataType::UInt64, DataType::Binary];
 
 /// The place of one row per group, in typed columns.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! What an operator is: elements in, elements out, no clock, no channel, no I/O.
 
 mod changed_windows;
+mod distinct_on;
 mod filter_project;
 mod fold;
 mod group_aggregate;
@@ -12,17 +13,21 @@ mod over;
 mod over_buffer;
 mod over_window;
 mod row_json;
+mod row_rank;
 mod series;
 mod session_aggregate;
 mod session_changes;
+mod set_operation;
 mod sort;
 mod unnest;
 mod window_aggregate;
 mod window_assign;
+mod window_limit;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use distinct_on::DistinctOn;
 pub use filter_project::FilterProject;
 pub use fold::Fold;
 pub use group_aggregate::GroupAggregate;
@@ -33,10 +38,12 @@ pub use limit::Limit;
 pub use over::{Over, OverSpec};
 pub(crate) use row_json::row_as_json;
 pub use session_aggregate::SessionAggregate;
+pub use set_operation::SetOperation;
 pub use sort::Sort;
 pub use unnest::Unnest;
 pub use window_aggregate::{WindowAggregate, WindowFinal, WindowPartial};
 pub use window_assign::WindowAssign;
+pub use window_limit::WindowLimit;
 
 use velo_core::connector::CheckpointId;
 use velo_core::dead_letter::DeadLetter;

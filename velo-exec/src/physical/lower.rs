@@ -11,8 +11,8 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, Source
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    FilterProject, Fold, GroupSpec, LatestByKey, Limit, Operator, Over as OverOperator, OverSpec, Sort, Unnest,
-    WindowAssign, WindowFinal, WindowPartial, aggregate,
+    DistinctOn, FilterProject, Fold, GroupSpec, LatestByKey, Limit, Operator, Over as OverOperator, OverSpec,
+    SetOperation, Sort, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -128,29 +128,23 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 }
             }
             NodeKind::Over(over) => {
-                let parallelism = node.parallelism.unwrap_or(parallelism);
-                match over_columns(plan, node, over).filter(|_| parallelism > 1) {
-                    Some(columns) => {
-                        let stage = stages.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
-                        stages.connect(home[node.inputs[0].0], stage, columns);
-                        stage
-                    }
-                    None => stages.in_one_task(&home, node, &consumers, Step::Whole(id)),
-                }
+                let columns = over_columns(plan, node, over);
+                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
+            }
+            NodeKind::SetOperation { .. } => {
+                let columns = (0..node.schema.fields().len()).collect::<Vec<_>>();
+                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), Some(columns), &consumers)
+            }
+            NodeKind::DistinctOn { keys, .. } => {
+                let columns = columns_of(plan, node, keys.iter());
+                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
             }
             NodeKind::LatestByKey(key) => {
-                let parallelism = node.parallelism.unwrap_or(parallelism);
                 let input = &plan.nodes[node.inputs[0].0].schema;
                 let places = key.iter().map(|name| input.index_of(name)).collect::<Result<Vec<_>, _>>()?;
-                if parallelism > 1 {
-                    let stage = stages.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
-                    stages.connect(home[node.inputs[0].0], stage, places);
-                    stage
-                } else {
-                    stages.in_one_task(&home, node, &consumers, Step::Whole(id))
-                }
+                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), Some(places), &consumers)
             }
-            NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold => {
+            NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold | NodeKind::WindowLimit { .. } => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
             }
             NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Window(_) | NodeKind::Unnest(_) => {
@@ -196,6 +190,26 @@ impl Stages {
         stage
     }
 
+    /// Puts a step that must see all rows of a key where one task does: several where rows can be exchanged by these columns.
+    fn by_key(
+        &mut self,
+        home: &[usize],
+        node: &Node,
+        id: NodeId,
+        parallelism: usize,
+        columns: Option<Vec<usize>>,
+        consumers: &[usize],
+    ) -> usize {
+        match columns.filter(|_| parallelism > 1) {
+            Some(columns) => {
+                let stage = self.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
+                self.connect(home[node.inputs[0].0], stage, columns);
+                stage
+            }
+            None => self.in_one_task(home, node, consumers, Step::Whole(id)),
+        }
+    }
+
     /// The stage that the only input's consumer can join: the input's own, unless others read it too.
     fn extend(&mut self, home: &[usize], node: &Node, consumers: &[usize]) -> usize {
         let input = node.inputs[0];
@@ -211,12 +225,17 @@ impl Stages {
 
 /// The places of the grouping keys in the input, where they are columns of it.
 fn key_columns(plan: &Plan, node: &Node, keys: &[Output]) -> Option<Vec<usize>> {
+    columns_of(plan, node, keys.iter().map(|key| &key.expr))
+}
+
+/// The places of expressions in the input of a node, where all of them are columns of it and there are some.
+fn columns_of<'a>(plan: &Plan, node: &Node, exprs: impl Iterator<Item = &'a Expr>) -> Option<Vec<usize>> {
     let input = &plan.nodes[node.inputs[0].0].schema;
-    let place = |key: &Output| match &key.expr {
+    let place = |expr: &Expr| match expr {
         Expr::Column(column) => input.index_of(column.name()).ok(),
         _ => None,
     };
-    (!keys.is_empty()).then(|| keys.iter().map(place).collect()).flatten()
+    exprs.map(place).collect::<Option<Vec<_>>>().filter(|places| !places.is_empty())
 }
 
 /// The places of the columns that all windows are partitioned by.
@@ -272,6 +291,11 @@ impl Step {
             (NodeKind::Over(over), _) => {
                 let spec = OverSpec { over: over.clone(), output: node.schema.clone(), statement: node.owner.clone() };
                 Box::new(OverOperator::new(&spec, &input)?)
+            }
+            (NodeKind::SetOperation { kind, all }, _) => Box::new(SetOperation::new(*kind, *all, node.schema.clone())?),
+            (NodeKind::DistinctOn { keys, order }, _) => Box::new(DistinctOn::new(keys, order, input, &node.owner)?),
+            (NodeKind::WindowLimit { order, skip, count }, _) => {
+                Box::new(WindowLimit::new(order, *skip, *count, input, &node.owner)?)
             }
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
             (NodeKind::LatestByKey(key), _) => Box::new(LatestByKey::new(key, input)?),

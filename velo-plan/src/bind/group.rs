@@ -45,7 +45,15 @@ struct Grouping {
 
 impl Planner<'_> {
     /// The rest of a SELECT behind its WHERE: a projection, or groups.
-    pub(super) fn grouped(&mut self, select: &Select, mut input: Relation, owner: &str) -> Option<Relation> {
+    ///
+    /// `hidden` are computed behind the select list, for what only its own clauses see.
+    pub(super) fn grouped(
+        &mut self,
+        select: &Select,
+        hidden: &[Ast],
+        mut input: Relation,
+        owner: &str,
+    ) -> Option<Relation> {
         let window = self.select_window(select, &input)?;
         let function = input.window.take();
         let mut scope = input.scope.clone();
@@ -58,7 +66,8 @@ impl Planner<'_> {
         }
         let mut overs = RowWindows { named: select.named_windows.clone().into(), calls: Vec::new() };
         self.named_windows(select, &scope, &mut aggregates)?;
-        let items = self.items(select, &scope, &mut aggregates, &mut overs)?;
+        let mut items = self.items(select, &scope, &mut aggregates, &mut overs)?;
+        items.extend(self.hidden_items(hidden, &scope, &items, &mut aggregates)?);
         let GroupKeys { keys, sets, by_window } = self.group_keys(select.group_by.as_ref(), &scope, &items)?;
         let having = match &select.having {
             Some(having) => {
@@ -99,6 +108,7 @@ impl Planner<'_> {
                 );
                 return None;
             }
+            let windowed = function.is_some();
             let input = match function {
                 Some(window) => {
                     let place = select.from.first().map_or(select.span, TableWithJoins::span);
@@ -107,7 +117,7 @@ impl Planner<'_> {
                 None => input,
             };
             let input = self.over(input, overs.calls, true, owner)?;
-            return self.project(&input, items, owner);
+            return self.project(&input, items, owner).map(|relation| Relation { windowed, ..relation });
         }
         let window = match (window, function) {
             (Some(window), None) => Some(window),
@@ -341,6 +351,8 @@ impl Planner<'_> {
         let mut fields: Vec<FieldRef> = outputs.iter().map(|output| Arc::clone(&output.field)).collect();
         fields.extend(aggregates.iter().map(|aggregate| Arc::clone(&aggregate.output)));
         let windowed = window.is_some();
+        // A session is of one key, so that no others are in its window.
+        let in_windows = windowed && !matches!(window, Some(WindowSpec { kind: WindowKind::Session { .. }, .. }));
         if windowed {
             fields.extend(window_columns().map(|column| column.field));
             fields.push(Arc::new(schema::event_time_field()));
@@ -377,7 +389,7 @@ impl Planner<'_> {
         if failed {
             return None;
         }
-        self.project(&relation, over_groups, owner)
+        self.project(&relation, over_groups, owner).map(|relation| Relation { windowed: in_windows, ..relation })
     }
 
     /// Row windows over groups: they see what HAVING leaves.

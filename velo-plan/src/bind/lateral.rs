@@ -370,7 +370,8 @@ impl Planner<'_> {
         let output = behind(&input, made);
         let kind = NodeKind::Unnest(Unnest { items, ordinality, outer });
         let node = self.node(kind, vec![left.node], output, owner);
-        let mut relation = Relation { node, scope, ..left };
+        // Several rows come of one, so that nothing tells them apart.
+        let mut relation = Relation { node, scope, identity: vec![], ..left };
         self.name_last(&mut relation, alias)?;
         Some(relation)
     }

@@ -1,6 +1,7 @@
 //! Names and types: a syntax tree bound to what it means.
 
 mod call;
+mod distinct_on;
 mod expr;
 mod from;
 mod group;
@@ -13,6 +14,7 @@ mod query;
 mod row_window;
 mod scope;
 mod select;
+mod set_operation;
 mod show;
 mod sink;
 mod source;

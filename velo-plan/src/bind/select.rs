@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, FieldRef, Schema};
 use datafusion_expr::Expr;
 use velo_core::{schema, types};
-use velo_sql::ast::{Expr as Ast, ExprKind, Ident, Select, SelectItem};
+use velo_sql::ast::{Expr as Ast, ExprKind, Ident, OrderByItem, Select, SelectItem};
 use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
@@ -57,16 +57,14 @@ impl Planner<'_> {
         }
     }
 
-    /// Binds one SELECT.
-    pub(super) async fn select(&mut self, select: &Select, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
-        if let Some(distinct) = select.distinct.as_ref().filter(|distinct| !distinct.on.is_empty()) {
-            self.not_yet(
-                distinct.span,
-                "DISTINCT ON",
-                "it is not built yet: GROUP BY these columns, and take FIRST(x) or LAST(x) of the others",
-            );
-            return None;
-        }
+    /// Binds one SELECT; `order` is the ORDER BY behind it, where DISTINCT ON goes by it.
+    pub(super) async fn select(
+        &mut self,
+        select: &Select,
+        order: &[OrderByItem],
+        pairs: &mut Pairs,
+        owner: &str,
+    ) -> Option<Relation> {
         if let Some(qualify) = &select.qualify {
             self.not_yet(
                 qualify.span,
@@ -77,8 +75,10 @@ impl Planner<'_> {
         }
         let input = self.relations(select, pairs, owner).await?;
         let input = self.filter(input, select.selection.as_ref(), "WHERE", owner)?;
-        let relation = self.grouped(select, input, owner)?;
+        let hidden = super::distinct_on::hidden(select, order);
+        let relation = self.grouped(select, &hidden, input, owner)?;
         match &select.distinct {
+            Some(distinct) if !distinct.on.is_empty() => self.distinct_on(relation, distinct, order, owner),
             Some(distinct) => self.distinct(relation, distinct.span, owner),
             None => Some(relation),
         }

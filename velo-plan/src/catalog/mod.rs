@@ -45,6 +45,9 @@ pub struct Relation {
     pub key: Vec<String>,
     /// The plan columns by which rows that change are known; none where nothing is known.
     pub identity: Vec<String>,
+    /// Whether the rows are those of windows that close one after the other: ORDER BY and LIMIT of the same query are then of
+    /// each window.
+    pub windowed: bool,
 }
 
 impl Relation {
@@ -62,6 +65,7 @@ impl Relation {
             session_keys: Vec::new(),
             key: Vec::new(),
             identity: Vec::new(),
+            windowed: false,
         }
     }
 

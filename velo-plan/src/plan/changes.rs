@@ -29,6 +29,8 @@ impl Changes {
             }
             // It lets one half of an update through, and not the other.
             NodeKind::Filter(_) if input == Self::Updates => Self::Deletes,
+            // A row that is replaced can have other elements than before, also fewer.
+            NodeKind::Unnest(_) if input == Self::Updates => Self::Deletes,
             NodeKind::Aggregate { emission, .. } if !emission.changes() => Self::Append,
             // A session that grows or joins another takes back what was said of it.
             NodeKind::Aggregate { window: Some(window), .. } if matches!(window.kind, WindowKind::Session { .. }) => {

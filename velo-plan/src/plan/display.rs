@@ -7,7 +7,9 @@ use velo_eventtime::{LateStrategy, WatermarkStrategy};
 
 use super::changes::Changes;
 use super::expr_text::expr_text;
-use super::node::{GroupingSet, Node, NodeId, NodeKind, Output, Plan, SourceNode, TimeOrigin, Unnest, UnnestOf};
+use super::node::{
+    GroupingSet, Node, NodeId, NodeKind, Output, Plan, SetKind, SourceNode, TimeOrigin, Unnest, UnnestOf,
+};
 use super::over::sort_text;
 
 impl Plan {
@@ -133,7 +135,28 @@ impl Plan {
             NodeKind::Fold => "Fold changes at the end".to_owned(),
             NodeKind::LatestByKey(key) => format!("Latest row by {}", key.join(", ")),
             NodeKind::Over(over) => over.to_string(),
+            NodeKind::SetOperation { kind, all } => {
+                let word = match kind {
+                    SetKind::Except => "Except",
+                    SetKind::Intersect => "Intersect",
+                };
+                if *all { format!("{word} all at the end") } else { format!("{word} at the end") }
+            }
+            NodeKind::DistinctOn { keys, order } => {
+                let keys: Vec<String> = keys.iter().map(expr_text).collect();
+                let order = if order.is_empty() { String::new() } else { format!(" by {}", sort_text(order)) };
+                format!("First row{order} of each {} at the end", keys.join(", "))
+            }
             NodeKind::Sort(keys) => format!("Sort {}", sort_text(keys)),
+            NodeKind::WindowLimit { order, skip, count } => {
+                let order = if order.is_empty() { String::new() } else { format!(" by {}", sort_text(order)) };
+                match (count, skip) {
+                    (Some(count), 0) => format!("First {count} of each window{order}"),
+                    (Some(count), skip) => format!("First {count} after {skip} of each window{order}"),
+                    (None, 0) => format!("Sort each window{order}"),
+                    (None, skip) => format!("All after {skip} of each window{order}"),
+                }
+            }
             NodeKind::Limit { skip, count } => match count {
                 Some(count) => format!("Limit {count} after {skip}"),
                 None => format!("Limit all after {skip}"),

@@ -17,8 +17,8 @@ pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey};
 pub use changes::Changes;
 pub use expr_text::expr_text;
 pub use node::{
-    GroupingSet, Node, NodeId, NodeKind, Output, Plan, Punctuation, SinkId, SinkNode, SourceId, SourceNode, SourceTime,
-    TimeOrigin, Unnest, UnnestItem, UnnestOf,
+    GroupingSet, Node, NodeId, NodeKind, Output, Plan, Punctuation, SetKind, SinkId, SinkNode, SourceId, SourceNode,
+    SourceTime, TimeOrigin, Unnest, UnnestItem, UnnestOf,
 };
 pub use over::{FrameUnits, Over, OverCall, OverFunction, OverOrder, RowBuffer, RowFrame, RowWindow};
 pub use window::{WindowKind, WindowSpec};

@@ -97,8 +97,31 @@ pub enum NodeKind {
     LatestByKey(Vec<String>),
     /// Row windows: what OVER computes, behind the input's columns.
     Over(Over),
+    /// Rows of one side by what the other side has: the last column of the input says whether a row is of the right side.
+    SetOperation {
+        /// Which operation.
+        kind: SetKind,
+        /// Whether equal rows count as often as they come.
+        all: bool,
+    },
+    /// The first row of each key of a finished input.
+    DistinctOn {
+        /// The key.
+        keys: Vec<Expr>,
+        /// Which row is the first; of equal ones that which comes first by event time and place.
+        order: Vec<SortKey>,
+    },
     /// Orders a finished input.
     Sort(Vec<SortKey>),
+    /// Orders the rows of each window, and lets some of them pass; a window is told by the event time of its rows.
+    WindowLimit {
+        /// The order.
+        order: Vec<SortKey>,
+        /// Rows of a window left out first.
+        skip: u64,
+        /// Rows of a window that pass.
+        count: Option<u64>,
+    },
     /// Lets `count` rows pass after `skip`.
     Limit {
         /// Rows left out first.
@@ -118,6 +141,15 @@ pub struct GroupingSet {
     /// The set's number: a bit for each key that does not count, the first key's lowest, and above them which of equal sets it
     /// is.
     pub number: i64,
+}
+
+/// A set operation over two sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetKind {
+    /// What the right side lacks.
+    Except,
+    /// What both sides have.
+    Intersect,
 }
 
 /// What rows are multiplied by.

@@ -29,13 +29,22 @@ pub(super) fn run(plan: &mut Plan) {
                 of_input
             }
             NodeKind::Filter(condition) => own.into_iter().chain(columns_of([condition])).collect(),
-            NodeKind::Sort(keys) => {
+            NodeKind::Sort(keys) | NodeKind::WindowLimit { order: keys, .. } => {
                 own.into_iter().chain(columns_of(keys.iter().map(|SortKey { expr, .. }| expr))).collect()
             }
             NodeKind::Limit { .. } => own,
             // A row is known by all of its columns.
             NodeKind::Fold | NodeKind::LatestByKey(_) => {
                 node.schema.fields().iter().map(|field| field.name().clone()).collect()
+            }
+            NodeKind::DistinctOn { keys, order } => {
+                let order = order.iter().map(|SortKey { expr, .. }| expr);
+                own.into_iter().chain(columns_of(keys.iter().chain(order))).collect()
+            }
+            // Rows are compared whole.
+            NodeKind::SetOperation { .. } => {
+                let input = &plan.nodes[node.inputs[0].0].schema;
+                input.fields().iter().map(|field| field.name().clone()).collect()
             }
             NodeKind::Window(_) => {
                 needed[at] = own.clone();
@@ -124,7 +133,11 @@ pub(super) fn run(plan: &mut Plan) {
                     plan.nodes[input.0].schema.fields().iter().map(|field| field.name().clone()).collect();
                 plan.nodes[at].schema = narrow(full, &own.union(&of_input).cloned().collect());
             }
-            NodeKind::Filter(_) | NodeKind::Sort(_) | NodeKind::Limit { .. } => {
+            NodeKind::Filter(_)
+            | NodeKind::Sort(_)
+            | NodeKind::Limit { .. }
+            | NodeKind::WindowLimit { .. }
+            | NodeKind::DistinctOn { .. } => {
                 let input = plan.nodes[at].inputs[0];
                 plan.nodes[at].schema = plan.nodes[input.0].schema.clone();
             }

@@ -1,0 +1,258 @@
+//! GROUP BY without a window over bounded, append-only rows, in two steps: [`GroupPartial`] runs where the rows are and sends the
+//! states of its groups, [`GroupFinal`] has them exchanged by key and merges them. Both give what
+//! [`super::GroupAggregate`] gives in one.
+//!
+//! The first step holds few groups at a time: where there are many keys it sends what it has and begins again, so that the work of
+//! merging is shared by the tasks of the second.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use velo_core::{Batch, Watermark, schema};
+
+use super::grouping::{GroupSpec, Grouping};
+use super::window_aggregate::OUTPUT_ROWS;
+use super::{Flow, InputId, Operator, Outbox};
+use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
+use crate::error::{ExecError, Result};
+use crate::state::KeyTable;
+
+/// The most groups that the first step holds before it sends them: what lies in the processor's caches.
+const PARTIAL_GROUPS: usize = 1 << 16;
+
+/// Keys, their aggregates, and the latest event time of their rows.
+struct Store {
+    plan: Arc<AggregatePlan>,
+    keys: KeyTable,
+    set: AggregateSet,
+    times: Vec<i64>,
+    ids: Vec<u32>,
+    /// Rows that went in.
+    rows: u64,
+    /// Groups that were written.
+    written: usize,
+}
+
+impl Store {
+    fn new(plan: &Arc<AggregatePlan>, key_types: &[DataType]) -> Result<Self> {
+        Ok(Self {
+            plan: Arc::clone(plan),
+            keys: KeyTable::new(key_types)?,
+            set: AggregateSet::new(plan)?,
+            times: Vec::new(),
+            ids: Vec::new(),
+            rows: 0,
+            written: 0,
+        })
+    }
+
+    /// The latest time of each row's group, which `ids` names.
+    fn see(&mut self, times: &[i64]) {
+        self.times.resize(self.keys.len(), i64::MIN);
+        for (id, time) in self.ids.iter().zip(times) {
+            let latest = &mut self.times[*id as usize];
+            *latest = (*latest).max(*time);
+        }
+    }
+
+    /// Numbers of the groups that are written next.
+    fn next(&mut self) -> Vec<u32> {
+        let to = self.set.len().min(self.written + OUTPUT_ROWS);
+        let ids = (self.written as u32..to as u32).collect();
+        self.written = to;
+        ids
+    }
+
+    /// The groups' times; one without rows has the earliest.
+    fn times(&self, ids: &[u32], none: i64) -> ArrayRef {
+        let of = |id: &u32| self.times.get(*id as usize).copied().filter(|time| *time != i64::MIN).unwrap_or(none);
+        Arc::new(TimestampMicrosecondArray::from_iter_values(ids.iter().map(of)))
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        self.keys.clear();
+        self.set = AggregateSet::new(&self.plan)?;
+        self.times.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.keys.memory() + self.set.memory() + self.times.capacity() * size_of::<i64>()
+    }
+}
+
+/// The columns between the two steps: keys, states, and the latest event time.
+fn state_schema(spec: &GroupSpec, plan: &AggregatePlan) -> Result<SchemaRef> {
+    let mut fields = spec.keys.iter().map(|key| Arc::clone(&key.field)).collect::<Vec<_>>();
+    fields.extend(plan.state_fields()?);
+    fields.push(Arc::new(Field::new("$latest", schema::EVENT_TIME_TYPE, false)));
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The first of two steps: rows in, states of groups out.
+pub struct GroupPartial {
+    grouping: Grouping,
+    store: Store,
+    schema: SchemaRef,
+    limit: usize,
+    /// What is held is being sent.
+    sending: bool,
+    ended: bool,
+    /// Whether a row has come.
+    rows: u64,
+}
+
+impl GroupPartial {
+    /// The first step of an aggregate node without a window.
+    pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
+        let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
+        let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
+        Ok(Self {
+            store: Store::new(&plan, grouping.key_types())?,
+            schema: state_schema(spec, &plan)?,
+            grouping,
+            limit: PARTIAL_GROUPS,
+            sending: false,
+            ended: false,
+            rows: 0,
+        })
+    }
+
+    /// Sends its groups when there are this many.
+    pub fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Bytes of memory of its state.
+    pub fn memory(&self) -> usize {
+        self.store.memory()
+    }
+}
+
+impl Operator for GroupPartial {
+    fn held(&self) -> u64 {
+        self.store.rows
+    }
+
+    fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
+        if batch.is_empty() {
+            return Ok(Flow::Done);
+        }
+        self.rows += batch.rows() as u64;
+        self.store.rows += batch.rows() as u64;
+        let evaluated = self.grouping.evaluate(&batch)?;
+        let store = &mut self.store;
+        self.grouping.each_set(&evaluated.keys, batch.rows(), |keys| {
+            store.keys.intern(keys, batch.rows(), &mut store.ids)?;
+            store.set.update(&store.ids, store.keys.len(), &evaluated.inputs, &evaluated.order)?;
+            if let Some(times) = batch.event_times() {
+                store.see(times.values());
+            }
+            Ok(())
+        })?;
+        self.sending = self.store.set.len() >= self.limit;
+        self.resume(out)
+    }
+
+    /// States carry no event time.
+    fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+
+    fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
+        if self.rows == 0 {
+            for key in self.grouping.totals() {
+                self.store.keys.intern(&key, 1, &mut self.store.ids)?;
+                self.store.set.grow(self.store.keys.len())?;
+            }
+        }
+        (self.sending, self.ended) = (true, true);
+        self.resume(out)
+    }
+
+    fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+        if !self.sending {
+            return Ok(Flow::Done);
+        }
+        while self.store.written < self.store.set.len() {
+            if out.is_full() {
+                return Ok(Flow::More);
+            }
+            let ids = self.store.next();
+            let mut columns = self.store.keys.keys(&ids)?;
+            columns.extend(self.store.set.state(&ids, true)?);
+            columns.push(self.store.times(&ids, i64::MIN));
+            out.batch(Batch::new(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+        }
+        self.store.clear()?;
+        self.sending = false;
+        if self.ended {
+            out.watermark(Watermark::END);
+        }
+        Ok(Flow::Done)
+    }
+}
+
+/// The second of two steps: states of groups in, one result per key out when the input has ended.
+pub struct GroupFinal {
+    store: Store,
+    key_types: Vec<DataType>,
+    output: SchemaRef,
+}
+
+impl GroupFinal {
+    /// The second step of an aggregate node without a window; `input` is the schema of the node's input, not of the states.
+    pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
+        let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
+        let key_types = spec.keys.iter().map(|key| key.field.data_type().clone()).collect::<Vec<_>>();
+        Ok(Self { store: Store::new(&plan, &key_types)?, key_types, output: Arc::clone(&spec.output) })
+    }
+
+    /// Bytes of memory of its state.
+    pub fn memory(&self) -> usize {
+        self.store.memory()
+    }
+}
+
+impl Operator for GroupFinal {
+    fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
+        let wrong = || ExecError::Internal("states of groups with other columns".to_owned());
+        let (keys, rest) = batch.columns.columns().split_at_checked(self.key_types.len()).ok_or_else(wrong)?;
+        let [state @ .., times] = rest else { return Err(wrong()) };
+        let times = times.as_any().downcast_ref::<TimestampMicrosecondArray>().ok_or_else(wrong)?;
+        let store = &mut self.store;
+        store.keys.intern(keys, batch.rows(), &mut store.ids)?;
+        store.set.merge(&store.ids, store.keys.len(), state)?;
+        store.see(times.values());
+        Ok(Flow::Done)
+    }
+
+    /// Nothing is forwarded before the results: they carry times that lie behind.
+    fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+
+    fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
+        self.resume(out)
+    }
+
+    fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+        while self.store.written < self.store.set.len() {
+            if out.is_full() {
+                return Ok(Flow::More);
+            }
+            let ids = self.store.next();
+            let mut columns = self.store.keys.keys(&ids)?;
+            columns.extend(self.store.set.evaluate(&ids, true)?);
+            if schema::event_time_index(&self.output).is_some() {
+                // A result without rows has no time of its own.
+                columns.push(self.store.times(&ids, 0));
+            }
+            out.batch(Batch::new(RecordBatch::try_new(Arc::clone(&self.output), columns)?));
+        }
+        out.watermark(Watermark::END);
+        Ok(Flow::Done)
+    }
+}

@@ -1,0 +1,59 @@
+//! Rows in the order of an ORDER BY, as bytes that compare as they do.
+
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_ord::sort::SortOptions;
+use arrow_row::{RowConverter, Rows, SortField};
+use arrow_schema::SchemaRef;
+use velo_core::{Batch, schema};
+use velo_plan::plan::SortKey;
+
+use crate::error::Result;
+use crate::expr::Evaluator;
+
+/// Ranks rows: by the keys, then by something that makes equal rows differ.
+#[derive(Debug)]
+pub(super) struct RowRank {
+    keys: Vec<Evaluator>,
+    /// The columns that decide between equal rows: all that have an order.
+    values: Vec<usize>,
+    converter: RowConverter,
+}
+
+impl RowRank {
+    /// Ranks rows of `input` by `order`, and equal ones by `ties`, else by their values.
+    pub(super) fn new(order: &[SortKey], ties: Option<&[SortField]>, input: &SchemaRef, owner: &str) -> Result<Self> {
+        let mut fields = Vec::with_capacity(order.len());
+        let mut keys = Vec::with_capacity(order.len());
+        for key in order {
+            let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
+            let key = Evaluator::new(&key.expr, input, owner)?;
+            fields.push(SortField::new_with_options(key.data_type(input)?, options));
+            keys.push(key);
+        }
+        let mut values = Vec::new();
+        match ties {
+            Some(ties) => fields.extend_from_slice(ties),
+            None => {
+                for (at, field) in input.fields().iter().enumerate() {
+                    let sort = SortField::new(field.data_type().clone());
+                    if field.name() != schema::EVENT_TIME && RowConverter::supports_fields(std::slice::from_ref(&sort))
+                    {
+                        fields.push(sort);
+                        values.push(at);
+                    }
+                }
+            }
+        }
+        Ok(Self { keys, values, converter: RowConverter::new(fields)? })
+    }
+
+    /// The rank of each row; `ties` are the columns of the fields that were given for them.
+    pub(super) fn of(&mut self, batch: &Batch, ties: &[ArrayRef]) -> Result<Rows> {
+        let mut columns = self.keys.iter().map(|key| key.evaluate(batch)).collect::<Result<Vec<_>>>()?;
+        columns.extend(ties.iter().cloned());
+        columns.extend(self.values.iter().map(|at| Arc::clone(batch.columns.column(*at))));
+        Ok(self.converter.convert_columns(&columns)?)
+    }
+}
