@@ -3,7 +3,8 @@
 //! [`super::GroupAggregate`] gives in one.
 //!
 //! The first step holds few groups at a time: where there are many keys it sends what it has and begins again, so that the work of
-//! merging is shared by the tasks of the second.
+//! merging is shared by the tasks of the second. Where nearly every row has a key of its own, looking it up twice would only
+//! cost: from then on each row is sent as a group of its own.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use velo_core::{Batch, Watermark, schema};
 
-use super::grouping::{GroupSpec, Grouping};
+use super::grouping::{Evaluated, GroupSpec, Grouping};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
@@ -20,6 +21,9 @@ use crate::state::KeyTable;
 
 /// The most groups that the first step holds before it sends them: what lies in the processor's caches.
 const PARTIAL_GROUPS: usize = 1 << 16;
+
+/// Rows to a group at least, so that grouping them before they are sent is worth it.
+const SCATTERED: u64 = 2;
 
 /// Keys, their aggregates, and the latest event time of their rows.
 struct Store {
@@ -74,6 +78,7 @@ impl Store {
         self.keys.clear();
         self.set = AggregateSet::new(&self.plan)?;
         self.times.clear();
+        self.rows = 0;
         self.written = 0;
         Ok(())
     }
@@ -97,6 +102,8 @@ pub struct GroupPartial {
     store: Store,
     schema: SchemaRef,
     limit: usize,
+    /// Nearly every row has a key of its own.
+    scattered: bool,
     /// What is held is being sent.
     sending: bool,
     ended: bool,
@@ -114,6 +121,7 @@ impl GroupPartial {
             schema: state_schema(spec, &plan)?,
             grouping,
             limit: PARTIAL_GROUPS,
+            scattered: false,
             sending: false,
             ended: false,
             rows: 0,
@@ -129,9 +137,28 @@ impl GroupPartial {
     pub fn memory(&self) -> usize {
         self.store.memory()
     }
+
+    /// Each row as the state of a group of its own.
+    fn send_rows(&mut self, batch: &Batch, evaluated: &Evaluated, out: &mut Outbox) -> Result<Flow> {
+        let ids = (0..batch.rows() as u32).collect::<Vec<_>>();
+        let times: ArrayRef = match batch.event_times() {
+            Some(times) => Arc::new(times.clone()),
+            None => Arc::new(TimestampMicrosecondArray::from_value(i64::MIN, ids.len())),
+        };
+        let mut set = AggregateSet::new(&self.store.plan)?;
+        set.update(&ids, ids.len(), &evaluated.inputs, &evaluated.order)?;
+        let state = set.state(&ids, false)?;
+        self.grouping.each_set(&evaluated.keys, ids.len(), |keys| {
+            let columns = [keys, state.as_slice(), std::slice::from_ref(&times)].concat();
+            out.batch(Batch::new(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+            Ok(())
+        })?;
+        Ok(Flow::Done)
+    }
 }
 
 impl Operator for GroupPartial {
+    /// Rows whose groups have not been sent.
     fn held(&self) -> u64 {
         self.store.rows
     }
@@ -143,6 +170,9 @@ impl Operator for GroupPartial {
         self.rows += batch.rows() as u64;
         self.store.rows += batch.rows() as u64;
         let evaluated = self.grouping.evaluate(&batch)?;
+        if self.scattered {
+            return self.send_rows(&batch, &evaluated, out);
+        }
         let store = &mut self.store;
         self.grouping.each_set(&evaluated.keys, batch.rows(), |keys| {
             store.keys.intern(keys, batch.rows(), &mut store.ids)?;
@@ -152,7 +182,11 @@ impl Operator for GroupPartial {
             }
             Ok(())
         })?;
-        self.sending = self.store.set.len() >= self.limit;
+        if self.store.set.len() >= self.limit {
+            self.sending = true;
+            let rows = self.store.rows * self.grouping.times_counted();
+            self.scattered = rows < SCATTERED * self.store.set.len() as u64;
+        }
         self.resume(out)
     }
 

@@ -11,8 +11,9 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, Source
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    DistinctOn, FilterProject, Fold, GroupSpec, LatestByKey, Limit, Operator, Over as OverOperator, OverSpec,
-    SetOperation, Sort, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial, aggregate,
+    DistinctOn, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, Operator,
+    Over as OverOperator, OverSpec, SetOperation, Sort, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial,
+    aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -108,9 +109,14 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             NodeKind::Aggregate { keys, window, emission, .. } => {
                 let parallelism = node.parallelism.unwrap_or(parallelism);
                 let changing = emission.changes() || !plan.nodes[node.inputs[0].0].changes.is_append();
-                let sliced = !changing
-                    && window.as_ref().is_some_and(|window| !matches!(window.kind, WindowKind::Session { .. }));
-                if parallelism > 1 && !keys.is_empty() && sliced {
+                // Whether states are exchanged, and not rows.
+                let in_steps = !changing
+                    && match window.as_ref().map(|window| window.kind) {
+                        None => node.bounded,
+                        Some(WindowKind::Session { .. }) => false,
+                        Some(_) => true,
+                    };
+                if parallelism > 1 && !keys.is_empty() && in_steps {
                     let input = stages.extend(&home, node, &consumers);
                     stages.stages[input].steps.push(Step::Partial(id));
                     let last = stages.push(StageKind::Operators, vec![Step::Final(id)], parallelism);
@@ -119,7 +125,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 } else if parallelism > 1
                     && let Some(columns) = key_columns(plan, node, keys)
                 {
-                    // What a session or an open group becomes depends on all its rows, so rows and not states are exchanged.
+                    // What a session becomes depends on all its rows, so rows and not states are exchanged.
                     let stage = stages.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
                     stages.connect(home[node.inputs[0].0], stage, columns);
                     stage
@@ -302,6 +308,12 @@ impl Step {
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(plan, node)?, &input)?,
+            (NodeKind::Aggregate { window: None, .. }, Self::Partial(_)) => {
+                Box::new(GroupPartial::new(&group_spec(plan, node)?, &input)?)
+            }
+            (NodeKind::Aggregate { window: None, .. }, Self::Final(_)) => {
+                Box::new(GroupFinal::new(&group_spec(plan, node)?, &input)?)
+            }
             (NodeKind::Aggregate { .. }, Self::Partial(_)) => {
                 Box::new(WindowPartial::new(&group_spec(plan, node)?, &input)?)
             }
