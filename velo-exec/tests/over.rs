@@ -5,7 +5,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arrow_schema::DataType;
 use datafusion_expr::{Expr, col, lit};

@@ -65,7 +65,7 @@ impl Planner<'_> {
             self.bounds_agree(select, &input, window)?;
         }
         let mut overs = RowWindows { named: select.named_windows.clone().into(), calls: Vec::new() };
-        self.named_windows(select, &scope, &mut aggregates)?;
+        self.named_windows(select, &scope, &aggregates)?;
         let mut items = self.items(select, &scope, &mut aggregates, &mut overs)?;
         items.extend(self.hidden_items(hidden, &scope, &items, &mut aggregates)?);
         let GroupKeys { keys, sets, by_window } = self.group_keys(select.group_by.as_ref(), &scope, &items)?;
@@ -416,9 +416,9 @@ impl Planner<'_> {
     }
 
     /// The named windows of a SELECT are right, whether anything uses them or not.
-    fn named_windows(&mut self, select: &Select, scope: &Scope, aggregates: &mut Vec<AggregateCall>) -> Option<()> {
+    fn named_windows(&mut self, select: &Select, scope: &Scope, aggregates: &[AggregateCall]) -> Option<()> {
         // What only an unused window aggregates is not computed.
-        let mut unused = aggregates.clone();
+        let mut unused = aggregates.to_vec();
         self.binder(scope, Ok(&mut unused)).check_named(&select.named_windows)
     }
 

@@ -236,12 +236,6 @@ fn what_cannot_run_yet_says_so() {
         source("")
     ));
     expect![[r#"
-        error[not-supported]: row windows cannot run yet
-          --> script.sql:4:8
-           4 | SELECT DISTINCT ON (id) id FROM t;
-             |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-           = help: OVER is not built yet: GROUP BY with a WINDOW aggregates rows, for example with FIRST(x), LAST(x) or DELTA(x)
-
         error[not-supported]: a join cannot run yet
           --> script.sql:5:17
            5 | SELECT * FROM t JOIN t u ON t.id = u.id;
@@ -275,13 +269,13 @@ fn unbounded_inputs() {
           --> script.sql:3:27
            3 | SELECT id FROM t ORDER BY id;
              |                           ^^
-           = help: leave it out: the rows of a key come in their order; a bounded input (a file without 'watch') can be ordered
+           = help: leave it out: the rows of a key come in their order; a bounded input (a file without 'watch') can be ordered, and so can the rows of each window
 
         error[unbounded-input]: LIMIT needs an input that ends, and this one does not
           --> script.sql:4:24
            4 | SELECT id FROM t LIMIT 1;
              |                        ^
-           = help: read a bounded input, or stop the query when you have seen enough
+           = help: read a bounded input, or stop the query when you have seen enough; beside WINDOW TUMBLING(1m) or its like it is of each window
 
         error[unbounded-input]: EMIT FINAL without a window needs an input that ends, and this one does not
           --> script.sql:5:28
