@@ -86,6 +86,7 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
     let parsed = parse_script(script);
     let mut planner = Planner {
         context,
+        functions: context.functions.clone(),
         script,
         plan: Plan::default(),
         catalog: Catalog::default(),
@@ -126,6 +127,8 @@ pub(crate) const NO_JOBS: &str =
 /// A script in the middle of planning.
 pub(crate) struct Planner<'a> {
     pub(crate) context: &'a PlanContext,
+    /// Those of the context, and those that the script creates.
+    pub(crate) functions: Functions,
     pub(crate) script: &'a str,
     pub(crate) plan: Plan,
     pub(crate) catalog: Catalog,
@@ -209,11 +212,7 @@ impl Planner<'_> {
             }
             StatementKind::Select(select) => self.select_statement(select, span).await,
             StatementKind::Set { key, value } => self.set(&key.text, &value.text, key.span, value.span),
-            StatementKind::CreateFunction(function) => self.not_yet(
-                function.name.span(),
-                "CREATE FUNCTION",
-                "functions of your own are not built yet: write the expression where it is used, or as a column of a view",
-            ),
+            StatementKind::CreateFunction(function) => self.create_function(function),
             StatementKind::StartJob(_) => self.not_yet(span, "START JOB", NO_JOBS),
             StatementKind::StopJob { .. } => self.not_yet(span, "STOP JOB", NO_JOBS),
             StatementKind::PauseJob(_) => self.not_yet(span, "PAUSE JOB", NO_JOBS),

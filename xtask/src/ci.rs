@@ -4,13 +4,13 @@ use anyhow::{Result, bail};
 
 use crate::steps::{Reported, Steps};
 use crate::workspace::Workspace;
-use crate::{check, docs, publish_check, test};
+use crate::{check, docs, integration, publish_check, test};
 
-/// Run what CI runs: check, test, docs --check, publish-check; the last line is the total of the tests.
+/// Run what CI runs: check, test, integration, docs --check, publish-check; the last line is the total of the tests.
 #[derive(clap::Args)]
 pub struct Args {}
 
-/// Runs the four commands, each timed, also after one failed.
+/// Runs the five commands, each timed, also after one failed.
 pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
     let mut totals = "0 passed, 0 failed".to_owned();
     let mut steps = Steps::default();
@@ -22,6 +22,10 @@ pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
             Some(failure) => bail!("{failure}"),
             None => Ok(()),
         }
+    });
+    steps.run("integration", || match integration::execute(workspace, &integration::Args::plain())?.failure {
+        Some(failure) => bail!("{failure}"),
+        None => Ok(()),
     });
     steps.run("docs", || docs::run(workspace, &docs::Args::check()));
     steps.run("publish-check", || publish_check::run(workspace, &publish_check::Args {}));

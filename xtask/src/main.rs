@@ -14,8 +14,10 @@ mod connectors;
 mod demo;
 mod docs;
 mod generate;
+mod integration;
 mod process;
 mod publish_check;
+mod services;
 mod steps;
 mod test;
 mod test_output;
@@ -41,6 +43,8 @@ enum Command {
     Check(check::Args),
     Tidy(tidy::Args),
     Test(test::Args),
+    Integration(integration::Args),
+    Services(services::Args),
     PublishCheck(publish_check::Args),
     Ci(ci::Args),
     Generate(generate::Args),
@@ -67,6 +71,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Check(args) => check::run(&workspace, &args),
         Command::Tidy(args) => tidy::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),
+        Command::Integration(args) => integration::run(&workspace, &args),
+        Command::Services(args) => services::run(&workspace, &args),
         Command::PublishCheck(args) => publish_check::run(&workspace, &args),
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Generate(args) => generate::run(&args),

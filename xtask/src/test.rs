@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, with one line at the end that says how many ran.
 
 use std::io::{BufRead, BufReader, Write, pipe};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -45,10 +46,15 @@ pub struct Report {
 /// Runs the tests, passing their output through, and adds up.
 pub fn execute(workspace: &Workspace, args: &Args) -> Result<Report> {
     let mut command = cargo(&workspace.root, &["test", "--workspace", "--no-fail-fast"]);
-    command.env("CARGO_TERM_COLOR", "never");
     if args.all_modes {
         command.env("VELO_ALL_MODES", "1");
     }
+    counted(command)
+}
+
+/// Runs a `cargo test`, passing its output through, and adds up.
+pub fn counted(mut command: Command) -> Result<Report> {
+    command.env("CARGO_TERM_COLOR", "never");
     let line = display(&command);
     println!("$ {line}");
     let (reader, writer) = pipe()?;

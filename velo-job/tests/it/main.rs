@@ -7,8 +7,11 @@
 )]
 
 mod failing;
+mod function_examples;
 mod idle;
 mod nexmark;
+mod postgres;
+mod postgres_recorded;
 mod scenarios;
 
 use std::path::Path;

@@ -52,7 +52,7 @@ fn first_known(mut arguments: Vec<Typed>, data_type: DataType, nullable: bool, s
     Some(Typed { expr, data_type, nullable, unknown: false, span })
 }
 
-fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
+pub(super) fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
     let when_then_expr = branches.into_iter().map(|(when, then)| (Box::new(when), Box::new(then))).collect();
     Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(Box::new(otherwise)) })
 }
@@ -103,7 +103,8 @@ impl ExprBinder<'_> {
         if let Some(kind) = self.aggregate_kind(&name) {
             return self.aggregate(call, kind, span);
         }
-        if self.functions.scalar(&name).is_none() {
+        let user = self.functions.user(&name).cloned();
+        if user.is_none() && !self.functions.is_known(&name) {
             let mut diagnostic = Diagnostic::error(
                 codes::UNKNOWN_FUNCTION,
                 name_span,
@@ -123,7 +124,18 @@ impl ExprBinder<'_> {
             );
             return self.report(Diagnostic::error(codes::ARGUMENTS, span, message).help("leave it out"));
         }
+        if let Some(function) = user {
+            let arguments = self.arguments(call)?;
+            return self.user_call(call.name.text().as_str(), &function, arguments, span);
+        }
+        if let Some(bound) = self.with_unit(&name, call, span) {
+            return bound;
+        }
         let arguments = self.arguments(call)?;
+        let arguments = match self.special(&name, arguments, name_span, span) {
+            Ok(bound) => return bound,
+            Err(arguments) => arguments,
+        };
         if ALTERNATIVES.contains(&name.as_str()) && !arguments.is_empty() {
             let nullable = match name.as_str() {
                 "nullif" => true,
@@ -131,6 +143,11 @@ impl ExprBinder<'_> {
             };
             let what = format!("the arguments of {},", call.name.text().to_uppercase());
             let (arguments, data_type) = self.unify(arguments, span, &what)?;
+            if let DataType::Interval(_) = data_type
+                && ["greatest", "least", "nullif"].contains(&name.as_str())
+            {
+                return self.interval_alternatives(&name, arguments, nullable, span);
+            }
             if ["coalesce", "ifnull", "nvl"].contains(&name.as_str()) {
                 return first_known(arguments, data_type, nullable, span);
             }
@@ -192,19 +209,32 @@ impl ExprBinder<'_> {
                 ));
             }
         };
+        match self.try_call(&function, arguments.clone(), span) {
+            Some(found) => found,
+            None => self.wrong_arguments(name, &arguments, name_span),
+        }
+    }
+
+    /// A call with its arguments converted to what the function takes; `None` where it does not take them.
+    pub(super) fn try_call(
+        &mut self,
+        function: &Arc<ScalarUDF>,
+        arguments: Vec<Typed>,
+        span: Span,
+    ) -> Option<Option<Typed>> {
         let fields: Vec<FieldRef> = arguments
             .iter()
             .enumerate()
             .map(|(at, typed)| Arc::new(Field::new(format!("a{at}"), typed.data_type.clone(), typed.nullable)))
             .collect();
-        let fitted = match fields_with_udf(&fields, function.as_ref()) {
-            Ok(fitted) => fitted,
-            Err(_) => return self.wrong_arguments(name, &arguments, name_span),
-        };
+        let fitted = fields_with_udf(&fields, function.as_ref()).ok()?;
         let mut converted = Vec::with_capacity(arguments.len());
-        for (typed, field) in arguments.iter().cloned().zip(&fitted) {
+        for (typed, field) in arguments.into_iter().zip(&fitted) {
             let at = typed.span;
-            converted.push(self.cast(typed, field.data_type(), false, at)?);
+            match self.cast(typed, field.data_type(), false, at) {
+                Some(typed) => converted.push(typed),
+                None => return Some(None),
+            }
         }
         let scalars: Vec<Option<ScalarValue>> = converted
             .iter()
@@ -214,24 +244,28 @@ impl ExprBinder<'_> {
             })
             .collect();
         let scalar_refs: Vec<Option<&ScalarValue>> = scalars.iter().map(Option::as_ref).collect();
-        let returned =
-            function.return_field_from_args(ReturnFieldArgs { arg_fields: &fitted, scalar_arguments: &scalar_refs });
-        let returned = match returned {
-            Ok(field) => field,
-            Err(_) => return self.wrong_arguments(name, &arguments, name_span),
-        };
+        let given = ReturnFieldArgs { arg_fields: &fitted, scalar_arguments: &scalar_refs };
+        let returned = function.return_field_from_args(given).ok()?;
         let exprs = converted.into_iter().map(|typed| typed.expr).collect();
-        Some(Typed {
-            expr: Expr::ScalarFunction(ScalarFunction::new_udf(function, exprs)),
+        let found = Typed {
+            expr: Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), exprs)),
             data_type: returned.data_type().clone(),
             nullable: returned.is_nullable(),
             unknown: false,
             span,
-        })
+        };
+        // The library counts without a sign, and has several types of text.
+        let ours = match &found.data_type {
+            DataType::UInt64 | DataType::UInt32 => DataType::Int64,
+            DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+            DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+            _ => return Some(Some(found)),
+        };
+        Some(self.cast(found, &ours, false, span))
     }
 
     /// The library's own message speaks of its bugs and versions; ours says what was given.
-    fn wrong_arguments(&mut self, name: &str, arguments: &[Typed], span: Span) -> Option<Typed> {
+    pub(super) fn wrong_arguments(&mut self, name: &str, arguments: &[Typed], span: Span) -> Option<Typed> {
         let given: Vec<String> = arguments.iter().map(|typed| types::sql_name(&typed.data_type)).collect();
         // POSITION(a IN b) and its like are functions of other names within.
         let written =
@@ -248,9 +282,8 @@ impl ExprBinder<'_> {
             given => format!("there is no {}({})", name.to_uppercase(), given.join(", ")),
         };
         let mut diagnostic = Diagnostic::error(codes::ARGUMENTS, span, message);
-        if let Some(documentation) = self.functions.scalar(name).and_then(|function| function.documentation().cloned())
-        {
-            diagnostic = diagnostic.help(format!("it is written {}", documentation.syntax_example));
+        if let Some(entry) = self.functions.entry(name) {
+            diagnostic = diagnostic.help(format!("it is written {}", entry.form));
         }
         self.report(diagnostic)
     }

@@ -19,6 +19,7 @@ use crate::codes;
 use crate::functions::Functions;
 use crate::functions::arithmetic::{Arithmetic, ArithmeticFunction, TypeProblem, signature};
 use crate::functions::cast::{CastFunction, can_cast};
+use crate::functions::json::gives_json;
 use crate::plan::AggregateCall;
 
 /// A bound expression.
@@ -100,6 +101,14 @@ impl ExprBinder<'_> {
                     // Of one type and not the same: JSON is written as it is, its text in quotes.
                     return Some(Typed { expr: CastFunction::call(operand.expr, to, false), span, ..operand });
                 }
+                if data_type.kind == DataTypeKind::Json {
+                    let known =
+                        gives_json(&operand.expr) || matches!(&operand.expr, Expr::Column(column) if json(column));
+                    return match known {
+                        true => Some(Typed { span, ..operand }),
+                        false => self.cast_to_json(operand, *spelling == CastSpelling::TryCast, span),
+                    };
+                }
                 self.cast(operand, &to, *spelling == CastSpelling::TryCast, span)
             }
             ExprKind::Call(call) => self.call(call, span),
@@ -111,7 +120,15 @@ impl ExprBinder<'_> {
             ExprKind::Substring { expr, from, length } => {
                 let mut arguments = vec![self.bind(expr)?];
                 arguments.push(match from {
-                    Some(from) => self.bind(from)?,
+                    Some(from) => {
+                        let from = self.bind(from)?;
+                        if from.data_type == DataType::Utf8 && length.is_none() {
+                            // SUBSTRING(x FROM 'a.c'): what a regular expression finds.
+                            arguments.push(from);
+                            return self.scalar_call("regexp_extract", arguments, span, span);
+                        }
+                        from
+                    }
                     None => self.literal(&Literal::Number("1".to_owned()), span)?,
                 });
                 if let Some(length) = length {
@@ -131,7 +148,10 @@ impl ExprBinder<'_> {
                 };
                 self.scalar_call(name, arguments, span, span)
             }
-            ExprKind::RoundTo { rounding: Rounding::Floor, expr, unit } => self.floor(unit, expr, span),
+            ExprKind::RoundTo { rounding, expr, unit } => {
+                let function = if *rounding == Rounding::Floor { "date_trunc" } else { "date_ceil" };
+                self.round_time(function, unit, expr, span)
+            }
             ExprKind::Array(items) => {
                 let items = self.bind_all(items)?;
                 let (items, _) = self.unify(items, span, "the elements of an array,")?;
@@ -148,11 +168,9 @@ impl ExprBinder<'_> {
                 "a sub-query",
                 "a query inside an expression is not built yet: read it in FROM, or list the values, as in IN (1, 2)",
             ),
-            ExprKind::Quantified { .. } => self.not_supported(
-                span,
-                "a comparison with ANY or ALL",
-                "it is not built yet: list the values, as in x IN (1, 2), or compare with each, joined by AND or OR",
-            ),
+            ExprKind::Quantified { left, op, op_span, quantifier, right } => {
+                self.quantified(left, (*op, *op_span), *quantifier, right, span)
+            }
             ExprKind::Parameter(_) => {
                 self.not_supported(span, "a parameter", "parameters are not built yet: write the value itself")
             }
@@ -166,23 +184,12 @@ impl ExprBinder<'_> {
             }
             ExprKind::Struct(items) => self.structure(items, span),
             ExprKind::Map { entries, .. } => self.map(entries, span),
-            ExprKind::RoundTo { unit, .. } => self.not_supported(
-                span,
-                "CEIL(… TO unit)",
-                &format!("write FLOOR(… TO {0}) + INTERVAL '1' {0}", unit.value.to_uppercase()),
-            ),
-            ExprKind::AtTimeZone { .. } => self.not_supported(
-                span,
-                "AT TIME ZONE",
-                "times are in UTC: add or subtract an INTERVAL; a window can have a zone, as in TUMBLING(1d, 'Europe/Berlin')",
-            ),
-            ExprKind::IsJson { .. } => self.not_supported(
-                span,
-                "IS JSON",
-                "it is not built yet: test the text itself, for example with LIKE '{%'",
-            ),
-            ExprKind::Row { .. } => {
-                self.not_supported(span, "a row", "rows are not built yet: write STRUCT(a := 1, b := 2)")
+            ExprKind::AtTimeZone { expr, zone } => self.at_time_zone(expr, zone, span),
+            ExprKind::IsJson { expr, kind, negated } => self.is_json(expr, *kind, *negated, span),
+            ExprKind::Row { items, .. } => {
+                let items: Vec<StructItem> =
+                    items.iter().map(|value| StructItem { name: None, value: value.clone() }).collect();
+                self.structure(&items, span)
             }
         }
     }
@@ -274,7 +281,7 @@ impl ExprBinder<'_> {
     }
 
     /// `array[i]`, `map[key]`
-    fn index(&mut self, operand: Typed, index: Typed, span: Span) -> Option<Typed> {
+    pub(super) fn index(&mut self, operand: Typed, index: Typed, span: Span) -> Option<Typed> {
         match operand.data_type.clone() {
             DataType::List(_) | DataType::LargeList(_) => {
                 let at = index.span;
@@ -343,7 +350,7 @@ impl ExprBinder<'_> {
         if op == UnaryOp::Plus {
             return Some(Typed { span, ..operand });
         }
-        Some(Typed { expr: Expr::Negative(Box::new(operand.expr)), span, ..operand })
+        self.negative(operand, span)
     }
 
     fn junction(&mut self, operands: &[Ast], op: Operator, span: Span) -> Option<Typed> {
@@ -370,33 +377,14 @@ impl ExprBinder<'_> {
             BinaryOp::LessOrEqual => return self.compare(Operator::LtEq, left, right, op_span, span),
             BinaryOp::Greater => return self.compare(Operator::Gt, left, right, op_span, span),
             BinaryOp::GreaterOrEqual => return self.compare(Operator::GtEq, left, right, op_span, span),
-            BinaryOp::Concat => {
-                let text = |this: &mut Self, side: Typed| {
-                    let at = side.span;
-                    this.cast(side, &DataType::Utf8, false, at)
-                };
-                let (left, right) = (text(self, left)?, text(self, right)?);
-                let nullable = left.nullable || right.nullable;
-                let expr = binary_expr(left.expr, Operator::StringConcat, right.expr);
-                return Some(Typed { expr, data_type: DataType::Utf8, nullable, unknown: false, span });
-            }
+            BinaryOp::Concat => return self.concat(left, right, op_span, span),
             BinaryOp::RegexMatch => return self.regex(Operator::RegexMatch, left, right, span),
             BinaryOp::RegexMatchIgnoreCase => return self.regex(Operator::RegexIMatch, left, right, span),
             BinaryOp::NotRegexMatch => return self.regex(Operator::RegexNotMatch, left, right, span),
             BinaryOp::NotRegexMatchIgnoreCase => return self.regex(Operator::RegexNotIMatch, left, right, span),
-            BinaryOp::JsonGet | BinaryOp::JsonGetText => {
-                return self.not_supported(
-                    op_span,
-                    "this operator",
-                    "operators on JSON are not built yet: declare the column as STRUCT<name type, …>, and write column.name",
-                );
-            }
+            BinaryOp::JsonGet | BinaryOp::JsonGetText => return self.json_step(op, left, right, op_span, span),
             BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::ShiftLeft | BinaryOp::ShiftRight => {
-                return self.not_supported(
-                    op_span,
-                    "this operator",
-                    "operators on bits are not built yet: / and % by powers of two take numbers apart",
-                );
+                return self.bits(op, left, right, op_span, span);
             }
         };
         self.arithmetic(arithmetic, left, right, op_span, span)
@@ -411,6 +399,8 @@ impl ExprBinder<'_> {
                     .report(Diagnostic::error(codes::TYPE_MISMATCH, side.span, message).help("CAST it to STRING"));
             }
         }
+        let (left, right) = (self.as_text(left)?, self.as_text(right)?);
+        let right = self.expression_pattern(right);
         let nullable = left.nullable || right.nullable;
         Some(Typed {
             expr: binary_expr(left.expr, op, right.expr),
@@ -431,7 +421,7 @@ impl ExprBinder<'_> {
     ) -> Option<Typed> {
         // A string literal takes the type of the other side, as an unknown literal does in PostgreSQL.
         let (left, right) = match (left.unknown, right.unknown) {
-            (true, false) => {
+            (true, false) if !matches!(right.data_type, DataType::Interval(_)) => {
                 let (to, at) = (right.data_type.clone(), left.span);
                 (self.cast(left, &to, false, at)?, right)
             }
@@ -528,6 +518,7 @@ impl ExprBinder<'_> {
         let nullable = left.nullable || right.nullable;
         let (mut sides, _) = self.unify(vec![left, right], op_span, "these sides,")?;
         let (right, left) = (sides.pop()?, sides.pop()?);
+        let (left, right) = (self.comparable(left), self.comparable(right));
         Some(Typed {
             expr: binary_expr(left.expr, op, right.expr),
             data_type: DataType::Boolean,

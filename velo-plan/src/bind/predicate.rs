@@ -6,7 +6,7 @@ use datafusion_expr::{Between, Expr, Like, Operator};
 use velo_sql::Diagnostic;
 use velo_sql::ast::{Expr as Ast, ExprKind, LikeKind, Literal, Truth};
 
-use super::expr::{ExprBinder, Typed, article};
+use super::expr::{ExprBinder, Typed, article, binary_expr};
 use crate::codes;
 
 impl ExprBinder<'_> {
@@ -40,25 +40,20 @@ impl ExprBinder<'_> {
                 Some(Typed { nullable: false, ..compared })
             }
             ExprKind::Between { expr, low, high, negated, symmetric } => {
-                if *symmetric {
-                    self.report(
-                        Diagnostic::error(codes::NOT_SUPPORTED, span, "BETWEEN SYMMETRIC cannot run yet")
-                            .help("write BETWEEN LEAST(a, b) AND GREATEST(a, b)"),
-                    );
-                    return None;
-                }
                 let parts = [self.bind(expr), self.bind(low), self.bind(high)];
                 let parts: Vec<Typed> = parts.into_iter().collect::<Option<_>>()?;
                 let nullable = parts.iter().any(|typed| typed.nullable);
                 let (mut parts, _) = self.unify(parts, span, "the value and its bounds,")?;
                 let (high, low, operand) = (parts.pop()?, parts.pop()?, parts.pop()?);
-                let between = Between {
-                    expr: Box::new(operand.expr),
-                    negated: *negated,
-                    low: Box::new(low.expr),
-                    high: Box::new(high.expr),
+                let [high, low, operand] = [high, low, operand].map(|typed| Box::new(self.comparable(typed).expr));
+                let between = |low: Box<Expr>, high: Box<Expr>| {
+                    Expr::Between(Between { expr: operand.clone(), negated: *negated, low, high })
                 };
-                truth(Expr::Between(between), nullable)
+                if !symmetric {
+                    return truth(between(low, high), nullable);
+                }
+                let op = if *negated { Operator::And } else { Operator::Or };
+                truth(binary_expr(between(low.clone(), high.clone()), op, between(high, low)), nullable)
             }
             ExprKind::InList { expr, list, negated } => {
                 let operand = self.bind(expr);
@@ -67,8 +62,8 @@ impl ExprBinder<'_> {
                 all.extend(list?);
                 let nullable = all.iter().any(|typed| typed.nullable);
                 let (mut all, _) = self.unify(all, span, "the value and the list,")?;
-                let operand = all.remove(0);
-                let list = all.into_iter().map(|typed| typed.expr).collect();
+                let operand = self.comparable(all.remove(0));
+                let list = all.into_iter().map(|typed| self.comparable(typed).expr).collect();
                 truth(Expr::InList(InList { expr: Box::new(operand.expr), list, negated: *negated }), nullable)
             }
             ExprKind::Like { kind, expr, pattern, escape, negated } => {
@@ -89,9 +84,9 @@ impl ExprBinder<'_> {
     ) -> Option<Typed> {
         let (operand, pattern) = (self.bind(operand), self.bind(pattern));
         let (operand, pattern) = (operand?, pattern?);
-        let escape_char = match escape.map(|ast| &ast.kind) {
-            None => None,
-            Some(ExprKind::Literal(Literal::String(text))) if text.chars().count() == 1 => text.chars().next(),
+        let escape_text = match escape.map(|ast| &ast.kind) {
+            None => "\\",
+            Some(ExprKind::Literal(Literal::String(text))) if text.chars().count() <= 1 => text,
             Some(_) => {
                 let at = escape.map_or(span, |ast| ast.span);
                 return self.report(
@@ -108,16 +103,6 @@ impl ExprBinder<'_> {
                     .help(r"leave it out: a backslash escapes, as in '\.'"),
             );
         }
-        if let (Some(escape), Some(_)) = (escape, escape_char.filter(|escape| *escape != '\\')) {
-            return self.report(
-                Diagnostic::error(
-                    codes::NOT_SUPPORTED,
-                    escape.span,
-                    "an ESCAPE other than the backslash cannot run yet",
-                )
-                .help(r"leave it out, and write \% or \_ in the pattern"),
-            );
-        }
         if kind == LikeKind::Regexp {
             let op = if negated { Operator::RegexNotMatch } else { Operator::RegexMatch };
             return self.regex(op, operand, pattern, span);
@@ -129,17 +114,20 @@ impl ExprBinder<'_> {
                     .report(Diagnostic::error(codes::TYPE_MISMATCH, side.span, message).help("CAST it to STRING"));
             }
         }
+        let (operand, pattern) = (self.as_text(operand)?, self.as_text(pattern)?);
         let nullable = operand.nullable || pattern.nullable;
-        let (left, right) = (Box::new(operand.expr), Box::new(pattern.expr));
-        let expr = match kind {
-            LikeKind::SimilarTo => {
-                return self.report(
-                    Diagnostic::error(codes::NOT_SUPPORTED, span, "SIMILAR TO cannot run yet")
-                        .help("use LIKE, or ~ with a regular expression"),
-                );
-            }
-            _ => Expr::Like(Like::new(negated, left, right, escape_char, kind == LikeKind::ILike)),
+        if kind == LikeKind::SimilarTo {
+            let pattern = self.translated(pattern, "similar_pattern", escape_text)?;
+            let op = if negated { Operator::RegexNotMatch } else { Operator::RegexMatch };
+            let expr = binary_expr(operand.expr, op, pattern.expr);
+            return Some(Typed { expr, data_type: DataType::Boolean, nullable, unknown: false, span });
+        }
+        let pattern = match escape_text {
+            "\\" => pattern,
+            other => self.translated(pattern, "like_pattern", other)?,
         };
+        let (left, right) = (Box::new(operand.expr), Box::new(pattern.expr));
+        let expr = Expr::Like(Like::new(negated, left, right, None, kind == LikeKind::ILike));
         Some(Typed { expr, data_type: DataType::Boolean, nullable, unknown: false, span })
     }
 }

@@ -16,6 +16,7 @@ use super::row_window::RowWindows;
 use super::scope::{Scope, ScopeColumn};
 use crate::catalog::{Pairs, Relation};
 use crate::codes;
+use crate::functions::json::gives_json;
 use crate::plan::{AggregateCall, NodeKind, Output};
 use crate::planner::{Planner, visible};
 
@@ -49,7 +50,7 @@ impl Planner<'_> {
         let place = aggregates.as_ref().err().copied().unwrap_or("this clause");
         ExprBinder {
             scope,
-            functions: &self.context.functions,
+            functions: &self.functions,
             script: self.script,
             diagnostics: &mut self.diagnostics,
             aggregates,
@@ -217,6 +218,9 @@ impl Planner<'_> {
 
     /// A column that only passes stays what it is, also where its type alone does not say so: JSON is text with a mark.
     pub(super) fn marked(&self, field: Field, expr: &Expr, input: &Relation) -> Field {
+        if gives_json(expr) {
+            return types::json_field(field.name(), field.is_nullable());
+        }
         let Expr::Column(column) = expr else { return field };
         match self.plan.nodes[input.node.0].schema.field_with_name(column.name()) {
             Ok(passed) => field.with_metadata(passed.metadata().clone()),

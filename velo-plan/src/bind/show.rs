@@ -116,14 +116,13 @@ impl Planner<'_> {
                 ("SHOW SINKS", header(&["name", "writes"]), rows.collect())
             }
             ShowList::Functions => {
-                let functions = &self.context.functions;
-                let names = functions.scalars().map(|(name, _)| (name, "scalar"));
-                let rows = names.chain(functions.aggregates().map(|(name, _)| (name, "aggregate")));
-                (
-                    "SHOW FUNCTIONS",
-                    header(&["name", "kind"]),
-                    rows.map(|(n, k)| vec![n.to_owned(), k.to_owned()]).collect(),
-                )
+                let reference = self.functions.reference();
+                let known = self.functions.names().map(|(name, at)| (name, reference[at].kind.name()));
+                let own = self.functions.users().map(|(name, _)| (name, "of this script"));
+                let mut rows: Vec<Vec<String>> =
+                    known.chain(own).map(|(name, kind)| vec![name.to_owned(), kind.to_owned()]).collect();
+                rows.sort();
+                ("SHOW FUNCTIONS", header(&["name", "kind"]), rows)
             }
             ShowList::Properties => {
                 let rows = all_specs().into_iter().flat_map(|(owner, specs)| {
@@ -183,11 +182,10 @@ impl Planner<'_> {
     /// DROP: the name is free again; what was planned with it stays.
     pub(crate) fn drop_object(&mut self, drop: &DropStatement, span: Span) {
         let DropKind::Object(kind) = drop.kind else {
-            let (what, help) = match drop.kind {
-                DropKind::Job => ("DROP JOB", NO_JOBS),
-                _ => ("DROP FUNCTION", "functions of your own are not built yet, so there is none to drop"),
+            return match drop.kind {
+                DropKind::Job => self.not_yet(span, "DROP JOB", NO_JOBS),
+                _ => self.drop_function(drop),
             };
-            return self.not_yet(span, what, help);
         };
         let is = match self.catalog.get(&drop.name) {
             None if drop.if_exists => return,

@@ -7,60 +7,74 @@ use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};
 use crate::codes;
+use crate::functions::calendar;
 
-/// What EXTRACT takes out of a time.
-const PARTS: &[&str] = &[
+/// What a time is rounded to.
+const UNITS: &[&str] = &[
+    "millennium",
+    "century",
+    "decade",
     "year",
-    "isoyear",
     "quarter",
     "month",
     "week",
     "day",
-    "doy",
-    "dow",
-    "isodow",
     "hour",
     "minute",
     "second",
     "millisecond",
     "microsecond",
-    "nanosecond",
-    "epoch",
 ];
 
-/// What a time is rounded to.
-const UNITS: &[&str] =
-    &["year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond"];
-
 impl ExprBinder<'_> {
-    /// `EXTRACT(field FROM time)`. The library finds an unknown part only when it runs, so it is looked up here.
+    /// `EXTRACT(field FROM time)`.
     pub(super) fn extract(&mut self, field: &Ident, expr: &Ast, span: Span) -> Option<Typed> {
         let operand = self.bind(expr);
-        let part = self.part_of_time(field, PARTS);
-        let operand = self.time(operand?, "EXTRACT")?;
-        self.scalar_call("date_part", vec![part?, operand], span, span)
+        self.extracted(&field.value, field.span, operand?, span)
     }
 
-    /// `FLOOR(time TO unit)`
-    pub(super) fn floor(&mut self, unit: &Ident, expr: &Ast, span: Span) -> Option<Typed> {
-        let operand = self.bind(expr);
-        let unit = self.part_of_time(unit, UNITS);
-        let operand = self.time(operand?, "FLOOR(… TO unit)")?;
-        self.scalar_call("date_trunc", vec![unit?, operand], span, span)
-    }
-
-    /// A part or unit of a time, which must be one of `known`.
-    fn part_of_time(&mut self, name: &Ident, known: &[&str]) -> Option<Typed> {
-        let part = name.value.to_lowercase();
-        if known.contains(&part.as_str()) {
-            return Some(self.text(&part, name.span));
+    /// A part of a time, by its name.
+    pub(super) fn extracted(&mut self, part: &str, part_span: Span, operand: Typed, span: Span) -> Option<Typed> {
+        let part = part.to_lowercase();
+        let Some(function) = calendar::extract(&part) else {
+            let known = calendar::PARTS.iter().map(|(names, ..)| names[0]).collect::<Vec<_>>();
+            return self.no_such_part(&part, part_span, &known);
+        };
+        let operand = self.time(operand, "EXTRACT")?;
+        let of = operand.data_type.clone();
+        match self.try_call(&function, vec![operand], span) {
+            Some(found) => found,
+            None => {
+                let message = format!("{} has no {}", article(&of), part.to_uppercase());
+                let help = "CAST it to TIMESTAMP, or take another part";
+                self.report(Diagnostic::error(codes::ARGUMENTS, part_span, message).help(help))
+            }
         }
-        let help = match nearest(&part, known.iter().copied()) {
+    }
+
+    /// `FLOOR(time TO unit)`, and CEIL: the first beginning of a unit that is not before the time.
+    pub(super) fn round_time(&mut self, function: &str, unit: &Ident, expr: &Ast, span: Span) -> Option<Typed> {
+        let operand = self.bind(expr);
+        let unit = self.unit_of_time(&unit.value, unit.span);
+        let operand = self.time(operand?, "FLOOR(… TO unit)")?;
+        self.scalar_call(function, vec![unit?, operand], span, span)
+    }
+
+    /// A unit of time by its name.
+    pub(super) fn unit_of_time(&mut self, name: &str, span: Span) -> Option<Typed> {
+        match calendar::Unit::of(name) {
+            Some(_) => Some(self.text(&name.to_lowercase(), span)),
+            None => self.no_such_part(&name.to_lowercase(), span, UNITS),
+        }
+    }
+
+    fn no_such_part(&mut self, part: &str, span: Span, known: &[&str]) -> Option<Typed> {
+        let help = match nearest(part, known.iter().copied()) {
             Some(near) => format!("did you mean {}?", near.to_uppercase()),
             None => format!("there are {}", known.join(", ").to_uppercase()),
         };
-        let message = format!("a time has no {}", name.value.to_uppercase());
-        self.report(Diagnostic::error(codes::ARGUMENTS, name.span, message).help(help))
+        let message = format!("a time has no {}", part.to_uppercase());
+        self.report(Diagnostic::error(codes::ARGUMENTS, span, message).help(help))
     }
 
     /// What must be a time; a text without a type of its own is read as a TIMESTAMP.
@@ -68,7 +82,8 @@ impl ExprBinder<'_> {
         let span = operand.span;
         match &operand.data_type {
             _ if operand.unknown => self.cast(operand, &types::TIMESTAMP, false, span),
-            time if time.is_temporal() || time.is_null() => Some(operand),
+            time if time.is_null() => self.cast(operand, &types::TIMESTAMP, false, span),
+            time if time.is_temporal() => Some(operand),
             other => {
                 let message = format!("{what} takes a time, and this is {}", article(other));
                 let help = "CAST it to TIMESTAMP, or convert it with TO_TIMESTAMP(…)";

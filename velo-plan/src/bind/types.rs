@@ -85,6 +85,9 @@ pub fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
     }
     match (left, right) {
         (Null, other) | (other, Null) => Some(other.clone()),
+        (DataType::List(one), DataType::List(other)) => {
+            common_type(one.data_type(), other.data_type()).map(types::array)
+        }
         (Float32 | Float64, other) | (other, Float32 | Float64) if other.is_numeric() => Some(Float64),
         (Timestamp(a, _), Timestamp(b, _)) => {
             let nanos = [a, b].contains(&&arrow_schema::TimeUnit::Nanosecond);

@@ -8,13 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Decimal128Type, Decimal256Type};
+use arrow_array::types::{Decimal128Type, Decimal256Type, Float64Type};
 use arrow_array::{Array, ArrayRef, Datum, Decimal128Array, Decimal256Array, Scalar};
 use arrow_buffer::i256;
-use arrow_schema::{ArrowError, DataType, IntervalUnit, TimeUnit};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use velo_core::{decimal, types};
+
+use super::interval;
 
 /// An arithmetic operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -152,6 +154,9 @@ pub fn signature(
         (Date32, number) if is_integer(number) && matches!(op, Arithmetic::Add | Arithmetic::Subtract) => {
             Ok(ArithmeticTypes { left: Date32, right: DataType::Int64, result: Date32 })
         }
+        _ if let Some((left, right, result)) = interval::signature(op, left, right) => {
+            Ok(ArithmeticTypes { left, right, result })
+        }
         (Interval(_), Interval(_)) if matches!(op, Arithmetic::Add | Arithmetic::Subtract) => same(types::INTERVAL),
         (Float32, Float32) => same(Float32),
         (Float32 | Float64, other) | (other, Float32 | Float64) if other.is_numeric() => same(Float64),
@@ -229,6 +234,12 @@ impl ScalarUDFImpl for ArithmeticFunction {
 
     fn display_name(&self, args: &[Expr]) -> Result<String> {
         let side = |at: usize| args.get(at).map(ToString::to_string).unwrap_or_default();
+        // A sign is a difference from zero.
+        if let (Self { op: Arithmetic::Subtract, .. }, Some(Expr::Literal(value, _))) = (self, args.first())
+            && ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value)
+        {
+            return Ok(format!("-{}", side(1)));
+        }
         Ok(format!("({} {} {})", side(0), self.op.symbol(), side(1)))
     }
 
@@ -266,6 +277,9 @@ fn with_datum<T>(value: &ColumnarValue, f: impl FnOnce(&dyn Datum) -> Result<T>)
 
 fn apply(op: Arithmetic, result: &DataType, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef> {
     let (left_type, right_type) = (left.get().0.data_type().clone(), right.get().0.data_type().clone());
+    if let Some(computed) = interval::apply(op, left, right) {
+        return computed;
+    }
     match (&left_type, &right_type) {
         (DataType::Date32, DataType::Int64) => date_days(op, left, right),
         (DataType::Date32, DataType::Date32) => {
@@ -278,15 +292,39 @@ fn apply(op: Arithmetic, result: &DataType, left: &dyn Datum, right: &dyn Datum)
         _ if matches!(left_type, DataType::Decimal128(..) | DataType::Decimal256(..)) => {
             decimal_apply(op, result, left, right)
         }
-        _ => {
-            let array = native(op, left, right).map_err(|e| overflow(op, e))?;
-            if let (DataType::Interval(IntervalUnit::MonthDayNano), DataType::Duration(_)) = (result, array.data_type())
-            {
-                return Ok(arrow_cast::cast(&array, result)?);
-            }
-            Ok(array)
+        (DataType::Float32 | DataType::Float64, _) => float_apply(op, left, right),
+        _ => native(op, left, right).map_err(|e| overflow(op, e)),
+    }
+}
+
+/// Floats: a division by zero, and a result out of range of numbers that are not infinite, are errors.
+fn float_apply(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef> {
+    let array = native(op, left, right).map_err(|e| overflow(op, e))?;
+    let wide = |array: &dyn Array| arrow_cast::cast(array, &DataType::Float64);
+    let result = wide(array.as_ref())?;
+    let result = result.as_primitive::<Float64Type>();
+    if !result.iter().flatten().any(|value| !value.is_finite()) {
+        return Ok(array);
+    }
+    let ((left, left_scalar), (right, right_scalar)) = (left.get(), right.get());
+    let (left, right) = (wide(left)?, wide(right)?);
+    let (left, right) = (left.as_primitive::<Float64Type>(), right.as_primitive::<Float64Type>());
+    for (row, value) in result.iter().enumerate() {
+        let (l, r) = (left.value(if left_scalar { 0 } else { row }), right.value(if right_scalar { 0 } else { row }));
+        if value.is_none_or(|value| value.is_finite()) || l.is_nan() || r.is_nan() {
+            continue;
+        }
+        if r == 0.0 && matches!(op, Arithmetic::Divide | Arithmetic::Remainder) {
+            return Err(overflow(op, ArrowError::DivideByZero));
+        }
+        if l.is_finite() && r.is_finite() {
+            return Err(overflow(
+                op,
+                ArrowError::ArithmeticOverflow(format!("{l} {} {r} is out of the range of DOUBLE", op.symbol())),
+            ));
         }
     }
+    Ok(array)
 }
 
 fn native(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError> {

@@ -8,8 +8,8 @@ use arrow_array::types::{
     Decimal128Type, Decimal256Type, Float32Type, Float64Type, TimestampMicrosecondType, TimestampNanosecondType,
 };
 use arrow_array::{
-    Array, ArrayRef, Date32Array, Decimal128Array, Decimal256Array, Float64Array, TimestampMicrosecondArray,
-    TimestampNanosecondArray,
+    Array, ArrayRef, Date32Array, Decimal128Array, Decimal256Array, Float32Array, Float64Array, StringArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use arrow_buffer::i256;
 use arrow_cast::CastOptions;
@@ -144,6 +144,17 @@ pub fn cast(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> 
             Ok(Arc::new(text))
         }
         (DataType::Timestamp(..), to) if is_text(to) => time_to_text(array),
+        (DataType::Float32, to) if is_text(to) => {
+            let texts = array.as_primitive::<Float32Type>().iter();
+            let texts: StringArray = texts.map(|v| v.map(|v| float_text(&format!("{v:e}"), 6))).collect();
+            Ok(arrow_cast::cast(&texts, to)?)
+        }
+        (DataType::Float64, to) if is_text(to) => {
+            let texts = array.as_primitive::<Float64Type>().iter();
+            let texts: StringArray = texts.map(|v| v.map(|v| float_text(&format!("{v:e}"), 15))).collect();
+            Ok(arrow_cast::cast(&texts, to)?)
+        }
+        (DataType::Float64, DataType::Float32) => narrow(array, lenient),
         _ => strict(array, to, lenient),
     }
 }
@@ -306,6 +317,42 @@ fn round_decimal(array: &ArrayRef, scale: i8, _lenient: bool) -> Result<ArrayRef
     }
 }
 
+/// A float in PostgreSQL's spelling: its shortest digits, with an exponent where it is small or has more than `most` digits.
+fn float_text(scientific: &str, most: i32) -> String {
+    let (sign, plain) = scientific.strip_prefix('-').map_or(("", scientific), |rest| ("-", rest));
+    let Some((mantissa, exponent)) = plain.split_once('e') else {
+        return if plain == "inf" { format!("{sign}Infinity") } else { plain.to_owned() };
+    };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if exponent < -4 || exponent >= most {
+        let mark = if exponent < 0 { '-' } else { '+' };
+        return format!("{sign}{mantissa}e{mark}{:02}", exponent.abs());
+    }
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    if exponent < 0 {
+        return format!("{sign}0.{}{digits}", "0".repeat((-exponent - 1) as usize));
+    }
+    let whole = exponent as usize + 1;
+    if digits.len() <= whole {
+        return format!("{sign}{digits}{}", "0".repeat(whole - digits.len()));
+    }
+    format!("{sign}{}.{}", &digits[..whole], &digits[whole..])
+}
+
+/// DOUBLE to REAL: a finite value does not become infinite.
+fn narrow(array: &ArrayRef, lenient: bool) -> Result<ArrayRef> {
+    let wide = array.as_primitive::<Float64Type>();
+    let values = wide.iter().enumerate().map(|(row, value)| {
+        let Some(value) = value else { return Ok(None) };
+        match value as f32 {
+            narrow if narrow.is_finite() || !value.is_finite() => Ok(Some(narrow)),
+            _ if lenient => Ok(None),
+            _ => Err(failure(array, row, &DataType::Float32, "it is out of range")),
+        }
+    });
+    Ok(Arc::new(values.collect::<Result<Float32Array>>()?))
+}
+
 /// A binary float counts as the shortest decimal text that reads back as it.
 fn float_to_decimal(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> {
     let text: arrow_array::StringArray = match array.data_type() {
@@ -317,7 +364,7 @@ fn float_to_decimal(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<Ar
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{Int64Array, StringArray};
+    use arrow_array::Int64Array;
 
     use super::*;
 
@@ -337,6 +384,23 @@ mod tests {
         assert_eq!(text_of(Arc::new(Float64Array::from(vec![2.5])), &DataType::Int32).unwrap(), "3");
         assert_eq!(text_of(Arc::new(Float64Array::from(vec![0.1])), &types::decimal(6, 2)).unwrap(), "0.10");
         assert_eq!(text_of(Arc::new(StringArray::from(vec!["12.34567"])), &types::decimal(10, 4)).unwrap(), "12.3457");
+    }
+
+    #[test]
+    fn floats_are_written_as_postgresql_does() {
+        let text = |value: f64| float_text(&format!("{value:e}"), 15);
+        let cases = [
+            (1.0, "1"),
+            (-0.5, "-0.5"),
+            (1e20, "1e+20"),
+            (1e-7, "1e-07"),
+            (0.0001, "0.0001"),
+            (123_456.75, "123456.75"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(text(value), expected);
+        }
+        assert_eq!(text(f64::NEG_INFINITY), "-Infinity");
     }
 
     #[test]

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion_expr::{AggregateUDF, ScalarUDF};
+use arrow_schema::DataType;
+use datafusion_expr::{AggregateUDF, Expr, ScalarUDF};
 use velo_core::Clock;
 use velo_core::suggest::nearest;
+
+use super::reference::{Entry, Kind, entries};
 
 /// Names of Velo that the library calls otherwise.
 const SCALAR_ALIASES: &[(&str, &str)] = &[
@@ -16,11 +19,27 @@ const SCALAR_ALIASES: &[(&str, &str)] = &[
     ("element_at", "array_element"),
     ("pow", "power"),
     ("ceiling", "ceil"),
+    ("sign", "signum"),
+    ("date_add", "timestampadd"),
+    ("dateadd", "timestampadd"),
+    ("timestamp_add", "timestampadd"),
+    ("date_diff", "datediff"),
+    ("timestamp_diff", "timestampdiff"),
+    ("weekofyear", "week"),
+    ("dayofmonth", "day"),
+    ("to_timestamp_ltz", "to_timestamp"),
+    ("to_unixtime", "unix_timestamp"),
+    ("extractjsonfield", "json_extract_string"),
+    ("json_type", "json_typeof"),
+    ("json_string", "to_json"),
+    ("regexp_matches", "regexp_like"),
+    ("regexp_split_to_array", "regexp_split"),
+    ("from_hex", "unhex"),
+    ("array_remove", "array_remove_all"),
+    ("list_remove", "array_remove_all"),
+    ("array_replace", "array_replace_all"),
+    ("list_replace", "array_replace_all"),
 ];
-
-/// Functions of the library that speak of its own types, or that it only has as a form of CAST.
-const LEFT_OUT: &[&str] =
-    &["arrow_cast", "arrow_try_cast", "arrow_typeof", "arrow_metadata", "cast_to_type", "try_cast_to_type"];
 
 /// Names of aggregates that the library calls otherwise.
 const AGGREGATE_ALIASES: &[(&str, &str)] = &[
@@ -33,11 +52,26 @@ const AGGREGATE_ALIASES: &[(&str, &str)] = &[
     ("variance", "var"),
 ];
 
+/// An expression that a script has given a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserFunction {
+    /// The parameters: name and type.
+    pub parameters: Vec<(String, DataType)>,
+    /// The type of the result.
+    pub returns: DataType,
+    /// The expression, over columns that stand for the parameters.
+    pub body: Expr,
+}
+
 /// Every function by its lower-case name.
 #[derive(Debug, Clone)]
 pub struct Functions {
     scalars: BTreeMap<String, Arc<ScalarUDF>>,
     aggregates: BTreeMap<String, Arc<AggregateUDF>>,
+    reference: Arc<[Entry]>,
+    /// What can be called: each name with its place in the reference.
+    known: BTreeMap<String, usize>,
+    users: BTreeMap<String, Arc<UserFunction>>,
 }
 
 impl Default for Functions {
@@ -58,16 +92,23 @@ impl Functions {
         // Ours stand first, and the first of a name stays.
         let all = super::time::functions(clock)
             .into_iter()
+            .chain(super::math::functions())
+            .chain(super::calendar::functions())
+            .chain(super::interval::functions())
+            .chain(super::time_text::functions(clock))
+            .chain(super::pattern::functions())
+            .chain(super::text::functions())
+            .chain(super::json::functions())
             .chain(datafusion_functions::all_default_functions())
             .chain(datafusion_functions_nested::all_default_nested_functions());
-        for function in all.filter(|function| !LEFT_OUT.contains(&function.name())) {
+        for function in all {
             for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
                 scalars.entry(name.to_lowercase()).or_insert_with(|| Arc::clone(&function));
             }
         }
         for (alias, name) in SCALAR_ALIASES {
             if let Some(function) = scalars.get(*name).cloned() {
-                scalars.entry((*alias).to_owned()).or_insert(function);
+                scalars.insert((*alias).to_owned(), function);
             }
         }
         let mut aggregates = BTreeMap::new();
@@ -84,10 +125,31 @@ impl Functions {
                 aggregates.entry((*alias).to_owned()).or_insert(function);
             }
         }
-        Self { scalars, aggregates }
+        let reference: Arc<[Entry]> = entries().into();
+        let mut known = BTreeMap::new();
+        for (at, entry) in reference.iter().enumerate().filter(|(_, entry)| entry.kind != Kind::Form) {
+            for name in &entry.names {
+                known.insert((*name).to_owned(), at);
+            }
+            // The library's other names of the same function.
+            let first = entry.names[0];
+            if let (Kind::Scalar, Some(function)) = (entry.kind, scalars.get(first)) {
+                let same = scalars.iter().filter(|(_, other)| Arc::ptr_eq(function, other));
+                same.for_each(|(name, _)| {
+                    known.entry(name.clone()).or_insert(at);
+                });
+            }
+            if let (Kind::Aggregate, Some(function)) = (entry.kind, aggregates.get(first)) {
+                let same = aggregates.iter().filter(|(_, other)| Arc::ptr_eq(function, other));
+                same.for_each(|(name, _)| {
+                    known.entry(name.clone()).or_insert(at);
+                });
+            }
+        }
+        Self { scalars, aggregates, reference, known, users: BTreeMap::new() }
     }
 
-    /// The scalar function called `name`, without regard to case.
+    /// The scalar function called `name`, without regard to case; also one that has only a form of its own in SQL.
     pub fn scalar(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
         self.scalars.get(&name.to_lowercase())
     }
@@ -97,18 +159,48 @@ impl Functions {
         self.aggregates.get(&name.to_lowercase())
     }
 
+    /// Whether `name(…)` can be written, without regard to case.
+    pub fn is_known(&self, name: &str) -> bool {
+        self.known.contains_key(&name.to_lowercase())
+    }
+
+    /// What the reference says of the function called `name`.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.known.get(&name.to_lowercase()).map(|at| &self.reference[*at])
+    }
+
     /// The name nearest to a misspelt one.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(&name.to_lowercase(), self.scalars.keys().chain(self.aggregates.keys()).map(String::as_str))
+        nearest(&name.to_lowercase(), self.known.keys().chain(self.users.keys()).map(String::as_str))
     }
 
-    /// All scalar functions by name.
-    pub fn scalars(&self) -> impl Iterator<Item = (&str, &Arc<ScalarUDF>)> {
-        self.scalars.iter().map(|(name, function)| (name.as_str(), function))
+    /// What is said of each function, by subject.
+    pub fn reference(&self) -> &[Entry] {
+        &self.reference
     }
 
-    /// All aggregates of the library by name.
-    pub fn aggregates(&self) -> impl Iterator<Item = (&str, &Arc<AggregateUDF>)> {
-        self.aggregates.iter().map(|(name, function)| (name.as_str(), function))
+    /// Every name with the place of what is said of it in [`Functions::reference`].
+    pub fn names(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.known.iter().map(|(name, at)| (name.as_str(), *at))
+    }
+
+    /// The function of the script's own that is called `name`.
+    pub fn user(&self, name: &str) -> Option<&Arc<UserFunction>> {
+        self.users.get(&name.to_lowercase())
+    }
+
+    /// The functions of the script's own.
+    pub fn users(&self) -> impl Iterator<Item = (&str, &Arc<UserFunction>)> {
+        self.users.iter().map(|(name, function)| (name.as_str(), function))
+    }
+
+    /// Adds a function of the script's own.
+    pub(crate) fn add_user(&mut self, name: &str, function: UserFunction) {
+        self.users.insert(name.to_lowercase(), Arc::new(function));
+    }
+
+    /// Takes a function of the script's own away; whether it was there.
+    pub(crate) fn remove_user(&mut self, name: &str) -> bool {
+        self.users.remove(&name.to_lowercase()).is_some()
     }
 }

@@ -6,27 +6,46 @@ use velo_plan::functions::Functions;
 use super::{ListArguments, ListFormat, print_line};
 use crate::exit::Outcome;
 
-/// Lists the functions.
+/// Lists the functions: each with its other names, how it is written, and an example.
 pub fn run(arguments: &ListArguments) -> Outcome {
     let functions = Functions::new();
-    let scalars = functions.scalars().map(|(name, function)| (name, "scalar", function.documentation().cloned()));
-    let aggregates =
-        functions.aggregates().map(|(name, function)| (name, "aggregate", function.documentation().cloned()));
-    for (name, kind, documentation) in scalars.chain(aggregates).filter(|(name, ..)| arguments.matches(name)) {
-        let (syntax, text) = match &documentation {
-            Some(documentation) => (documentation.syntax_example.clone(), first_line(&documentation.description)),
-            None => (String::new(), String::new()),
-        };
+    for (at, entry) in functions.reference().iter().enumerate() {
+        let mut names: Vec<&str> = entry.names.clone();
+        // The library's other names of the same function.
+        names.extend(
+            functions.names().filter(|(name, of)| *of == at && !entry.names.contains(name)).map(|(name, _)| name),
+        );
+        if !names.iter().any(|name| arguments.matches(name)) {
+            continue;
+        }
         match arguments.output {
-            ListFormat::Text => print_line(&format!("{name:<28} {kind:<10} {text}")),
+            ListFormat::Text => {
+                let also = if names.len() > 1 { format!(" (also {})", names[1..].join(", ")) } else { String::new() };
+                print_line(&format!("{}{also}", names[0]));
+                print_line(&format!("    {}", entry.form));
+                print_line(&format!("    {}", entry.text));
+                for (example, result) in &entry.examples {
+                    print_line(&format!("    {example} = {result}"));
+                }
+            }
             ListFormat::Json => {
-                print_line(&json!({ "name": name, "kind": kind, "syntax": syntax, "text": text }).to_string())
+                let examples: Vec<_> = entry
+                    .examples
+                    .iter()
+                    .map(|(example, result)| json!({ "sql": example, "result": result }))
+                    .collect();
+                let line = json!({
+                    "name": names[0],
+                    "also": names[1..],
+                    "kind": entry.kind.name(),
+                    "subject": entry.subject,
+                    "syntax": entry.form,
+                    "text": entry.text,
+                    "examples": examples,
+                });
+                print_line(&line.to_string());
             }
         }
     }
     Ok(())
-}
-
-fn first_line(text: &str) -> String {
-    text.trim().lines().next().unwrap_or_default().to_owned()
 }

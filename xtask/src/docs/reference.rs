@@ -43,14 +43,25 @@ fn properties(entries: &[Value]) -> String {
 fn functions(entries: &[Value]) -> String {
     let mut out = head("Functions", "velo functions --output json");
     out.push_str(
-        "`velo functions PATTERN` prints the same. Names are matched without regard to case. COUNT, SUM, AVG, MIN, MAX, FIRST, LAST, \
-         ARG_MIN,\nARG_MAX, BOOL_AND and BOOL_OR are Velo's own: exact for decimals, and an overflow is an error.\n",
+        "`velo functions PATTERN` prints the same. Names are matched without regard to case. Every example is run by a test. An argument in \
+         brackets\ncan be left out; a number is any of the integers, DECIMAL, REAL and DOUBLE. Aggregates take DISTINCT and FILTER (WHERE …). \
+         Their examples\nare over four rows: `x` is 1, 2, 2, 5, `d` is 1.50, 2.25, 0.25, 4.00, `s` is p, q, r and null, `k` is a in all.\n\
+         What differs from PostgreSQL is in [postgres-differences.md](postgres-differences.md).\n",
     );
-    for kind in distinct(entries, "kind") {
-        let _ = write!(out, "\n## {}\n\n| function | form | |\n|---|---|---|\n", capitalised(kind));
-        for entry in entries.iter().filter(|entry| member(entry, "kind") == kind) {
-            let (name, syntax) = (code(member(entry, "name")), code(member(entry, "syntax")));
-            let _ = writeln!(out, "| {name} | {syntax} | {} |", cell(member(entry, "text")));
+    for subject in distinct(entries, "subject") {
+        let _ = write!(out, "\n## {}\n\n| function | form | | example |\n|---|---|---|---|\n", capitalised(subject));
+        for entry in entries.iter().filter(|entry| member(entry, "subject") == subject) {
+            let list = |name: &str| entry.get(name).and_then(Value::as_array).into_iter().flatten();
+            let also: Vec<String> = list("also").filter_map(|name| name.as_str()).map(code).collect();
+            let mut text = cell(member(entry, "text"));
+            if !also.is_empty() {
+                let _ = write!(text, " Also {}.", also.join(", "));
+            }
+            let example =
+                |example: &Value| format!("{} = {}", code(member(example, "sql")), code(member(example, "result")));
+            let examples: Vec<String> = list("examples").map(example).collect();
+            let (name, form) = (code(member(entry, "name")), code(member(entry, "syntax")));
+            let _ = writeln!(out, "| {name} | {form} | {text} | {} |", examples.join("<br>"));
         }
     }
     out

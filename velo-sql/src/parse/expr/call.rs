@@ -61,6 +61,9 @@ fn call<'a>(input: Input<'a>, name: ObjectName) -> Parsed<'a, Expr> {
     }
     if !rest.is_kind(0, TokenKind::RightParen) {
         (rest, call.args) = call_args(rest)?;
+        if call.args.len() == 1 && rest.is_word(0, "PLACING") {
+            rest = placing(rest, &mut call.args)?;
+        }
         if rest.is(Keyword::Order) {
             (rest, call.order_by) = order_by(rest)?;
         }
@@ -69,6 +72,20 @@ fn call<'a>(input: Input<'a>, name: ObjectName) -> Parsed<'a, Expr> {
     (rest, _) = sign(TokenKind::RightParen)(rest)?;
     let (rest, call) = after_call(rest, call)?;
     Ok((rest, Expr::new(ExprKind::Call(Box::new(call)), rest.since(start))))
+}
+
+/// `PLACING new FROM place [FOR length]` of OVERLAY, as its further arguments.
+fn placing<'a>(input: Input<'a>, args: &mut Vec<CallArg>) -> Result<Input<'a>, nom::Err<crate::parse::error::Fault>> {
+    let (rest, new) = expr(input.skip(1))?;
+    let (rest, _) = keyword(Keyword::From)(rest)?;
+    let (mut rest, place) = expr(rest)?;
+    args.extend([CallArg::Positional(new), CallArg::Positional(place)]);
+    if rest.is(Keyword::For) {
+        let (after, length) = expr(rest.skip(1))?;
+        args.push(CallArg::Positional(length));
+        rest = after;
+    }
+    Ok(rest)
 }
 
 fn after_call<'a>(input: Input<'a>, mut call: Call) -> Parsed<'a, Call> {
