@@ -139,6 +139,7 @@ impl Value for i64 {
         with_small_type!(codec, T => read_primitive::<T, i64>(column, i64::from), _ => Err(unplanned(column)))
     }
 
+    #[allow(clippy::useless_conversion, reason = "of one of the types it is none")]
     fn write(codec: &DataType, values: Vec<Option<Self>>) -> Result<ArrayRef> {
         if *codec == DataType::Boolean {
             let mut builder = BooleanBuilder::with_capacity(values.len());
