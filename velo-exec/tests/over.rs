@@ -131,7 +131,7 @@ fn by_hand(call: &OverCall, frame: RowFrame, rows: &[Row], position: Position) -
             OverFunction::Nth(nth) => {
                 framed().filter(known).nth(*nth as usize - 1).map_or_else(|| "null".to_owned(), value)
             }
-            OverFunction::Last => framed().filter(known).last().map_or_else(|| "null".to_owned(), value),
+            OverFunction::Last => framed().rfind(known).map_or_else(|| "null".to_owned(), value),
             OverFunction::Aggregate(call) => {
                 let rows = framed().map(|row| rows[row].clone()).collect::<Vec<_>>();
                 naive::aggregate(call, &rows)
@@ -405,7 +405,7 @@ fn by_arrival_in_a_buffer() {
                 .into_iter()
                 .filter(|call| !matches!(call.kind, Kind::First | Kind::Last | Kind::ArgMin | Kind::ArgMax));
             let mut calls = aggregates.map(|call| aggregated(&call)).collect::<Vec<_>>();
-            calls.extend(own_calls(false).into_iter().filter(|call| takes_frame(call)));
+            calls.extend(own_calls(false).into_iter().filter(takes_frame));
             calls.push(call(OverFunction::Shift(-3), vec![col("price")], types::decimal(18, 4)));
             let calls = numbered(calls);
             let start = given.start.unwrap_or(i128::MIN).max(1 - i128::from(buffer));
