@@ -23,10 +23,7 @@ pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
             None => Ok(()),
         }
     });
-    steps.run("integration", || match integration::execute(workspace, &integration::Args::plain())?.failure {
-        Some(failure) => bail!("{failure}"),
-        None => Ok(()),
-    });
+    steps.run("integration", || integration::where_possible(workspace));
     steps.run("docs", || docs::run(workspace, &docs::Args::check()));
     steps.run("publish-check", || publish_check::run(workspace, &publish_check::Args {}));
     let outcome = steps.finish("ci");

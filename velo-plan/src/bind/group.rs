@@ -41,6 +41,8 @@ struct Grouping {
     clause: Option<Span>,
     /// Row windows over its result.
     overs: Vec<BoundOver>,
+    /// What has to hold of them.
+    qualify: Option<Typed>,
 }
 
 impl Planner<'_> {
@@ -75,6 +77,27 @@ impl Planner<'_> {
                 let mut binder = self.binder(&aliased, Ok(&mut aggregates));
                 binder.row_windows = Err("HAVING");
                 Some(binder.condition(having, "HAVING")?)
+            }
+            None => None,
+        };
+        let qualify = match &select.qualify {
+            Some(qualify) => {
+                let aliased = with_aliases(&scope, &items);
+                let mut binder = self.binder(&aliased, Ok(&mut aggregates));
+                binder.row_windows = Ok(&mut overs);
+                let condition = binder.condition(qualify, "QUALIFY")?;
+                if overs.calls.is_empty() {
+                    self.error(
+                        Diagnostic::error(
+                            codes::MISPLACED_AGGREGATE,
+                            qualify.span,
+                            "QUALIFY filters by what OVER computes, and nothing is",
+                        )
+                        .help("use WHERE for rows, HAVING for groups; or write a row window, such as ROW_NUMBER() OVER (…) <= 3"),
+                    );
+                    return None;
+                }
+                Some(condition)
             }
             None => None,
         };
@@ -116,7 +139,10 @@ impl Planner<'_> {
                 }
                 None => input,
             };
-            let input = self.over(input, overs.calls, true, owner)?;
+            let mut input = self.over(input, overs.calls, true, owner)?;
+            if let Some(qualify) = qualify {
+                input = self.kept(input, qualify, owner);
+            }
             return self.project(&input, items, owner).map(|relation| Relation { windowed, ..relation });
         }
         let window = match (window, function) {
@@ -142,7 +168,7 @@ impl Planner<'_> {
             }
         };
         let clause = select.group_by.as_ref().map(|group_by| group_by.span);
-        let grouping = Grouping { keys, sets, window, span: select.span, clause, overs: overs.calls };
+        let grouping = Grouping { keys, sets, window, span: select.span, clause, overs: overs.calls, qualify };
         self.aggregate(input, grouping, aggregates, items, having, owner)
     }
 
@@ -314,7 +340,7 @@ impl Planner<'_> {
         having: Option<Typed>,
         owner: &str,
     ) -> Option<Relation> {
-        let Grouping { keys, sets, window, span, clause, overs } = grouping;
+        let Grouping { keys, sets, window, span, clause, overs, qualify } = grouping;
         let (late, dead_letters, corrected) = self.late_strategy(&input, window.as_ref(), span)?;
         let emission = self.emission(&input, window.as_ref(), corrected, clause.unwrap_or(span))?;
         if window.is_none() && !keys.is_empty() {
@@ -376,8 +402,12 @@ impl Planner<'_> {
             let schema = self.plan.nodes[node.0].schema.clone();
             relation.node = self.node(NodeKind::Filter(condition.expr), vec![node], schema, owner);
         }
-        let relation = self.over_result(relation, overs, &keys, in_sets, owner)?;
+        let mut relation = self.over_result(relation, overs, &keys, in_sets, owner)?;
         let output = self.plan.nodes[relation.node.0].schema.clone();
+        if let Some(qualify) = qualify {
+            let condition = self.over_groups(qualify, &keys, &output, in_sets)?;
+            relation = self.kept(relation, condition, owner);
+        }
         let mut over_groups = Vec::with_capacity(items.len());
         let mut failed = false;
         for item in items {
@@ -390,6 +420,13 @@ impl Planner<'_> {
             return None;
         }
         self.project(&relation, over_groups, owner).map(|relation| Relation { windowed: in_windows, ..relation })
+    }
+
+    /// The rows of a relation for which a condition over its columns holds.
+    fn kept(&mut self, relation: Relation, condition: Typed, owner: &str) -> Relation {
+        let schema = self.plan.nodes[relation.node.0].schema.clone();
+        let node = self.node(NodeKind::Filter(condition.expr), vec![relation.node], schema, owner);
+        Relation { node, ..relation }
     }
 
     /// Row windows over groups: they see what HAVING leaves.

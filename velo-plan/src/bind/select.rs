@@ -66,14 +66,6 @@ impl Planner<'_> {
         pairs: &mut Pairs,
         owner: &str,
     ) -> Option<Relation> {
-        if let Some(qualify) = &select.qualify {
-            self.not_yet(
-                qualify.span,
-                "QUALIFY",
-                "it is not built yet: read the query in FROM, and write WHERE around it",
-            );
-            return None;
-        }
         let input = self.relations(select, pairs, owner).await?;
         let input = self.filter(input, select.selection.as_ref(), "WHERE", owner)?;
         let hidden = super::distinct_on::hidden(select, order);
