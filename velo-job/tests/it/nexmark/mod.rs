@@ -23,7 +23,7 @@ const ARRIVAL: i64 = 1_893_456_003_000_000;
 
 /// Events, seed, size of the groups that come out of order, rows of a batch, tasks.
 const SETTINGS: [(&str, &str, &str, usize, usize); 3] =
-    [("20000", "0", "1", 8_192, 1), ("10000", "42", "37", 100, 2), ("3000", "7", "500", 7, 8)];
+    [("8000", "0", "1", 8_192, 1), ("5000", "42", "37", 100, 2), ("3000", "7", "500", 7, 8)];
 
 /// Each query's script by its name: what comes before the colon of a scenario's heading.
 fn scripts() -> BTreeMap<String, (PathBuf, String)> {
