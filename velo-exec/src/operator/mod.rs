@@ -8,6 +8,7 @@ mod group_aggregate;
 mod group_changes;
 mod group_steps;
 mod grouping;
+mod late_rows;
 mod latest_by_key;
 mod limit;
 mod over;

@@ -13,17 +13,13 @@ use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::DFSchema;
 use datafusion_expr::{Expr, ExprSchemable};
 use velo_core::batch::columns_of;
-use velo_core::dead_letter::{DeadLetter, Stage};
-use velo_core::time::iso8601;
 use velo_core::{Batch, Watermark, schema};
-use velo_eventtime::LateStrategy;
-use velo_eventtime::late::{for_row, measured_against};
+use velo_eventtime::late::for_row;
 use velo_plan::plan::{Over as Plan, OverFunction, OverOrder};
 
-use super::grouping::times_of;
+use super::late_rows::LateRows;
 use super::over_buffer::{OverBuffer, needs_order};
 use super::over_window::Window;
-use super::row_json::row_as_json;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
@@ -46,8 +42,7 @@ pub struct OverSpec {
 /// Row windows.
 pub struct Over {
     order: OverOrder,
-    late: LateStrategy,
-    statement: String,
+    late: LateRows,
     /// What the windows need that is no column of the input, computed when rows come.
     computed: Vec<Evaluator>,
     /// The input's columns, what is computed, and the event time.
@@ -62,7 +57,6 @@ pub struct Over {
     next_chunk: u64,
     chunks: BTreeMap<u64, Chunk>,
     decided: Vec<RowRef>,
-    counters: Arc<LateCounters>,
     watermark: Watermark,
     /// What can come out, and then the watermark.
     ready: VecDeque<Batch>,
@@ -183,8 +177,7 @@ impl Over {
         });
         Ok(Self {
             order: over.order,
-            late: over.late,
-            statement: spec.statement.clone(),
+            late: LateRows::new(over.late, &spec.statement),
             calls: calls.collect::<Result<_>>()?,
             computed: columns.computed.into_iter().map(|(_, evaluator, _)| evaluator).collect(),
             held: Held::new(Arc::clone(&inner)),
@@ -195,7 +188,6 @@ impl Over {
             next_chunk: 0,
             chunks: BTreeMap::new(),
             decided: Vec::new(),
-            counters: Arc::default(),
             watermark: Watermark::NONE,
             ready: VecDeque::new(),
             forward: None,
@@ -210,47 +202,6 @@ impl Over {
         let chunks =
             self.chunks.values().map(|chunk| chunk.rows.memory() + chunk.missing.capacity() * 2).sum::<usize>();
         self.held.memory() + calls + windows + chunks
-    }
-
-    /// The rows that are on time; the others meet their policy.
-    fn on_time(&self, batch: Batch, out: &mut Outbox) -> Result<Batch> {
-        let times = times_of(&batch)?;
-        let earliest = times.iter().min().copied().unwrap_or(i64::MAX);
-        if batch.late_by.is_none() && self.watermark.0 <= earliest {
-            return Ok(batch);
-        }
-        let late_by = batch.late_by.as_ref().map(|late_by| late_by.values());
-        let measured = |row: usize| {
-            let late_by = late_by.map_or(0, |late_by| late_by[row].max(0));
-            measured_against(times[row], late_by, self.watermark)
-        };
-        let kept = (0..times.len()).map(|row| !for_row(times[row], measured(row)).is_late()).collect::<Vec<_>>();
-        let late = kept.iter().filter(|kept| !**kept).count();
-        if late > 0 {
-            self.counters.add(late as u64, late as u64);
-            if self.late == LateStrategy::DeadLetter {
-                for (row, _) in kept.iter().enumerate().filter(|(_, kept)| !**kept) {
-                    out.dead_letter(self.dead_letter(&batch, times[row], row, measured(row))?);
-                }
-            }
-        }
-        let kept = batch.filter(&BooleanArray::from(kept))?;
-        Ok(Batch { late_by: None, ..kept })
-    }
-
-    fn dead_letter(&self, batch: &Batch, time: i64, row: usize, watermark: Watermark) -> Result<DeadLetter> {
-        Ok(DeadLetter {
-            stage: Stage::Late,
-            source: self.statement.clone(),
-            bytes: row_as_json(&batch.columns, row)?,
-            error: format!(
-                "event time {} came late for a row window: the watermark was {watermark}, {} after the event time",
-                iso8601(time),
-                velo_core::duration::Span(watermark.0.saturating_sub(time)),
-            ),
-            code: "late-data",
-            place: batch.origin.as_ref().map(|origin| origin.place(row)),
-        })
     }
 
     /// The batch with what the windows need beside its columns.
@@ -489,7 +440,7 @@ impl Operator for Over {
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
-        (self.order == OverOrder::EventTime).then(|| Arc::clone(&self.counters))
+        (self.order == OverOrder::EventTime).then(|| Arc::clone(&self.late.counters))
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
@@ -497,7 +448,10 @@ impl Operator for Over {
             return Err(ExecError::Internal("a row window over append-only rows got a retraction".to_owned()));
         }
         let batch = match self.order {
-            OverOrder::EventTime => self.on_time(batch, out)?,
+            OverOrder::EventTime => {
+                let on_time = self.late.leave_out(batch, self.watermark, "a row window", for_row, out)?;
+                Batch { late_by: None, ..on_time }
+            }
             _ => batch,
         };
         if batch.is_empty() {

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow_array::{BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
-use velo_core::dead_letter::{DeadLetter, Stage};
-use velo_core::time::iso8601;
 use velo_core::{Batch, Watermark, schema};
-use velo_eventtime::LateStrategy;
-use velo_eventtime::late::{for_session, measured_against};
+use velo_eventtime::late::for_session;
 use velo_plan::plan::WindowKind;
 
 use super::grouping::{GroupSpec, Grouping, times_of};
-use super::row_json::row_as_json;
+use super::late_rows::LateRows;
 use super::session_changes::ShownSessions;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
@@ -20,16 +17,15 @@ use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
 use crate::error::{ExecError, Result};
 use crate::state::KeyTable;
 use crate::window::LateCounters;
+use crate::window::late::Measure;
 use crate::window::session::{Ended, Sessions};
 
 /// Sessions: rows in, one row per session out when the watermark has passed its end, or the changes of it as they come.
 pub struct SessionAggregate {
     grouping: Grouping,
     output: SchemaRef,
-    statement: String,
-    late: LateStrategy,
+    late: LateRows,
     gap: velo_core::duration::Span,
-    counters: Arc<LateCounters>,
     watermark: Watermark,
     keys: KeyTable,
     sessions: Sessions,
@@ -54,10 +50,8 @@ impl SessionAggregate {
         let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
         Ok(Self {
             output: Arc::clone(&spec.output),
-            statement: spec.statement.clone(),
-            late: spec.late,
+            late: LateRows::new(spec.late, &spec.statement),
             gap,
-            counters: Arc::default(),
             watermark: Watermark::NONE,
             keys: KeyTable::new(grouping.key_types())?,
             sessions: Sessions::new(gap.micros()),
@@ -77,52 +71,6 @@ impl SessionAggregate {
         self.keys.memory() + self.sessions.memory() + self.set.memory()
     }
 
-    /// What each row is measured against.
-    fn measured(&self, batch: &Batch, times: &[i64], row: usize) -> Watermark {
-        let late_by = batch.late_by.as_ref().map_or(0, |late_by| late_by.values()[row].max(0));
-        measured_against(times[row], late_by, self.watermark)
-    }
-
-    /// The rows that are on time; the others meet their policy.
-    fn on_time(&self, batch: &Batch, out: &mut Outbox) -> Result<Option<Batch>> {
-        let times = times_of(batch)?;
-        let earliest = times.iter().min().copied().unwrap_or(i64::MAX);
-        if batch.late_by.is_none() && self.watermark.0 <= earliest {
-            return Ok(None);
-        }
-        let late =
-            (0..times.len()).map(|row| for_session(times[row], self.gap, self.measured(batch, times, row)).is_late());
-        let late = late.collect::<Vec<_>>();
-        let count = late.iter().filter(|late| **late).count();
-        if count == 0 {
-            return Ok(None);
-        }
-        self.counters.add(count as u64, count as u64);
-        if self.late == LateStrategy::DeadLetter {
-            for (row, _) in late.iter().enumerate().filter(|(_, late)| **late) {
-                out.dead_letter(self.dead_letter(batch, times[row], row, self.measured(batch, times, row))?);
-            }
-        }
-        let kept = late.iter().map(|late| Some(!late)).collect::<BooleanArray>();
-        Ok(Some(batch.filter(&kept)?))
-    }
-
-    fn dead_letter(&self, batch: &Batch, time: i64, row: usize, watermark: Watermark) -> Result<DeadLetter> {
-        Ok(DeadLetter {
-            stage: Stage::Late,
-            source: self.statement.clone(),
-            bytes: row_as_json(&batch.columns, row)?,
-            error: format!(
-                "event time {} came late for a session with a gap of {}: the watermark was {watermark}, {} after the event time",
-                iso8601(time),
-                self.gap,
-                velo_core::duration::Span(watermark.0.saturating_sub(time)),
-            ),
-            code: "late-data",
-            place: batch.origin.as_ref().map(|origin| origin.place(row)),
-        })
-    }
-
     /// Takes rows that are on time.
     fn take(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
         match self.per_record {
@@ -134,12 +82,8 @@ impl SessionAggregate {
     fn add(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
         let evaluated = self.grouping.evaluate(batch)?;
         let times = times_of(batch)?;
-        let late_by = batch.late_by.as_ref().map(|late_by| late_by.values());
-        let watermark = self.watermark;
-        let measured = |row: usize| match late_by {
-            None => watermark,
-            Some(late_by) => measured_against(times[row], late_by[row].max(0), watermark),
-        };
+        let measure = Measure::new(batch, self.watermark);
+        let measured = |row: usize| measure.of(row, times[row]);
         self.grouping.each_set(&evaluated.keys, times.len(), |keys| {
             self.keys.intern(keys, times.len(), &mut self.ids)?;
             let before = self.sessions.groups();
@@ -190,17 +134,17 @@ impl Operator for SessionAggregate {
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
-        Some(Arc::clone(&self.counters))
+        Some(Arc::clone(&self.late.counters))
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         if batch.is_empty() {
             return Ok(Flow::Done);
         }
-        match self.on_time(&batch, out)? {
-            None => self.take(&batch, out)?,
-            Some(kept) if kept.is_empty() => {}
-            Some(kept) => self.take(&kept, out)?,
+        let (gap, target) = (self.gap, format_args!("a session with a gap of {}", self.gap));
+        let on_time = self.late.leave_out(batch, self.watermark, target, |time, wp| for_session(time, gap, wp), out)?;
+        if !on_time.is_empty() {
+            self.take(&on_time, out)?;
         }
         Ok(Flow::Done)
     }

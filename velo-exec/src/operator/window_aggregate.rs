@@ -9,17 +9,15 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int8Array, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use velo_core::dead_letter::{DeadLetter, Stage};
-use velo_core::time::iso8601;
 use velo_core::{Batch, Watermark, schema};
 use velo_eventtime::LateStrategy;
 
 use super::grouping::{GroupSpec, Grouping, times_of};
-use super::row_json::row_as_json;
+use super::late_rows::{LateRows, window_named};
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{AggregatePlan, Groups};
 use crate::error::{ExecError, Result};
-use crate::window::late::{LateRow, divide};
+use crate::window::late::divide;
 use crate::window::{Fired, LateCounters, SealedStates, SliceState, WindowStore, Windows};
 
 /// Rows in an output batch.
@@ -28,9 +26,7 @@ pub(super) const OUTPUT_ROWS: usize = 8_192;
 /// Rows into slices, the late ones to their policy.
 struct Intake {
     grouping: Grouping,
-    late: LateStrategy,
-    statement: String,
-    counters: Arc<LateCounters>,
+    late: LateRows,
     /// The operator's own.
     watermark: Watermark,
 }
@@ -39,9 +35,7 @@ impl Intake {
     fn new(spec: &GroupSpec, plan: Arc<AggregatePlan>, input: &SchemaRef) -> Result<Self> {
         Ok(Self {
             grouping: Grouping::new(spec, plan, input)?,
-            late: spec.late,
-            statement: spec.statement.clone(),
-            counters: Arc::default(),
+            late: LateRows::new(spec.late, &spec.statement),
             watermark: Watermark::NONE,
         })
     }
@@ -54,11 +48,14 @@ impl Intake {
         let mut lateness =
             divide(store.windows(), batch, times, self.watermark).map_err(|error| self.grouping.named(error))?;
         let Some(on_time) = lateness.on_time.take() else { return self.add(store, batch) };
-        self.counters.add(lateness.all.len() as u64, lateness.missed);
+        self.late.counters.add(lateness.all.len() as u64, lateness.missed);
         self.add(store, &batch.filter(&on_time)?)?;
         for late in &lateness.all {
-            match self.late {
-                LateStrategy::DeadLetter => out.dead_letter(self.dead_letter(store.windows(), batch, times, late)?),
+            match self.late.policy {
+                LateStrategy::DeadLetter => {
+                    let (row, window) = (late.row as usize, window_named(store.windows().bounds(late.end)));
+                    out.dead_letter(self.late.letter(batch, row, times[row], window, late.watermark)?);
+                }
                 LateStrategy::IncludeInNextWindow => {
                     // After the end of the input there is no next window, and the row is only counted.
                     if let Some(end) = store.windows().end_after(late.watermark.0) {
@@ -106,28 +103,6 @@ impl Intake {
         let evaluated = self.grouping.evaluate(&counted)?;
         self.grouping.each_set(&evaluated.keys, counted.rows(), |keys| {
             store.add_to_windows(ends, keys, counted.rows(), &evaluated.inputs, &evaluated.order)
-        })
-    }
-
-    fn dead_letter(&self, windows: &Windows, batch: &Batch, times: &[i64], late: &LateRow) -> Result<DeadLetter> {
-        let row = late.row as usize;
-        let window = windows.bounds(late.end).map_or_else(
-            || "its window".to_owned(),
-            |(start, end)| format!("window [{}, {})", iso8601(start), iso8601(end)),
-        );
-        let time = times[row];
-        Ok(DeadLetter {
-            stage: Stage::Late,
-            source: self.statement.clone(),
-            bytes: row_as_json(&batch.columns, row)?,
-            error: format!(
-                "event time {} came late for {window}: the watermark was {}, {} after the event time",
-                iso8601(time),
-                late.watermark,
-                velo_core::duration::Span(late.watermark.0.saturating_sub(time)),
-            ),
-            code: "late-data",
-            place: batch.origin.as_ref().map(|origin| origin.place(row)),
         })
     }
 }
@@ -245,7 +220,7 @@ impl Operator for WindowAggregate {
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
-        Some(Arc::clone(&self.intake.counters))
+        Some(Arc::clone(&self.intake.late.counters))
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
@@ -337,7 +312,7 @@ impl Operator for WindowPartial {
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
-        Some(Arc::clone(&self.intake.counters))
+        Some(Arc::clone(&self.intake.late.counters))
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {

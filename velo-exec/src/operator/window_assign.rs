@@ -9,11 +9,11 @@ use arrow_array::{ArrayRef, TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::SchemaRef;
 use velo_core::batch::columns_of;
 use velo_core::{Batch, Watermark, schema};
-use velo_eventtime::late::measured_against;
 use velo_plan::plan::WindowSpec;
 
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
+use crate::window::late::Measure;
 use crate::window::{LateCounters, Windows};
 
 /// Gives rows their windows.
@@ -36,11 +36,11 @@ impl Operator for WindowAssign {
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         let times =
             batch.event_times().ok_or_else(|| ExecError::Internal("a window without an event time".to_owned()))?;
+        let measure = Measure::new(&batch, self.watermark);
         let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         let (mut late_rows, mut late_windows) = (0, 0);
         for (row, time) in times.values().iter().enumerate() {
-            let late_by = batch.late_by.as_ref().map_or(0, |late_by| late_by.value(row).max(0));
-            let closed = measured_against(*time, late_by, self.watermark).0;
+            let closed = measure.of(row, *time).0;
             let slice = self.windows.slice_of(*time)?;
             self.windows.check(slice, *time)?;
             let (before, mut late) = (rows.len(), 0);

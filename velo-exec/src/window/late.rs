@@ -34,6 +34,29 @@ impl LateCounters {
     }
 }
 
+/// What the rows of a batch are measured against: the watermarks of their partitions and the operator's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measure<'a> {
+    late_by: Option<&'a [i64]>,
+    operator: Watermark,
+}
+
+impl<'a> Measure<'a> {
+    pub(crate) fn new(batch: &'a Batch, operator: Watermark) -> Self {
+        Self { late_by: batch.late_by.as_ref().map(|late_by| late_by.values().as_ref()), operator }
+    }
+
+    /// The watermark for a row with this event time; see [`measured_against`].
+    pub(crate) fn of(&self, row: usize, time: i64) -> Watermark {
+        measured_against(time, self.late_by.map_or(0, |late_by| late_by[row].max(0)), self.operator)
+    }
+
+    /// Whether no watermark has passed any of these times, of all rows of the batch.
+    pub(crate) fn passes_none_of(&self, times: &[i64]) -> bool {
+        self.late_by.is_none() && self.operator.0 <= times.iter().min().copied().unwrap_or(i64::MAX)
+    }
+}
+
 /// A row that is late for all its windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LateRow {
@@ -60,17 +83,14 @@ pub(crate) struct Lateness {
 /// Divides the rows of a batch by lateness, against the watermarks of their partition and of the operator.
 pub(crate) fn divide(windows: &Windows, batch: &Batch, times: &[i64], operator: Watermark) -> Result<Lateness> {
     let mut lateness = Lateness::default();
-    if batch.late_by.is_none() {
-        let earliest = times.iter().min().copied().unwrap_or(i64::MAX);
-        // Every window of a row ends after its time.
-        if operator.0 <= earliest {
-            return Ok(lateness);
-        }
+    let measure = Measure::new(batch, operator);
+    // Every window of a row ends after its time.
+    if measure.passes_none_of(times) {
+        return Ok(lateness);
     }
-    let late_by = batch.late_by.as_ref().map(|late_by| late_by.values());
     let mut on_time = vec![true; times.len()];
     for (row, time) in times.iter().enumerate() {
-        let watermark = measured_against(*time, late_by.map_or(0, |late_by| late_by[row].max(0)), operator);
+        let watermark = measure.of(row, *time);
         if watermark.0 <= *time {
             continue;
         }
