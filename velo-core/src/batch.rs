@@ -8,7 +8,7 @@ use arrow_array::{
 use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::place::Origin;
-use crate::row_kind::RowKinds;
+use crate::row_kind::{RowKind, RowKinds};
 use crate::schema;
 
 /// Rows as columns.
@@ -32,6 +32,12 @@ impl Batch {
     /// Inserts without an origin.
     pub fn new(columns: RecordBatch) -> Self {
         Self { columns, kinds: None, origin: None, late_by: None }
+    }
+
+    /// Changes without an origin: `kinds` has the kind of each row.
+    pub fn changes(columns: RecordBatch, kinds: Vec<RowKind>) -> Self {
+        let kinds = RowKinds::new(kinds);
+        Self { kinds: (!kinds.all_inserts()).then_some(kinds), ..Self::new(columns) }
     }
 
     /// The number of rows.

@@ -135,6 +135,16 @@ impl AggregateSet {
         Ok(())
     }
 
+    /// Keeps these groups alone, which are numbered anew in this order.
+    pub fn keep(&mut self, groups: &[u32]) -> Result<()> {
+        let state = self.state(groups, true)?;
+        let mut kept = Self::new(&self.plan)?;
+        let numbers = (0..groups.len() as u32).collect::<Vec<_>>();
+        kept.merge(&numbers, groups.len(), &state)?;
+        *self = kept;
+        Ok(())
+    }
+
     /// The results of `groups`: one column per call. `last` as in [`Self::state`].
     pub fn evaluate(&mut self, groups: &[u32], last: bool) -> Result<Vec<ArrayRef>> {
         let mut results = Vec::with_capacity(self.plan.calls.len());

@@ -165,10 +165,10 @@ impl ChangedWindows {
     }
 
     /// The groups have new numbers: `windows` has the window of each.
-    pub(super) fn regroup(&mut self, windows: &[u32]) {
+    pub(super) fn regroup(&mut self, windows: impl Iterator<Item = u32>) {
         self.known.by_end.values_mut().for_each(|window| window.groups.clear());
-        for (group, number) in windows.iter().enumerate() {
-            self.joins(*number, group as u32);
+        for (group, number) in windows.enumerate() {
+            self.joins(number, group as u32);
         }
     }
 

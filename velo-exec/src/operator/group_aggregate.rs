@@ -2,29 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
-use velo_core::{Batch, Watermark, schema};
+use velo_core::{Batch, Watermark};
 
+use super::group_store::GroupStore;
 use super::grouping::{GroupSpec, Grouping};
-use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
+use crate::aggregate::{AggregatePlan, Groups};
 use crate::error::Result;
-use crate::state::KeyTable;
 
 /// All rows in, then one row per key; without keys exactly one row, also where no row came.
 pub struct GroupAggregate {
     grouping: Grouping,
+    store: GroupStore,
     output: SchemaRef,
-    keys: KeyTable,
-    set: AggregateSet,
-    /// Rows that went in.
-    rows: u64,
-    /// By key: the latest event time that went in.
-    times: Vec<i64>,
-    written: usize,
-    ids: Vec<u32>,
 }
 
 impl GroupAggregate {
@@ -32,47 +23,26 @@ impl GroupAggregate {
     pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
         let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
-        Ok(Self {
-            output: Arc::clone(&spec.output),
-            keys: KeyTable::new(grouping.key_types())?,
-            set: AggregateSet::new(&plan)?,
-            rows: 0,
-            times: Vec::new(),
-            written: 0,
-            ids: Vec::new(),
-            grouping,
-        })
+        let store = GroupStore::new(&plan, grouping.key_types())?;
+        Ok(Self { grouping, store, output: Arc::clone(&spec.output) })
     }
 
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
-        self.keys.memory() + self.set.memory() + self.times.capacity() * size_of::<i64>()
+        self.store.memory()
     }
 }
 
 impl Operator for GroupAggregate {
     fn held(&self) -> u64 {
-        self.rows
+        self.store.rows()
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
-        if batch.is_empty() {
-            return Ok(Flow::Done);
+        if !batch.is_empty() {
+            let evaluated = self.grouping.evaluate(&batch)?;
+            self.store.take(&self.grouping, &batch, &evaluated)?;
         }
-        self.rows += batch.rows() as u64;
-        let evaluated = self.grouping.evaluate(&batch)?;
-        self.grouping.each_set(&evaluated.keys, batch.rows(), |keys| {
-            self.keys.intern(keys, batch.rows(), &mut self.ids)?;
-            self.set.update(&self.ids, self.keys.len(), &evaluated.inputs, &evaluated.order)?;
-            if let Some(times) = batch.event_times() {
-                self.times.resize(self.keys.len(), i64::MIN);
-                for (id, time) in self.ids.iter().zip(times.values()) {
-                    let latest = &mut self.times[*id as usize];
-                    *latest = (*latest).max(*time);
-                }
-            }
-            Ok(())
-        })?;
         Ok(Flow::Done)
     }
 
@@ -82,34 +52,13 @@ impl Operator for GroupAggregate {
     }
 
     fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
-        if self.set.is_empty() {
-            for key in self.grouping.totals() {
-                self.keys.intern(&key, 1, &mut self.ids)?;
-                self.set.grow(self.keys.len())?;
-            }
+        if self.store.len() == 0 {
+            self.store.add_totals(&self.grouping)?;
         }
         self.resume(out)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
-        let groups = self.set.len();
-        while self.written < groups {
-            if out.is_full() {
-                return Ok(Flow::More);
-            }
-            let to = groups.min(self.written + OUTPUT_ROWS);
-            let ids = (self.written as u32..to as u32).collect::<Vec<_>>();
-            let mut columns = self.keys.keys(&ids)?;
-            columns.extend(self.set.evaluate(&ids, true)?);
-            if schema::event_time_index(&self.output).is_some() {
-                // A result without rows has no time of its own.
-                let latest = ids.iter().map(|id| self.times.get(*id as usize).copied().unwrap_or(0));
-                columns.push(Arc::new(TimestampMicrosecondArray::from_iter_values(latest)));
-            }
-            self.written = to;
-            out.batch(Batch::new(RecordBatch::try_new(Arc::clone(&self.output), columns)?));
-        }
-        out.watermark(Watermark::END);
-        Ok(Flow::Done)
+        self.store.write_results(&self.output, out)
     }
 }

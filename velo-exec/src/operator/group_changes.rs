@@ -15,13 +15,10 @@ use super::grouping::{Evaluated, GroupSpec, Grouping};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
-use crate::changes::same_rows;
+use crate::changes::{rows_of_both, unchanged};
 use crate::error::Result;
-use crate::state::KeyTable;
+use crate::state::{KeyTable, is_sparse, keep};
 use crate::window::LateCounters;
-
-/// Groups that nobody needs any more are left where they are until they are so many, and half of all.
-const SPARSE: usize = 1_024;
 
 /// Groups with results that change.
 pub struct GroupChanges {
@@ -43,7 +40,8 @@ pub struct GroupChanges {
     times: Vec<i64>,
     /// By group: the event time of the result that is out, if one is.
     shown: Vec<Option<i64>>,
-    dead: usize,
+    /// Groups with a row in them.
+    alive: usize,
     /// Groups whose results are to be shown for the first time.
     firing: Vec<u32>,
     fired: usize,
@@ -81,7 +79,7 @@ impl GroupChanges {
             live: Vec::new(),
             times: Vec::new(),
             shown: Vec::new(),
-            dead: 0,
+            alive: 0,
             firing: Vec::new(),
             fired: 0,
             watermark: Watermark::NONE,
@@ -96,11 +94,6 @@ impl GroupChanges {
     pub fn memory(&self) -> usize {
         let per_group = size_of::<i64>() * 2 + size_of::<Option<i64>>();
         self.keys.memory() + self.set.memory() + self.live.capacity() * per_group
-    }
-
-    /// Groups with a row in them.
-    pub fn groups(&self) -> usize {
-        self.live.iter().filter(|live| **live > 0).count()
     }
 
     /// There is one group, which is there without rows too.
@@ -220,7 +213,7 @@ impl GroupChanges {
     fn add(&mut self, ids: &[u32], evaluated: &Evaluated, kinds: Option<&[RowKind]>) -> Result<()> {
         let total = self.keys.len();
         let Some(kinds) = kinds.filter(|kinds| kinds.iter().any(|kind| kind.retracts())) else {
-            ids.iter().for_each(|id| self.live[*id as usize] += 1);
+            ids.iter().for_each(|id| self.count(*id, 1));
             return self.set.update(ids, total, &evaluated.inputs, &evaluated.order);
         };
         for taken in [false, true] {
@@ -234,9 +227,21 @@ impl GroupChanges {
                 self.set.update(&groups, total, &inputs, &order)?;
             }
             let by = if taken { -1 } else { 1 };
-            groups.iter().for_each(|group| self.live[*group as usize] += by);
+            groups.iter().for_each(|group| self.count(*group, by));
         }
         Ok(())
+    }
+
+    /// Counts a row of a group, or one that was taken back.
+    fn count(&mut self, group: u32, by: i64) {
+        let live = &mut self.live[group as usize];
+        let before = *live > 0;
+        *live += by;
+        match (before, *live > 0) {
+            (false, true) => self.alive += 1,
+            (true, false) => self.alive -= 1,
+            _ => {}
+        }
     }
 
     /// Emits what changed of the touched groups.
@@ -244,24 +249,22 @@ impl GroupChanges {
         if touched.groups.is_empty() {
             return Ok(());
         }
-        let groups = &touched.groups;
-        let after = self.set.evaluate(groups, false)?;
+        let after = self.set.evaluate(&touched.groups, false)?;
         // Of the groups that were out: is the result the same?
-        let places = UInt32Array::from(touched.shown.clone());
-        let compared = after.iter().map(|column| arrow_select::take::take(column, &places, None));
-        let same = same_rows(&touched.before, &compared.collect::<Result<Vec<_>, _>>()?, touched.shown.len())?;
-        let mut before_at = vec![None; groups.len()];
+        let same = unchanged(&touched.before, &after, &touched.shown)?;
+        let mut before_at = vec![None; touched.groups.len()];
         for (at, place) in touched.shown.iter().enumerate() {
             before_at[*place as usize] = Some(at as u32);
         }
-        let (mut kinds, mut rows, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kinds, mut groups, mut places, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let offset = touched.shown.len() as u32;
         let mut row = |kind: RowKind, group: u32, at: u32, time: i64| {
             kinds.push(kind);
-            rows.push((group, at));
+            groups.push(group);
+            places.push(at);
             times.push(time);
         };
-        for (place, group) in groups.iter().enumerate() {
+        for (place, group) in touched.groups.iter().enumerate() {
             let (new, there) = (offset + place as u32, self.is_there(*group));
             let time = self.time_of(*group);
             match (before_at[place], self.shown[*group as usize]) {
@@ -281,19 +284,12 @@ impl GroupChanges {
                 _ => {}
             }
         }
-        if rows.is_empty() {
+        if kinds.is_empty() {
             return Ok(());
         }
-        let ids: Vec<u32> = rows.iter().map(|(group, _)| *group).collect();
-        let indices = UInt32Array::from_iter_values(rows.iter().map(|(_, at)| *at));
-        let results = touched.before.iter().zip(&after).map(|(before, after)| {
-            let both = arrow_select::concat::concat(&[before.as_ref(), after.as_ref()])?;
-            arrow_select::take::take(&both, &indices, None)
-        });
-        let columns = self.columns(&ids, results.collect::<Result<Vec<_>, _>>()?, times)?;
-        let kinds = RowKinds::new(kinds);
-        let kinds = (!kinds.all_inserts()).then_some(kinds);
-        out.batch(Batch { kinds, ..Batch::new(columns) });
+        let results = rows_of_both(&touched.before, &after, places)?;
+        let columns = self.columns(&groups, results, times)?;
+        out.batch(Batch::changes(columns, kinds));
         Ok(())
     }
 
@@ -345,43 +341,30 @@ impl GroupChanges {
     }
 
     /// Lets windows go that can no longer change.
-    fn expire(&mut self) -> Result<()> {
-        let Some(windows) = &mut self.windows else { return Ok(()) };
+    fn expire(&mut self) {
+        let Some(windows) = &mut self.windows else { return };
         for group in windows.expired(self.watermark) {
-            self.live[group as usize] = 0;
+            self.alive -= usize::from(std::mem::take(&mut self.live[group as usize]) > 0);
             self.shown[group as usize] = None;
-            self.dead += 1;
         }
-        Ok(())
     }
 
     /// Forgets groups without rows, once they are many.
     fn compact(&mut self) -> Result<()> {
         let total = self.keys.len();
-        if self.windows.is_none() {
-            self.dead = if self.retracts { total - self.groups() } else { 0 };
-        }
-        if self.is_whole() || self.dead < SPARSE || self.dead * 2 < total {
+        if self.is_whole() || !is_sparse(self.alive, total) {
             return Ok(());
         }
-        let alive: Vec<u32> = (0..total as u32).filter(|group| self.live[*group as usize] > 0).collect();
-        let keys = self.keys.keys(&alive)?;
-        let owners: Option<Vec<u32>> =
-            self.windows.as_ref().map(|_| alive.iter().map(|group| self.keys.owner(*group)).collect());
-        let state = self.set.state(&alive, true)?;
-        let mut set = AggregateSet::new(&self.grouping.plan)?;
-        let mut ids = Vec::new();
-        self.keys.clear();
-        self.keys.intern_of(&keys, alive.len(), owners.as_deref(), &mut ids)?;
-        set.merge(&ids, alive.len(), &state)?;
-        self.set = set;
-        let kept = |values: &[i64]| alive.iter().map(|group| values[*group as usize]).collect::<Vec<_>>();
-        (self.live, self.times) = (kept(&self.live), kept(&self.times));
-        self.shown = alive.iter().map(|group| self.shown[*group as usize]).collect();
-        self.seen = vec![false; alive.len()];
-        self.dead = 0;
-        if let (Some(windows), Some(owners)) = (&mut self.windows, owners) {
-            windows.regroup(&owners);
+        let stays: Vec<bool> = self.live.iter().map(|live| *live > 0).collect();
+        let alive: Vec<u32> = (0..total as u32).filter(|group| stays[*group as usize]).collect();
+        self.keys.retain(&stays);
+        self.set.keep(&alive)?;
+        keep(&mut self.live, &stays);
+        keep(&mut self.times, &stays);
+        keep(&mut self.shown, &stays);
+        self.seen.truncate(alive.len());
+        if let Some(windows) = &mut self.windows {
+            windows.regroup((0..alive.len() as u32).map(|group| self.keys.owner(group)));
         }
         Ok(())
     }
@@ -452,7 +435,7 @@ impl Operator for GroupChanges {
         match &self.windows {
             Some(windows) => {
                 let forwarded = windows.forwarded(self.watermark);
-                self.expire()?;
+                self.expire();
                 self.compact()?;
                 out.watermark(forwarded);
             }

@@ -9,84 +9,20 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
 use velo_core::{Batch, Watermark, schema};
 
+use super::group_store::GroupStore;
 use super::grouping::{Evaluated, GroupSpec, Grouping};
-use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
 use crate::error::{ExecError, Result};
-use crate::state::KeyTable;
 
 /// The most groups that the first step holds before it sends them: what lies in the processor's caches.
 const PARTIAL_GROUPS: usize = 1 << 16;
 
 /// Rows to a group at least, so that grouping them before they are sent is worth it.
 const SCATTERED: u64 = 2;
-
-/// Keys, their aggregates, and the latest event time of their rows.
-struct Store {
-    plan: Arc<AggregatePlan>,
-    keys: KeyTable,
-    set: AggregateSet,
-    times: Vec<i64>,
-    ids: Vec<u32>,
-    /// Rows that went in.
-    rows: u64,
-    /// Groups that were written.
-    written: usize,
-}
-
-impl Store {
-    fn new(plan: &Arc<AggregatePlan>, key_types: &[DataType]) -> Result<Self> {
-        Ok(Self {
-            plan: Arc::clone(plan),
-            keys: KeyTable::new(key_types)?,
-            set: AggregateSet::new(plan)?,
-            times: Vec::new(),
-            ids: Vec::new(),
-            rows: 0,
-            written: 0,
-        })
-    }
-
-    /// The latest time of each row's group, which `ids` names.
-    fn see(&mut self, times: &[i64]) {
-        self.times.resize(self.keys.len(), i64::MIN);
-        for (id, time) in self.ids.iter().zip(times) {
-            let latest = &mut self.times[*id as usize];
-            *latest = (*latest).max(*time);
-        }
-    }
-
-    /// Numbers of the groups that are written next.
-    fn next(&mut self) -> Vec<u32> {
-        let to = self.set.len().min(self.written + OUTPUT_ROWS);
-        let ids = (self.written as u32..to as u32).collect();
-        self.written = to;
-        ids
-    }
-
-    /// The groups' times; one without rows has the earliest.
-    fn times(&self, ids: &[u32], none: i64) -> ArrayRef {
-        let of = |id: &u32| self.times.get(*id as usize).copied().filter(|time| *time != i64::MIN).unwrap_or(none);
-        Arc::new(TimestampMicrosecondArray::from_iter_values(ids.iter().map(of)))
-    }
-
-    fn clear(&mut self) -> Result<()> {
-        self.keys.clear();
-        self.set = AggregateSet::new(&self.plan)?;
-        self.times.clear();
-        self.rows = 0;
-        self.written = 0;
-        Ok(())
-    }
-
-    fn memory(&self) -> usize {
-        self.keys.memory() + self.set.memory() + self.times.capacity() * size_of::<i64>()
-    }
-}
 
 /// The columns between the two steps: keys, states, and the latest event time.
 fn state_schema(spec: &GroupSpec, plan: &AggregatePlan) -> Result<SchemaRef> {
@@ -99,7 +35,7 @@ fn state_schema(spec: &GroupSpec, plan: &AggregatePlan) -> Result<SchemaRef> {
 /// The first of two steps: rows in, states of groups out.
 pub struct GroupPartial {
     grouping: Grouping,
-    store: Store,
+    store: GroupStore,
     schema: SchemaRef,
     limit: usize,
     /// Nearly every row has a key of its own.
@@ -117,7 +53,7 @@ impl GroupPartial {
         let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
         Ok(Self {
-            store: Store::new(&plan, grouping.key_types())?,
+            store: GroupStore::new(&plan, grouping.key_types())?,
             schema: state_schema(spec, &plan)?,
             grouping,
             limit: PARTIAL_GROUPS,
@@ -145,7 +81,7 @@ impl GroupPartial {
             Some(times) => Arc::new(times.clone()),
             None => Arc::new(TimestampMicrosecondArray::from_value(i64::MIN, ids.len())),
         };
-        let mut set = AggregateSet::new(&self.store.plan)?;
+        let mut set = AggregateSet::new(&self.grouping.plan)?;
         set.update(&ids, ids.len(), &evaluated.inputs, &evaluated.order)?;
         let state = set.state(&ids, false)?;
         self.grouping.each_set(&evaluated.keys, ids.len(), |keys| {
@@ -160,7 +96,7 @@ impl GroupPartial {
 impl Operator for GroupPartial {
     /// Rows whose groups have not been sent.
     fn held(&self) -> u64 {
-        self.store.rows
+        self.store.rows()
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
@@ -168,24 +104,15 @@ impl Operator for GroupPartial {
             return Ok(Flow::Done);
         }
         self.rows += batch.rows() as u64;
-        self.store.rows += batch.rows() as u64;
         let evaluated = self.grouping.evaluate(&batch)?;
         if self.scattered {
             return self.send_rows(&batch, &evaluated, out);
         }
-        let store = &mut self.store;
-        self.grouping.each_set(&evaluated.keys, batch.rows(), |keys| {
-            store.keys.intern(keys, batch.rows(), &mut store.ids)?;
-            store.set.update(&store.ids, store.keys.len(), &evaluated.inputs, &evaluated.order)?;
-            if let Some(times) = batch.event_times() {
-                store.see(times.values());
-            }
-            Ok(())
-        })?;
-        if self.store.set.len() >= self.limit {
+        self.store.take(&self.grouping, &batch, &evaluated)?;
+        if self.store.len() >= self.limit {
             self.sending = true;
-            let rows = self.store.rows * self.grouping.times_counted();
-            self.scattered = rows < SCATTERED * self.store.set.len() as u64;
+            let rows = self.store.rows() * self.grouping.times_counted();
+            self.scattered = rows < SCATTERED * self.store.len() as u64;
         }
         self.resume(out)
     }
@@ -197,10 +124,7 @@ impl Operator for GroupPartial {
 
     fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
         if self.rows == 0 {
-            for key in self.grouping.totals() {
-                self.store.keys.intern(&key, 1, &mut self.store.ids)?;
-                self.store.set.grow(self.store.keys.len())?;
-            }
+            self.store.add_totals(&self.grouping)?;
         }
         (self.sending, self.ended) = (true, true);
         self.resume(out)
@@ -210,15 +134,8 @@ impl Operator for GroupPartial {
         if !self.sending {
             return Ok(Flow::Done);
         }
-        while self.store.written < self.store.set.len() {
-            if out.is_full() {
-                return Ok(Flow::More);
-            }
-            let ids = self.store.next();
-            let mut columns = self.store.keys.keys(&ids)?;
-            columns.extend(self.store.set.state(&ids, true)?);
-            columns.push(self.store.times(&ids, i64::MIN));
-            out.batch(Batch::new(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+        if self.store.write_states(&self.schema, out)? == Flow::More {
+            return Ok(Flow::More);
         }
         self.store.clear()?;
         self.sending = false;
@@ -231,8 +148,8 @@ impl Operator for GroupPartial {
 
 /// The second of two steps: states of groups in, one result per key out when the input has ended.
 pub struct GroupFinal {
-    store: Store,
-    key_types: Vec<DataType>,
+    store: GroupStore,
+    keys: usize,
     output: SchemaRef,
 }
 
@@ -241,7 +158,7 @@ impl GroupFinal {
     pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
         let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let key_types = spec.keys.iter().map(|key| key.field.data_type().clone()).collect::<Vec<_>>();
-        Ok(Self { store: Store::new(&plan, &key_types)?, key_types, output: Arc::clone(&spec.output) })
+        Ok(Self { store: GroupStore::new(&plan, &key_types)?, keys: key_types.len(), output: Arc::clone(&spec.output) })
     }
 
     /// Bytes of memory of its state.
@@ -253,13 +170,10 @@ impl GroupFinal {
 impl Operator for GroupFinal {
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
         let wrong = || ExecError::Internal("states of groups with other columns".to_owned());
-        let (keys, rest) = batch.columns.columns().split_at_checked(self.key_types.len()).ok_or_else(wrong)?;
+        let (keys, rest) = batch.columns.columns().split_at_checked(self.keys).ok_or_else(wrong)?;
         let [state @ .., times] = rest else { return Err(wrong()) };
         let times = times.as_any().downcast_ref::<TimestampMicrosecondArray>().ok_or_else(wrong)?;
-        let store = &mut self.store;
-        store.keys.intern(keys, batch.rows(), &mut store.ids)?;
-        store.set.merge(&store.ids, store.keys.len(), state)?;
-        store.see(times.values());
+        self.store.merge(keys, state, times.values())?;
         Ok(Flow::Done)
     }
 
@@ -273,20 +187,6 @@ impl Operator for GroupFinal {
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
-        while self.store.written < self.store.set.len() {
-            if out.is_full() {
-                return Ok(Flow::More);
-            }
-            let ids = self.store.next();
-            let mut columns = self.store.keys.keys(&ids)?;
-            columns.extend(self.store.set.evaluate(&ids, true)?);
-            if schema::event_time_index(&self.output).is_some() {
-                // A result without rows has no time of its own.
-                columns.push(self.store.times(&ids, 0));
-            }
-            out.batch(Batch::new(RecordBatch::try_new(Arc::clone(&self.output), columns)?));
-        }
-        out.watermark(Watermark::END);
-        Ok(Flow::Done)
+        self.store.write_results(&self.output, out)
     }
 }

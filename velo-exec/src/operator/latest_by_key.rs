@@ -5,29 +5,25 @@
 
 use std::sync::Arc;
 
-use arrow_array::TimestampMicrosecondArray;
 use arrow_schema::SchemaRef;
-use velo_core::batch::columns_of;
 use velo_core::{Batch, RowKind, RowKinds, schema};
 
+use super::row_table::RowTable;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
-use crate::state::KeyTable;
-
-/// Rows that are gone are forgotten when they are so many, and more than half.
-const SPARSE: usize = 1_024;
+use crate::state::{KeyTable, is_sparse, keep};
 
 /// Rows under the keys of a sink.
 pub struct LatestByKey {
-    schema: SchemaRef,
     key: Vec<usize>,
     keys: KeyTable,
     /// By key: the rows that are there, the one that shows last.
     under: Vec<Vec<u32>>,
-    rows: KeyTable,
-    /// By row: how often it is there, and the event time it came with last.
+    rows: RowTable,
+    /// By row: how often it is there.
     counts: Vec<u32>,
-    times: Vec<i64>,
+    /// Rows that are there.
+    alive: usize,
     ids: Vec<u32>,
     key_ids: Vec<u32>,
 }
@@ -40,16 +36,14 @@ impl LatestByKey {
             visible.index_of(name).map_err(|_| ExecError::Internal(format!("a key without its column '{name}'")))
         };
         let key = key.iter().map(place).collect::<Result<Vec<_>>>()?;
-        let types: Vec<_> = visible.fields().iter().map(|field| field.data_type().clone()).collect();
-        let key_types: Vec<_> = key.iter().map(|at| types[*at].clone()).collect();
+        let key_types: Vec<_> = key.iter().map(|at| visible.field(*at).data_type().clone()).collect();
         Ok(Self {
-            schema,
             keys: KeyTable::new(&key_types)?,
             key,
             under: Vec::new(),
-            rows: KeyTable::new(&types)?,
+            rows: RowTable::new(schema)?,
             counts: Vec::new(),
-            times: Vec::new(),
+            alive: 0,
             ids: Vec::new(),
             key_ids: Vec::new(),
         })
@@ -58,18 +52,20 @@ impl LatestByKey {
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         let under: usize = self.under.iter().map(|rows| rows.capacity() * size_of::<u32>()).sum();
-        self.keys.memory() + self.rows.memory() + under + self.counts.capacity() * 12
+        self.keys.memory() + self.rows.memory() + under + self.counts.capacity() * size_of::<u32>()
     }
 
     fn apply(&mut self, key: u32, row: u32, taken: bool) {
-        let under = &mut self.under[key as usize];
+        let (under, count) = (&mut self.under[key as usize], &mut self.counts[row as usize]);
         if !taken {
             under.push(row);
-            self.counts[row as usize] += 1;
+            self.alive += usize::from(*count == 0);
+            *count += 1;
         } else if let Some(at) = under.iter().rposition(|known| *known == row) {
             // A row that never came cannot go, and is no mistake of this sink.
             under.remove(at);
-            self.counts[row as usize] -= 1;
+            *count -= 1;
+            self.alive -= usize::from(*count == 0);
         }
     }
 
@@ -110,46 +106,27 @@ impl LatestByKey {
 
     /// Forgets rows that are gone, once they are many.
     fn compact(&mut self) {
-        let live = self.counts.iter().filter(|count| **count > 0).count();
-        if self.counts.len() < SPARSE || live * 2 > self.counts.len() {
+        if !is_sparse(self.alive, self.counts.len()) {
             return;
         }
         let stays: Vec<bool> = self.counts.iter().map(|count| *count > 0).collect();
         let new = self.rows.retain(&stays);
         // Every row under a key is there, so it has a new number.
         self.under.iter_mut().flatten().for_each(|row| *row = new[*row as usize]);
-        let mut kept = stays.iter();
-        self.counts.retain(|_| kept.next() == Some(&true));
-        let mut kept = stays.iter();
-        self.times.retain(|_| kept.next() == Some(&true));
+        keep(&mut self.counts, &stays);
     }
 }
 
 impl Operator for LatestByKey {
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
-        let columns = batch.columns.columns();
-        let visible = schema::event_time_index(batch.columns.schema_ref()).unwrap_or(columns.len());
-        self.rows.intern(&columns[..visible], batch.rows(), &mut self.ids)?;
-        let keys: Vec<_> = self.key.iter().map(|at| Arc::clone(&columns[*at])).collect();
+        self.rows.intern(&batch, &mut self.ids)?;
+        let keys: Vec<_> = self.key.iter().map(|at| Arc::clone(batch.columns.column(*at))).collect();
         self.keys.intern(&keys, batch.rows(), &mut self.key_ids)?;
         self.counts.resize(self.rows.len(), 0);
-        self.times.resize(self.rows.len(), 0);
         self.under.resize_with(self.keys.len(), Vec::new);
-        if let Some(times) = batch.event_times() {
-            for (id, time) in self.ids.iter().zip(times.values()) {
-                self.times[*id as usize] = *time;
-            }
-        }
         let (kinds, rows) = self.changes(&batch);
         if !rows.is_empty() {
-            let mut columns = self.rows.keys(&rows)?;
-            if schema::event_time_index(&self.schema).is_some() {
-                let times = rows.iter().map(|row| self.times[*row as usize]);
-                columns.push(Arc::new(TimestampMicrosecondArray::from_iter_values(times)));
-            }
-            let kinds = RowKinds::new(kinds);
-            let kinds = (!kinds.all_inserts()).then_some(kinds);
-            out.batch(Batch { kinds, ..Batch::new(columns_of(&self.schema, columns, rows.len())?) });
+            out.batch(Batch::changes(self.rows.rows(&rows)?, kinds));
         }
         self.compact();
         Ok(Flow::Done)

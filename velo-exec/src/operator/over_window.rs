@@ -12,7 +12,7 @@ use velo_plan::plan::{FrameUnits, OverCall, OverFunction, OverOrder, RowBuffer, 
 
 use crate::error::{ExecError, Result};
 use crate::row_window::{Rows, order_values};
-use crate::state::KeyTable;
+use crate::state::{KeyTable, is_sparse};
 
 /// What the calls of a window ask it for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -302,7 +302,7 @@ impl Window {
             self.partitions[*key as usize] = Partition { dead: true, ..Partition::default() };
         }
         self.dead += gone.len();
-        if self.dead < 1_024 || self.dead * 2 < self.partitions.len() {
+        if !is_sparse(self.partitions.len() - self.dead, self.partitions.len()) {
             return None;
         }
         let live = self.partitions.iter().map(|partition| !partition.dead).collect::<Vec<_>>();

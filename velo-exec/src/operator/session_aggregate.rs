@@ -177,11 +177,7 @@ impl Operator for SessionAggregate {
             if let Some(shown) = &mut self.early {
                 shown.renumber(&groups);
             }
-            let state = self.set.state(&groups, true)?;
-            let mut set = AggregateSet::new(&self.grouping.plan)?;
-            let all = (0..groups.len() as u32).collect::<Vec<_>>();
-            set.merge(&all, groups.len(), &state)?;
-            self.set = set;
+            self.set.keep(&groups)?;
         }
         // A session that ends at W fires later, with an event time one microsecond before W.
         out.watermark(match self.watermark {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
-use velo_core::{Batch, RowKind, RowKinds, schema};
+use velo_core::{Batch, RowKind, schema};
 
 use super::Outbox;
 use crate::aggregate::AggregateSet;
-use crate::changes::same_rows;
+use crate::changes::{rows_of_both, unchanged};
 use crate::error::Result;
 use crate::state::KeyTable;
 use crate::window::session::Sessions;
@@ -73,10 +73,7 @@ impl ShownSessions {
         let after = set.evaluate(&groups, false)?;
         // Of the sessions that stay and were shown: is the result the same?
         let staying: Vec<u32> = shown.iter().copied().take_while(|place| (*place as usize) < *stay).collect();
-        let places = UInt32Array::from(staying.clone());
-        let compared = after.iter().map(|column| arrow_select::take::take(column, &places, None));
-        let old: Vec<ArrayRef> = before.iter().map(|column| column.slice(0, staying.len())).collect();
-        let same = same_rows(&old, &compared.collect::<Result<Vec<_>, _>>()?, staying.len())?;
+        let same = unchanged(before, &after, &staying)?;
         let mut rows = ChangedRows::default();
         let offset = shown.len() as u32;
         // First what is taken back of sessions that are no more, then what is.
@@ -109,12 +106,8 @@ impl ShownSessions {
         if rows.kinds.is_empty() {
             return Ok(());
         }
-        let indices = UInt32Array::from(std::mem::take(&mut rows.results));
         let mut columns = keys.keys(&rows.keys)?;
-        for (before, after) in before.iter().zip(&after) {
-            let both = arrow_select::concat::concat(&[before.as_ref(), after.as_ref()])?;
-            columns.push(arrow_select::take::take(&both, &indices, None)?);
-        }
+        columns.extend(rows_of_both(before, &after, rows.results)?);
         let times = |of: fn(&(i64, i64)) -> i64| -> ArrayRef {
             Arc::new(TimestampMicrosecondArray::from_iter_values(rows.bounds.iter().map(of)))
         };
@@ -122,9 +115,7 @@ impl ShownSessions {
         if schema::event_time_index(output).is_some() {
             columns.push(times(|bounds| bounds.1 - 1));
         }
-        let kinds = RowKinds::new(rows.kinds);
-        let kinds = (!kinds.all_inserts()).then_some(kinds);
-        out.batch(Batch { kinds, ..Batch::new(RecordBatch::try_new(Arc::clone(output), columns)?) });
+        out.batch(Batch::changes(RecordBatch::try_new(Arc::clone(output), columns)?, rows.kinds));
         Ok(())
     }
 

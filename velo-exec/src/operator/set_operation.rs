@@ -6,7 +6,7 @@ use velo_core::batch::columns_of;
 use velo_core::{Batch, Watermark};
 use velo_plan::plan::SetKind;
 
-use super::window_aggregate::OUTPUT_ROWS;
+use super::row_table::Repeats;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
 use crate::state::KeyTable;
@@ -21,30 +21,37 @@ pub struct SetOperation {
     /// By row: how often each side has it.
     counts: Vec<(u64, u64)>,
     ids: Vec<u32>,
-    /// The row that is being given, and how often it was.
-    next: (usize, u64),
+    given: Repeats,
 }
 
 impl SetOperation {
     /// The operator of a set operation whose rows have the columns of `output`.
     pub fn new(kind: SetKind, all: bool, output: SchemaRef) -> Result<Self> {
         let types = output.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
-        Ok(Self { kind, all, output, rows: KeyTable::new(&types)?, counts: Vec::new(), ids: Vec::new(), next: (0, 0) })
+        Ok(Self {
+            kind,
+            all,
+            output,
+            rows: KeyTable::new(&types)?,
+            counts: Vec::new(),
+            ids: Vec::new(),
+            given: Repeats::default(),
+        })
     }
 
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         self.rows.memory() + self.counts.capacity() * size_of::<(u64, u64)>()
     }
+}
 
-    /// How often a row stays.
-    fn stays(&self, (left, right): (u64, u64)) -> u64 {
-        match (self.kind, self.all) {
-            (SetKind::Except, true) => left.saturating_sub(right),
-            (SetKind::Except, false) => u64::from(left > 0 && right == 0),
-            (SetKind::Intersect, true) => left.min(right),
-            (SetKind::Intersect, false) => u64::from(left > 0 && right > 0),
-        }
+/// How often a row stays that each side has so often.
+fn stays(kind: SetKind, all: bool, (left, right): (u64, u64)) -> u64 {
+    match (kind, all) {
+        (SetKind::Except, true) => left.saturating_sub(right),
+        (SetKind::Except, false) => u64::from(left > 0 && right == 0),
+        (SetKind::Intersect, true) => left.min(right),
+        (SetKind::Intersect, false) => u64::from(left > 0 && right > 0),
     }
 }
 
@@ -72,24 +79,15 @@ impl Operator for SetOperation {
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
-        while self.next.0 < self.counts.len() {
-            if out.is_full() {
-                return Ok(Flow::More);
+        while !out.is_full() {
+            let stays = |row: usize| stays(self.kind, self.all, self.counts[row]);
+            self.given.next(self.counts.len(), stays, &mut self.ids);
+            if self.ids.is_empty() {
+                out.watermark(Watermark::END);
+                return Ok(Flow::Done);
             }
-            self.ids.clear();
-            while self.next.0 < self.counts.len() && self.ids.len() < OUTPUT_ROWS {
-                let (row, given) = self.next;
-                let left = self.stays(self.counts[row]) - given;
-                let room = (OUTPUT_ROWS - self.ids.len()) as u64;
-                self.ids.extend(std::iter::repeat_n(row as u32, left.min(room) as usize));
-                self.next = if left > room { (row, given + room) } else { (row + 1, 0) };
-            }
-            if !self.ids.is_empty() {
-                let columns = self.rows.keys(&self.ids)?;
-                out.batch(Batch::new(columns_of(&self.output, columns, self.ids.len())?));
-            }
+            out.batch(Batch::new(columns_of(&self.output, self.rows.keys(&self.ids)?, self.ids.len())?));
         }
-        out.watermark(Watermark::END);
-        Ok(Flow::Done)
+        Ok(Flow::More)
     }
 }

@@ -6,3 +6,15 @@ mod words;
 
 pub use key_group::{KEY_GROUPS, KeyGrouper};
 pub use keyed::KeyTable;
+
+/// Whether it is worth while to number what is alive anew: of so many, at least half is dead.
+pub(crate) fn is_sparse(alive: usize, all: usize) -> bool {
+    const MANY: usize = 1_024;
+    all >= MANY && alive * 2 <= all
+}
+
+/// Keeps the values for which `stays` is true, as [`KeyTable::retain`] keeps keys.
+pub(crate) fn keep<T>(values: &mut Vec<T>, stays: &[bool]) {
+    let mut stays = stays.iter();
+    values.retain(|_| stays.next() == Some(&true));
+}

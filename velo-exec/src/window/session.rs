@@ -11,7 +11,7 @@ use velo_core::Watermark;
 use velo_core::time::iso8601;
 
 use crate::error::{ExecError, Result};
-use crate::state::KeyTable;
+use crate::state::{KeyTable, is_sparse};
 
 /// An open session of one key.
 #[derive(Debug, Clone, Copy)]
@@ -215,7 +215,7 @@ impl Sessions {
 
     /// Whether it is worth while to renumber groups and keys: most are dead.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.groups >= 1_024 && self.live < self.groups / 2
+        is_sparse(self.live as usize, self.groups as usize)
     }
 
     /// Numbers the open sessions anew, and their keys: the old groups in the order of the new ones.

@@ -1,0 +1,152 @@
+//! The groups of a GROUP BY without a window over bounded, append-only rows, in one step or in two.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::{DataType, SchemaRef};
+use velo_core::{Batch, Watermark, schema};
+
+use super::grouping::{Evaluated, Grouping};
+use super::window_aggregate::OUTPUT_ROWS;
+use super::{Flow, Outbox};
+use crate::aggregate::{AggregatePlan, AggregateSet};
+use crate::error::Result;
+use crate::state::KeyTable;
+
+/// Keys, their aggregates, and the latest event time of their rows.
+pub(super) struct GroupStore {
+    plan: Arc<AggregatePlan>,
+    keys: KeyTable,
+    set: AggregateSet,
+    times: Vec<i64>,
+    ids: Vec<u32>,
+    /// Rows that went in.
+    rows: u64,
+    /// Groups that were written.
+    written: usize,
+}
+
+impl GroupStore {
+    pub(super) fn new(plan: &Arc<AggregatePlan>, key_types: &[DataType]) -> Result<Self> {
+        Ok(Self {
+            plan: Arc::clone(plan),
+            keys: KeyTable::new(key_types)?,
+            set: AggregateSet::new(plan)?,
+            times: Vec::new(),
+            ids: Vec::new(),
+            rows: 0,
+            written: 0,
+        })
+    }
+
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// How many rows went in since it was empty.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Takes the rows of a batch.
+    pub(super) fn take(&mut self, grouping: &Grouping, batch: &Batch, evaluated: &Evaluated) -> Result<()> {
+        self.rows += batch.rows() as u64;
+        grouping.each_set(&evaluated.keys, batch.rows(), |keys| {
+            self.keys.intern(keys, batch.rows(), &mut self.ids)?;
+            self.set.update(&self.ids, self.keys.len(), &evaluated.inputs, &evaluated.order)?;
+            if let Some(times) = batch.event_times() {
+                self.see(times.values());
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes states of groups.
+    pub(super) fn merge(&mut self, keys: &[ArrayRef], state: &[ArrayRef], times: &[i64]) -> Result<()> {
+        self.keys.intern(keys, times.len(), &mut self.ids)?;
+        self.set.merge(&self.ids, self.keys.len(), state)?;
+        self.see(times);
+        Ok(())
+    }
+
+    /// Makes the groups that are there without rows.
+    pub(super) fn add_totals(&mut self, grouping: &Grouping) -> Result<()> {
+        for key in grouping.totals() {
+            self.keys.intern(&key, 1, &mut self.ids)?;
+            self.set.grow(self.keys.len())?;
+        }
+        Ok(())
+    }
+
+    /// The latest time of each row's group, which `ids` names.
+    fn see(&mut self, times: &[i64]) {
+        self.times.resize(self.keys.len(), i64::MIN);
+        for (id, time) in self.ids.iter().zip(times) {
+            let latest = &mut self.times[*id as usize];
+            *latest = (*latest).max(*time);
+        }
+    }
+
+    /// Numbers of the groups that are written next; none: all are.
+    fn next(&mut self) -> Vec<u32> {
+        let to = self.len().min(self.written + OUTPUT_ROWS);
+        let ids = (self.written as u32..to as u32).collect();
+        self.written = to;
+        ids
+    }
+
+    /// The groups' times; one without rows has none of its own, but `none`.
+    fn times(&self, ids: &[u32], none: i64) -> ArrayRef {
+        let of = |id: &u32| self.times.get(*id as usize).copied().filter(|time| *time != i64::MIN).unwrap_or(none);
+        Arc::new(TimestampMicrosecondArray::from_iter_values(ids.iter().map(of)))
+    }
+
+    /// Writes the states of all groups, as columns of `schema`: keys, states, and the latest time.
+    pub(super) fn write_states(&mut self, schema: &SchemaRef, out: &mut Outbox) -> Result<Flow> {
+        while self.written < self.len() {
+            if out.is_full() {
+                return Ok(Flow::More);
+            }
+            let ids = self.next();
+            let mut columns = self.keys.keys(&ids)?;
+            columns.extend(self.set.state(&ids, true)?);
+            columns.push(self.times(&ids, i64::MIN));
+            out.batch(Batch::new(RecordBatch::try_new(Arc::clone(schema), columns)?));
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Writes the results of all groups and the end.
+    pub(super) fn write_results(&mut self, output: &SchemaRef, out: &mut Outbox) -> Result<Flow> {
+        while self.written < self.len() {
+            if out.is_full() {
+                return Ok(Flow::More);
+            }
+            let ids = self.next();
+            let mut columns = self.keys.keys(&ids)?;
+            columns.extend(self.set.evaluate(&ids, true)?);
+            if schema::event_time_index(output).is_some() {
+                columns.push(self.times(&ids, 0));
+            }
+            out.batch(Batch::new(RecordBatch::try_new(Arc::clone(output), columns)?));
+        }
+        out.watermark(Watermark::END);
+        Ok(Flow::Done)
+    }
+
+    /// Forgets all groups.
+    pub(super) fn clear(&mut self) -> Result<()> {
+        self.keys.clear();
+        self.set = AggregateSet::new(&self.plan)?;
+        self.times.clear();
+        self.rows = 0;
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.keys.memory() + self.set.memory() + self.times.capacity() * size_of::<i64>()
+    }
+}
