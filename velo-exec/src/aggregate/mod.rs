@@ -16,6 +16,7 @@ mod count;
 mod distinct;
 mod extreme;
 mod first_last;
+mod floats;
 mod kept;
 mod order;
 mod plan;
@@ -24,6 +25,7 @@ mod sum;
 mod values;
 mod winners;
 
+pub(crate) use floats::FloatTotal;
 pub(crate) use order::ORDER_TYPES;
 pub use order::RowOrder;
 pub use plan::{AggregatePlan, Groups};

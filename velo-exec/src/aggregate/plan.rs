@@ -228,7 +228,7 @@ impl ColumnPlan {
         let first = self.types.first().unwrap_or(&DataType::Null);
         let column: Box<dyn Column> = match &self.state {
             State::Count => Box::new(Count::default()),
-            State::Sum => sum(first, &self.text)?,
+            State::Sum => sum(first, &self.text, self.groups == Groups::Changing)?,
             State::Extreme(end) => extreme(*end, first)?,
             State::Order(which) => Box::new(ByOrder::new(*which, first)?),
             State::Arg { largest } => Box::new(ByValue::new(*largest, &self.types)?),

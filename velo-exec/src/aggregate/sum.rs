@@ -2,7 +2,7 @@
 //!
 //! Sums are exact and do not depend on the order of rows: integers and decimals are summed in 128 bits with the carries kept
 //! beside them (wider decimals in 256 bits), and what does not fit the result's type is found when the result is read. Floats
-//! are summed with the rounding errors summed beside them.
+//! are in `floats.rs`.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -14,18 +14,19 @@ use arrow_array::types::{
     ArrowPrimitiveType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{ArrayRef, Decimal128Array, Decimal256Array, Float64Array, Int64Array};
+use arrow_array::{ArrayRef, Decimal128Array, Decimal256Array, Int64Array};
 use arrow_buffer::i256;
 use arrow_schema::DataType;
 use velo_core::decimal::{POWERS, divide_i256, power_i256};
 use velo_core::types::sql_name;
 
 use super::column::{Answer, Call, Column, Rows, each, state_column};
+use super::floats::floats;
 use super::values::wrong_type;
 use crate::error::{ExecError, Result};
 
-/// A column for sum, mean and count of an argument of this type.
-pub(super) fn sum(data_type: &DataType, text: &str) -> Result<Box<dyn Column>> {
+/// A column for sum, mean and count of an argument of this type. `changing`: rows can be taken back.
+pub(super) fn sum(data_type: &DataType, text: &str, changing: bool) -> Result<Box<dyn Column>> {
     Ok(match data_type {
         DataType::Int8 => Box::new(Exact::<Int8Type, false>::new(data_type)),
         DataType::Int16 => Box::new(Exact::<Int16Type, false>::new(data_type)),
@@ -39,8 +40,8 @@ pub(super) fn sum(data_type: &DataType, text: &str) -> Result<Box<dyn Column>> {
         DataType::Decimal128(..=19, _) => Box::new(Exact::<Decimal128Type, false>::new(data_type)),
         DataType::Decimal128(..) => Box::new(Exact::<Decimal128Type, true>::new(data_type)),
         DataType::Decimal256(..) => Box::new(Wide { data_type: data_type.clone(), totals: Vec::new() }),
-        DataType::Float32 => Box::new(Floats::<Float32Type>::default()),
-        DataType::Float64 => Box::new(Floats::<Float64Type>::default()),
+        DataType::Float32 => floats::<Float32Type>(changing),
+        DataType::Float64 => floats::<Float64Type>(changing),
         other => return Err(ExecError::Internal(format!("{text} over {} was planned", sql_name(other)))),
     })
 }
@@ -417,127 +418,6 @@ impl Column for Wide {
     }
 }
 
-/// A sum of floats: the rounding errors are summed beside it (Neumaier), so that the order of rows shows in the last digit at
-/// most.
-#[derive(Debug, Clone, Copy, Default)]
-struct Compensated {
-    sum: f64,
-    error: f64,
-    count: i64,
-}
-
-impl Compensated {
-    #[inline(always)]
-    fn add(&mut self, value: f64) {
-        let sum = self.sum + value;
-        self.error += if self.sum.abs() >= value.abs() { (self.sum - sum) + value } else { (value - sum) + self.sum };
-        self.sum = sum;
-    }
-
-    fn total(&self) -> f64 {
-        // With an infinity or NaN in the sum its error is no number, and means nothing.
-        if self.sum.is_finite() { self.sum + self.error } else { self.sum }
-    }
-}
-
-struct Floats<T> {
-    totals: Vec<Compensated>,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T> Default for Floats<T> {
-    fn default() -> Self {
-        Self { totals: Vec::new(), of: PhantomData }
-    }
-}
-
-impl<T: ArrowPrimitiveType> Floats<T>
-where
-    f64: From<T::Native>,
-{
-    #[inline(always)]
-    fn change<const TAKE: bool>(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let argument = rows.only()?;
-        let array = argument.as_primitive_opt::<T>().ok_or_else(|| wrong_type(argument, &T::DATA_TYPE))?;
-        self.totals.resize(rows.total, Compensated::default());
-        let totals = self.totals.as_mut_slice();
-        let values = &array.values()[..rows.groups.len()];
-        each(rows.groups, rows.valid(argument).as_ref(), |row, group| {
-            let total = &mut totals[group as usize];
-            if TAKE {
-                total.add(-f64::from(values[row]));
-                total.count -= 1;
-                if total.count == 0 {
-                    // What rounding left must not be there when the group begins again.
-                    *total = Compensated::default();
-                }
-            } else {
-                total.add(f64::from(values[row]));
-                total.count += 1;
-            }
-        });
-        Ok(())
-    }
-}
-
-impl<T: ArrowPrimitiveType> Column for Floats<T>
-where
-    f64: From<T::Native>,
-{
-    fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
-        self.change::<false>(rows)
-    }
-
-    fn retract(&mut self, rows: &Rows<'_>) -> Result<()> {
-        self.change::<true>(rows)
-    }
-
-    fn state_types(&self) -> Vec<DataType> {
-        vec![DataType::Int64, DataType::Float64, DataType::Float64]
-    }
-
-    fn state(&mut self, groups: &[u32], _last: bool) -> Result<Vec<ArrayRef>> {
-        let totals = || groups.iter().map(|group| self.totals[*group as usize]);
-        Ok(vec![
-            Arc::new(Int64Array::from_iter_values(totals().map(|total| total.count))),
-            Arc::new(Float64Array::from_iter_values(totals().map(|total| total.sum))),
-            Arc::new(Float64Array::from_iter_values(totals().map(|total| total.error))),
-        ])
-    }
-
-    fn merge(&mut self, groups: &[u32], total: usize, state: &[ArrayRef]) -> Result<()> {
-        let counts = state_column::<Int64Array>(state, 0)?.values();
-        let sums = state_column::<Float64Array>(state, 1)?.values();
-        let errors = state_column::<Float64Array>(state, 2)?.values();
-        self.totals.resize(total, Compensated::default());
-        for (row, group) in groups.iter().enumerate() {
-            let total = &mut self.totals[*group as usize];
-            total.add(sums[row]);
-            total.error += errors[row];
-            total.count += counts[row];
-        }
-        Ok(())
-    }
-
-    fn evaluate(&mut self, groups: &[u32], call: &Call, _last: bool) -> Result<ArrayRef> {
-        if call.answer == Answer::Count {
-            let counts = groups.iter().map(|group| self.totals[*group as usize].count);
-            return Ok(Arc::new(Int64Array::from_iter_values(counts)));
-        }
-        let mut builder = Float64Builder::with_capacity(groups.len());
-        for group in groups {
-            let total = self.totals[*group as usize];
-            let value = if call.answer == Answer::Avg { total.total() / total.count as f64 } else { total.total() };
-            builder.append_option((total.count > 0).then_some(value));
-        }
-        Ok(Arc::new(builder.finish()))
-    }
-
-    fn memory(&self) -> usize {
-        self.totals.capacity() * size_of::<Compensated>()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -557,15 +437,5 @@ mod tests {
             let wide = wide_mean(i256::from_i128(total), count, digits).and_then(i256::to_i128);
             assert_eq!(mean(total, count, digits), wide, "{total} / {count}");
         }
-    }
-
-    #[test]
-    fn infinities_stay() {
-        let mut total = Compensated::default();
-        total.add(f64::INFINITY);
-        total.add(1.0);
-        assert_eq!(total.total(), f64::INFINITY);
-        total.add(f64::NEG_INFINITY);
-        assert!(total.total().is_nan());
     }
 }

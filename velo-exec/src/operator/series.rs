@@ -18,9 +18,9 @@ pub(super) struct Series {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// Numbers, and times by an interval of one length.
-    Fixed(i64),
+    Fixed(i128),
     /// Times by an interval with months, each of which has a length of its own.
-    Calendar { months: i32, rest: i64, up: bool },
+    Calendar { months: i32, rest: i128, up: bool },
 }
 
 const DAY: i128 = 86_400_000_000;
@@ -31,7 +31,7 @@ impl Series {
         if step == 0 {
             return Err(endless(statement));
         }
-        Ok(Self { next: Some(start), stop, step: Step::Fixed(step) }.begin())
+        Ok(Self { next: Some(start), stop, step: Step::Fixed(step.into()) }.begin())
     }
 
     /// Timestamps; a day has 24 hours, as they are in UTC, and months are added one after the other, as in PostgreSQL: the
@@ -49,11 +49,9 @@ impl Series {
         if about == 0 {
             return Err(endless(statement));
         }
-        // Days of an i32 and nanoseconds of an i64 fit.
-        let rest = fixed as i64;
         let step = match step.months {
-            0 => Step::Fixed(rest),
-            months => Step::Calendar { months, rest, up: about > 0 },
+            0 => Step::Fixed(fixed),
+            months => Step::Calendar { months, rest: fixed, up: about > 0 },
         };
         Ok(Self { next: Some(start), stop, step }.begin())
     }
@@ -80,7 +78,7 @@ impl Series {
             into.append_value(value);
             given += 1;
             let next = match self.step {
-                Step::Fixed(step) => value.checked_add(step),
+                Step::Fixed(step) => behind(value, step),
                 // A step that leads back would never end.
                 Step::Calendar { months, rest, up } => {
                     later(value, months, rest).filter(|next| if up { *next > value } else { *next < value })
@@ -92,11 +90,16 @@ impl Series {
     }
 }
 
-fn later(time: i64, months: i32, rest: i64) -> Option<i64> {
+/// None: that is behind the end of all numbers.
+fn behind(value: i64, step: i128) -> Option<i64> {
+    i64::try_from(i128::from(value) + step).ok()
+}
+
+fn later(time: i64, months: i32, rest: i128) -> Option<i64> {
     let time = DateTime::from_timestamp_micros(time)?;
     let by = Months::new(months.unsigned_abs());
     let time = if months < 0 { time.checked_sub_months(by) } else { time.checked_add_months(by) };
-    time?.timestamp_micros().checked_add(rest)
+    behind(time?.timestamp_micros(), rest)
 }
 
 fn endless(statement: &str) -> ExecError {
@@ -126,6 +129,14 @@ mod tests {
         assert_eq!(numbers(i64::MAX - 1, i64::MAX, 1), [i64::MAX - 1, i64::MAX]);
         assert_eq!(numbers(i64::MIN, i64::MIN, -1), [i64::MIN]);
         assert!(Series::of_numbers(1, 2, 0, "s").is_err());
+    }
+
+    #[test]
+    fn steps_beyond_all_times_give_the_first_value() {
+        for (days, stop) in [(i32::MAX, i64::MAX), (i32::MIN, i64::MIN)] {
+            let series = Series::of_times(1, stop, IntervalMonthDayNano::new(0, days, 0), "s").unwrap();
+            assert_eq!(all(series, 3), [1]);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use velo_core::decimal::{POWERS, power_i256};
 
 use super::frame::{Function, View};
 use super::value::Value;
-use crate::aggregate::{fits, mean, wide_fits, wide_mean};
+use crate::aggregate::{FloatTotal, fits, mean, wide_fits, wide_mean};
 use crate::error::{ExecError, Result};
 
 /// Which rows of a call count, and its argument.
@@ -208,49 +208,11 @@ impl Function for Wide {
     }
 }
 
-/// A sum of floats with its rounding errors (Neumaier), and how many values were no finite numbers.
+/// The floats of a frame, and how many have left it since they were summed.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct FloatTotal {
-    sum: f64,
-    error: f64,
-    count: i64,
-    infinite: i64,
-    negative_infinite: i64,
-    not_numbers: i64,
+pub(super) struct MovingTotal {
+    total: FloatTotal,
     removed: u64,
-}
-
-impl FloatTotal {
-    fn change(&mut self, value: f64, by: i64) {
-        self.count += by;
-        if value.is_nan() {
-            self.not_numbers += by;
-        } else if value == f64::INFINITY {
-            self.infinite += by;
-        } else if value == f64::NEG_INFINITY {
-            self.negative_infinite += by;
-        } else {
-            let value = if by < 0 { -value } else { value };
-            let sum = self.sum + value;
-            self.error +=
-                if self.sum.abs() >= value.abs() { (self.sum - sum) + value } else { (value - sum) + self.sum };
-            self.sum = sum;
-        }
-    }
-
-    fn total(&self) -> f64 {
-        if self.not_numbers > 0 || (self.infinite > 0 && self.negative_infinite > 0) {
-            f64::NAN
-        } else if self.infinite > 0 {
-            f64::INFINITY
-        } else if self.negative_infinite > 0 {
-            f64::NEG_INFINITY
-        } else if self.sum.is_finite() {
-            self.sum + self.error
-        } else {
-            self.sum
-        }
-    }
 }
 
 /// SUM and AVG of floats.
@@ -261,40 +223,40 @@ pub(super) struct Floats {
 
 impl Function for Floats {
     type In = Option<f64>;
-    type State = FloatTotal;
+    type State = MovingTotal;
     type Out = f64;
 
     fn read(&self, columns: &RecordBatch) -> Result<Vec<Option<f64>>> {
         self.argument.read::<f64>(&DataType::Null, columns)
     }
 
-    fn add(&self, state: &mut FloatTotal, _row: u64, value: &Option<f64>) -> Result<()> {
+    fn add(&self, state: &mut MovingTotal, _row: u64, value: &Option<f64>) -> Result<()> {
         if let Some(value) = value {
-            state.change(*value, 1);
+            state.total.change(*value, 1);
         }
         Ok(())
     }
 
-    fn remove(&self, state: &mut FloatTotal, _row: u64, value: &Option<f64>) -> Result<()> {
+    fn remove(&self, state: &mut MovingTotal, _row: u64, value: &Option<f64>) -> Result<()> {
         if let Some(value) = value {
-            state.change(*value, -1);
+            state.total.change(*value, -1);
         }
         state.removed += 1;
         Ok(())
     }
 
-    fn result(&self, state: &mut FloatTotal, view: &View<'_, Option<f64>>) -> Result<Option<f64>> {
-        let overflown = state.removed > 0 && !state.sum.is_finite();
+    fn result(&self, state: &mut MovingTotal, view: &View<'_, Option<f64>>) -> Result<Option<f64>> {
+        let overflown = state.removed > 0 && state.total.is_overflown();
         if overflown || state.removed > view.to - view.from {
-            *state = FloatTotal::default();
+            *state = MovingTotal::default();
             for value in (view.from..view.to).filter_map(|row| view.get(row)).flatten() {
-                state.change(*value, 1);
+                state.total.change(*value, 1);
             }
         }
-        if state.count == 0 {
+        if state.total.count() == 0 {
             return Ok(None);
         }
-        let total = state.total();
-        Ok(Some(if self.average { total / state.count as f64 } else { total }))
+        let total = state.total.total();
+        Ok(Some(if self.average { total / state.total.count() as f64 } else { total }))
     }
 }

@@ -11,6 +11,9 @@ use velo_eventtime::{Zone, parse_date, parse_timestamp, parse_timestamp_nanos};
 use super::given::Given;
 use crate::properties::Kind;
 
+/// A batch of such texts is below the 2 GiB that a column of texts holds.
+const LONGEST_TEXT: usize = 100_000;
+
 /// Flink's length of a random text.
 const TEXT_LENGTH: usize = 100;
 /// The most digits of a made-up number.
@@ -178,13 +181,16 @@ impl Unit {
         }
     }
 
-    fn one(self) -> i128 {
-        match self {
+    /// The step where none is said: 1, or a second.
+    fn one(self) -> Result<i128, String> {
+        Ok(match self {
             Self::Integer { .. } | Self::Days => 1,
-            Self::Decimal { scale, .. } => 10_i128.pow(u32::from(scale.unsigned_abs())),
+            Self::Decimal { .. } => {
+                self.value("1").map_err(|_| "1 does not fit in the column: say its step".to_owned())?
+            }
             Self::Micros => 1_000_000,
             Self::Nanos => 1_000_000_000,
-        }
+        })
     }
 }
 
@@ -308,7 +314,7 @@ fn whole(kind: Kind, unit: Unit, field: &Field, given: &Given) -> Compiling<(Who
             };
             let start = value("start", &properties.start)?.unwrap_or(middle);
             within(given, min.is_none_or(|min| min <= start) && max.is_none_or(|max| start <= max))?;
-            let step = read(given, "step", properties.step.as_deref(), |text| unit.step(text))?.unwrap_or(unit.one());
+            let step = step(unit, given)?;
             // Sums of steps must not overflow before the rows end.
             let Some(step) = u64::try_from(step).ok().filter(|step| (1..=1 << 40).contains(step)) else {
                 return Err(Box::new(given.error("step", "it must be more than 0, and not huge", None)));
@@ -325,11 +331,18 @@ fn whole(kind: Kind, unit: Unit, field: &Field, given: &Given) -> Compiling<(Who
     }
 }
 
+fn step(unit: Unit, given: &Given) -> Compiling<i128> {
+    match read(given, "step", given.properties.step.as_deref(), |text| unit.step(text))? {
+        Some(step) => Ok(step),
+        None => unit.one().map_err(|message| Box::new(given.error("step", &message, None))),
+    }
+}
+
 fn sequence(unit: Unit, given: &Given) -> Compiling<(i128, i128, Option<u64>)> {
     let properties = &given.properties;
     let value = |what, text: &Option<String>| read(given, what, text.as_deref(), |text| unit.value(text));
     let start = value("start", &properties.start)?.unwrap_or(0);
-    let step = read(given, "step", properties.step.as_deref(), |text| unit.step(text))?.unwrap_or(unit.one());
+    let step = step(unit, given)?;
     let end = value("end", &properties.end)?;
     if step == 0 {
         return Err(Box::new(given.error("step", "a sequence must go on", None)));
@@ -417,7 +430,14 @@ fn text(kind: Kind, field: &Field, given: &Given) -> Compiling<(Text, Option<u64
             let (start, step, rows) = sequence(unit, given)?;
             Ok((Text::Sequence { start, step }, rows))
         }
-        Kind::Range => Ok((Text::Random { length: given.properties.length.unwrap_or(TEXT_LENGTH) }, None)),
+        Kind::Range => {
+            let length = given.properties.length.unwrap_or(TEXT_LENGTH);
+            if length > LONGEST_TEXT {
+                let message = format!("a text has {LONGEST_TEXT} characters at most");
+                return Err(Box::new(given.error("length", &message, None)));
+            }
+            Ok((Text::Random { length }, None))
+        }
         Kind::Choice => Ok((Text::Choice(choice(given, |text| Ok(text.to_owned()))?), None)),
         Kind::Walk | Kind::Time => Err(unfit(kind, field, given, "sequence, range or choice")),
     }

@@ -16,8 +16,8 @@ const HOT_OF: u64 = 100;
 /// A prime, by which a group of events is put out of order.
 const SHUFFLE: u64 = 953;
 
-/// The largest group: what is counted again for a part of one.
-const LARGEST_GROUP: u64 = 100_000;
+/// The largest number of what is counted again for each event, or written out for one.
+const LARGEST: u64 = 100_000;
 
 /// A kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +63,16 @@ impl Course {
             ("out.of.order.group.size", properties.group_size),
             ("auctions.in.flight", properties.auctions_in_flight),
             ("people.active", properties.people_active),
+            ("person.avg.size", properties.person_size as u64),
+            ("auction.avg.size", properties.auction_size as u64),
+            ("bid.avg.size", properties.bid_size as u64),
         ];
         for (key, value) in largest {
-            if value > LARGEST_GROUP {
+            if value > LARGEST {
                 options.error(PropertyError {
                     key: key.to_owned(),
                     origin: None,
-                    message: format!("'{key}' is {value}, and can be {LARGEST_GROUP} at most"),
+                    message: format!("'{key}' is {value}, and can be {LARGEST} at most"),
                     help: None,
                 });
             }
@@ -238,9 +241,13 @@ mod tests {
 
     #[test]
     fn what_is_impossible_is_said() {
-        let mut options = Options::from_pairs([("out.of.order.group.size", "953"), ("person.proportion", "0")]);
+        let mut options = Options::from_pairs([
+            ("out.of.order.group.size", "953"),
+            ("person.proportion", "0"),
+            ("bid.avg.size", "99999999999"),
+        ]);
         let properties = NexmarkProperties::read(&mut options);
         Course::new(properties, &mut options);
-        assert_eq!(options.take_errors().len(), 2);
+        assert_eq!(options.take_errors().len(), 3);
     }
 }

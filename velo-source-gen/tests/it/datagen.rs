@@ -226,6 +226,14 @@ fn mistakes_in_rules_are_told_while_planning() {
     );
     assert_eq!(several(&[("rows.per.second", "0"), ("fields.n.kind", "rnage")]).len(), 2);
     assert_eq!(
+        mistakes(&DatagenConnector, &[("fields.huge.kind", "walk")], &schema("huge:DECIMAL(76,50)")),
+        ["1 does not fit in the column: say its step | "]
+    );
+    assert_eq!(
+        mistakes(&DatagenConnector, &[("fields.text.length", "99999999999")], &schema("text:STRING")),
+        ["'fields.text.length': a text has 100000 characters at most | "]
+    );
+    assert_eq!(
         mistakes(&DatagenConnector, &[], &declared),
         [
             "datagen makes no ARRAY<INT>, as 'list' is declared | leave the column out, or compute it: name type AS expression"
