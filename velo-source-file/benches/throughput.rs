@@ -60,12 +60,11 @@ fn report(name: &str, bytes: usize, elapsed: Duration) {
 
 fn request() -> SourceRequest {
     let field = Arc::new(Field::new("id", DataType::Int64, true));
-    let column = DecodeColumn { field: Arc::clone(&field), path: vec!["id".to_owned()], exact: false, raw: false };
     SourceRequest {
         name: "trades".to_owned(),
         ordinal: 0,
+        columns: vec![DecodeColumn::of(&field)],
         declared: Arc::new(Schema::new(vec![field])),
-        columns: vec![column],
         batch_rows: 8_192,
         keep_bytes: false,
         clock: Clock::system(),

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use velo_core::Clock;
 use velo_core::clock::Stopwatch;
-use velo_core::connector::{Connector, DecodeColumn, Fetch, SourceRequest};
-use velo_core::progress::Progress;
+use velo_core::connector::{Connector, Fetch};
 use velo_core::properties::Options;
 use velo_core::types::{TIMESTAMP, decimal};
 use velo_source_gen::{DatagenConnector, NexmarkConnector};
@@ -62,22 +61,7 @@ async fn nexmark(name: &str, pairs: &[(&str, &str)], only: Option<&[&str]>) {
 
 async fn measure(name: &str, connector: &dyn Connector, pairs: &[(&str, &str)], schema: SchemaRef) {
     let binding = connector.bind_source(&mut Options::from_pairs(pairs.iter().copied())).unwrap();
-    let column = |field: &Arc<Field>| DecodeColumn {
-        field: Arc::clone(field),
-        path: vec![field.name().clone()],
-        exact: false,
-        raw: false,
-    };
-    let request = SourceRequest {
-        name: "rows".to_owned(),
-        ordinal: 0,
-        columns: schema.fields().iter().map(column).collect(),
-        declared: schema,
-        batch_rows: 8_192,
-        keep_bytes: false,
-        clock: Clock::system(),
-        progress: Arc::new(Progress::new()),
-    };
+    let request = velo_testkit::source_request("rows", &schema, &Clock::system());
     let mut source = binding.open(request).await.unwrap();
     let decoder = source.decoder();
     let mut best = f64::MAX;

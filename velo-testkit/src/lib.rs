@@ -5,6 +5,7 @@
 //! - [`collecting`]: a sink that keeps what it gets, with commits;
 //! - [`faults`]: a sink that fails at its n-th call;
 //! - [`random`]: numbers from a seed;
+//! - [`source_request`]: what a source is asked for;
 //! - [`conformance`]: what every connector must do.
 
 #![allow(
@@ -18,9 +19,11 @@ pub mod conformance;
 pub mod faults;
 pub mod gate;
 pub mod random;
+mod request;
 pub mod scripted;
 mod table;
 
 pub use gate::Gate;
 pub use random::Random;
+pub use request::source_request;
 pub use table::Table;

@@ -33,6 +33,13 @@ pub struct DecodeColumn {
     pub raw: bool,
 }
 
+impl DecodeColumn {
+    /// The field of a record that has the column's name.
+    pub fn of(field: &FieldRef) -> Self {
+        Self { field: FieldRef::clone(field), path: vec![field.name().clone()], exact: false, raw: false }
+    }
+}
+
 /// What a source needs to know to open.
 #[derive(Debug, Clone)]
 pub struct SourceRequest {

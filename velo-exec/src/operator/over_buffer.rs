@@ -120,18 +120,19 @@ impl Call for OverBuffer {
         Ok(())
     }
 
-    fn end(&mut self, keys: Option<&[u32]>, _decided: &mut Vec<RowRef>) -> Result<()> {
-        match keys {
-            Some(keys) => {
-                for key in keys {
-                    if let Some(buffer) = self.buffers.get_mut(*key as usize) {
-                        *buffer = None;
-                    }
-                }
-            }
-            None => self.buffers.clear(),
+    fn end_partition(&mut self, key: u32, _decided: &mut Vec<RowRef>) -> Result<()> {
+        if let Some(buffer) = self.buffers.get_mut(key as usize) {
+            *buffer = None;
         }
         Ok(())
+    }
+
+    fn partitions(&self) -> usize {
+        self.buffers.len()
+    }
+
+    fn clear(&mut self) {
+        self.buffers.clear();
     }
 
     fn renumber(&mut self, numbers: &[u32], partitions: usize) {

@@ -18,7 +18,7 @@ use crate::error::Result;
 /// What is computed over a frame.
 pub(super) trait Function: Send {
     /// What a row gives.
-    type In: Clone + Send;
+    type In: Default + Send;
     /// What is kept of the rows in the frame.
     type State: Default + Send;
     type Out: Value;
@@ -149,7 +149,7 @@ impl<F: Function> Partition<F> {
         let result = function.result(&mut self.state, &view)?;
         self.current += 1;
         // A frame that begins with the partition takes no row out again.
-        let mut needed = if frame.start.is_none() { self.to } else { self.from.min(self.to.max(self.from)) };
+        let mut needed = if frame.start.is_none() { self.to } else { self.from };
         if function.keeps_current() {
             needed = needed.min(self.current);
         }
@@ -271,14 +271,6 @@ impl<F: Function> FrameCall<F> {
         Ok(())
     }
 
-    fn end_partition(&mut self, key: u32, decided: &mut Vec<RowRef>) -> Result<()> {
-        if (key as usize) < self.partitions.len() {
-            self.decide(key, i128::MAX, decided)?;
-            self.partitions[key as usize] = Partition::default();
-        }
-        Ok(())
-    }
-
     /// Up to where the rows of a partition are known.
     fn known(&self, key: u32) -> i128 {
         match self.frame.units {
@@ -307,7 +299,7 @@ impl<F: Function> Call for FrameCall<F> {
 
     fn push(&mut self, rows: &Rows<'_>, decided: &mut Vec<RowRef>) -> Result<()> {
         self.results.begin(rows.chunk, rows.len());
-        let values = self.function.read(rows.columns)?;
+        let mut values = self.function.read(rows.columns)?;
         if self.partitions.len() < rows.partitions {
             self.partitions.resize_with(rows.partitions, Partition::default);
         }
@@ -326,7 +318,7 @@ impl<F: Function> Call for FrameCall<F> {
             }
             let at = RowRef { chunk: rows.chunk, row: row as u32 };
             let partition = &mut self.partitions[key as usize];
-            partition.ring.push_back(values[row].clone());
+            partition.ring.push_back(std::mem::take(&mut values[row]));
             partition.next += 1;
             if at_once {
                 let to = self.frame.end.map_or(0, |end| row_at(partition.current, end.saturating_add(1)));
@@ -366,17 +358,22 @@ impl<F: Function> Call for FrameCall<F> {
         Ok(())
     }
 
-    fn end(&mut self, keys: Option<&[u32]>, decided: &mut Vec<RowRef>) -> Result<()> {
-        match keys {
-            Some(keys) => keys.iter().try_for_each(|key| self.end_partition(*key, decided)),
-            None => {
-                self.waiting.clear();
-                self.touched.clear();
-                (0..self.partitions.len() as u32).try_for_each(|key| self.end_partition(key, decided))?;
-                self.partitions.clear();
-                Ok(())
-            }
+    fn end_partition(&mut self, key: u32, decided: &mut Vec<RowRef>) -> Result<()> {
+        if (key as usize) < self.partitions.len() {
+            self.decide(key, i128::MAX, decided)?;
+            self.partitions[key as usize] = Partition::default();
         }
+        Ok(())
+    }
+
+    fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    fn clear(&mut self) {
+        self.waiting.clear();
+        self.touched.clear();
+        self.partitions.clear();
     }
 
     fn renumber(&mut self, numbers: &[u32], partitions: usize) {

@@ -76,7 +76,25 @@ pub(crate) trait Call: Send {
     }
 
     /// Some partitions end, or all of them: their rows are decided, and what comes begins anew.
-    fn end(&mut self, keys: Option<&[u32]>, decided: &mut Vec<RowRef>) -> Result<()>;
+    fn end(&mut self, keys: Option<&[u32]>, decided: &mut Vec<RowRef>) -> Result<()> {
+        match keys {
+            Some(keys) => keys.iter().try_for_each(|key| self.end_partition(*key, decided)),
+            None => {
+                (0..self.partitions() as u32).try_for_each(|key| self.end_partition(key, decided))?;
+                self.clear();
+                Ok(())
+            }
+        }
+    }
+
+    /// One partition ends, of which there may be nothing yet.
+    fn end_partition(&mut self, key: u32, decided: &mut Vec<RowRef>) -> Result<()>;
+
+    /// Of how many partitions there is something.
+    fn partitions(&self) -> usize;
+
+    /// Forgets all partitions, which have ended.
+    fn clear(&mut self);
 
     /// Partitions get new numbers, or none.
     fn renumber(&mut self, numbers: &[u32], partitions: usize);

@@ -195,15 +195,6 @@ impl<V: Value> LeadKnown<V> {
     pub(super) fn new(argument: Argument, default: Option<usize>, codecs: (V::Codec, V::Codec), ahead: usize) -> Self {
         Self { argument, default, codec: codecs.0, ahead, partitions: Vec::new(), results: Results::new(codecs.1) }
     }
-
-    fn end_partition(&mut self, key: u32, decided: &mut Vec<RowRef>) {
-        if let Some(partition) = self.partitions.get_mut(key as usize) {
-            for (at, _, default) in std::mem::take(partition).rows {
-                self.results.set(at, default);
-                decided.push(at);
-            }
-        }
-    }
 }
 
 impl<V: Value> Call for LeadKnown<V> {
@@ -213,7 +204,7 @@ impl<V: Value> Call for LeadKnown<V> {
 
     fn push(&mut self, rows: &Rows<'_>, decided: &mut Vec<RowRef>) -> Result<()> {
         self.results.begin(rows.chunk, rows.len());
-        let values = read_both::<V>(&self.argument, self.default, &self.codec, rows.columns)?;
+        let mut values = read_both::<V>(&self.argument, self.default, &self.codec, rows.columns)?;
         if self.partitions.len() < rows.partitions {
             self.partitions.resize_with(rows.partitions, Waiting::default);
         }
@@ -221,10 +212,10 @@ impl<V: Value> Call for LeadKnown<V> {
             let row = rows.row(place);
             let key = rows.keys[row];
             if rows.begins(row) {
-                self.end_partition(key, decided);
+                self.end_partition(key, decided)?;
             }
             let partition = &mut self.partitions[key as usize];
-            let (value, default) = values[row].clone();
+            let (value, default) = std::mem::take(&mut values[row]);
             if let Some(value) = value {
                 partition.seen += 1;
                 // A row is decided by the value that comes as the last of the `ahead` ones behind it.
@@ -242,15 +233,22 @@ impl<V: Value> Call for LeadKnown<V> {
         Ok(())
     }
 
-    fn end(&mut self, keys: Option<&[u32]>, decided: &mut Vec<RowRef>) -> Result<()> {
-        match keys {
-            Some(keys) => keys.iter().for_each(|key| self.end_partition(*key, decided)),
-            None => {
-                (0..self.partitions.len() as u32).for_each(|key| self.end_partition(key, decided));
-                self.partitions.clear();
+    fn end_partition(&mut self, key: u32, decided: &mut Vec<RowRef>) -> Result<()> {
+        if let Some(partition) = self.partitions.get_mut(key as usize) {
+            for (at, _, default) in std::mem::take(partition).rows {
+                self.results.set(at, default);
+                decided.push(at);
             }
         }
         Ok(())
+    }
+
+    fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    fn clear(&mut self) {
+        self.partitions.clear();
     }
 
     fn renumber(&mut self, numbers: &[u32], partitions: usize) {

@@ -68,18 +68,19 @@ impl Call for Rank {
         Ok(())
     }
 
-    fn end(&mut self, keys: Option<&[u32]>, _decided: &mut Vec<RowRef>) -> Result<()> {
-        match keys {
-            Some(keys) => {
-                for key in keys {
-                    if let Some(count) = self.partitions.get_mut(*key as usize) {
-                        *count = Count::default();
-                    }
-                }
-            }
-            None => self.partitions.clear(),
+    fn end_partition(&mut self, key: u32, _decided: &mut Vec<RowRef>) -> Result<()> {
+        if let Some(count) = self.partitions.get_mut(key as usize) {
+            *count = Count::default();
         }
         Ok(())
+    }
+
+    fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    fn clear(&mut self) {
+        self.partitions.clear();
     }
 
     fn renumber(&mut self, numbers: &[u32], partitions: usize) {
@@ -117,34 +118,6 @@ impl Distribution {
         let (floats, numbers) = (Results::new(DataType::Float64), Results::new(DataType::Int64));
         Self { told, partitions: Vec::new(), floats, numbers }
     }
-
-    fn end_partition(&mut self, key: u32, decided: &mut Vec<RowRef>) {
-        let rows = self.partitions.get_mut(key as usize).map(std::mem::take).unwrap_or_default();
-        let total = rows.len();
-        decided.extend(rows.iter().map(|(at, _)| *at));
-        if let Told::Ntile(parts) = self.told {
-            // The first parts are one larger where the rows cannot be divided.
-            let parts = u64::max(parts, 1);
-            let (size, larger) = (total as u64 / parts, total as u64 % parts);
-            for (at, (row, _)) in rows.iter().enumerate() {
-                let at = at as u64;
-                let in_larger = larger * (size + 1);
-                let part = if at < in_larger { at / (size + 1) } else { larger + (at - in_larger) / size.max(1) };
-                self.numbers.set(*row, Some(part as i64 + 1));
-            }
-            return;
-        }
-        let mut before = 0;
-        for peers in rows.chunk_by(|left, right| left.1 == right.1) {
-            let value = match self.told {
-                Told::CumeDist => (before + peers.len()) as f64 / total as f64,
-                _ if total == 1 => 0.0,
-                _ => before as f64 / (total - 1) as f64,
-            };
-            peers.iter().for_each(|(row, _)| self.floats.set(*row, Some(value)));
-            before += peers.len();
-        }
-    }
 }
 
 impl Call for Distribution {
@@ -163,7 +136,7 @@ impl Call for Distribution {
         for place in 0..rows.len() {
             let row = rows.row(place);
             if rows.begins(row) {
-                self.end_partition(rows.keys[row], decided);
+                self.end_partition(rows.keys[row], decided)?;
             }
             let at = RowRef { chunk: rows.chunk, row: row as u32 };
             let peer = rows.peers.map_or(0, |peers| peers[row]);
@@ -172,15 +145,41 @@ impl Call for Distribution {
         Ok(())
     }
 
-    fn end(&mut self, keys: Option<&[u32]>, decided: &mut Vec<RowRef>) -> Result<()> {
-        match keys {
-            Some(keys) => keys.iter().for_each(|key| self.end_partition(*key, decided)),
-            None => {
-                (0..self.partitions.len() as u32).for_each(|key| self.end_partition(key, decided));
-                self.partitions.clear();
+    fn end_partition(&mut self, key: u32, decided: &mut Vec<RowRef>) -> Result<()> {
+        let rows = self.partitions.get_mut(key as usize).map(std::mem::take).unwrap_or_default();
+        let total = rows.len();
+        decided.extend(rows.iter().map(|(at, _)| *at));
+        if let Told::Ntile(parts) = self.told {
+            // The first parts are one larger where the rows cannot be divided.
+            let parts = u64::max(parts, 1);
+            let (size, larger) = (total as u64 / parts, total as u64 % parts);
+            for (at, (row, _)) in rows.iter().enumerate() {
+                let at = at as u64;
+                let in_larger = larger * (size + 1);
+                let part = if at < in_larger { at / (size + 1) } else { larger + (at - in_larger) / size.max(1) };
+                self.numbers.set(*row, Some(part as i64 + 1));
             }
+            return Ok(());
+        }
+        let mut before = 0;
+        for peers in rows.chunk_by(|left, right| left.1 == right.1) {
+            let value = match self.told {
+                Told::CumeDist => (before + peers.len()) as f64 / total as f64,
+                _ if total == 1 => 0.0,
+                _ => before as f64 / (total - 1) as f64,
+            };
+            peers.iter().for_each(|(row, _)| self.floats.set(*row, Some(value)));
+            before += peers.len();
         }
         Ok(())
+    }
+
+    fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    fn clear(&mut self) {
+        self.partitions.clear();
     }
 
     fn renumber(&mut self, numbers: &[u32], partitions: usize) {

@@ -225,9 +225,7 @@ fn check(feed: &Feed, source: &SourceNode, input: &Input) -> Result<(), Mistake>
         if time_column == Some(at) {
             continue;
         }
-        let path = vec![field.name().clone()];
-        let column = DecodeColumn { field: Arc::clone(field), path, exact: false, raw: false };
-        decode(feed, &rows, &column).map_err(|error| (line(error.line), error.message))?;
+        decode(feed, &rows, &DecodeColumn::of(field)).map_err(|error| (line(error.line), error.message))?;
     }
     Ok(())
 }

@@ -102,12 +102,7 @@ pub fn sink(pairs: &[(&str, &str)]) -> Arc<dyn SinkBinding> {
 /// Declared columns, and system columns by their names.
 pub fn request(columns: &[(&str, &str)], clock: &Clock) -> SourceRequest {
     let declared: Vec<_> = columns.iter().filter(|(name, _)| !name.starts_with('_')).copied().collect();
-    let wanted = |(name, sql): &(&str, &str)| DecodeColumn {
-        field: Arc::new(column(name, sql)),
-        path: vec![(*name).to_owned()],
-        exact: false,
-        raw: false,
-    };
+    let wanted = |(name, sql): &(&str, &str)| DecodeColumn::of(&Arc::new(column(name, sql)));
     SourceRequest {
         name: "input".to_owned(),
         ordinal: 0,

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{Field, Schema, SchemaRef};
-use velo_core::connector::{
-    ChunkDecoder, Connector, DecodeColumn, Fetch, PartitionReader, SourceBinding, SourceRequest,
-};
+use arrow_schema::{Schema, SchemaRef};
+use velo_core::connector::{ChunkDecoder, Connector, Fetch, PartitionReader, SourceBinding, SourceRequest};
 use velo_core::offset::Position;
-use velo_core::progress::Progress;
 use velo_core::properties::Options;
 use velo_core::table_text::value_text;
 use velo_core::{Batch, Clock, Result};
@@ -36,22 +33,7 @@ pub fn mistakes(connector: &dyn Connector, pairs: Pairs<'_>, declared: &Schema) 
 }
 
 pub fn request(declared: &SchemaRef, batch_rows: usize, clock: &Clock) -> SourceRequest {
-    let column = |field: &Arc<Field>| DecodeColumn {
-        field: Arc::clone(field),
-        path: vec![field.name().clone()],
-        exact: false,
-        raw: false,
-    };
-    SourceRequest {
-        name: "made".to_owned(),
-        ordinal: 0,
-        declared: Arc::clone(declared),
-        columns: declared.fields().iter().map(column).collect(),
-        batch_rows,
-        keep_bytes: false,
-        clock: clock.clone(),
-        progress: Arc::new(Progress::new()),
-    }
+    SourceRequest { batch_rows, ..velo_testkit::source_request("made", declared, clock) }
 }
 
 /// A source that is being read.

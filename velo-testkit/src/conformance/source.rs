@@ -5,34 +5,18 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use futures::{FutureExt, StreamExt};
 use velo_core::connector::{
-    Chunk, ChunkDecoder, Connector, DecodeColumn, Fetch, PartitionReader, SourceBinding, SourceRequest, StreamSource,
-    TableItem, TableStream,
+    Chunk, ChunkDecoder, Connector, Fetch, PartitionReader, SourceBinding, SourceRequest, StreamSource, TableItem,
+    TableStream,
 };
 use velo_core::error::ErrorKind;
 use velo_core::offset::{Position, SourceOffset};
-use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
 
 use super::{Harness, Pairs, misspelt, options};
 
-/// A request for all columns.
+/// A request for all columns, from a source that is not the first of its script.
 pub(super) fn request(schema: &SchemaRef) -> SourceRequest {
-    let column = |field: &Arc<arrow_schema::Field>| DecodeColumn {
-        field: Arc::clone(field),
-        path: vec![field.name().clone()],
-        exact: false,
-        raw: false,
-    };
-    SourceRequest {
-        name: "conformance".to_owned(),
-        ordinal: 3,
-        declared: Arc::clone(schema),
-        columns: schema.fields().iter().map(column).collect(),
-        batch_rows: 8_192,
-        keep_bytes: false,
-        clock: Clock::system(),
-        progress: Arc::new(Progress::new()),
-    }
+    SourceRequest { ordinal: 3, ..crate::source_request("conformance", schema, &Clock::system()) }
 }
 
 pub(super) fn bind(connector: &dyn Connector, pairs: &Pairs) -> Arc<dyn SourceBinding> {

@@ -1,14 +1,10 @@
 //! The events of the generator one by one, for plain computations over them.
 
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, StructArray};
-use arrow_schema::Field;
 use velo_core::Clock;
-use velo_core::connector::{Connector, DecodeColumn, Fetch, SourceRequest};
-use velo_core::progress::Progress;
+use velo_core::connector::{Connector, Fetch};
 use velo_core::properties::Options;
 use velo_source_gen::NexmarkConnector;
 
@@ -37,22 +33,7 @@ fn text(of: &StructArray, name: &str, row: usize) -> String {
 pub async fn bids(pairs: &[(&str, &str)]) -> Vec<Bid> {
     let binding = NexmarkConnector.bind_source(&mut Options::from_pairs(pairs.iter().copied())).unwrap();
     let schema = binding.infer_schema().await.unwrap();
-    let column = |field: &Arc<Field>| DecodeColumn {
-        field: Arc::clone(field),
-        path: vec![field.name().clone()],
-        exact: false,
-        raw: false,
-    };
-    let request = SourceRequest {
-        name: "nexmark".to_owned(),
-        ordinal: 0,
-        columns: schema.fields().iter().map(column).collect(),
-        declared: schema,
-        batch_rows: 8_192,
-        keep_bytes: false,
-        clock: Clock::manual(0),
-        progress: Arc::new(Progress::new()),
-    };
+    let request = velo_testkit::source_request("nexmark", &schema, &Clock::manual(0));
     let mut source = binding.open(request).await.unwrap();
     let (mut reader, decoder) = (source.reader(0, None).await.unwrap(), source.decoder());
     let mut bids = Vec::new();
