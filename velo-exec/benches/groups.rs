@@ -8,7 +8,7 @@ mod shared;
 
 use shared::{run, trades};
 use support::{Calls, Kind, spec, window};
-use velo_exec::operator::{GroupChanges, GroupSpec, WindowAggregate};
+use velo_exec::operator::{GroupSpec, aggregate};
 use velo_plan::plan::{Emission, WindowSpec};
 
 /// How results come: with each batch, or with each row.
@@ -24,14 +24,12 @@ fn main() {
     let schema = support::schema();
     let two = || Calls::new().count_all().add(Kind::Sum, "price");
     let distinct = || Calls::new().add(Kind::Count, "price").distinct();
-    let group = |calls: Calls, per_record: bool| {
-        let (spec, schema) = (early(calls, None, per_record), schema.clone());
-        move || GroupChanges::new(&spec, &schema).unwrap()
+    let of = |calls: Calls, window, per_record| {
+        let (spec, schema) = (early(calls, window, per_record), schema.clone());
+        move || aggregate(&spec, &schema).unwrap()
     };
-    let windowed = |calls: Calls, per_record: bool| {
-        let (spec, schema) = (early(calls, Some(window("tumbling", 60, 0, 0)), per_record), schema.clone());
-        move || WindowAggregate::new(&spec, &schema).unwrap()
-    };
+    let group = |calls: Calls, per_record: bool| of(calls, None, per_record);
+    let windowed = |calls: Calls, per_record: bool| of(calls, Some(window("tumbling", 60, 0, 0)), per_record);
     for keys in [100, 1_000] {
         let batches = trades(300, 8, keys, 10_000);
         run(&format!("GROUP BY, {keys} keys, COUNT SUM"), &batches, 0, group(two(), false));

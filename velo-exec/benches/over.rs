@@ -14,7 +14,7 @@ use shared::{run, trades};
 use support::{Calls, Kind, SECOND};
 use velo_core::{schema, types};
 use velo_eventtime::LateStrategy;
-use velo_exec::operator::{Over, OverSpec};
+use velo_exec::operator::{Operator, Over, OverSpec};
 use velo_plan::plan::{FrameUnits, Over as Plan, OverCall, OverFunction, OverOrder, RowFrame, RowWindow};
 
 fn spec(frame: RowFrame, calls: Vec<OverCall>) -> OverSpec {
@@ -64,7 +64,7 @@ fn main() {
     let rows = |start: Option<i128>| RowFrame { units: FrameUnits::Rows, start, end: Some(0) };
     let of = |frame: RowFrame, calls: Vec<OverCall>| {
         let spec = spec(frame, calls);
-        move || Over::new(&spec, &support::schema()).unwrap()
+        move || -> Box<dyn Operator> { Box::new(Over::new(&spec, &support::schema()).unwrap()) }
     };
     let with_lag = |calls: Calls| [vec![lag()], aggregates(calls)].concat();
     let mean = || Calls::new().add(Kind::Avg, "price");

@@ -10,7 +10,7 @@ use shared::{ROWS, RUNS, run, trades};
 use support::{Calls, Kind, spec, window};
 use velo_core::Batch;
 use velo_core::clock::Stopwatch;
-use velo_exec::operator::WindowAggregate;
+use velo_exec::operator::aggregate;
 use velo_exec::state::KeyTable;
 
 /// Keys to numbers alone.
@@ -46,7 +46,7 @@ fn main() {
     let of = |calls: Calls, window| {
         let spec = spec(&["key"], calls, Some(window));
         let schema = schema.clone();
-        move || WindowAggregate::new(&spec, &schema).unwrap()
+        move || aggregate(&spec, &schema).unwrap()
     };
     let minute = || window("tumbling", 60, 0, 0);
     let batches = trades(600, 8, 1_000, 10_000);

@@ -56,7 +56,7 @@ pub fn trades(count: usize, distinct: usize, keys: u64, per_second: i64) -> Vec<
 }
 
 /// Drives an operator with the watermark `behind` microseconds behind each batch's last row.
-pub fn run<O: Operator>(name: &str, batches: &[Batch], behind: i64, make: impl Fn() -> O) {
+pub fn run(name: &str, batches: &[Batch], behind: i64, make: impl Fn() -> Box<dyn Operator>) {
     let mut best = f64::MAX;
     let mut results = 0;
     for _ in 0..RUNS {
