@@ -8,17 +8,17 @@ use super::data::Data;
 use super::duckdb::DuckDb;
 use super::figures::Figures;
 use super::timed::load_average;
-use super::{base, decoder, latency, scale, task};
+use super::{base, decoder, latency, nexmark, scale, task};
 use crate::binary::{self, Members};
 use crate::workspace::Workspace;
 
 /// Every bench by its name.
-const NAMES: [&str; 6] = ["json", "csv", "stations", "decoder", "scale", "latency"];
+const NAMES: [&str; 7] = ["json", "csv", "stations", "decoder", "scale", "latency", "nexmark"];
 
 /// Measure velo: against DuckDB, against an earlier revision, by the row, and how long one row takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which benches: json, csv, stations, decoder, scale, latency; all by default
+    /// Which benches: json, csv, stations, decoder, scale, latency, nexmark; all by default
     names: Vec<String>,
     /// Also build this revision and run it in turn, for the ratio
     #[arg(long)]
@@ -88,6 +88,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     }
     if wanted("latency") {
         latency::measure(&mut bench, args.seconds)?;
+    }
+    if wanted("nexmark") {
+        nexmark::measure(&mut bench, args.quick)?;
     }
     bench.figures.finish();
     Ok(())

@@ -8,6 +8,7 @@ mod decoder;
 mod duckdb;
 mod figures;
 mod latency;
+mod nexmark;
 mod output;
 mod scale;
 mod task;
