@@ -6,8 +6,9 @@
 use std::cmp::Ordering;
 
 use arrow_array::ArrayRef;
+use arrow_ord::sort::SortOptions;
 use arrow_row::{RowConverter, Rows, SortField};
-use arrow_schema::SchemaRef;
+use arrow_schema::{FieldRef, SchemaRef};
 use velo_core::{Batch, schema};
 
 use crate::error::Result;
@@ -37,10 +38,12 @@ struct Slot {
 const SOME: usize = 1 << 20;
 
 impl RankedRows {
-    /// No rows of `schema` yet.
-    pub(super) fn new(schema: &SchemaRef) -> Result<Self> {
+    /// No rows of `schema` yet; with `descending` the larger of two values comes first.
+    pub(super) fn new(schema: &SchemaRef, descending: bool) -> Result<Self> {
         let visible = schema::visible(schema);
-        let fields = visible.fields().iter().map(|field| SortField::new(field.data_type().clone()));
+        let options = SortOptions { descending, nulls_first: !descending };
+        let field = |field: &FieldRef| SortField::new_with_options(field.data_type().clone(), options);
+        let fields = visible.fields().iter().map(field);
         let converter = (!visible.fields().is_empty()).then(|| RowConverter::new(fields.collect())).transpose()?;
         Ok(Self { converter, bytes: Vec::new(), slots: Vec::new(), free: Vec::new(), garbage: 0 })
     }
@@ -265,7 +268,7 @@ mod tests {
     #[test]
     fn blocks_are_one_sorted_list() {
         let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
-        let (mut rows, mut ordered) = (RankedRows::new(&schema).unwrap(), Ordered::default());
+        let (mut rows, mut ordered) = (RankedRows::new(&schema, false).unwrap(), Ordered::default());
         let (mut naive, mut random) = (Vec::<i64>::new(), Random::new(3));
         for step in 0..20_000 {
             let value = random.between(0, 3_000);

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, TimestampMicrosecondArray, UInt32Array};
+use arrow_ord::sort::SortOptions;
 use arrow_row::{Rows, SortField};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use velo_core::batch::columns_of;
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_eventtime::late::for_row;
@@ -18,7 +19,7 @@ use velo_plan::plan::TopN as Plan;
 
 use super::late_rows::LateRows;
 use super::ranked_rows::{Ordered, RankedRows, Spot};
-use super::row_rank::RowRank;
+use super::row_rank::{RowRank, is_latest_first};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{ORDER_TYPES, RowOrder};
@@ -115,8 +116,10 @@ impl TopN {
         let by = by.collect::<Result<Vec<_>>>()?;
         let key_types = by.iter().map(|key| key.data_type(input)).collect::<Result<Vec<_>>>()?;
         // A row that is taken back is found by its values alone, so these order equal ones.
-        let ties =
-            if spec.retracts { vec![] } else { ORDER_TYPES[..PLACE].iter().cloned().map(SortField::new).collect() };
+        let latest_first = is_latest_first(&top.order_by);
+        let options = SortOptions { descending: latest_first, nulls_first: !latest_first };
+        let place = |data_type: &DataType| SortField::new_with_options(data_type.clone(), options);
+        let ties: Vec<_> = if spec.retracts { vec![] } else { ORDER_TYPES[..PLACE].iter().map(place).collect() };
         let limit = top.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(Self {
             keys: KeyTable::new(&key_types)?,
@@ -132,7 +135,7 @@ impl TopN {
             late: top.late.map(|policy| LateRows::new(policy, &spec.statement)),
             partitions: Vec::new(),
             alive: 0,
-            rows: RankedRows::new(input)?,
+            rows: RankedRows::new(input, latest_first)?,
             windows: BTreeMap::new(),
             watermark: Watermark::NONE,
             touched: Touched::default(),
