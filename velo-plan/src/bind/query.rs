@@ -200,15 +200,13 @@ impl Planner<'_> {
         let Some(first) = count.or(skip) else { return Some(relation) };
         if !self.is_bounded(relation.node) {
             let word = if count.is_some() { "LIMIT" } else { "OFFSET" };
-            self.error(
-                Diagnostic::error(
-                    codes::UNBOUNDED,
-                    first.span,
-                    format!("{word} needs an input that ends, and this one does not"),
-                )
-                .help("read a bounded input, or stop the query when you have seen enough; beside WINDOW TUMBLING(1m) or its like it is of each window")
-                .help(FIRST_ROWS),
-            );
+            let diagnostic = Diagnostic::error(
+                codes::UNBOUNDED,
+                first.span,
+                format!("{word} needs an input that ends, and this one does not"),
+            )
+            .help("read a bounded input, or stop the query when you have seen enough; beside WINDOW TUMBLING(1m) or its like it is of each window");
+            self.error(if count.is_some() { diagnostic.help(FIRST_ROWS) } else { diagnostic });
             return None;
         }
         let (count, skip) = (self.row_count(count)?, self.row_count(skip)?);

@@ -123,6 +123,31 @@ impl Planner<'_> {
         }
     }
 
+    /// Rows of a Top-N that change take back others of any time, so that no watermark says when a time window is complete.
+    pub(super) fn has_watermark(&mut self, input: &Relation, span: Span) -> Option<()> {
+        let mut nodes = vec![input.node];
+        while let Some(node) = nodes.pop().map(|node| &self.plan.nodes[node.0]) {
+            match &node.kind {
+                NodeKind::TopN(top) if top.emission.early && !top.per_window && !node.bounded => {
+                    self.error(
+                        Diagnostic::error(
+                            codes::WINDOW,
+                            span,
+                            "the rows of a Top-N can change as long as the input goes on, so that no window over them is complete",
+                        )
+                        .help("take the first rows of each window: PARTITION BY window_start, window_end over a windowed query"),
+                    );
+                    return None;
+                }
+                NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Union | NodeKind::Unnest(_) => {
+                    nodes.extend(&node.inputs);
+                }
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
     /// The nodes from `first` on in whose place a Top-N stands; nothing waits for a cut in them any more.
     pub(super) fn replaced_since(&mut self, first: usize) -> Vec<NodeId> {
         self.uncut.retain(|uncut| uncut.node.0 < first);
