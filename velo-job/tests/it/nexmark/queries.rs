@@ -81,7 +81,8 @@ fn q5(bids: &[Bid]) -> Vec<String> {
             *of = (auction, count);
         }
     }
-    let of = |(from, (auction, count))| row![auction, count, iso8601(from), iso8601(from + 10 * SECOND)];
+    let of =
+        |(from, (auction, count)): (i64, (i64, u64))| row![auction, count, iso8601(from), iso8601(from + 10 * SECOND)];
     most.into_iter().map(of).collect()
 }
 
