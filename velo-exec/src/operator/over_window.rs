@@ -10,6 +10,7 @@ use arrow_schema::{Schema, SortOptions};
 use velo_core::{Batch, Watermark};
 use velo_plan::plan::{FrameUnits, OverCall, OverFunction, OverOrder, RowBuffer, RowWindow, SortKey};
 
+use super::row_rank::is_latest_first;
 use crate::error::{ExecError, Result};
 use crate::row_window::{Rows, order_values};
 use crate::state::{KeyTable, is_sparse};
@@ -178,7 +179,9 @@ impl Window {
             columns.push(SortColumn { values, options: Some(options(key)) });
         }
         let places = UInt32Array::from_iter_values(0..rows.rows() as u32);
-        columns.push(SortColumn { values: std::sync::Arc::new(places), options: None });
+        let latest_first = is_latest_first(self.order.iter().map(|(_, key)| key));
+        let options = SortOptions { descending: latest_first, nulls_first: false };
+        columns.push(SortColumn { values: std::sync::Arc::new(places), options: Some(options) });
         Ok(Some(lexsort_to_indices(&columns, None)?.values().to_vec()))
     }
 

@@ -6,6 +6,7 @@ use arrow_array::ArrayRef;
 use arrow_ord::sort::SortOptions;
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::SchemaRef;
+use datafusion_expr::Expr;
 use velo_core::{Batch, schema};
 use velo_plan::plan::SortKey;
 
@@ -19,6 +20,12 @@ pub(super) struct RowRank {
     /// The columns that decide between equal rows: all that have an order.
     values: Vec<usize>,
     converter: RowConverter,
+}
+
+/// Whether the latest row comes first. Of rows of one time the last in the order of equal times is then the latest.
+pub(super) fn is_latest_first<'a>(order: impl IntoIterator<Item = &'a SortKey>) -> bool {
+    let is_time = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name() == schema::EVENT_TIME);
+    order.into_iter().any(|key| key.descending && is_time(&key.expr))
 }
 
 impl RowRank {

@@ -12,8 +12,8 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, Source
 use crate::error::{ExecError, Result};
 use crate::operator::{
     DistinctOn, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, Operator,
-    Over as OverOperator, OverSpec, SetOperation, Sort, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial,
-    aggregate,
+    Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign, WindowFinal, WindowLimit,
+    WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -135,6 +135,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             }
             NodeKind::Over(over) => {
                 let columns = over_columns(plan, node, over);
+                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
+            }
+            NodeKind::TopN(top) => {
+                let columns = columns_of(plan, node, top.partition_by.iter());
                 stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
             }
             NodeKind::SetOperation { .. } => {
@@ -297,6 +301,15 @@ impl Step {
             (NodeKind::Over(over), _) => {
                 let spec = OverSpec { over: over.clone(), output: node.schema.clone(), statement: node.owner.clone() };
                 Box::new(OverOperator::new(&spec, &input)?)
+            }
+            (NodeKind::TopN(top), _) => {
+                let spec = TopNSpec {
+                    top: top.clone(),
+                    retracts: !plan.nodes[node.inputs[0].0].changes.is_append(),
+                    output: node.schema.clone(),
+                    statement: node.owner.clone(),
+                };
+                Box::new(TopN::new(&spec, &input)?)
             }
             (NodeKind::SetOperation { kind, all }, _) => Box::new(SetOperation::new(*kind, *all, node.schema.clone())?),
             (NodeKind::DistinctOn { keys, order }, _) => Box::new(DistinctOn::new(keys, order, input, &node.owner)?),

@@ -141,7 +141,7 @@ impl Planner<'_> {
             };
             let mut input = self.over(input, overs.calls, true, owner)?;
             if let Some(qualify) = qualify {
-                input = self.kept(input, qualify, owner);
+                input = self.kept(input, qualify, owner)?;
             }
             return self.project(&input, items, owner).map(|relation| Relation { windowed, ..relation });
         }
@@ -406,7 +406,7 @@ impl Planner<'_> {
         let output = self.plan.nodes[relation.node.0].schema.clone();
         if let Some(qualify) = qualify {
             let condition = self.over_groups(qualify, &keys, &output, in_sets)?;
-            relation = self.kept(relation, condition, owner);
+            relation = self.kept(relation, condition, owner)?;
         }
         let mut over_groups = Vec::with_capacity(items.len());
         let mut failed = false;
@@ -423,10 +423,12 @@ impl Planner<'_> {
     }
 
     /// The rows of a relation for which a condition over its columns holds.
-    fn kept(&mut self, relation: Relation, condition: Typed, owner: &str) -> Relation {
+    fn kept(&mut self, relation: Relation, condition: Typed, owner: &str) -> Option<Relation> {
+        let (relation, rest) = self.cut(relation, condition.expr, condition.span)?;
+        let Some(rest) = rest else { return Some(relation) };
         let schema = self.plan.nodes[relation.node.0].schema.clone();
-        let node = self.node(NodeKind::Filter(condition.expr), vec![relation.node], schema, owner);
-        Relation { node, ..relation }
+        let node = self.node(NodeKind::Filter(rest), vec![relation.node], schema, owner);
+        Some(Relation { node, ..relation })
     }
 
     /// Row windows over groups: they see what HAVING leaves.
@@ -492,7 +494,7 @@ impl Planner<'_> {
     }
 
     /// Warns of state that grows as long as the input goes on.
-    fn kept_for_ever(&mut self, input: &Relation, span: Span, what: &str) {
+    pub(super) fn kept_for_ever(&mut self, input: &Relation, span: Span, what: &str) {
         if !self.is_bounded(input.node) {
             self.diagnostics.push(
                 Diagnostic::warning(codes::KEPT_STATE, span, format!("{what} is kept as long as the job runs"))

@@ -57,21 +57,29 @@ impl Planner<'_> {
         if calls.is_empty() {
             return Some(input);
         }
-        if !self.changes(input.node).is_append() && !self.is_bounded(input.node) {
-            let place = calls.first().map_or(Span::default(), |call| call.span);
-            self.not_yet(
-                place,
-                "a row window over results that change",
-                "group by a WINDOW without EMIT CHANGES: then each result comes once, when it is complete",
-            );
+        let changing = !self.changes(input.node).is_append() && !self.is_bounded(input.node);
+        // A Top-N, if something cuts it.
+        let top = self.needs_cut(&input, &calls, changing);
+        let others = || calls.iter().enumerate().filter(|(at, _)| Some(*at) != top);
+        if let Some((_, other)) = others().next().filter(|_| changing) {
+            let place = other.span;
+            self.error(over_changes(place));
             return None;
         }
-        let input = self.folded(input, owner);
+        let input = if changing { input } else { self.folded(input, owner) };
         let mut placed = Vec::with_capacity(calls.len());
         let mut failed = false;
         let mut first = None;
-        for (at, bound) in calls.into_iter().enumerate() {
+        let mut uncut = None;
+        for (at, mut bound) in calls.into_iter().enumerate() {
             let span = bound.span;
+            if Some(at) == top {
+                match self.mistake(&input, &mut bound, changing) {
+                    Some(mistake) => uncut = Some((bound, at, mistake)),
+                    None => failed = true,
+                }
+                continue;
+            }
             match self.placed(&input, bound, at) {
                 Some(call) => {
                     if call.order == OverOrder::EventTime {
@@ -116,11 +124,43 @@ impl Planner<'_> {
             relation.node = self.node(kind, vec![relation.node], schema, owner);
             self.plan.nodes[relation.node.0].dead_letters = letters;
         }
-        Some(relation)
+        match uncut {
+            Some((bound, at, mistake)) => self.uncut(relation, (&bound, at), mistake, sources, owner),
+            None => Some(relation),
+        }
+    }
+
+    /// What is wrong with a ROW_NUMBER that nothing cuts; none where it is wrong in itself.
+    fn mistake(&mut self, input: &Relation, bound: &mut BoundOver, changing: bool) -> Option<Diagnostic> {
+        self.is_flat(bound)?;
+        let time = TimeColumns::of(input);
+        let cut = "a condition such as <= 10 on the number, in QUALIFY or around the query, makes a Top-N of it, which can have any order";
+        let mistake = if changing {
+            over_changes(bound.span)
+        } else {
+            // Only its diagnostic is of interest.
+            let known = self.diagnostics.len();
+            let _ = self.order_of(input, bound, &time, false);
+            self.diagnostics.drain(known..).next()?
+        };
+        time.replace_in(bound);
+        Some(mistake.help(cut))
+    }
+
+    /// No call stands in a call.
+    fn is_flat(&mut self, bound: &mut BoundOver) -> Option<()> {
+        let nested = |expr: &Expr| expr.column_refs().iter().any(|column| column.name().starts_with("$over"));
+        let inner = bound.expressions().find(|typed| nested(&typed.expr)).map(|inner| inner.span);
+        let Some(span) = inner else { return Some(()) };
+        self.error(
+            Diagnostic::error(codes::MISPLACED_AGGREGATE, span, "a row window cannot stand in a row window")
+                .help("compute the inner one in a query of its own, and read that in FROM"),
+        );
+        None
     }
 
     /// What happens to rows behind the watermark: what the query says, else what its source says.
-    fn late_rows(&mut self, input: &Relation, span: Span) -> Option<(LateStrategy, Option<SinkId>)> {
+    pub(super) fn late_rows(&mut self, input: &Relation, span: Span) -> Option<(LateStrategy, Option<SinkId>)> {
         let late = self.query.late.clone().unwrap_or_else(|| input.late.clone());
         self.query.late_used = true;
         let span = self.query.late_place.unwrap_or(span);
@@ -140,23 +180,9 @@ impl Planner<'_> {
 
     /// A call with its window, and the order in which it can be computed.
     fn placed(&mut self, input: &Relation, mut bound: BoundOver, at: usize) -> Option<Placed> {
-        let nested = |expr: &Expr| expr.column_refs().iter().any(|column| column.name().starts_with("$over"));
-        if let Some(inner) = bound.expressions().find(|typed| nested(&typed.expr)) {
-            let span = inner.span;
-            self.error(
-                Diagnostic::error(codes::MISPLACED_AGGREGATE, span, "a row window cannot stand in a row window")
-                    .help("compute the inner one in a query of its own, and read that in FROM"),
-            );
-            return None;
-        }
+        self.is_flat(&mut bound)?;
         let time = TimeColumns::of(input);
-        for typed in bound.expressions() {
-            // The event time under any name is one column.
-            if time.is_same(&typed.expr) {
-                typed.expr = event_time();
-                typed.data_type = schema::EVENT_TIME_TYPE;
-            }
-        }
+        time.replace_in(&mut bound);
         let framed = matches!(bound.function, OverFunction::Nth(_) | OverFunction::Last | OverFunction::Aggregate(_));
         let whole_partition =
             matches!(bound.function, OverFunction::PercentRank | OverFunction::CumeDist | OverFunction::Ntile(_));
@@ -488,12 +514,17 @@ impl Planner<'_> {
     }
 }
 
+fn over_changes(span: Span) -> Diagnostic {
+    Diagnostic::error(codes::NOT_SUPPORTED, span, "a row window over results that change cannot run yet")
+        .help("group by a WINDOW without EMIT CHANGES: then each result comes once, when it is complete")
+}
+
 fn event_time() -> Expr {
     Expr::Column(Column::new_unqualified(schema::EVENT_TIME))
 }
 
 /// The columns that rows of a relation are ordered by in event time.
-struct TimeColumns {
+pub(super) struct TimeColumns {
     /// The event time itself.
     same: Vec<String>,
     /// Those that ascend with it.
@@ -501,7 +532,7 @@ struct TimeColumns {
 }
 
 impl TimeColumns {
-    fn of(input: &Relation) -> Self {
+    pub(super) fn of(input: &Relation) -> Self {
         if !input.has_event_time() {
             return Self { same: Vec::new(), windows: Vec::new() };
         }
@@ -513,7 +544,15 @@ impl TimeColumns {
         matches!(expr, Expr::Column(column) if self.same.iter().any(|name| name == column.name()))
     }
 
-    fn is_time(&self, expr: &Expr) -> bool {
+    /// The event time under any name is one column.
+    fn replace_in(&self, bound: &mut BoundOver) {
+        for typed in bound.expressions().filter(|typed| self.is_same(&typed.expr)) {
+            typed.expr = event_time();
+            typed.data_type = schema::EVENT_TIME_TYPE;
+        }
+    }
+
+    pub(super) fn is_time(&self, expr: &Expr) -> bool {
         self.is_same(expr)
             || matches!(expr, Expr::Column(column) if self.windows.iter().any(|name| name == column.name()))
     }

@@ -16,6 +16,9 @@ use crate::codes;
 use crate::plan::{NodeKind, Output, SortKey};
 use crate::planner::{Planner, visible};
 
+/// What to write for the first rows of an input that does not end.
+const FIRST_ROWS: &str = "QUALIFY ROW_NUMBER() OVER (ORDER BY … DESC) <= 10 gives the first ten rows so far, and takes back those that others push out";
+
 impl Planner<'_> {
     /// Binds a query; properties of its sources, by their prefix, are taken out of `pairs`.
     pub(crate) async fn query(&mut self, query: &Query, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
@@ -54,7 +57,7 @@ impl Planner<'_> {
         if in_windows && let Some(first) = order_by.first().map(|item| &item.expr).or(count).or(skip) {
             return self.window_limit(relation, order_by, (count, skip), first.span, owner);
         }
-        let relation = self.order_by(relation, order_by, owner)?;
+        let relation = self.order_by(relation, order_by, count.is_some(), owner)?;
         self.limit(relation, count, skip, owner)
     }
 
@@ -119,13 +122,12 @@ impl Planner<'_> {
         Some(())
     }
 
-    fn order_by(&mut self, relation: Relation, items: &[OrderByItem], owner: &str) -> Option<Relation> {
+    fn order_by(&mut self, relation: Relation, items: &[OrderByItem], limited: bool, owner: &str) -> Option<Relation> {
         let Some(first) = items.first() else { return Some(relation) };
         if !self.is_bounded(relation.node) {
-            self.error(
-                Diagnostic::error(codes::UNBOUNDED, first.span, "ORDER BY needs an input that ends, and this one does not")
-                    .help("leave it out: the rows of a key come in their order; a bounded input (a file without 'watch') can be ordered, and so can the rows of each window"),
-            );
+            let diagnostic = Diagnostic::error(codes::UNBOUNDED, first.span, "ORDER BY needs an input that ends, and this one does not")
+                .help("leave it out: the rows of a key come in their order; a bounded input (a file without 'watch') can be ordered, and so can the rows of each window");
+            self.error(if limited { diagnostic.help(FIRST_ROWS) } else { diagnostic });
             return None;
         }
         let mut overs = RowWindows::default();
@@ -198,14 +200,13 @@ impl Planner<'_> {
         let Some(first) = count.or(skip) else { return Some(relation) };
         if !self.is_bounded(relation.node) {
             let word = if count.is_some() { "LIMIT" } else { "OFFSET" };
-            self.error(
-                Diagnostic::error(
-                    codes::UNBOUNDED,
-                    first.span,
-                    format!("{word} needs an input that ends, and this one does not"),
-                )
-                .help("read a bounded input, or stop the query when you have seen enough; beside WINDOW TUMBLING(1m) or its like it is of each window"),
-            );
+            let diagnostic = Diagnostic::error(
+                codes::UNBOUNDED,
+                first.span,
+                format!("{word} needs an input that ends, and this one does not"),
+            )
+            .help("read a bounded input, or stop the query when you have seen enough; beside WINDOW TUMBLING(1m) or its like it is of each window");
+            self.error(if count.is_some() { diagnostic.help(FIRST_ROWS) } else { diagnostic });
             return None;
         }
         let (count, skip) = (self.row_count(count)?, self.row_count(skip)?);

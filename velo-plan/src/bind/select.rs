@@ -14,7 +14,7 @@ use super::expr::{ExprBinder, Typed};
 use super::query::column_of;
 use super::row_window::RowWindows;
 use super::scope::{Scope, ScopeColumn};
-use crate::catalog::{Pairs, Relation};
+use crate::catalog::{Pairs, Ranked, Relation};
 use crate::codes;
 use crate::functions::json::gives_json;
 use crate::plan::{AggregateCall, NodeKind, Output};
@@ -95,8 +95,10 @@ impl Planner<'_> {
             );
             return None;
         }
+        let (input, rest) = self.cut(input, bound.expr, condition.span)?;
+        let Some(rest) = rest else { return Some(input) };
         let schema = self.plan.nodes[input.node.0].schema.clone();
-        let node = self.node(NodeKind::Filter(bound.expr), vec![input.node], schema, owner);
+        let node = self.node(NodeKind::Filter(rest), vec![input.node], schema, owner);
         Some(Relation { node, ..input })
     }
 
@@ -277,7 +279,11 @@ impl Planner<'_> {
             columns.push(hidden_event_time());
             output = schema::with_event_time(&output);
         }
-        let identity = identity(&input.identity, &outputs);
+        let unread = |ranked: &&Ranked| {
+            !outputs.iter().any(|output| output.expr.column_refs().iter().any(|read| read.name() == ranked.column))
+        };
+        let known = input.ranked.as_ref().filter(unread).map_or(&input.identity, |ranked| &ranked.identity);
+        let identity = identity(known, &outputs);
         let node = self.node(NodeKind::Project(outputs), vec![input.node], output, owner);
         Some(Relation {
             identity,
@@ -292,7 +298,7 @@ impl Planner<'_> {
 }
 
 /// What rows are known by behind a projection: all of it has to come through, of a window its start or its end.
-fn identity(input: &[String], outputs: &[Output]) -> Vec<String> {
+pub(super) fn identity(input: &[String], outputs: &[Output]) -> Vec<String> {
     let mut found = Vec::with_capacity(input.len());
     let (mut bounds, mut kept) = (0, 0);
     for column in input {

@@ -50,7 +50,8 @@ impl Planner<'_> {
         let first = self.plan.nodes.len();
         Box::pin(self.statement(&explain.statement)).await;
         self.settle_dead_letters();
-        rules::apply(&mut self.plan, self.context);
+        let replaced = self.replaced_since(first);
+        rules::apply(&mut self.plan, replaced, self.context);
         let text = match format {
             ExplainFormat::Text => self.plan.text_from(first),
             ExplainFormat::Dot => self.plan.dot(),

@@ -110,6 +110,9 @@ impl Planner<'_> {
     }
 
     pub(crate) fn terminal(&mut self, relation: &Relation) {
+        if self.is_uncut(relation.node) {
+            return;
+        }
         let sink = SinkNode {
             name: "terminal".to_owned(),
             binding: None,
@@ -125,6 +128,9 @@ impl Planner<'_> {
 
     /// Writes a relation to a sink.
     pub(crate) fn write(&mut self, relation: &Relation, name: &str, sink: BoundSink, span: Span) {
+        if self.is_uncut(relation.node) {
+            return;
+        }
         let fitted = match &sink.declared {
             Some(declared) => match self.fit(relation, declared, name, span) {
                 Some(fitted) => fitted,

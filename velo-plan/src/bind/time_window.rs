@@ -34,6 +34,7 @@ impl Planner<'_> {
         function: bool,
     ) -> Option<WindowSpec> {
         self.needs_event_time(input, span)?;
+        self.has_watermark(input, span)?;
         let mut sorted = Arguments::default();
         for arg in args {
             self.window_argument(arg, kind, &mut sorted)?;

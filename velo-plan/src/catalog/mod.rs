@@ -45,6 +45,8 @@ pub struct Relation {
     pub key: Vec<String>,
     /// The plan columns by which rows that change are known; none where nothing is known.
     pub identity: Vec<String>,
+    /// What rows of a Top-N are known by where nothing reads their rank.
+    pub ranked: Option<Ranked>,
     /// Whether the rows are those of windows that close one after the other: ORDER BY and LIMIT of the same query are then of
     /// each window.
     pub windowed: bool,
@@ -65,6 +67,7 @@ impl Relation {
             session_keys: Vec::new(),
             key: Vec::new(),
             identity: Vec::new(),
+            ranked: None,
             windowed: false,
         }
     }
@@ -73,6 +76,15 @@ impl Relation {
     pub fn has_event_time(&self) -> bool {
         self.scope.columns.iter().any(|column| column.field.name() == velo_core::schema::EVENT_TIME)
     }
+}
+
+/// A Top-N whose rank may turn out not to be read.
+#[derive(Debug, Clone)]
+pub struct Ranked {
+    /// The plan column of the rank.
+    pub column: String,
+    /// The plan columns by which rows are known without it; none where nothing is known.
+    pub identity: Vec<String>,
 }
 
 /// A stream over a connector as something to write to.

@@ -41,6 +41,12 @@ impl Changes {
             NodeKind::Aggregate { .. } => {
                 input.max(Self::Updates).max(if input == Self::Append { input } else { Self::Deletes })
             }
+            NodeKind::TopN(top) if !top.emission.early => Self::Append,
+            // Of rows that only come, one takes the place of another, and no place is given up.
+            NodeKind::TopN(top) if input == Self::Append && (top.rank.is_some() || top.limit == Some(1)) => {
+                Self::Updates
+            }
+            NodeKind::TopN(_) => Self::Deletes,
             NodeKind::Fold => Self::Append,
             NodeKind::LatestByKey(_) => Self::Deletes,
             _ => input,

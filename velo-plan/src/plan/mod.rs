@@ -11,6 +11,7 @@ mod expr_text;
 mod json;
 mod node;
 mod over;
+mod top_n;
 mod window;
 
 pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey};
@@ -21,4 +22,5 @@ pub use node::{
     SourceTime, TimeOrigin, Unnest, UnnestItem, UnnestOf,
 };
 pub use over::{FrameUnits, Over, OverCall, OverFunction, OverOrder, RowBuffer, RowFrame, RowWindow};
+pub use top_n::TopN;
 pub use window::{WindowKind, WindowSpec};

@@ -11,6 +11,7 @@ use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 use super::aggregate::{AggregateCall, Emission, SortKey};
 use super::changes::Changes;
 use super::over::Over;
+use super::top_n::TopN;
 use super::window::WindowSpec;
 
 /// The place of a node in [`Plan::nodes`].
@@ -97,6 +98,8 @@ pub enum NodeKind {
     LatestByKey(Vec<String>),
     /// Row windows: what OVER computes, behind the input's columns.
     Over(Over),
+    /// The first rows of each partition, and the number of each behind the input's columns where something reads it.
+    TopN(TopN),
     /// Rows of one side by what the other side has: the last column of the input says whether a row is of the right side.
     SetOperation {
         /// Which operation.

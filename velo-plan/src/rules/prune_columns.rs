@@ -8,7 +8,7 @@ use datafusion_expr::Expr;
 use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
-use crate::plan::{NodeKind, Plan, RowWindow, SortKey, TimeOrigin, Unnest, UnnestItem};
+use crate::plan::{Changes, NodeKind, Plan, RowWindow, SortKey, TimeOrigin, Unnest, UnnestItem};
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
 pub(super) fn run(plan: &mut Plan) {
@@ -70,6 +70,13 @@ pub(super) fn run(plan: &mut Plan) {
                 needed[at] = own;
                 of_input
             }
+            NodeKind::TopN(top) => {
+                let passed =
+                    own.iter().filter(|name| top.rank.as_ref().is_none_or(|rank| rank.name() != *name)).cloned();
+                let of_input = passed.chain(columns_of(top.expressions())).collect();
+                needed[at] = own;
+                of_input
+            }
             NodeKind::Aggregate { keys, aggregates, .. } => {
                 let inputs = aggregates.iter().flat_map(|aggregate| {
                     let order = aggregate.order_by.iter().map(|SortKey { expr, .. }| expr);
@@ -124,6 +131,13 @@ pub(super) fn run(plan: &mut Plan) {
                 let input = plan.nodes[at].inputs[0];
                 plan.nodes[at].schema = with_results(&plan.nodes[input.0].schema, results);
             }
+            NodeKind::TopN(ref mut top) => {
+                // Without its number a row changes only where it comes or goes.
+                top.rank = top.rank.take().filter(|rank| needed.contains(rank.name()));
+                let results = top.rank.iter().cloned().collect();
+                let input = plan.nodes[at].inputs[0];
+                plan.nodes[at].schema = with_results(&plan.nodes[input.0].schema, results);
+            }
             NodeKind::Window(_) => {
                 // The window's own columns stand behind the input's.
                 let input = plan.nodes[at].inputs[0];
@@ -143,6 +157,12 @@ pub(super) fn run(plan: &mut Plan) {
             }
             _ => {}
         }
+    }
+    // Rows whose rank nothing reads change in other ways.
+    for at in 0..plan.nodes.len() {
+        let inputs = plan.nodes[at].inputs.iter().map(|input| plan.nodes[input.0].changes);
+        let changelog = matches!(plan.nodes[at].kind, NodeKind::Source(id) if plan.sources[id.0].changelog);
+        plan.nodes[at].changes = Changes::of(&plan.nodes[at].kind, inputs.collect::<Vec<_>>(), changelog);
     }
 }
 
