@@ -14,13 +14,16 @@ use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, col, lit};
+use support::changelog::Folded;
 use support::sim::{Mode, random_partitions, run, stamp};
 use support::{Row, SECOND, library_calls, many_calls, naive, spec, window};
-use velo_core::{Batch, Watermark, schema as hidden, types};
+use velo_core::{Batch, RowKind, Watermark, schema as hidden, types};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::{DistinctOn, GroupFinal, GroupPartial, GroupSpec, SetOperation, Unnest, WindowLimit};
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::{GroupingSet, Output, SetKind, SortKey, Unnest as UnnestSpec, UnnestItem, UnnestOf, WindowKind};
+use velo_plan::plan::{
+    Emission, GroupingSet, Output, SetKind, SortKey, Unnest as UnnestSpec, UnnestItem, UnnestOf, WindowKind,
+};
 
 /// The sets (key), () and () once more.
 fn grouping_sets() -> Vec<GroupingSet> {
@@ -208,56 +211,165 @@ fn a_total_of_no_rows_in_two_steps() {
     assert_eq!(in_two_steps(&spec, &[vec![], vec![]], 1, 10), [["null", "1", "0"], ["null", "3", "0"]]);
 }
 
-#[test]
-fn except_and_intersect() {
-    let input = Arc::new(Schema::new(vec![
+/// Rows for EXCEPT and INTERSECT: two columns, and the side.
+type Sided = (Option<i64>, Option<i64>, bool);
+
+fn sided_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
         Field::new("a", DataType::Int64, true),
         Field::new("b", DataType::Utf8, true),
         Field::new("$right", DataType::Boolean, false),
-    ]));
-    let output = Arc::new(input.project(&[0, 1]).unwrap());
-    for seed in 0..20 {
-        let mut random = Random::new(seed);
-        let value = |random: &mut Random| (random.below(5) != 0).then(|| random.between(0, 4));
-        let rows: Vec<_> = (0..150).map(|_| (value(&mut random), value(&mut random), random.below(2) == 0)).collect();
-        let mut counts: BTreeMap<_, (usize, usize)> = BTreeMap::new();
-        for (a, b, right) in &rows {
-            let count = counts.entry((*a, *b)).or_default();
-            if *right { count.1 += 1 } else { count.0 += 1 }
-        }
-        for (kind, all) in
-            [(SetKind::Except, true), (SetKind::Except, false), (SetKind::Intersect, true), (SetKind::Intersect, false)]
-        {
-            let stays = |(left, right): (usize, usize)| match (kind, all) {
-                (SetKind::Except, true) => left.saturating_sub(right),
-                (SetKind::Except, false) => usize::from(left > 0 && right == 0),
-                (SetKind::Intersect, true) => left.min(right),
-                (SetKind::Intersect, false) => usize::from(left > 0 && right > 0),
-            };
-            let text = |value: Option<i64>| value.map_or_else(|| "null".to_owned(), |value| value.to_string());
-            let mut expected: Vec<_> = counts
-                .iter()
-                .flat_map(|((a, b), count)| std::iter::repeat_n(vec![text(*a), text(*b)], stays(*count)))
-                .collect();
-            expected.sort();
-            for batch in [1, 7, 8_192] {
-                let mut harness = Harness::new(SetOperation::new(kind, all, Arc::clone(&output)).unwrap());
-                for rows in rows.chunks(batch) {
-                    let columns: Vec<ArrayRef> = vec![
-                        Arc::new(rows.iter().map(|(a, _, _)| *a).collect::<Int64Array>()),
-                        Arc::new(rows.iter().map(|(_, b, _)| b.map(|b| b.to_string())).collect::<StringArray>()),
-                        Arc::new(rows.iter().map(|(_, _, right)| Some(*right)).collect::<BooleanArray>()),
-                    ];
-                    harness.batch(Batch::new(RecordBatch::try_new(Arc::clone(&input), columns).unwrap())).unwrap();
-                }
-                harness.end().unwrap();
-                let mut found: Vec<_> =
-                    harness.take_batches().iter().flat_map(|batch| support::cells(&batch.columns)).collect();
-                found.sort();
-                assert!(found == expected, "{kind:?}, all {all}, seed {seed}, batch {batch}");
+    ]))
+}
+
+fn sided_batch(rows: &[(RowKind, Sided)]) -> Batch {
+    let rows = rows.iter();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.clone().map(|(_, (a, _, _))| *a).collect::<Int64Array>()),
+        Arc::new(rows.clone().map(|(_, (_, b, _))| b.map(|b| b.to_string())).collect::<StringArray>()),
+        Arc::new(rows.clone().map(|(_, (_, _, right))| Some(*right)).collect::<BooleanArray>()),
+    ];
+    let kinds = rows.map(|(kind, _)| *kind).collect();
+    Batch::changes(RecordBatch::try_new(sided_schema(), columns).unwrap(), kinds)
+}
+
+/// Random rows, of which some are taken back where `changing`.
+fn sided_rows(random: &mut Random, count: usize, changing: bool) -> Vec<(RowKind, Sided)> {
+    let (mut log, mut live): (Vec<(RowKind, Sided)>, Vec<Sided>) = (Vec::new(), Vec::new());
+    let value = |random: &mut Random| (random.below(5) != 0).then(|| random.between(0, 4));
+    while log.len() < count {
+        let row = (value(random), value(random), random.below(2) == 0);
+        let at = random.below(live.len().max(1) as u64) as usize;
+        match random.below(5) {
+            3 if changing && !live.is_empty() => log.push((RowKind::Delete, live.swap_remove(at))),
+            4 if changing && !live.is_empty() => {
+                log.push((RowKind::UpdateBefore, std::mem::replace(&mut live[at], row)));
+                log.push((RowKind::UpdateAfter, row));
+            }
+            _ => {
+                live.push(row);
+                log.push((RowKind::Insert, row));
             }
         }
     }
+    log
+}
+
+/// What stays of the rows, by brute force.
+fn combined(kind: SetKind, all: bool, log: &[(RowKind, Sided)]) -> Vec<Vec<String>> {
+    let mut counts: BTreeMap<_, (i64, i64)> = BTreeMap::new();
+    for (kind, (a, b, right)) in log {
+        let count = counts.entry((*a, *b)).or_default();
+        *(if *right { &mut count.1 } else { &mut count.0 }) += if kind.retracts() { -1 } else { 1 };
+    }
+    let stays = |(left, right): (i64, i64)| match (kind, all) {
+        (SetKind::Except, true) => (left - right).max(0),
+        (SetKind::Except, false) => i64::from(left > 0 && right == 0),
+        (SetKind::Intersect, true) => left.min(right),
+        (SetKind::Intersect, false) => i64::from(left > 0 && right > 0),
+    };
+    let text = |value: Option<i64>| value.map_or_else(|| "null".to_owned(), |value| value.to_string());
+    let rows = counts.iter();
+    let mut rows: Vec<_> = rows
+        .flat_map(|((a, b), count)| std::iter::repeat_n(vec![text(*a), text(*b)], stays(*count) as usize))
+        .collect();
+    rows.sort();
+    rows
+}
+
+const SET_KINDS: [(SetKind, bool); 4] =
+    [(SetKind::Except, true), (SetKind::Except, false), (SetKind::Intersect, true), (SetKind::Intersect, false)];
+
+fn set_operation(kind: SetKind, all: bool, emission: Emission) -> Harness<SetOperation> {
+    let output = Arc::new(sided_schema().project(&[0, 1]).unwrap());
+    Harness::new(SetOperation::new(kind, all, emission, output).unwrap())
+}
+
+#[test]
+fn except_and_intersect() {
+    for seed in 0..20 {
+        for changing in [false, true] {
+            let log = sided_rows(&mut Random::new(seed), 150, changing);
+            for (kind, all) in SET_KINDS {
+                let expected = combined(kind, all, &log);
+                for size in [1, 7, 8_192] {
+                    let mut harness = set_operation(kind, all, Emission::default());
+                    for rows in log.chunks(size) {
+                        harness.batch(sided_batch(rows)).unwrap();
+                        assert!(harness.take_batches().is_empty(), "nothing comes before the end");
+                    }
+                    harness.end().unwrap();
+                    let mut found: Vec<_> =
+                        harness.take_batches().iter().flat_map(|batch| support::cells(&batch.columns)).collect();
+                    found.sort();
+                    assert!(found == expected, "{kind:?}, all {all}, seed {seed}, changing {changing}, batch {size}");
+                }
+            }
+        }
+    }
+}
+
+/// What has come out folds to the rows that stay, after every batch; of rows that only come an INTERSECT takes nothing back.
+#[test]
+fn except_and_intersect_as_changelogs() {
+    for seed in 0..12 {
+        for changing in [false, true] {
+            let log = sided_rows(&mut Random::new(100 + seed), 90, changing);
+            for ((kind, all), per_record) in SET_KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+                for size in [1, 7, 8_192] {
+                    let context = format!("{kind:?}, all {all}, seed {seed}, changing {changing}, batch {size}");
+                    let emission = Emission { early: true, per_record, corrected: None };
+                    let (mut harness, mut folded) = (set_operation(kind, all, emission), Folded::default());
+                    for (at, rows) in log.chunks(size).enumerate() {
+                        harness.batch(sided_batch(rows)).unwrap();
+                        let batches = harness.take_batches();
+                        let appends = kind == SetKind::Intersect && !changing;
+                        assert!(!appends || batches.iter().all(|batch| batch.kinds.is_none()), "{context}");
+                        folded.add(&batches, 2, &context);
+                        let so_far = &log[..log.len().min((at + 1) * size)];
+                        assert!(folded.clone().rows() == combined(kind, all, so_far), "{context}");
+                    }
+                    harness.end().unwrap();
+                    assert!(harness.take_batches().is_empty(), "everything was said: {context}");
+                    assert_eq!(harness.forwarded(), Watermark::END);
+                }
+            }
+        }
+    }
+}
+
+/// How many changes there are of one row is its net difference in a batch, or one for each record.
+#[test]
+fn except_per_batch_and_per_record() {
+    let row = |kind, right| (kind, (Some(1), Some(2), right));
+    let log = [row(RowKind::Insert, false), row(RowKind::Insert, true), row(RowKind::Delete, true)];
+    let symbols = |per_record: bool| {
+        let mut harness = set_operation(SetKind::Except, false, Emission { early: true, per_record, corrected: None });
+        harness.batch(sided_batch(&log)).unwrap();
+        let batches = harness.take_batches();
+        let kinds = batches.iter().flat_map(|batch| match &batch.kinds {
+            Some(kinds) => kinds.as_slice().to_vec(),
+            None => vec![RowKind::Insert; batch.rows()],
+        });
+        kinds.map(RowKind::symbol).collect::<Vec<_>>()
+    };
+    assert_eq!(symbols(false), ["+I"]);
+    assert_eq!(symbols(true), ["+I", "-D", "+I"]);
+}
+
+/// Rows that are on neither side any more are forgotten.
+#[test]
+fn except_forgets_rows_that_are_gone() {
+    let mut harness = set_operation(SetKind::Except, true, Emission { early: true, ..Emission::default() });
+    let change = |kind, a: i64, right| sided_batch(&[(kind, (Some(a), None, right))]);
+    let mut folded = Folded::default();
+    for a in 0..5_000 {
+        harness.batch(change(RowKind::Insert, a, a % 2 == 0)).unwrap();
+        harness.batch(change(RowKind::Delete, a, a % 2 == 0)).unwrap();
+        folded.add(&harness.take_batches(), 2, "forgets");
+    }
+    assert_eq!(folded.rows(), [[""; 0]; 0]);
+    assert!(harness.operator.memory() < 200_000, "{}", harness.operator.memory());
 }
 
 /// Quantity first, the largest first; nulls before all.

@@ -298,7 +298,9 @@ impl Step {
                 let spec = OverSpec { over: over.clone(), output: node.schema.clone(), statement: node.owner.clone() };
                 Box::new(OverOperator::new(&spec, &input)?)
             }
-            (NodeKind::SetOperation { kind, all }, _) => Box::new(SetOperation::new(*kind, *all, node.schema.clone())?),
+            (NodeKind::SetOperation { kind, all, emission }, _) => {
+                Box::new(SetOperation::new(*kind, *all, *emission, node.schema.clone())?)
+            }
             (NodeKind::DistinctOn { keys, order }, _) => Box::new(DistinctOn::new(keys, order, input, &node.owner)?),
             (NodeKind::WindowLimit { order, skip, count }, _) => {
                 Box::new(WindowLimit::new(order, *skip, *count, input, &node.owner)?)

@@ -501,8 +501,8 @@ impl Planner<'_> {
         }
     }
 
-    /// When the results of a GROUP BY come.
-    fn emission(
+    /// When the results of a GROUP BY come, or those of another node that is whole at the end of its input only.
+    pub(super) fn emission(
         &mut self,
         input: &Relation,
         window: Option<&WindowSpec>,
