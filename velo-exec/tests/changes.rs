@@ -6,57 +6,13 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use support::changelog::{Folded, changelog, changes};
+use support::changelog::{Folded, changelog, changes, emission, fold, harness};
 use support::sim::{Boxed, random_partitions, stamp};
-use support::{
-    Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, rows_at, schema, spec, window,
-};
-use velo_core::duration::Span;
+use support::{Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, rows_at, spec, window};
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
 use velo_eventtime::LateStrategy;
-use velo_exec::operator::{GroupSpec, aggregate};
+use velo_exec::operator::GroupSpec;
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::Emission;
-
-fn harness(spec: &GroupSpec) -> Harness<Boxed> {
-    Harness::new(Boxed(aggregate(spec, &schema()).unwrap()))
-}
-
-/// Runs a windowed query over partitions, in batches, and folds what comes out.
-fn fold(
-    spec: &GroupSpec,
-    partitions: &[Vec<Row>],
-    bound: i64,
-    size: usize,
-    seed: u64,
-    context: &str,
-) -> Vec<Vec<String>> {
-    let (mut harness, mut random, mut folded) = (harness(spec), Random::new(seed), Folded::default());
-    let (mut next, mut highest) = (vec![0; partitions.len()], vec![i64::MIN; partitions.len()]);
-    let mut watermarks = vec![Watermark::NONE; partitions.len()];
-    loop {
-        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
-        if waiting.is_empty() {
-            break;
-        }
-        let at = waiting[random.below(waiting.len() as u64) as usize];
-        let to = partitions[at].len().min(next[at] + size);
-        let rows = &partitions[at][next[at]..to];
-        next[at] = to;
-        harness.batch(batch(rows)).unwrap();
-        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
-        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
-        harness.watermark(*watermarks.iter().min().unwrap()).unwrap();
-        folded.add(&harness.take_batches(), 1, context);
-    }
-    harness.end().unwrap();
-    folded.add(&harness.take_batches(), 1, context);
-    folded.rows()
-}
-
-fn emission(early: bool, per_record: bool, corrected: Option<i64>) -> Emission {
-    Emission { early, per_record, corrected: corrected.map(|seconds| Span(seconds * SECOND)) }
-}
 
 #[test]
 fn early_and_corrected_windows() {

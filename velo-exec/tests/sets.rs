@@ -1,5 +1,5 @@
-//! What multiplies, combines and cuts sets of rows equals a computation by brute force over random rows, in any batches: grouping
-//! sets, groups in two steps, UNNEST, EXCEPT and INTERSECT, DISTINCT ON, the first rows of each window.
+//! What multiplies, combines and cuts sets of rows equals a computation by brute force over random rows, in any batches: UNNEST,
+//! EXCEPT and INTERSECT, DISTINCT ON, the first rows of each window.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -12,204 +12,14 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::ScalarValue;
-use datafusion_expr::{Expr, col, lit};
+use datafusion_expr::{col, lit};
 use support::changelog::Folded;
-use support::sim::{Mode, random_partitions, run, stamp};
-use support::{Row, SECOND, library_calls, many_calls, naive, spec, window};
+use support::sim::{random_partitions, stamp};
+use support::{Row, SECOND};
 use velo_core::{Batch, RowKind, Watermark, schema as hidden, types};
-use velo_eventtime::LateStrategy;
-use velo_exec::operator::{DistinctOn, GroupFinal, GroupPartial, GroupSpec, SetOperation, Unnest, WindowLimit};
+use velo_exec::operator::{DistinctOn, SetOperation, Unnest, WindowLimit};
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::{
-    Emission, GroupingSet, Output, SetKind, SortKey, Unnest as UnnestSpec, UnnestItem, UnnestOf, WindowKind,
-};
-
-/// The sets (key), () and () once more.
-fn grouping_sets() -> Vec<GroupingSet> {
-    [(true, 0), (false, 1), (false, 3)].map(|(key, number)| GroupingSet { keys: vec![key], number }).into()
-}
-
-/// The query grouped by the sets.
-fn in_sets(mut spec: GroupSpec) -> GroupSpec {
-    let set = Arc::new(Field::new("$set", DataType::Int64, false));
-    spec.keys.push(Output { expr: Expr::Literal(ScalarValue::Int64(Some(0)), None), field: Arc::clone(&set) });
-    let mut fields = spec.output.fields().to_vec();
-    fields.insert(1, set);
-    spec.output = Arc::new(Schema::new(fields));
-    spec.sets = grouping_sets();
-    spec
-}
-
-/// The rows as one of the sets has them: the key says which set it is of.
-fn of_set(input: &[Vec<Row>], set: &GroupingSet) -> Vec<Vec<Row>> {
-    let key = |row: &Row| row.key.clone().filter(|_| set.keys[0]).unwrap_or_else(|| "null".to_owned());
-    let row = |row: &Row| Row { key: Some(format!("{}/{}", set.number, key(row))), ..row.clone() };
-    input.iter().map(|rows| rows.iter().map(row).collect()).collect()
-}
-
-/// Key and number of the set as one cell.
-fn joined(found: Vec<Vec<String>>) -> Vec<Vec<String>> {
-    let join = |row: Vec<String>| [&[format!("{}/{}", row[1], row[0])], &row[2..]].concat();
-    found.into_iter().map(join).collect()
-}
-
-fn sorted(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
-    rows.sort_by(|left, right| {
-        (left.first(), &left[left.len() - 2..]).cmp(&(right.first(), &right[right.len() - 2..]))
-    });
-    rows
-}
-
-#[test]
-fn grouping_sets_of_windows() {
-    for seed in 0..4 {
-        for window in [window("tumbling", 10, 0, 0), window("sliding", 10, 4, 1), window("cumulate", 12, 3, 2)] {
-            for late in [LateStrategy::Drop, LateStrategy::IncludeInNextWindow] {
-                let mut random = Random::new(seed);
-                let mut input = random_partitions(&mut random, 2, 60, 10, true);
-                stamp(&mut input, 10 * SECOND);
-                let calls = if seed % 3 == 0 { library_calls() } else { many_calls() };
-                let spec = GroupSpec { late, ..in_sets(spec(&["key"], calls, Some(window.clone()))) };
-                let expected = grouping_sets().into_iter().flat_map(|set| {
-                    naive::results(&spec.aggregates, &naive::windowed(&window, &of_set(&input, &set), late))
-                });
-                let expected = sorted(expected.collect());
-                for batch in [1, 7, 8_192] {
-                    for two_steps in [false, true] {
-                        let mode = Mode { batch, two_steps, seed };
-                        let found = joined(run(&spec, &input, 10 * SECOND, mode));
-                        naive::assert_equal(found, &expected, &format!("{window}, seed {seed}, {mode:?}"));
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn grouping_sets_of_sessions() {
-    for seed in 20..26 {
-        let mut random = Random::new(seed);
-        let mut input = random_partitions(&mut random, 1, 80, 5, false);
-        stamp(&mut input, 5 * SECOND);
-        let window = window("session", 2, 0, 0);
-        let WindowKind::Session { gap } = window.kind else { panic!("a session") };
-        let spec = in_sets(spec(&["key"], many_calls(), Some(window)));
-        let expected = grouping_sets()
-            .into_iter()
-            .flat_map(|set| naive::results(&spec.aggregates, &naive::chains(gap.0, &of_set(&input, &set))));
-        let expected = sorted(expected.collect());
-        for batch in [1, 7, 8_192] {
-            let mode = Mode { batch, two_steps: false, seed };
-            let found = joined(run(&spec, &input, 5 * SECOND, mode));
-            naive::assert_equal(found, &expected, &format!("seed {seed}, {mode:?}"));
-        }
-    }
-}
-
-/// What comes of groups without a window, with two cells behind the results, which the comparison wants.
-fn padded(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
-    rows.iter_mut().for_each(|row| row.extend([String::new(), String::new()]));
-    rows
-}
-
-fn without_windows(spec: &GroupSpec, input: &[Vec<Row>]) -> Vec<Vec<String>> {
-    let mut groups = BTreeMap::new();
-    for row in input.iter().flatten() {
-        groups.entry((0, 0, row.key.clone())).or_insert_with(Vec::new).push(row.clone());
-    }
-    let mut rows = naive::results(&spec.aggregates, &groups);
-    rows.iter_mut().for_each(|row| row.truncate(row.len() - 2));
-    padded(rows)
-}
-
-#[test]
-fn grouping_sets_without_a_window() {
-    for seed in 40..44 {
-        let mut random = Random::new(seed);
-        let mut input = random_partitions(&mut random, 2, 100, 10, true);
-        stamp(&mut input, 0);
-        for calls in [many_calls(), library_calls()] {
-            let spec = in_sets(spec(&["key"], calls, None));
-            let expected =
-                grouping_sets().iter().flat_map(|set| without_windows(&spec, &of_set(&input, set))).collect();
-            let expected = sorted(expected);
-            for batch in [1, 64, 8_192] {
-                let found = padded(joined(run(&spec, &input, 0, Mode { batch, two_steps: false, seed })));
-                naive::assert_equal(found, &expected, &format!("seed {seed}, batch {batch}"));
-            }
-        }
-    }
-}
-
-#[test]
-fn groups_in_two_steps() {
-    for seed in 60..63 {
-        let mut random = Random::new(seed);
-        let mut input = random_partitions(&mut random, 3, 70, 10, true);
-        stamp(&mut input, 0);
-        for calls in [many_calls(), library_calls()] {
-            for (keys, sets) in [(vec!["key"], false), (vec!["key"], true), (vec!["key", "quantity", "note"], false)] {
-                let mut spec = spec(&keys, calls.clone(), None);
-                if sets {
-                    spec = in_sets(spec);
-                }
-                let one = run(&spec, &input, 0, Mode { batch: 64, two_steps: false, seed });
-                for batch in [1, 7, 64] {
-                    // A limit of one group makes every batch a state of its own, and then every row.
-                    for limit in [1, 5, 1_000] {
-                        let two = in_two_steps(&spec, &input, batch, limit);
-                        assert_rows(
-                            &two,
-                            &one,
-                            &format!("{keys:?}, sets {sets}, seed {seed}, batch {batch}, limit {limit}"),
-                        );
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The same rows, but for the last digits of floats.
-fn assert_rows(found: &[Vec<String>], expected: &[Vec<String>], context: &str) {
-    assert_eq!(found.len(), expected.len(), "{context}");
-    let close = |left: &str, right: &str| {
-        let numbers = left.parse::<f64>().ok().zip(right.parse::<f64>().ok());
-        numbers.is_some_and(|(left, right)| (left - right).abs() <= 1e-9 * right.abs().max(1.0))
-    };
-    for (row, wanted) in found.iter().zip(expected) {
-        let equal = row.len() == wanted.len()
-            && row.iter().zip(wanted).all(|(cell, wanted)| cell == wanted || close(cell, wanted));
-        assert!(equal, "{context}\n   found {row:?}\nexpected {wanted:?}");
-    }
-}
-
-fn in_two_steps(spec: &GroupSpec, input: &[Vec<Row>], batch: usize, limit: usize) -> Vec<Vec<String>> {
-    let partial = || Harness::new(GroupPartial::new(spec, &support::schema()).unwrap().with_limit(limit));
-    let mut last = Harness::new(GroupFinal::new(spec, &support::schema()).unwrap());
-    for rows in input {
-        let mut partial = partial();
-        for rows in rows.chunks(batch) {
-            partial.batch(support::batch(rows)).unwrap();
-        }
-        partial.end().unwrap();
-        for states in partial.take_batches() {
-            last.batch(states).unwrap();
-        }
-    }
-    last.end().unwrap();
-    let mut rows: Vec<_> = last.take_batches().iter().flat_map(|batch| support::cells(&batch.columns)).collect();
-    rows.sort();
-    rows
-}
-
-#[test]
-fn a_total_of_no_rows_in_two_steps() {
-    let spec = in_sets(spec(&["key"], support::Calls::new().count_all(), None));
-    assert_eq!(in_two_steps(&spec, &[vec![], vec![]], 1, 10), [["null", "1", "0"], ["null", "3", "0"]]);
-}
+use velo_plan::plan::{Emission, SetKind, SortKey, Unnest as UnnestSpec, UnnestItem, UnnestOf};
 
 /// Rows for EXCEPT and INTERSECT: two columns, and the side.
 type Sided = (Option<i64>, Option<i64>, bool);
@@ -460,13 +270,6 @@ fn the_first_rows_of_each_window() {
             }
         }
     }
-}
-
-#[test]
-fn the_empty_set_of_no_rows_has_a_row() {
-    let spec = in_sets(spec(&["key"], support::Calls::new().count_all(), None));
-    let found = run(&spec, &[vec![]], 0, Mode { batch: 1, two_steps: false, seed: 0 });
-    assert_eq!(found, [["null", "1", "0"], ["null", "3", "0"]]);
 }
 
 /// One row for UNNEST: a list, a map, and how long a series is.

@@ -96,18 +96,22 @@ impl Grouping {
         rows: usize,
         mut take: impl FnMut(&[ArrayRef]) -> Result<()>,
     ) -> Result<()> {
+        self.in_sets(keys, rows).iter().try_for_each(|keys| take(keys))
+    }
+
+    /// The keys of `rows` rows, as [`Self::each_set`] hands them out.
+    pub(crate) fn in_sets(&self, keys: &[ArrayRef], rows: usize) -> Vec<Vec<ArrayRef>> {
         if self.sets.is_empty() {
-            return take(keys);
+            return vec![keys.to_vec()];
         }
         let nulls = self.key_types.iter().map(|data_type| new_null_array(data_type, rows)).collect::<Vec<_>>();
-        for set in &self.sets {
+        let of_set = |set: &GroupingSet| {
             let own = keys.iter().zip(&nulls).zip(&set.keys);
-            let mut own =
-                own.map(|((key, null), counts)| Arc::clone(if *counts { key } else { null })).collect::<Vec<_>>();
-            own.push(Arc::new(Int64Array::from_value(set.number, rows)));
-            take(&own)?;
-        }
-        Ok(())
+            let own = own.map(|((key, null), counts)| Arc::clone(if *counts { key } else { null }));
+            let number: ArrayRef = Arc::new(Int64Array::from_value(set.number, rows));
+            own.chain([number]).collect()
+        };
+        self.sets.iter().map(of_set).collect()
     }
 
     /// The keys of the groups that are there without any row: that of no keys, and those of the empty grouping sets.

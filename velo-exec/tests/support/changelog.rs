@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use velo_core::{Batch, RowKind, RowKinds};
-use velo_exec::testing::Random;
+use velo_core::duration::Span;
+use velo_core::{Batch, RowKind, RowKinds, Watermark};
+use velo_exec::operator::{GroupSpec, aggregate};
+use velo_exec::testing::{Harness, Random};
+use velo_plan::plan::Emission;
 
-use super::sim::random_partitions;
-use super::{Row, batch, cells};
+use super::sim::{Boxed, random_partitions};
+use super::{Row, SECOND, batch, cells, schema};
 
 /// The rows that are there after all changes, as text.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +39,48 @@ impl Folded {
     pub fn rows(self) -> Vec<Vec<String>> {
         self.0.into_iter().flat_map(|(row, count)| std::iter::repeat_n(row, count as usize)).collect()
     }
+}
+
+/// An operator of a GROUP BY.
+pub fn harness(spec: &GroupSpec) -> Harness<Boxed> {
+    Harness::new(Boxed(aggregate(spec, &schema()).unwrap()))
+}
+
+/// Runs a windowed query over partitions, in batches, and folds what comes out.
+pub fn fold(
+    spec: &GroupSpec,
+    partitions: &[Vec<Row>],
+    bound: i64,
+    size: usize,
+    seed: u64,
+    context: &str,
+) -> Vec<Vec<String>> {
+    let (mut harness, mut random, mut folded) = (harness(spec), Random::new(seed), Folded::default());
+    let (mut next, mut highest) = (vec![0; partitions.len()], vec![i64::MIN; partitions.len()]);
+    let mut watermarks = vec![Watermark::NONE; partitions.len()];
+    loop {
+        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
+        if waiting.is_empty() {
+            break;
+        }
+        let at = waiting[random.below(waiting.len() as u64) as usize];
+        let to = partitions[at].len().min(next[at] + size);
+        let rows = &partitions[at][next[at]..to];
+        next[at] = to;
+        harness.batch(batch(rows)).unwrap();
+        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
+        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
+        harness.watermark(*watermarks.iter().min().unwrap()).unwrap();
+        folded.add(&harness.take_batches(), 1, context);
+    }
+    harness.end().unwrap();
+    folded.add(&harness.take_batches(), 1, context);
+    folded.rows()
+}
+
+/// When results come; `corrected` in seconds.
+pub fn emission(early: bool, per_record: bool, corrected: Option<i64>) -> Emission {
+    Emission { early, per_record, corrected: corrected.map(|seconds| Span(seconds * SECOND)) }
 }
 
 /// A changelog over rows, and the rows that are left.

@@ -346,14 +346,6 @@ impl Planner<'_> {
         if window.is_none() && !keys.is_empty() {
             self.kept_for_ever(&input, clause.unwrap_or(span), "every key");
         }
-        if !sets.is_empty() && (emission.changes() || !self.changes(input.node).is_append()) {
-            self.not_yet(
-                clause.unwrap_or(span),
-                "GROUPING SETS, ROLLUP and CUBE of results that change",
-                "they are not built yet: group by a WINDOW, or write one SELECT for each set of columns",
-            );
-            return None;
-        }
         let left_out = |at: usize| sets.iter().any(|set| !set.keys[at]);
         let mut outputs: Vec<Output> = keys
             .iter()
