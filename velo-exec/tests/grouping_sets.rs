@@ -304,6 +304,6 @@ fn totals_of_changes() {
     assert_eq!(run(&[]), [["null", "1", "0"], ["null", "3", "0"]]);
     let row = Row::at("a", 5, "1");
     let (come, gone) = ((velo_core::RowKind::Insert, row.clone()), (velo_core::RowKind::Delete, row));
-    assert_eq!(run(&[come.clone()]), [["a", "0", "1"], ["null", "1", "1"], ["null", "3", "1"]]);
+    assert_eq!(run(std::slice::from_ref(&come)), [["a", "0", "1"], ["null", "1", "1"], ["null", "3", "1"]]);
     assert_eq!(run(&[come, gone]), [["null", "1", "0"], ["null", "3", "0"]]);
 }

@@ -8,7 +8,7 @@ use velo_core::Batch;
 use velo_eventtime::LateStrategy;
 use velo_plan::plan::{AggregateCall, Emission, GroupingSet, Output, WindowKind, WindowSpec};
 
-use super::{GroupAggregate, GroupChanges, Operator, SessionAggregate, WindowAggregate};
+use super::{GroupAggregate, GroupChanges, Operator, SessionAggregate, SessionRevisions, WindowAggregate};
 use crate::aggregate::{AggregatePlan, Inputs, RowOrder};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
@@ -39,6 +39,9 @@ pub struct GroupSpec {
 /// The operator that does all of an aggregate node; `input` is the schema of its input.
 pub fn aggregate(spec: &GroupSpec, input: &SchemaRef) -> Result<Box<dyn Operator>> {
     let session = matches!(spec.window.as_ref().map(|window| window.kind), Some(WindowKind::Session { .. }));
+    if session && (spec.retracts || spec.emission.corrected.is_some()) {
+        return Ok(Box::new(SessionRevisions::new(spec, input)?));
+    }
     if spec.retracts || (spec.emission.changes() && !session) {
         return Ok(Box::new(GroupChanges::new(spec, input)?));
     }

@@ -518,19 +518,7 @@ impl Planner<'_> {
             (_, None) => !self.is_bounded(input.node),
         };
         let per_record = self.query.properties.changes_per == ChangesPer::Record;
-        let emission = Emission { early, per_record: early && per_record, corrected };
-        let retracts = !self.changes(input.node).is_append();
-        if let Some(WindowKind::Session { .. }) = window.map(|window| window.kind)
-            && (emission.corrected.is_some() || retracts)
-        {
-            let what = match retracts {
-                true => "a session over rows that change",
-                false => "late.data.strategy = 'update_previous' of a session",
-            };
-            self.not_yet(span, what, "it is not built yet: over rows that only come, a session gives one result when it is complete, or EMIT CHANGES");
-            return None;
-        }
-        Some(emission)
+        Some(Emission { early, per_record: early && per_record, corrected })
     }
 
     /// An expression over the input as one over the groups: keys become their columns, and nothing else of the input is left.
