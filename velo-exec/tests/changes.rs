@@ -6,84 +6,13 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use support::changelog::{Folded, changelog, changes, emission, fold, harness};
 use support::sim::{Boxed, random_partitions, stamp};
-use support::{
-    Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, rows_at, schema, spec, window,
-};
-use velo_core::duration::Span;
+use support::{Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, rows_at, spec, window};
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
 use velo_eventtime::LateStrategy;
-use velo_exec::operator::{GroupSpec, aggregate};
+use velo_exec::operator::GroupSpec;
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::Emission;
-
-/// The rows that are there after all changes, as text.
-#[derive(Default)]
-struct Folded(BTreeMap<Vec<String>, i64>);
-
-impl Folded {
-    fn add(&mut self, batches: &[Batch], keys: usize, context: &str) {
-        for batch in batches {
-            let rows = cells(&batch.columns);
-            let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
-            for (at, row) in rows.iter().enumerate() {
-                let kind = kinds.map_or(RowKind::Insert, |kinds| kinds[at]);
-                if kind == RowKind::UpdateBefore {
-                    let next = (kinds.unwrap().get(at + 1), rows.get(at + 1).map(|row| &row[..keys]));
-                    assert_eq!(next, (Some(&RowKind::UpdateAfter), Some(&row[..keys])), "{context}");
-                    assert_ne!(*row, rows[at + 1], "an update that changes nothing: {context}");
-                }
-                let count = self.0.entry(row.clone()).or_insert(0);
-                *count += if kind.retracts() { -1 } else { 1 };
-                assert!(*count >= 0, "{} {row:?} was not there: {context}", kind.symbol());
-            }
-        }
-    }
-
-    fn rows(self) -> Vec<Vec<String>> {
-        self.0.into_iter().flat_map(|(row, count)| std::iter::repeat_n(row, count as usize)).collect()
-    }
-}
-
-fn harness(spec: &GroupSpec) -> Harness<Boxed> {
-    Harness::new(Boxed(aggregate(spec, &schema()).unwrap()))
-}
-
-/// Runs a windowed query over partitions, in batches, and folds what comes out.
-fn fold(
-    spec: &GroupSpec,
-    partitions: &[Vec<Row>],
-    bound: i64,
-    size: usize,
-    seed: u64,
-    context: &str,
-) -> Vec<Vec<String>> {
-    let (mut harness, mut random, mut folded) = (harness(spec), Random::new(seed), Folded::default());
-    let (mut next, mut highest) = (vec![0; partitions.len()], vec![i64::MIN; partitions.len()]);
-    let mut watermarks = vec![Watermark::NONE; partitions.len()];
-    loop {
-        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
-        if waiting.is_empty() {
-            break;
-        }
-        let at = waiting[random.below(waiting.len() as u64) as usize];
-        let to = partitions[at].len().min(next[at] + size);
-        let rows = &partitions[at][next[at]..to];
-        next[at] = to;
-        harness.batch(batch(rows)).unwrap();
-        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
-        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
-        harness.watermark(*watermarks.iter().min().unwrap()).unwrap();
-        folded.add(&harness.take_batches(), 1, context);
-    }
-    harness.end().unwrap();
-    folded.add(&harness.take_batches(), 1, context);
-    folded.rows()
-}
-
-fn emission(early: bool, per_record: bool, corrected: Option<i64>) -> Emission {
-    Emission { early, per_record, corrected: corrected.map(|seconds| Span(seconds * SECOND)) }
-}
 
 #[test]
 fn early_and_corrected_windows() {
@@ -125,49 +54,6 @@ fn early_and_corrected_windows() {
             }
         }
     }
-}
-
-/// A changelog over rows, and the rows that are left.
-fn changelog(random: &mut Random, changes: usize) -> (Vec<(RowKind, Row)>, Vec<Row>) {
-    let mut fresh = random_partitions(random, 1, changes * 2, 0, false).remove(0).into_iter().enumerate();
-    // Times tell rows apart, so that the order of equal ones is no question.
-    let mut row = || fresh.next().map(|(at, row)| Row { time: row.time + at as i64, ..row }).unwrap();
-    let (mut log, mut live): (Vec<(RowKind, Row)>, Vec<Row>) = (Vec::new(), Vec::new());
-    while log.len() < changes {
-        let at = random.below(live.len().max(1) as u64) as usize;
-        match random.below(5) {
-            3 if !live.is_empty() => log.push((RowKind::Delete, live.swap_remove(at))),
-            4 if !live.is_empty() => {
-                let after = Row { key: live[at].key.clone(), ..row() };
-                log.push((RowKind::UpdateBefore, std::mem::replace(&mut live[at], after.clone())));
-                log.push((RowKind::UpdateAfter, after));
-            }
-            _ => {
-                live.push(row());
-                log.push((RowKind::Insert, live.last().unwrap().clone()));
-            }
-        }
-    }
-    // At times nothing is left of a key.
-    if random.below(2) == 0 {
-        let gone = live.first().and_then(|row| row.key.clone());
-        live.retain(|row| {
-            let stays = row.key != gone;
-            if !stays {
-                log.push((RowKind::Delete, row.clone()));
-            }
-            stays
-        });
-    }
-    (log, live)
-}
-
-fn changes(log: &[(RowKind, Row)]) -> Batch {
-    let rows = log.iter().map(|(_, row)| row.clone()).collect::<Vec<_>>();
-    let kinds = RowKinds::new(log.iter().map(|(kind, _)| *kind).collect());
-    // As a batch would be cut: halves of an update that do not stay together are none.
-    let kinds = kinds.slice(0, rows.len());
-    Batch { kinds: Some(kinds), origin: None, ..batch(&rows) }
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct GroupChanges {
     /// Windows without a key: a constant takes its place, for a table without columns has one key whatever the window.
     keyless: bool,
     set: AggregateSet,
+    /// How many of the first groups are there without rows too: that of no keys, and those of empty grouping sets.
+    totals: usize,
     /// By group: rows that are in it.
     live: Vec<i64>,
     /// By group: the latest event time that went in.
@@ -67,25 +69,34 @@ impl GroupChanges {
         let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
         let windows = spec.window.as_ref().map(|_| ChangedWindows::new(spec)).transpose()?;
         let keyless = windows.is_some() && grouping.key_types().is_empty();
+        let mut keys = KeyTable::new(if keyless { &[DataType::Boolean] } else { grouping.key_types() })?;
+        let mut ids = Vec::new();
+        for key in grouping.totals().iter().filter(|_| windows.is_none()) {
+            keys.intern(key, 1, &mut ids)?;
+        }
+        let totals = keys.len();
+        let mut set = AggregateSet::new(&plan)?;
+        set.grow(totals)?;
         Ok(Self {
             output: Arc::clone(&spec.output),
             early: spec.emission.early,
             per_record: spec.emission.per_record,
             retracts: spec.retracts,
             windows,
-            keys: KeyTable::new(if keyless { &[DataType::Boolean] } else { grouping.key_types() })?,
+            keys,
             keyless,
-            set: AggregateSet::new(&plan)?,
-            live: Vec::new(),
-            times: Vec::new(),
-            shown: Vec::new(),
+            set,
+            totals,
+            live: vec![0; totals],
+            times: vec![i64::MIN; totals],
+            shown: vec![None; totals],
             alive: 0,
             firing: Vec::new(),
             fired: 0,
             watermark: Watermark::NONE,
             ended: false,
-            ids: Vec::new(),
-            seen: Vec::new(),
+            ids,
+            seen: vec![false; totals],
             grouping,
         })
     }
@@ -96,13 +107,9 @@ impl GroupChanges {
         self.keys.memory() + self.set.memory() + self.live.capacity() * per_group
     }
 
-    /// There is one group, which is there without rows too.
-    fn is_whole(&self) -> bool {
-        self.grouping.key_types().is_empty() && self.windows.is_none()
-    }
-
     fn is_there(&self, group: u32) -> bool {
-        self.live[group as usize] > 0 || (self.is_whole() && self.shown[group as usize].is_some())
+        let group = group as usize;
+        self.live[group] > 0 || (group < self.totals && self.shown[group].is_some())
     }
 
     /// Whether results of this group come when it changes, and not when its window closes.
@@ -127,18 +134,35 @@ impl GroupChanges {
         };
         let batch = if self.retracts { Batch { origin: None, ..batch } } else { batch };
         let evaluated = self.grouping.evaluate_changes(&batch)?;
-        let owners = placed.as_ref().map(|placed| placed.windows.as_slice());
+        if self.keyless {
+            let constant: ArrayRef = Arc::new(BooleanArray::from(vec![false; batch.rows()]));
+            return self.take_keys(&[constant], &evaluated, &batch, placed.as_ref(), out);
+        }
+        for keys in self.grouping.in_sets(&evaluated.keys, batch.rows()) {
+            self.take_keys(&keys, &evaluated, &batch, placed.as_ref(), out)?;
+        }
+        Ok(())
+    }
+
+    /// Takes rows by their keys (of one grouping set, where there are some) and windows.
+    fn take_keys(
+        &mut self,
+        keys: &[ArrayRef],
+        evaluated: &Evaluated,
+        batch: &Batch,
+        placed: Option<&Placed>,
+        out: &mut Outbox,
+    ) -> Result<()> {
+        let owners = placed.map(|placed| placed.windows.as_slice());
         let mut ids = std::mem::take(&mut self.ids);
         let known = self.keys.len();
-        let constant: ArrayRef = Arc::new(BooleanArray::from(vec![false; if self.keyless { batch.rows() } else { 0 }]));
-        let keys = if self.keyless { std::slice::from_ref(&constant) } else { &evaluated.keys };
         self.keys.intern_of(keys, batch.rows(), owners, &mut ids)?;
         let total = self.keys.len();
         self.live.resize(total, 0);
         self.times.resize(total, i64::MIN);
         self.shown.resize(total, None);
         self.seen.resize(total, false);
-        if let (Some(windows), Some(placed)) = (&mut self.windows, &placed) {
+        if let (Some(windows), Some(placed)) = (&mut self.windows, placed) {
             // Groups are numbered in the order in which their first rows come.
             let mut next = known as u32;
             for (id, window) in ids.iter().zip(&placed.windows) {
@@ -159,7 +183,7 @@ impl GroupChanges {
                 ids[from..to].iter().for_each(|id| self.seen[*id as usize] = false);
                 self.step(
                     &ids[from..to],
-                    &part(&evaluated, from, to),
+                    &part(evaluated, from, to),
                     &batch.slice(from, to - from),
                     kinds.map(|kinds| &kinds[from..to]),
                     out,
@@ -167,7 +191,7 @@ impl GroupChanges {
                 from = to;
             }
         } else {
-            self.step(&ids, &evaluated, &batch, kinds, out)?;
+            self.step(&ids, evaluated, batch, kinds, out)?;
         }
         self.ids = ids;
         Ok(())
@@ -352,10 +376,11 @@ impl GroupChanges {
     /// Forgets groups without rows, once they are many.
     fn compact(&mut self) -> Result<()> {
         let total = self.keys.len();
-        if self.is_whole() || !is_sparse(self.alive, total) {
+        if !is_sparse(self.alive, total) {
             return Ok(());
         }
-        let stays: Vec<bool> = self.live.iter().map(|live| *live > 0).collect();
+        // The totals stay first.
+        let stays: Vec<bool> = (0..total).map(|group| self.live[group] > 0 || group < self.totals).collect();
         let alive: Vec<u32> = (0..total as u32).filter(|group| stays[*group as usize]).collect();
         self.keys.retain(&stays);
         self.set.keep(&alive)?;
@@ -381,7 +406,8 @@ fn part(evaluated: &Evaluated, from: usize, to: usize) -> Evaluated {
 
 impl Operator for GroupChanges {
     fn held(&self) -> u64 {
-        if self.early { 0 } else { self.live.iter().map(|live| u64::try_from(*live).unwrap_or(0)).sum() }
+        let rows = self.live.iter().map(|live| u64::try_from(*live).unwrap_or(0));
+        if self.early { 0 } else { rows.sum::<u64>() / self.grouping.times_counted() }
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
@@ -414,17 +440,10 @@ impl Operator for GroupChanges {
             return Ok(Flow::Done);
         }
         self.ended = true;
-        if !self.early {
-            if self.is_whole() && self.keys.is_empty() {
-                self.set.grow(1)?;
-                (self.live, self.times, self.shown) = (vec![0], vec![i64::MIN], vec![None]);
-                self.firing.push(0);
-            } else {
-                let whole = self.is_whole();
-                let there = |group: &u32| whole || self.live[*group as usize] > 0;
-                self.firing = (0..self.keys.len() as u32).filter(there).collect();
-            }
-        }
+        // Where results came early, those of totals that no row was in are left.
+        let first = |group: &u32| (*group as usize) < self.totals && self.shown[*group as usize].is_none();
+        let there = |group: &u32| !self.early && self.live[*group as usize] > 0;
+        self.firing = (0..self.keys.len() as u32).filter(|group| first(group) || there(group)).collect();
         self.resume(out)
     }
 

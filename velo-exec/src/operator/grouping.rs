@@ -8,7 +8,7 @@ use velo_core::Batch;
 use velo_eventtime::LateStrategy;
 use velo_plan::plan::{AggregateCall, Emission, GroupingSet, Output, WindowKind, WindowSpec};
 
-use super::{GroupAggregate, GroupChanges, Operator, SessionAggregate, WindowAggregate};
+use super::{GroupAggregate, GroupChanges, Operator, SessionAggregate, SessionRevisions, WindowAggregate};
 use crate::aggregate::{AggregatePlan, Inputs, RowOrder};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
@@ -39,6 +39,9 @@ pub struct GroupSpec {
 /// The operator that does all of an aggregate node; `input` is the schema of its input.
 pub fn aggregate(spec: &GroupSpec, input: &SchemaRef) -> Result<Box<dyn Operator>> {
     let session = matches!(spec.window.as_ref().map(|window| window.kind), Some(WindowKind::Session { .. }));
+    if session && (spec.retracts || spec.emission.corrected.is_some()) {
+        return Ok(Box::new(SessionRevisions::new(spec, input)?));
+    }
     if spec.retracts || (spec.emission.changes() && !session) {
         return Ok(Box::new(GroupChanges::new(spec, input)?));
     }
@@ -96,18 +99,22 @@ impl Grouping {
         rows: usize,
         mut take: impl FnMut(&[ArrayRef]) -> Result<()>,
     ) -> Result<()> {
+        self.in_sets(keys, rows).iter().try_for_each(|keys| take(keys))
+    }
+
+    /// The keys of `rows` rows, as [`Self::each_set`] hands them out.
+    pub(crate) fn in_sets(&self, keys: &[ArrayRef], rows: usize) -> Vec<Vec<ArrayRef>> {
         if self.sets.is_empty() {
-            return take(keys);
+            return vec![keys.to_vec()];
         }
         let nulls = self.key_types.iter().map(|data_type| new_null_array(data_type, rows)).collect::<Vec<_>>();
-        for set in &self.sets {
+        let of_set = |set: &GroupingSet| {
             let own = keys.iter().zip(&nulls).zip(&set.keys);
-            let mut own =
-                own.map(|((key, null), counts)| Arc::clone(if *counts { key } else { null })).collect::<Vec<_>>();
-            own.push(Arc::new(Int64Array::from_value(set.number, rows)));
-            take(&own)?;
-        }
-        Ok(())
+            let own = own.map(|((key, null), counts)| Arc::clone(if *counts { key } else { null }));
+            let number: ArrayRef = Arc::new(Int64Array::from_value(set.number, rows));
+            own.chain([number]).collect()
+        };
+        self.sets.iter().map(of_set).collect()
     }
 
     /// The keys of the groups that are there without any row: that of no keys, and those of the empty grouping sets.

@@ -103,20 +103,7 @@ impl ShownSessions {
             }
             self.bounds.insert(*group, bounds);
         }
-        if rows.kinds.is_empty() {
-            return Ok(());
-        }
-        let mut columns = keys.keys(&rows.keys)?;
-        columns.extend(rows_of_both(before, &after, rows.results)?);
-        let times = |of: fn(&(i64, i64)) -> i64| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from_iter_values(rows.bounds.iter().map(of)))
-        };
-        columns.extend([times(|bounds| bounds.0), times(|bounds| bounds.1)]);
-        if schema::event_time_index(output).is_some() {
-            columns.push(times(|bounds| bounds.1 - 1));
-        }
-        out.batch(Batch::changes(RecordBatch::try_new(Arc::clone(output), columns)?, rows.kinds));
-        Ok(())
+        rows.write(keys, (before, &after), output, out)
     }
 
     /// A session has ended: what was said of it stays.
@@ -132,9 +119,9 @@ impl ShownSessions {
     }
 }
 
-/// Rows of a changelog on their way out.
+/// Rows of a changelog of sessions on their way out.
 #[derive(Debug, Default)]
-struct ChangedRows {
+pub(super) struct ChangedRows {
     kinds: Vec<RowKind>,
     keys: Vec<u32>,
     /// Places in the results before, then after.
@@ -143,10 +130,43 @@ struct ChangedRows {
 }
 
 impl ChangedRows {
-    fn push(&mut self, kind: RowKind, key: u32, result: u32, bounds: (i64, i64)) {
+    /// A row of a key, with a place in the results before and, counting on, in those after.
+    pub(super) fn push(&mut self, kind: RowKind, key: u32, result: u32, bounds: (i64, i64)) {
         self.kinds.push(kind);
         self.keys.push(key);
         self.results.push(result);
         self.bounds.push(bounds);
+    }
+
+    /// Puts others behind these.
+    pub(super) fn append(&mut self, others: Self) {
+        self.kinds.extend(others.kinds);
+        self.keys.extend(others.keys);
+        self.results.extend(others.results);
+        self.bounds.extend(others.bounds);
+    }
+
+    /// Emits the rows, if there are any.
+    pub(super) fn write(
+        self,
+        keys: &KeyTable,
+        (before, after): (&[ArrayRef], &[ArrayRef]),
+        output: &SchemaRef,
+        out: &mut Outbox,
+    ) -> Result<()> {
+        if self.kinds.is_empty() {
+            return Ok(());
+        }
+        let mut columns = keys.keys(&self.keys)?;
+        columns.extend(rows_of_both(before, after, self.results)?);
+        let times = |of: fn(&(i64, i64)) -> i64| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from_iter_values(self.bounds.iter().map(of)))
+        };
+        columns.extend([times(|bounds| bounds.0), times(|bounds| bounds.1)]);
+        if schema::event_time_index(output).is_some() {
+            columns.push(times(|bounds| bounds.1 - 1));
+        }
+        out.batch(Batch::changes(RecordBatch::try_new(Arc::clone(output), columns)?, self.kinds));
+        Ok(())
     }
 }

@@ -1,52 +1,150 @@
-//! EXCEPT and INTERSECT [ALL] over inputs that end: how often each row comes from either side, and at the end the rows that stay.
+//! EXCEPT and INTERSECT [ALL]: how often each row is there on either side, and the rows that stay, at the end or as they come and go.
 
 use arrow_array::cast::AsArray;
 use arrow_schema::SchemaRef;
 use velo_core::batch::columns_of;
-use velo_core::{Batch, Watermark};
-use velo_plan::plan::SetKind;
+use velo_core::{Batch, RowKind, RowKinds, Watermark};
+use velo_plan::plan::{Emission, SetKind};
 
 use super::row_table::Repeats;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
-use crate::state::KeyTable;
+use crate::state::{KeyTable, is_sparse, keep};
 
 /// Combines two sides. The last column of its input says whether a row is of the right one.
 #[derive(Debug)]
 pub struct SetOperation {
     kind: SetKind,
     all: bool,
+    emission: Emission,
     output: SchemaRef,
     rows: KeyTable,
-    /// By row: how often each side has it.
-    counts: Vec<(u64, u64)>,
+    /// By row: how often it is there on each side. A row may be taken before it comes.
+    counts: Vec<(i64, i64)>,
+    /// Rows with a count.
+    alive: usize,
     ids: Vec<u32>,
+    /// In this batch: rows that changed, and whether a row is among them.
+    changed: Vec<Changed>,
+    seen: Vec<bool>,
     given: Repeats,
+}
+
+/// A row, and how often it stayed before a batch changed that.
+#[derive(Debug, Clone, Copy)]
+struct Changed {
+    row: u32,
+    before: u64,
 }
 
 impl SetOperation {
     /// The operator of a set operation whose rows have the columns of `output`.
-    pub fn new(kind: SetKind, all: bool, output: SchemaRef) -> Result<Self> {
+    pub fn new(kind: SetKind, all: bool, emission: Emission, output: SchemaRef) -> Result<Self> {
         let types = output.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         Ok(Self {
             kind,
             all,
+            emission,
             output,
             rows: KeyTable::new(&types)?,
             counts: Vec::new(),
+            alive: 0,
             ids: Vec::new(),
+            changed: Vec::new(),
+            seen: Vec::new(),
             given: Repeats::default(),
         })
     }
 
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
-        self.rows.memory() + self.counts.capacity() * size_of::<(u64, u64)>()
+        self.rows.memory() + self.counts.capacity() * size_of::<(i64, i64)>() + self.seen.capacity()
+    }
+
+    /// How often a row stays.
+    fn stays(&self, row: usize) -> u64 {
+        stays(self.kind, self.all, self.counts[row])
+    }
+
+    fn count(&mut self, row: u32, right: bool, by: i64) {
+        let count = &mut self.counts[row as usize];
+        let before = *count != (0, 0);
+        if right {
+            count.1 += by
+        } else {
+            count.0 += by
+        }
+        match (before, *count != (0, 0)) {
+            (false, true) => self.alive += 1,
+            (true, false) => self.alive -= 1,
+            _ => {}
+        }
+    }
+
+    /// Counts the rows of a batch, and tells what becomes of them where that comes early.
+    fn take(&mut self, batch: &Batch, right: impl Fn(usize) -> bool, out: &mut Outbox) -> Result<()> {
+        let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
+        let by = |row: usize| if kinds.is_some_and(|kinds| kinds[row].retracts()) { -1 } else { 1 };
+        let ids = std::mem::take(&mut self.ids);
+        let mut told = Told::default();
+        for (row, id) in ids.iter().enumerate() {
+            if self.emission.early && !std::mem::replace(&mut self.seen[*id as usize], true) {
+                self.changed.push(Changed { row: *id, before: self.stays(*id as usize) });
+            }
+            self.count(*id, right(row), by(row));
+            if self.emission.per_record {
+                self.tell(&mut told);
+            }
+        }
+        self.tell(&mut told);
+        self.ids = ids;
+        if !told.rows.is_empty() {
+            let columns = columns_of(&self.output, self.rows.keys(&told.rows)?, told.rows.len())?;
+            out.batch(Batch::changes(columns, told.kinds));
+        }
+        Ok(())
+    }
+
+    /// Rows that are gone, then rows that have come.
+    fn tell(&mut self, told: &mut Told) {
+        for kind in [RowKind::Delete, RowKind::Insert] {
+            for Changed { row, before } in &self.changed {
+                let after = self.stays(*row as usize);
+                let times =
+                    if kind == RowKind::Delete { before.saturating_sub(after) } else { after.saturating_sub(*before) };
+                // One row of a batch changes what stays by one, so there are no more of them than rows came.
+                told.rows.extend(std::iter::repeat_n(*row, times as usize));
+                told.kinds.resize(told.rows.len(), kind);
+            }
+        }
+        for Changed { row, .. } in self.changed.drain(..) {
+            self.seen[row as usize] = false;
+        }
+    }
+
+    /// Forgets rows that are on neither side, once they are many.
+    fn compact(&mut self) {
+        if !is_sparse(self.alive, self.counts.len()) {
+            return;
+        }
+        let stays: Vec<bool> = self.counts.iter().map(|count| *count != (0, 0)).collect();
+        self.rows.retain(&stays);
+        keep(&mut self.counts, &stays);
+        self.seen.truncate(self.counts.len());
     }
 }
 
+/// Rows on their way out.
+#[derive(Debug, Default)]
+struct Told {
+    rows: Vec<u32>,
+    kinds: Vec<RowKind>,
+}
+
 /// How often a row stays that each side has so often.
-fn stays(kind: SetKind, all: bool, (left, right): (u64, u64)) -> u64 {
+fn stays(kind: SetKind, all: bool, (left, right): (i64, i64)) -> u64 {
+    let there = |count: i64| u64::try_from(count).unwrap_or(0);
+    let (left, right) = (there(left), there(right));
     match (kind, all) {
         (SetKind::Except, true) => left.saturating_sub(right),
         (SetKind::Except, false) => u64::from(left > 0 && right == 0),
@@ -56,25 +154,28 @@ fn stays(kind: SetKind, all: bool, (left, right): (u64, u64)) -> u64 {
 }
 
 impl Operator for SetOperation {
-    fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
+    fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         let wrong = || ExecError::Internal("a set operation without its sides".to_owned());
         let (side, columns) = batch.columns.columns().split_last().ok_or_else(wrong)?;
-        let side = side.as_boolean_opt().ok_or_else(wrong)?;
+        let side = side.as_boolean_opt().ok_or_else(wrong)?.values();
         self.rows.intern(columns, batch.rows(), &mut self.ids)?;
         self.counts.resize(self.rows.len(), (0, 0));
-        for (id, right) in self.ids.iter().zip(side.values()) {
-            let count = &mut self.counts[*id as usize];
-            if right { count.1 += 1 } else { count.0 += 1 }
-        }
+        self.seen.resize(self.rows.len(), false);
+        self.take(&batch, |row| side.value(row), out)?;
+        self.compact();
         Ok(Flow::Done)
     }
 
-    /// Nothing has come out yet, and what does has no event time.
+    /// What comes out has no event time.
     fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)
     }
 
     fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
+        if self.emission.early {
+            out.watermark(Watermark::END);
+            return Ok(Flow::Done);
+        }
         self.resume(out)
     }
 

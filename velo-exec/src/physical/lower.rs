@@ -311,7 +311,9 @@ impl Step {
                 };
                 Box::new(TopN::new(&spec, &input)?)
             }
-            (NodeKind::SetOperation { kind, all }, _) => Box::new(SetOperation::new(*kind, *all, node.schema.clone())?),
+            (NodeKind::SetOperation { kind, all, emission }, _) => {
+                Box::new(SetOperation::new(*kind, *all, *emission, node.schema.clone())?)
+            }
             (NodeKind::DistinctOn { keys, order }, _) => Box::new(DistinctOn::new(keys, order, input, &node.owner)?),
             (NodeKind::WindowLimit { order, skip, count }, _) => {
                 Box::new(WindowLimit::new(order, *skip, *count, input, &node.owner)?)

@@ -8,6 +8,7 @@ pub mod assign;
 mod fire;
 mod id_map;
 pub(crate) mod late;
+pub(crate) mod revised_sessions;
 pub(crate) mod session;
 mod slice;
 mod sliding;

@@ -1,6 +1,7 @@
 //! Input, plans and a naive computation for the tests of aggregates.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "each test uses some of it")]
 
+pub mod changelog;
 pub mod naive;
 pub mod over;
 pub mod sim;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use velo_core::RowKind;
 use velo_core::decimal::to_text_i128;
 use velo_eventtime::LateStrategy;
 use velo_plan::plan::{AggregateCall, AggregateKind, WindowKind, WindowSpec};
@@ -95,6 +96,50 @@ pub fn sessions(gap: i64, rows: &[Row]) -> BTreeMap<(i64, i64, Option<String>), 
         ((start, end, key), members)
     });
     all.collect()
+}
+
+/// By session and key: the rows that are left of a changelog, row by row as they come. A session takes rows and gives them back
+/// until `allowed` after its end.
+pub fn revised_sessions(
+    gap: i64,
+    allowed: i64,
+    log: &[(RowKind, Row)],
+) -> BTreeMap<(i64, i64, Option<String>), Vec<Row>> {
+    let open = |end: i64, watermark: i64| watermark <= end || watermark < end + allowed;
+    let last = |rows: &[Row]| rows.iter().map(|row| row.time).max().unwrap();
+    let start = |rows: &[Row]| rows.iter().map(|row| row.time).min().unwrap();
+    let same = |left: &Row, right: &Row| {
+        let place = |row: &Row| Row { partition: 0, position: 0, late_by: 0, ..row.clone() };
+        place(left) == place(right)
+    };
+    let mut sessions: Vec<Vec<Row>> = Vec::new();
+    for (kind, row) in log {
+        let watermark = row.time + row.late_by.max(0);
+        if !open(row.time + gap, watermark) {
+            continue;
+        }
+        if kind.retracts() {
+            let at = sessions.iter().position(|rows| rows.iter().any(|known| same(known, row)));
+            let Some(at) = at else { continue };
+            let mut rows = sessions.swap_remove(at);
+            rows.remove(rows.iter().position(|known| same(known, row)).unwrap());
+            rows.sort_by_key(|row| row.time);
+            sessions.extend(rows.chunk_by(|left, right| right.time - left.time <= gap).map(<[Row]>::to_vec));
+            continue;
+        }
+        let joins = |rows: &Vec<Row>| {
+            rows[0].key == row.key
+                && row.time <= last(rows) + gap
+                && row.time >= start(rows) - gap
+                && open(last(rows) + gap, watermark)
+        };
+        let (joined, mut others): (Vec<_>, Vec<_>) = sessions.into_iter().partition(joins);
+        let mut rows = joined.concat();
+        rows.push(row.clone());
+        others.push(rows);
+        sessions = others;
+    }
+    sessions.into_iter().map(|rows| ((start(&rows), last(&rows) + gap, rows[0].key.clone()), rows)).collect()
 }
 
 /// By chain and key: sessions of rows none of which is late.

@@ -346,14 +346,6 @@ impl Planner<'_> {
         if window.is_none() && !keys.is_empty() {
             self.kept_for_ever(&input, clause.unwrap_or(span), "every key");
         }
-        if !sets.is_empty() && (emission.changes() || !self.changes(input.node).is_append()) {
-            self.not_yet(
-                clause.unwrap_or(span),
-                "GROUPING SETS, ROLLUP and CUBE of results that change",
-                "they are not built yet: group by a WINDOW, or write one SELECT for each set of columns",
-            );
-            return None;
-        }
         let left_out = |at: usize| sets.iter().any(|set| !set.keys[at]);
         let mut outputs: Vec<Output> = keys
             .iter()
@@ -503,8 +495,8 @@ impl Planner<'_> {
         }
     }
 
-    /// When the results of a GROUP BY come.
-    fn emission(
+    /// When the results of a GROUP BY come, or those of another node that is whole at the end of its input only.
+    pub(super) fn emission(
         &mut self,
         input: &Relation,
         window: Option<&WindowSpec>,
@@ -528,19 +520,7 @@ impl Planner<'_> {
             (_, None) => !self.is_bounded(input.node),
         };
         let per_record = self.query.properties.changes_per == ChangesPer::Record;
-        let emission = Emission { early, per_record: early && per_record, corrected };
-        let retracts = !self.changes(input.node).is_append();
-        if let Some(WindowKind::Session { .. }) = window.map(|window| window.kind)
-            && (emission.corrected.is_some() || retracts)
-        {
-            let what = match retracts {
-                true => "a session over rows that change",
-                false => "late.data.strategy = 'update_previous' of a session",
-            };
-            self.not_yet(span, what, "it is not built yet: over rows that only come, a session gives one result when it is complete, or EMIT CHANGES");
-            return None;
-        }
-        Some(emission)
+        Some(Emission { early, per_record: early && per_record, corrected })
     }
 
     /// An expression over the input as one over the groups: keys become their columns, and nothing else of the input is left.

@@ -80,24 +80,26 @@ impl Planner<'_> {
             SetKind::Except => "EXCEPT",
             SetKind::Intersect => "INTERSECT",
         };
-        if sides.iter().any(|(side, _)| !self.is_bounded(side.node)) {
-            self.error(
-                Diagnostic::error(
-                    codes::UNBOUNDED,
-                    place,
-                    format!("{word} needs sides that end, and one of these does not"),
-                )
-                .help("read inputs that end (a file without 'watch'): differences that change are not built yet"),
-            );
-            return None;
-        }
-        let sides = sides.into_iter().map(|(side, span)| (self.folded(side, owner), span)).collect();
+        let key = sides.first().map(|(left, _)| left.key.clone()).unwrap_or_default();
         let both = self.align(sides, word, true, owner)?;
+        let emission = self.emission(&both, None, None, place)?;
+        if !self.is_bounded(both.node) {
+            self.diagnostics.push(
+                Diagnostic::warning(
+                    codes::KEPT_STATE,
+                    place,
+                    format!("every distinct row of both sides of {word} is kept as long as the job runs"),
+                )
+                .help("that is right where they are few; a row that is gone from both sides is forgotten"),
+            );
+        }
         let columns: Vec<ScopeColumn> = visible(&both.scope).cloned().collect();
         let output = columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>();
-        let node =
-            self.node(NodeKind::SetOperation { kind, all }, vec![both.node], Arc::new(Schema::new(output)), owner);
-        Some(Relation::new(node, Scope::of(columns)))
+        let kind = NodeKind::SetOperation { kind, all, emission };
+        let node = self.node(kind, vec![both.node], Arc::new(Schema::new(output)), owner);
+        // Without ALL no row is there twice.
+        let identity = columns.iter().filter(|_| !all).map(|column| column.field.name().clone()).collect();
+        Some(Relation { key, identity, ..Relation::new(node, Scope::of(columns)) })
     }
 
     /// Relations with the same columns, one after the other as one; with `sides` a last column says whether a row is of the

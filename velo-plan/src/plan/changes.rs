@@ -1,6 +1,6 @@
 //! Whether the rows of a node can change after they came.
 
-use super::node::NodeKind;
+use super::node::{NodeKind, SetKind};
 use super::window::WindowKind;
 
 /// What can happen to rows that came.
@@ -48,6 +48,10 @@ impl Changes {
             }
             NodeKind::TopN(_) => Self::Deletes,
             NodeKind::Fold => Self::Append,
+            NodeKind::SetOperation { emission, .. } if !emission.early => Self::Append,
+            // What both sides have of rows that only come only comes; of a difference the right side can take a row away.
+            NodeKind::SetOperation { kind: SetKind::Intersect, .. } if input == Self::Append => Self::Append,
+            NodeKind::SetOperation { .. } => Self::Deletes,
             NodeKind::LatestByKey(_) => Self::Deletes,
             _ => input,
         }

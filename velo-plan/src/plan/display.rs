@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use velo_core::connector::{ChangelogMode, Guarantee};
 use velo_eventtime::{LateStrategy, WatermarkStrategy};
 
+use super::aggregate::Emission;
 use super::changes::Changes;
 use super::expr_text::expr_text;
 use super::node::{
@@ -136,12 +137,18 @@ impl Plan {
             NodeKind::LatestByKey(key) => format!("Latest row by {}", key.join(", ")),
             NodeKind::Over(over) => over.to_string(),
             NodeKind::TopN(top) => top.to_string(),
-            NodeKind::SetOperation { kind, all } => {
+            NodeKind::SetOperation { kind, all, emission } => {
                 let word = match kind {
                     SetKind::Except => "Except",
                     SetKind::Intersect => "Intersect",
                 };
-                if *all { format!("{word} all at the end") } else { format!("{word} at the end") }
+                let all = if *all { " all" } else { "" };
+                let when = match emission {
+                    Emission { early: false, .. } => " at the end",
+                    Emission { per_record: true, .. } => "; changes per record",
+                    Emission { .. } => "; changes per batch",
+                };
+                format!("{word}{all}{when}")
             }
             NodeKind::DistinctOn { keys, order } => {
                 let keys: Vec<String> = keys.iter().map(expr_text).collect();

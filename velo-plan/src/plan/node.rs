@@ -106,6 +106,8 @@ pub enum NodeKind {
         kind: SetKind,
         /// Whether equal rows count as often as they come.
         all: bool,
+        /// When differences come: as rows come and go, or once at the end.
+        emission: Emission,
     },
     /// The first row of each key of a finished input.
     DistinctOn {
