@@ -21,5 +21,7 @@ pub trait Encoder: Send {
     ) -> Result<(), ConnectorError>;
 
     /// What comes behind the last row of an output.
-    fn footer(&self, _out: &mut Vec<u8>) {}
+    fn footer(&mut self, _out: &mut Vec<u8>) -> Result<(), ConnectorError> {
+        Ok(())
+    }
 }

@@ -14,6 +14,7 @@ use velo_core::{Batch, ConnectorError, Result};
 use velo_eventtime::{Format as TimeFormat, TimestampParser};
 use velo_format::Encoder;
 use velo_format::csv::{CsvDecodeOptions, CsvDecoder, CsvEncodeOptions, CsvEncoder, CsvFramer, CsvProperties, Dialect};
+use velo_format::debezium::{DebeziumDecoder, infer_debezium};
 use velo_format::framing::{Framer, RECORD_LIMIT, json_framer};
 use velo_format::infer::{InferProperties, Sample, infer_csv, infer_json};
 use velo_format::json::{JsonDecodeOptions, JsonDecoder, JsonEncodeOptions, JsonEncoder};
@@ -64,7 +65,7 @@ impl Framing {
     /// Reads the properties; mistakes are noted in `options`.
     pub(crate) fn read(options: &mut Options, path: &str, source: bool) -> Option<Self> {
         let properties = FormatProperties::read(options);
-        let format = properties.format_for(Some(path), options);
+        let format = properties.format_for(Some(path), source, options);
         let (csv, dialect) = CsvProperties::read_dialect(options);
         let sample_records =
             if source { InferProperties::read(options).records } else { InferProperties::default().records };
@@ -76,6 +77,11 @@ impl Framing {
     /// The format's name.
     pub(crate) fn name(&self) -> String {
         velo_core::properties::PropertyValue::show(&self.0.format).unwrap_or_default()
+    }
+
+    /// Whether its records say what happened to a row.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.0.format.has_changes()
     }
 
     /// What a file of this format is called at its end.
@@ -138,6 +144,7 @@ impl Framing {
             let sample = Sample { bytes: &bytes, complete, records: self.0.sample_records };
             let inferred = match self.0.format {
                 Format::Csv => infer_csv(sample, &self.0.dialect, &self.0.values),
+                Format::DebeziumJson => infer_debezium(sample, self.0.properties.json_layout, &self.0.values),
                 _ => infer_json(sample, self.0.properties.json_layout, &self.0.values),
             };
             match inferred {
@@ -168,9 +175,13 @@ impl Framing {
                     keep_bytes,
                 })?)
             }
-            _ => {
+            format => {
                 let declared = Some(declared);
-                Box::new(JsonDecoder::new(JsonDecodeOptions { columns, declared, batch_rows, keep_bytes, formats })?)
+                let options = JsonDecodeOptions { columns, declared, batch_rows, keep_bytes, formats };
+                match format {
+                    Format::DebeziumJson => Box::new(DebeziumDecoder::new(options)?),
+                    _ => Box::new(JsonDecoder::new(options)?),
+                }
             }
         })
     }

@@ -111,6 +111,10 @@ impl SourceBinding for FileSource {
         !self.properties.watch
     }
 
+    fn gives_kinds(&self) -> bool {
+        self.framing.has_changes()
+    }
+
     async fn infer_schema(&self) -> Result<SchemaRef> {
         self.wait(&Clock::system()).await?;
         let source = self.clone();

@@ -1,6 +1,7 @@
 //! Tests of the crate from outside.
 
 mod csv;
+mod debezium;
 mod infer;
 mod json_encode;
 mod json_framing;
