@@ -14,6 +14,7 @@ pub mod framing;
 pub mod fuzz;
 pub mod infer;
 pub mod json;
+pub mod parquet;
 pub mod properties;
 pub mod value;
 

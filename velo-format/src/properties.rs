@@ -2,13 +2,15 @@
 
 use velo_core::properties::{Options, PropertyError};
 
+use crate::parquet::ParquetCompression;
 use crate::value::TimestampFormat;
 
 velo_core::properties! {
     /// How the bytes of a source or sink are values.
     pub struct FormatProperties {
-        /// The form of the bytes: `json`, `csv`, or, for sources, `debezium_json`: envelopes with `before`, `after` and `op`, whose rows
-        /// are changes. Default: by the name's suffix where there is one (`.csv`, `.json`, `.jsonl`, `.ndjson`), else `json`.
+        /// The form of the bytes: `json`, `csv`, `parquet`, or, for sources, `debezium_json`: envelopes with `before`, `after` and `op`, whose rows
+        /// are changes. Default: by the name's suffix where there is one (`.csv`, `.parquet`, `.json`, `.jsonl`, `.ndjson`), else
+        /// `json`.
         "format" | "value.format" => format: Option<Format>,
         /// How TIMESTAMP columns are written as text: `iso8601`, `epoch_seconds`, `epoch_millis`, `epoch_micros`, `epoch_nanos`, or a
         /// pattern such as `%Y-%m-%d %H:%M:%S`. In `debezium_json` an epoch says what the numbers of TIMESTAMP and TIME columns are where
@@ -19,6 +21,14 @@ velo_core::properties! {
         /// How JSON records follow each other: one per line (`lines`), as the elements of one `array`, or `auto`: an array where the
         /// input begins with `[`. Sinks write lines unless this is `array`.
         "json.layout" => json_layout: JsonLayout = JsonLayout::Auto,
+    }
+}
+
+velo_core::properties! {
+    /// How Parquet files are written.
+    pub struct ParquetProperties {
+        /// How the pages of a Parquet file are compressed: `zstd`, `snappy` or `none`.
+        "parquet.compression" | "compression" => compression: ParquetCompression = ParquetCompression::Zstd,
     }
 }
 
@@ -93,12 +103,12 @@ impl Format {
 
     /// Whether this version can read it.
     pub fn is_read(self) -> bool {
-        matches!(self, Self::Json | Self::Csv | Self::DebeziumJson)
+        matches!(self, Self::Json | Self::Csv | Self::Parquet | Self::DebeziumJson)
     }
 
     /// Whether this version can write it.
     pub fn is_written(self) -> bool {
-        matches!(self, Self::Json | Self::Csv)
+        matches!(self, Self::Json | Self::Csv | Self::Parquet)
     }
 
     /// Whether its records say what happened to a row, so that a source of it gives changes.
@@ -121,7 +131,7 @@ impl FormatProperties {
                 "the format 'debezium_json' is one of sources only".to_owned(),
                 "write json with 'changelog.mode' = 'full', which gives the kind of each row as _op",
             ),
-            _ => (format!("the format '{name}' is not built yet"), "use json or csv"),
+            _ => (format!("the format '{name}' is not built yet"), "use json, csv or parquet"),
         };
         options.error(PropertyError { key: "format".to_owned(), origin: None, message, help: Some(help.to_owned()) });
         None

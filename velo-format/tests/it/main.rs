@@ -8,3 +8,4 @@ mod json_framing;
 mod json_shapes;
 mod json_validity;
 mod json_values;
+mod parquet;
