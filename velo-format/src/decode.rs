@@ -2,7 +2,8 @@
 //!
 //! A decoder fills [`RecordAssembler::columns`] with one value each per record and then either keeps the record with
 //! [`RecordAssembler::accept`] or drops what it pushed with [`RecordAssembler::reject`]. The assembler makes batches of the
-//! wanted size, keeps each row's position, and puts errors in order among the rows.
+//! wanted size, keeps each row's position, and puts errors in order among the rows. Records that say what happened to a row
+//! ([`RecordAssembler::of_changes`]) have none, one or two rows, each with its kind; those of one record stay in one batch.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use velo_core::batch::Batch;
 use velo_core::connector::{DecodeColumn, Decoded, RecordError};
 use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::place::{Origin, Positions};
+use velo_core::row_kind::{RowKind, RowKinds};
 
 use crate::value::{Column, ValueFormats};
 
@@ -28,6 +30,8 @@ pub struct RecordAssembler<'a> {
     batch_rows: usize,
     keep_bytes: bool,
     rows: usize,
+    /// The kind of every row of the batch, and of those of the current record; `None` where a record is one row.
+    kinds: Option<Vec<RowKind>>,
     finished_rows: usize,
     positions: PositionList,
     decoded: Decoded,
@@ -95,33 +99,57 @@ impl<'a> RecordAssembler<'a> {
             batch_rows,
             keep_bytes,
             rows: 0,
+            kinds: None,
             finished_rows: 0,
             positions: PositionList::default(),
             decoded: Decoded::default(),
         })
     }
 
-    /// The number of records in the current batch: what each column's length is between records.
-    #[inline]
-    pub fn rows(&self) -> usize {
-        self.rows
+    /// The same for records that are changes: each of their rows is held by [`RecordAssembler::hold`] before the record is kept.
+    /// A batch has room for two rows at least.
+    #[must_use]
+    pub fn of_changes(self) -> Self {
+        // A record that comes to a batch must find room for both halves of an update.
+        Self { batch_rows: self.batch_rows.max(2) - 1, kinds: Some(Vec::new()), ..self }
     }
 
-    /// Keeps the record that was just pushed: every column has grown by one value. `record` are its bytes in the chunk.
+    /// The number of rows in the current batch and of those held: what each column's length is between rows.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.kinds.as_ref().map_or(self.rows, Vec::len)
+    }
+
+    /// One more row of a record that is a change was pushed.
+    #[inline]
+    pub fn hold(&mut self, kind: RowKind) {
+        if let Some(kinds) = &mut self.kinds {
+            kinds.push(kind);
+        }
+    }
+
+    /// Keeps the record that was just pushed: every column has grown by one value, or by one per row held. `record` are its bytes
+    /// in the chunk.
     #[inline]
     pub fn accept(&mut self, record: Range<usize>, position: u64) -> Result<(), ConnectorError> {
-        debug_assert!(self.columns.iter().all(|column| column.len() == self.rows + 1), "one value per column");
-        self.positions.push(position);
-        if self.keep_bytes {
-            self.decoded.row_bytes.push(record);
+        let rows = self.kinds.as_ref().map_or(1, |kinds| kinds.len() - self.rows);
+        debug_assert!(self.columns.iter().all(|column| column.len() == self.rows + rows), "one value per column");
+        for _ in 0..rows {
+            self.positions.push(position);
+            if self.keep_bytes {
+                self.decoded.row_bytes.push(record.clone());
+            }
         }
-        self.rows += 1;
-        if self.rows == self.batch_rows { self.flush() } else { Ok(()) }
+        self.rows += rows;
+        if self.rows >= self.batch_rows { self.flush() } else { Ok(()) }
     }
 
     /// Drops what was pushed for the current record and notes why. `record` are its bytes in the chunk.
     #[cold]
     pub fn reject(&mut self, record: Range<usize>, position: u64, field: Option<String>, message: String) {
+        if let Some(kinds) = &mut self.kinds {
+            kinds.truncate(self.rows);
+        }
         self.undo();
         let place = Origin { positions: Positions::Consecutive { first: position }, ..self.origin.clone() }.place(0);
         self.decoded.errors.push(RecordError {
@@ -133,9 +161,10 @@ impl<'a> RecordAssembler<'a> {
         });
     }
 
-    /// Drops what was pushed for the current record.
+    /// Drops what was pushed for the current row.
     pub fn undo(&mut self) {
-        self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
+        let rows = self.rows();
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
     }
 
     /// Counts fields that the schema lacks.
@@ -152,7 +181,9 @@ impl<'a> RecordAssembler<'a> {
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let columns = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options).map_err(not_a_batch)?;
         let origin = Origin { positions: self.positions.take(), ..self.origin.clone() };
-        self.decoded.batches.push(Batch { origin: Some(origin), ..Batch::new(columns) });
+        let kinds = self.kinds.as_mut().map(std::mem::take).map(RowKinds::new);
+        let kinds = kinds.filter(|kinds| !kinds.all_inserts());
+        self.decoded.batches.push(Batch { origin: Some(origin), kinds, ..Batch::new(columns) });
         self.finished_rows += self.rows;
         self.rows = 0;
         Ok(())

@@ -20,6 +20,18 @@ pub trait Encoder: Send {
         out: &mut Vec<u8>,
     ) -> Result<(), ConnectorError>;
 
+    /// Bytes that were encoded and are held back until more come (a row group): as the output will have them, and in memory.
+    fn pending(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    /// Appends what is held back.
+    fn release(&mut self, _out: &mut Vec<u8>) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     /// What comes behind the last row of an output.
-    fn footer(&self, _out: &mut Vec<u8>) {}
+    fn footer(&mut self, _out: &mut Vec<u8>) -> Result<(), ConnectorError> {
+        Ok(())
+    }
 }

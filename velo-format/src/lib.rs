@@ -1,4 +1,4 @@
-//! Bytes to Arrow batches and back: JSON and CSV, exact and with places.
+//! Bytes to Arrow batches and back: JSON, CSV and Debezium envelopes, exact and with places.
 //!
 //! A [`framing::Framer`] cuts a growing buffer into chunks of whole records; a decoder ([`json::JsonDecoder`], the CSV one)
 //! turns a chunk into batches, record errors and places; an [`encode::Encoder`] writes batches. Values go through
@@ -6,6 +6,7 @@
 //! in every format. [`properties::FormatProperties`] are the keys that connectors read for all of this.
 
 pub mod csv;
+pub mod debezium;
 pub mod decode;
 pub mod encode;
 pub mod error;
@@ -13,9 +14,11 @@ pub mod framing;
 pub mod fuzz;
 pub mod infer;
 pub mod json;
+pub mod parquet;
 pub mod properties;
 pub mod value;
 
+pub use debezium::DebeziumDecoder;
 pub use decode::{RecordAssembler, append_columns};
 pub use encode::Encoder;
 pub use framing::{Cut, Framer};

@@ -2,21 +2,33 @@
 
 use velo_core::properties::{Options, PropertyError};
 
+use crate::parquet::ParquetCompression;
 use crate::value::TimestampFormat;
 
 velo_core::properties! {
     /// How the bytes of a source or sink are values.
     pub struct FormatProperties {
-        /// The form of the bytes. Default: by the name's suffix where there is one (`.csv`, `.json`, `.jsonl`, `.ndjson`), else `json`.
+        /// The form of the bytes: `json`, `csv`, `parquet`, or, for sources, `debezium_json`: envelopes with `before`, `after` and `op`, whose rows
+        /// are changes. Default: by the name's suffix where there is one (`.csv`, `.parquet`, `.json`, `.jsonl`, `.ndjson`), else
+        /// `json`.
         "format" | "value.format" => format: Option<Format>,
         /// How TIMESTAMP columns are written as text: `iso8601`, `epoch_seconds`, `epoch_millis`, `epoch_micros`, `epoch_nanos`, or a
-        /// pattern such as `%Y-%m-%d %H:%M:%S`.
+        /// pattern such as `%Y-%m-%d %H:%M:%S`. In `debezium_json` an epoch says what the numbers of TIMESTAMP and TIME columns are where
+        /// the records bring no schema, and text is ISO 8601.
         "timestamp.format" => timestamp_format: String = "iso8601".to_owned(),
         /// How a JSON sink writes DECIMAL columns: `number` with its scale's digits, or the same digits as a `string`. Sources read both.
         "decimal.format" => decimal_format: DecimalFormat = DecimalFormat::Number,
         /// How JSON records follow each other: one per line (`lines`), as the elements of one `array`, or `auto`: an array where the
         /// input begins with `[`. Sinks write lines unless this is `array`.
         "json.layout" => json_layout: JsonLayout = JsonLayout::Auto,
+    }
+}
+
+velo_core::properties! {
+    /// How Parquet files are written.
+    pub struct ParquetProperties {
+        /// How the pages of a Parquet file are compressed: `zstd`, `snappy` or `none`.
+        "parquet.compression" | "compression" => compression: ParquetCompression = ParquetCompression::Zstd,
     }
 }
 
@@ -89,27 +101,39 @@ impl Format {
         })
     }
 
-    /// Whether this version can read and write it.
-    pub fn is_built(self) -> bool {
-        matches!(self, Self::Json | Self::Csv)
+    /// Whether this version can read it.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Json | Self::Csv | Self::Parquet | Self::DebeziumJson)
+    }
+
+    /// Whether this version can write it.
+    pub fn is_written(self) -> bool {
+        matches!(self, Self::Json | Self::Csv | Self::Parquet)
+    }
+
+    /// Whether its records say what happened to a row, so that a source of it gives changes.
+    pub fn has_changes(self) -> bool {
+        self == Self::DebeziumJson
     }
 }
 
 impl FormatProperties {
-    /// The format that is set, else that of `path`, else JSON. One that is not built yet is a mistake noted in `options`, and
-    /// gives `None`.
-    pub fn format_for(&self, path: Option<&str>, options: &mut Options) -> Option<Format> {
+    /// The format that is set, else that of `path`, else JSON. One that cannot be read (by a `source`) or written is a mistake noted
+    /// in `options`, and gives `None`.
+    pub fn format_for(&self, path: Option<&str>, source: bool, options: &mut Options) -> Option<Format> {
         let format = self.format.or_else(|| path.and_then(Format::from_path)).unwrap_or(Format::Json);
-        if format.is_built() {
+        if if source { format.is_read() } else { format.is_written() } {
             return Some(format);
         }
         let name = velo_core::properties::PropertyValue::show(&format).unwrap_or_default();
-        options.error(PropertyError {
-            key: "format".to_owned(),
-            origin: None,
-            message: format!("the format '{name}' is not built yet"),
-            help: Some("use json or csv".to_owned()),
-        });
+        let (message, help) = match format {
+            Format::DebeziumJson => (
+                "the format 'debezium_json' is one of sources only".to_owned(),
+                "write json with 'changelog.mode' = 'full', which gives the kind of each row as _op",
+            ),
+            _ => (format!("the format '{name}' is not built yet"), "use json, csv or parquet"),
+        };
+        options.error(PropertyError { key: "format".to_owned(), origin: None, message, help: Some(help.to_owned()) });
         None
     }
 
@@ -130,7 +154,7 @@ mod tests {
         let read = |pairs: &[(&str, &str)], path| {
             let mut options = Options::from_pairs(pairs.iter().copied());
             let properties = FormatProperties::read(&mut options);
-            let format = properties.format_for(path, &mut options);
+            let format = properties.format_for(path, true, &mut options);
             let messages: Vec<_> =
                 options.finish("a file source", FormatProperties::SPECS).into_iter().map(|e| e.message).collect();
             (format, messages)

@@ -14,13 +14,15 @@ use velo_core::{Batch, ConnectorError, Result};
 use velo_eventtime::{Format as TimeFormat, TimestampParser};
 use velo_format::Encoder;
 use velo_format::csv::{CsvDecodeOptions, CsvDecoder, CsvEncodeOptions, CsvEncoder, CsvFramer, CsvProperties, Dialect};
+use velo_format::debezium::{DebeziumDecoder, infer_debezium};
 use velo_format::framing::{Framer, RECORD_LIMIT, json_framer};
 use velo_format::infer::{InferProperties, Sample, infer_csv, infer_json};
 use velo_format::json::{JsonDecodeOptions, JsonDecoder, JsonEncodeOptions, JsonEncoder};
-use velo_format::properties::{Format, FormatProperties, JsonLayout};
+use velo_format::parquet::{ParquetDecoder, ParquetEncoder};
+use velo_format::properties::{Format, FormatProperties, JsonLayout, ParquetProperties};
 use velo_format::value::{TimestampFormat, TimestampText, ValueError, ValueFormats};
 
-use crate::content::{Coding, Content};
+use crate::content::{Coding, Compression, Content};
 use crate::error;
 use crate::sink::Encode;
 
@@ -45,6 +47,7 @@ struct Spec {
     format: Format,
     properties: FormatProperties,
     csv: CsvProperties,
+    parquet: ParquetProperties,
     dialect: Dialect,
     sample_records: usize,
     values: ValueFormats,
@@ -58,19 +61,28 @@ impl Framing {
 
     /// The properties that a sink reads.
     pub(crate) fn sink_specs() -> impl Iterator<Item = &'static PropertySpec> {
-        FormatProperties::SPECS.iter().chain(CsvProperties::SPECS)
+        FormatProperties::SPECS.iter().chain(CsvProperties::SPECS).chain(ParquetProperties::SPECS)
     }
 
     /// Reads the properties; mistakes are noted in `options`.
     pub(crate) fn read(options: &mut Options, path: &str, source: bool) -> Option<Self> {
         let properties = FormatProperties::read(options);
-        let format = properties.format_for(Some(path), options);
+        let format = properties.format_for(Some(path), source, options);
         let (csv, dialect) = CsvProperties::read_dialect(options);
         let sample_records =
             if source { InferProperties::read(options).records } else { InferProperties::default().records };
+        let parquet = if source { ParquetProperties::default() } else { ParquetProperties::read(options) };
+        if format == Some(Format::Parquet) && Compression::of(path) != Compression::None {
+            options.error(PropertyError {
+                key: "path".to_owned(),
+                origin: None,
+                message: "a Parquet file is compressed within, page by page, and not as a whole".to_owned(),
+                help: Some("end its name in .parquet; a sink has 'parquet.compression'".to_owned()),
+            });
+        }
         let timestamp = timestamp_format(&properties, options);
         let values = ValueFormats { timestamp: timestamp? };
-        Some(Self(Arc::new(Spec { format: format?, properties, csv, dialect, sample_records, values })))
+        Some(Self(Arc::new(Spec { format: format?, properties, csv, parquet, dialect, sample_records, values })))
     }
 
     /// The format's name.
@@ -78,17 +90,39 @@ impl Framing {
         velo_core::properties::PropertyValue::show(&self.0.format).unwrap_or_default()
     }
 
+    /// Whether its records say what happened to a row.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.0.format.has_changes()
+    }
+
     /// What a file of this format is called at its end.
     pub(crate) fn suffix(&self) -> &'static str {
         match self.0.format {
             Format::Csv => ".csv",
+            Format::Parquet => ".parquet",
             _ if self.writes_array() => ".json",
             _ => ".jsonl",
         }
     }
 
-    /// Whether an output is one JSON array, which nothing can be added to.
-    pub(crate) fn writes_array(&self) -> bool {
+    /// Whether files are row groups with a footer, and no bytes that can be cut anywhere.
+    pub(crate) fn has_row_groups(&self) -> bool {
+        self.0.format == Format::Parquet
+    }
+
+    /// What an output is that nothing can be added to, and what to do instead; `None` where rows can be added.
+    pub(crate) fn whole(&self) -> Option<(&'static str, &'static str)> {
+        match self.0.format {
+            Format::Parquet => Some((
+                "a Parquet file",
+                "write whole files into a folder: 'rolling.size' = '128MB', 'rolling.interval' or 'partition.by'",
+            )),
+            _ if self.writes_array() => Some(("a JSON array", "write lines: leave out 'json.layout' = 'array'")),
+            _ => None,
+        }
+    }
+
+    fn writes_array(&self) -> bool {
         self.0.format == Format::Json && self.0.properties.json_layout == JsonLayout::Array
     }
 
@@ -138,6 +172,7 @@ impl Framing {
             let sample = Sample { bytes: &bytes, complete, records: self.0.sample_records };
             let inferred = match self.0.format {
                 Format::Csv => infer_csv(sample, &self.0.dialect, &self.0.values),
+                Format::DebeziumJson => infer_debezium(sample, self.0.properties.json_layout, &self.0.values),
                 _ => infer_json(sample, self.0.properties.json_layout, &self.0.values),
             };
             match inferred {
@@ -168,9 +203,14 @@ impl Framing {
                     keep_bytes,
                 })?)
             }
-            _ => {
+            Format::Parquet => Box::new(ParquetDecoder::new(batch_rows)),
+            format => {
                 let declared = Some(declared);
-                Box::new(JsonDecoder::new(JsonDecodeOptions { columns, declared, batch_rows, keep_bytes, formats })?)
+                let options = JsonDecodeOptions { columns, declared, batch_rows, keep_bytes, formats };
+                match format {
+                    Format::DebeziumJson => Box::new(DebeziumDecoder::new(options)?),
+                    _ => Box::new(JsonDecoder::new(options)?),
+                }
             }
         })
     }
@@ -185,6 +225,14 @@ impl Framing {
                 .advise("set 'changelog.mode' = 'full', which writes the kind of each row as _op"));
         }
         let encoder: Box<dyn Encoder> = match self.0.format {
+            Format::Parquet => {
+                // A file is written as a whole, so each needs a writer of its own.
+                let compression = self.0.parquet.compression;
+                let make = move || ParquetEncoder::new(&schema, compression, changes);
+                let encoder = Box::new(make()?);
+                let make: Fresh = Arc::new(move || Ok(Box::new(make()?) as Box<dyn Encoder>));
+                return Ok(Box::new(RowEncoder { encoder, mode: request.mode, fresh: Some(make) }));
+            }
             Format::Csv => {
                 let options =
                     CsvEncodeOptions { dialect: self.0.dialect.clone(), formats: self.0.values.clone(), changes };
@@ -199,14 +247,19 @@ impl Framing {
                 Box::new(JsonEncoder::new(schema, options)?)
             }
         };
-        Ok(Box::new(RowEncoder { encoder, mode: request.mode }))
+        Ok(Box::new(RowEncoder { encoder, mode: request.mode, fresh: None }))
     }
 }
+
+/// Makes a writer of another file.
+type Fresh = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync>;
 
 /// Writes rows by the sink's mode.
 struct RowEncoder {
     encoder: Box<dyn Encoder>,
     mode: ChangelogMode,
+    /// For a format whose writers belong to one file.
+    fresh: Option<Fresh>,
 }
 
 impl Encode for RowEncoder {
@@ -214,8 +267,21 @@ impl Encode for RowEncoder {
         self.encoder.header(out);
     }
 
-    fn footer(&mut self, out: &mut Vec<u8>) {
-        self.encoder.footer(out);
+    fn footer(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.encoder.footer(out)
+    }
+
+    fn pending(&self) -> (usize, usize) {
+        self.encoder.pending()
+    }
+
+    fn release(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.encoder.release(out)
+    }
+
+    fn of_one_file(&self) -> Result<Option<Box<dyn Encode>>> {
+        let Some(fresh) = &self.fresh else { return Ok(None) };
+        Ok(Some(Box::new(Self { encoder: fresh()?, mode: self.mode, fresh: None })))
     }
 
     fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>) -> Result<()> {

@@ -83,7 +83,7 @@ pub(crate) fn inode(_metadata: &Metadata) -> (u64, u64) {
 }
 
 /// Fills `out` from `offset` on without moving the file's own position; false where the file is too short.
-fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<bool> {
+pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<bool> {
     #[cfg(unix)]
     let result = std::os::unix::fs::FileExt::read_exact_at(file, out, offset);
     #[cfg(not(unix))]

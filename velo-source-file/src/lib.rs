@@ -1,7 +1,7 @@
 //! Files as tables, streams and sinks: the connector `file`.
 //!
 //! A path is one file, a folder or a pattern; its files are one partition, read in name order. [`tail`] decides what is read
-//! next and follows files that grow, are rotated or rewritten; [`content`] decompresses and cuts chunks at record ends;
+//! next and follows files that grow, are rotated or rewritten, [`row_groups`] does it for Parquet files; [`content`] decompresses and cuts chunks at record ends;
 //! [`reader`] does that on a thread ahead of the decoders. [`framing`] is the only module that knows formats. The sink writes
 //! [`stage`]d files that a commit makes visible, or appends at once; [`parts`] writes many.
 //!
@@ -18,6 +18,7 @@ mod parts;
 pub mod properties;
 mod reader;
 mod rotation;
+mod row_groups;
 mod schema;
 mod sink;
 mod source;
@@ -57,7 +58,7 @@ impl Connector for FileConnector {
     }
 
     fn summary(&self) -> &'static str {
-        "Files, folders and patterns of files: JSON and CSV, compressed or not, followed as they grow"
+        "Files, folders and patterns of files: JSON, CSV and Parquet, compressed or not, followed as they grow"
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -101,7 +102,16 @@ impl Connector for FileConnector {
                 help: Some("1s is the default".to_owned()),
             });
         }
-        let source = FileSource { files: files.ok()?, properties, framing: framing? };
+        let framing = framing?;
+        if properties.watch && framing.has_row_groups() {
+            options.error(PropertyError {
+                key: "watch".to_owned(),
+                origin: None,
+                message: "a Parquet file is whole when it is there, so that none can be followed".to_owned(),
+                help: Some("leave 'watch' out: the files that are there are read to their end".to_owned()),
+            });
+        }
+        let source = FileSource { files: files.ok()?, properties, framing };
         (before || !options.has_errors()).then(|| Arc::new(source) as Arc<dyn SourceBinding>)
     }
 
@@ -115,15 +125,18 @@ impl Connector for FileConnector {
         };
         let path = PathBuf::from(path.strip_prefix("file://").unwrap_or(path));
         let framing = framing?;
-        if properties.append && framing.writes_array() {
+        let sink = FileSinkBinding { path, properties, framing };
+        if sink.properties.append
+            && !sink.is_many()
+            && let Some((what, instead)) = sink.framing.whole()
+        {
             options.error(PropertyError {
                 key: "append".to_owned(),
                 origin: None,
-                message: "nothing can be added to a JSON array".to_owned(),
-                help: Some("write lines: leave out 'json.layout' = 'array'".to_owned()),
+                message: format!("nothing can be added to {what}"),
+                help: Some(instead.to_owned()),
             });
         }
-        let sink = FileSinkBinding { path, properties, framing };
         (before || !options.has_errors()).then(|| Arc::new(sink) as Arc<dyn SinkBinding>)
     }
 }
@@ -173,6 +186,7 @@ impl FileSinkBinding {
             suffix: self.framing.suffix().to_owned(),
             append: self.properties.append,
             staged,
+            whole: self.framing.whole().is_some(),
         };
         Ok(Place::Parts(Box::new(Parts::open(spec, request.clock.clone())?)))
     }
@@ -185,6 +199,11 @@ impl FileSinkBinding {
             ));
         }
         if is_special(&self.path) {
+            if let Some((what, _)) = self.framing.whole() {
+                let message = format!("'{}' is no file, and {what} is complete only at its end", self.path.display());
+                return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
+                    .advise("name a file in 'path', or write json lines or csv"));
+            }
             return Ok(Place::Direct(Direct::new(self.path.clone(), true)));
         }
         if !staged {
@@ -210,10 +229,9 @@ impl SinkBinding for FileSinkBinding {
             return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
                 .advise("set 'delivery.guarantee' = 'at_least_once'; exactly_once comes with checkpoints"));
         }
-        if !staged && self.framing.writes_array() && !self.is_many() {
-            let message = "a JSON array is complete only at its end, and rows are to be visible at once";
-            return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
-                .advise("write lines: leave out 'json.layout' = 'array'"));
+        if let Some((what, instead)) = self.framing.whole().filter(|_| !staged && !self.is_many()) {
+            let message = format!("{what} is complete only at its end, and rows are to be visible at once");
+            return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message).advise(instead));
         }
         let encoder = self.framing.encoder(&request)?;
         let place = if self.is_many() { self.parts(&request, staged)? } else { self.one(staged)? };

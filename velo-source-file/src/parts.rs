@@ -31,6 +31,8 @@ const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 /// The folder of an epoch that is being written, and of one that is prepared.
 const STAGING: &str = ".velo-tmp-";
 const PREPARED: &str = ".velo-epoch-";
+/// What the hidden name of a file ends in that is seen when it is whole.
+const WRITTEN: &str = ".velo-tmp";
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -51,6 +53,16 @@ pub(crate) struct PartsSpec {
     pub(crate) append: bool,
     /// Files are seen at the commit.
     pub(crate) staged: bool,
+    /// A file is none before its end is written, so that it is seen only then.
+    pub(crate) whole: bool,
+}
+
+impl PartsSpec {
+    /// What a file is called while it is written: hidden, if it is to be seen whole and no staging folder hides it.
+    fn while_written(&self, file: &Path) -> PathBuf {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if self.whole && !self.staged { file.with_file_name(format!(".{name}{WRITTEN}")) } else { file.to_owned() }
+    }
 }
 
 /// Files that take their places at a commit.
@@ -93,10 +105,13 @@ impl PartsCommit {
 }
 
 /// A file that rows are added to.
-#[derive(Debug)]
 struct Part {
     /// Its path below the folder.
     file: PathBuf,
+    /// The writer of this file alone, where one is needed.
+    writer: Option<Box<dyn Encode>>,
+    /// What that holds back in memory.
+    held: usize,
     buffer: Vec<u8>,
     /// Bytes written, all of them whole rows.
     written: u64,
@@ -162,16 +177,19 @@ impl Parts {
             if self.open.get(&folder).is_some_and(|part| self.is_old(part, now)) {
                 self.close(encoder, &folder).await?;
             }
-            let part = self.part(&folder, now, encoder);
-            let before = part.buffer.len();
+            let part = self.part(&folder, now, encoder)?;
+            let before = part.buffer.len() + part.held;
+            let encoder = own_or(&mut part.writer, encoder);
             encoder.encode(&rows, &mut part.buffer)?;
-            let added = part.buffer.len() - before;
-            self.buffered += added;
+            part.held = encoder.pending().1;
+            let after = part.buffer.len() + part.held;
+            self.buffered = (self.buffered + after).saturating_sub(before);
             touched.push(folder);
         }
         for folder in touched {
             let Some(part) = self.open.get(&folder) else { continue };
-            let size = part.written + part.buffer.len() as u64;
+            let held = part.writer.as_ref().map_or(0, |writer| writer.pending().0);
+            let size = part.written + (part.buffer.len() + held) as u64;
             if self.spec.size.is_some_and(|limit| size >= limit.0) {
                 self.close(encoder, &folder).await?;
             } else if !self.spec.staged || part.buffer.len() >= PIECE {
@@ -179,6 +197,14 @@ impl Parts {
             }
         }
         if self.buffered >= BUFFERED {
+            for part in self.open.values_mut() {
+                if let Some(writer) = &mut part.writer {
+                    let before = part.buffer.len() + part.held;
+                    writer.release(&mut part.buffer)?;
+                    part.held = writer.pending().1;
+                    self.buffered = (self.buffered + part.buffer.len() + part.held).saturating_sub(before);
+                }
+            }
             self.write_all().await?;
         }
         Ok(())
@@ -197,7 +223,7 @@ impl Parts {
 
     /// Completes the epoch's files and makes them durable; `None` where there are none.
     pub(crate) async fn prepare(&mut self, encoder: &mut dyn Encode) -> Result<Option<PartsCommit>> {
-        if self.spec.staged {
+        if self.spec.staged || self.spec.whole {
             for folder in self.open.keys().cloned().collect::<Vec<_>>() {
                 self.close(encoder, &folder).await?;
             }
@@ -248,7 +274,15 @@ impl Parts {
 
     /// Removes what is not committed.
     pub(crate) async fn abort(&mut self) {
-        self.open.clear();
+        for part in std::mem::take(&mut self.open).into_values() {
+            let begun = self.spec.root.join(self.spec.while_written(&part.file));
+            if self.spec.whole
+                && !self.spec.staged
+                && let Err(error) = remove_file(&begun)
+            {
+                tracing::warn!(path = %begun.display(), %error, "an output that was given up stays");
+            }
+        }
         self.files.clear();
         self.buffered = 0;
         let staging = self.staging.take().map(|(path, _lock)| path);
@@ -294,33 +328,42 @@ impl Parts {
     }
 
     /// The open file of a folder.
-    fn part(&mut self, folder: &str, now: i64, encoder: &mut dyn Encode) -> &mut Part {
+    fn part(&mut self, folder: &str, now: i64, encoder: &mut dyn Encode) -> Result<&mut Part> {
         if !self.open.contains_key(folder) {
             // One task writes a sink's files; a second one would bring its own number.
             let file = Path::new(folder).join(format!("part-0-{}{}", self.number, self.spec.suffix));
             self.number += 1;
             self.files.push(file.clone());
-            let mut buffer = Vec::new();
-            encoder.header(&mut buffer);
+            let (mut buffer, mut writer) = (Vec::new(), encoder.of_one_file()?);
+            own_or(&mut writer, encoder).header(&mut buffer);
             self.buffered += buffer.len();
-            self.open.insert(folder.to_owned(), Part { file, buffer, written: 0, since: now });
+            self.open.insert(folder.to_owned(), Part { file, writer, held: 0, buffer, written: 0, since: now });
         }
-        self.open.entry(folder.to_owned()).or_insert_with(|| Part {
+        Ok(self.open.entry(folder.to_owned()).or_insert_with(|| Part {
             file: PathBuf::new(),
+            writer: None,
+            held: 0,
             buffer: Vec::new(),
             written: 0,
             since: now,
-        })
+        }))
     }
 
     async fn close(&mut self, encoder: &mut dyn Encode, folder: &str) -> Result<()> {
         if let Some(part) = self.open.get_mut(folder) {
-            let before = part.buffer.len();
-            encoder.footer(&mut part.buffer);
-            self.buffered += part.buffer.len() - before;
+            let before = part.buffer.len() + part.held;
+            own_or(&mut part.writer, encoder).footer(&mut part.buffer)?;
+            part.held = 0;
+            self.buffered = (self.buffered + part.buffer.len()).saturating_sub(before);
         }
         self.write_out(folder).await?;
-        self.open.remove(folder);
+        let Some(part) = self.open.remove(folder) else { return Ok(()) };
+        if self.spec.whole && !self.spec.staged {
+            let (from, to) =
+                (self.spec.root.join(self.spec.while_written(&part.file)), self.spec.root.join(&part.file));
+            let shown = to.clone();
+            blocking(move || std::fs::rename(from, to)).await.map_err(|failure| error::writing(&shown, failure))?;
+        }
         Ok(())
     }
 
@@ -341,7 +384,8 @@ impl Parts {
             }
         }
         let Some(part) = self.open.get_mut(folder).filter(|part| !part.buffer.is_empty()) else { return Ok(()) };
-        let (path, before, buffer) = (base.join(&part.file), part.written, std::mem::take(&mut part.buffer));
+        let path = base.join(self.spec.while_written(&part.file));
+        let (before, buffer) = (part.written, std::mem::take(&mut part.buffer));
         self.buffered -= buffer.len();
         let shown = path.clone();
         let written = blocking(move || append_piece(&path, before, &buffer)).await;
@@ -376,6 +420,14 @@ impl Drop for Parts {
         {
             tracing::warn!(path = %staging.display(), %error, "an unfinished output stays");
         }
+    }
+}
+
+/// A file's own writer, else the one that serves for all.
+fn own_or<'a>(own: &'a mut Option<Box<dyn Encode>>, shared: &'a mut dyn Encode) -> &'a mut dyn Encode {
+    match own {
+        Some(own) => &mut **own,
+        None => shared,
     }
 }
 

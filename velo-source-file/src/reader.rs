@@ -21,7 +21,7 @@ use velo_core::{Clock, ConnectorError, Result};
 use crate::error;
 use crate::glob::FileSet;
 use crate::properties::OffsetLost;
-use crate::tail::Tail;
+use crate::tail::Walk;
 
 /// Chunks that are read ahead.
 const AHEAD: usize = 2;
@@ -60,7 +60,12 @@ pub(crate) struct Reader {
 impl Reader {
     /// Starts reading; `watching` is there for a source that is followed, and `lost` says what to do where the position that it
     /// begins from is no longer there.
-    pub(crate) fn start(tail: Tail, files: &FileSet, watching: Option<Watching>, lost: OffsetLost) -> Result<Self> {
+    pub(crate) fn start(
+        tail: Box<dyn Walk>,
+        files: &FileSet,
+        watching: Option<Watching>,
+        lost: OffsetLost,
+    ) -> Result<Self> {
         let (chunk_sender, chunks) = mpsc::channel(AHEAD);
         let (wake_sender, wake_receiver) = wakes::channel();
         let watcher = match &watching {
@@ -79,7 +84,7 @@ impl Reader {
     }
 
     /// Reads what is there now, once, and leaves the position that was reached in `reached`.
-    pub(crate) fn pass(tail: Tail, files: &FileSet, reached: Arc<Mutex<Option<Position>>>) -> Result<Self> {
+    pub(crate) fn pass(tail: Box<dyn Walk>, files: &FileSet, reached: Arc<Mutex<Option<Position>>>) -> Result<Self> {
         let (chunk_sender, chunks) = mpsc::channel(AHEAD);
         let (wake_sender, wake_receiver) = wakes::channel();
         let mut reading = Reading { tail, wakes: wake_receiver, chunks: chunk_sender, lost: OffsetLost::Fail };
@@ -183,7 +188,7 @@ fn watch(files: &FileSet, wakes: wakes::Sender<Wake>) -> Option<notify::Recommen
 
 /// What the thread has.
 struct Reading {
-    tail: Tail,
+    tail: Box<dyn Walk>,
     wakes: wakes::Receiver<Wake>,
     chunks: mpsc::Sender<Result<Fetch>>,
     lost: OffsetLost,
@@ -218,7 +223,7 @@ impl Reading {
                 self.send(Ok(Fetch::End));
                 return;
             }
-            looked = match wait(&mut self.tail, &self.wakes) {
+            looked = match wait(&mut *self.tail, &self.wakes) {
                 Some(looked) => looked,
                 None => return,
             };
@@ -269,7 +274,7 @@ impl Reading {
 }
 
 /// Waits for something to do, and looks; `None` when nobody wants more.
-fn wait(tail: &mut Tail, wakes: &wakes::Receiver<Wake>) -> Option<Result<()>> {
+fn wait(tail: &mut dyn Walk, wakes: &wakes::Receiver<Wake>) -> Option<Result<()>> {
     let (mut listing, mut tick) = (false, false);
     let mut wake = wakes.recv().ok()?;
     loop {

@@ -5,7 +5,7 @@
 //! | exactly once | [`Whole`]: staged beside the path, renamed over it or appended to it at the commit | [`Parts`], renamed at the commit |
 //! | at least once | [`Direct`]: appended and flushed with each batch | [`Parts`], written under their names |
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,18 @@ pub(crate) trait Encode: Send {
     /// What a file begins with (the header of a CSV file), appended to `out`.
     fn header(&mut self, out: &mut Vec<u8>);
 
-    /// What a file ends with (the `]` of an array), appended to `out`.
-    fn footer(&mut self, out: &mut Vec<u8>);
+    /// What a file ends with (the `]` of an array, the rest of a Parquet file), appended to `out`.
+    fn footer(&mut self, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Bytes that were encoded and are held back until more come (a row group): as the file will have them, and in memory.
+    fn pending(&self) -> (usize, usize);
+
+    /// Appends what is held back to `out`.
+    fn release(&mut self, out: &mut Vec<u8>) -> Result<()>;
+
+    /// A writer of one file alone, where the bytes of a file depend on all that was written to it; `None` where one serves for all
+    /// files.
+    fn of_one_file(&self) -> Result<Option<Box<dyn Encode>>>;
 
     /// The rows of `batch`, appended to `out`.
     fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>) -> Result<()>;
@@ -92,14 +102,15 @@ impl Whole {
         Ok(staged)
     }
 
-    async fn prepare(&mut self, encoder: &mut dyn Encode) -> std::io::Result<Commit> {
+    async fn prepare(&mut self, encoder: &mut dyn Encode, path: &Path) -> Result<Commit> {
+        let failed = |failure| error::writing(path, failure);
         if self.staged.is_none() && self.length.is_some() {
             return Ok(Commit::Nothing);
         }
-        self.staged(encoder).await?;
+        self.staged(encoder).await.map_err(failed)?;
         let Some(mut staged) = self.staged.take() else { return Ok(Commit::Nothing) };
-        encoder.footer(&mut staged.output.buffer);
-        let (staged, target, length) = staged.prepare().await?;
+        encoder.footer(&mut staged.output.buffer)?;
+        let (staged, target, length) = staged.prepare().await.map_err(failed)?;
         self.pending.push(staged.clone());
         let at = match self.length {
             None if self.append => std::fs::metadata(&target).map_or(0, |target| target.len()),
@@ -168,10 +179,7 @@ impl Sink for FileSink {
 
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
         let commit = match &mut self.place {
-            Place::Whole(whole) => {
-                let prepared = whole.prepare(&mut *self.encoder).await;
-                prepared.map_err(|error| error::writing(&self.path, error))?
-            }
+            Place::Whole(whole) => whole.prepare(&mut *self.encoder, &self.path).await?,
             Place::Direct(direct) => {
                 direct.settle(&mut *self.encoder).await?;
                 Commit::Nothing

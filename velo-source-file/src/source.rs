@@ -11,7 +11,7 @@ use velo_core::connector::{
     StreamSource, TableDataSource,
 };
 use velo_core::error::ErrorKind;
-use velo_core::offset::Position;
+use velo_core::offset::{FilePosition, Position};
 use velo_core::place::Resource;
 use velo_core::table_text::value_text;
 use velo_core::{Batch, Clock, ConnectorError, Result};
@@ -22,9 +22,10 @@ use crate::framing::{FileFrames, Framing};
 use crate::glob::{FileSet, Kind};
 use crate::properties::{FileSourceProperties, OffsetLost};
 use crate::reader::{Reader, Watching};
+use crate::row_groups::RowGroups;
 use crate::schema;
 use crate::table::FileTable;
-use crate::tail::{Tail, TailSpec};
+use crate::tail::{Tail, TailSpec, Walk};
 
 /// Files as a source or table.
 #[derive(Debug, Clone)]
@@ -35,8 +36,30 @@ pub(crate) struct FileSource {
 }
 
 impl FileSource {
+    /// Reads the files from their start, or behind a saved position. `watch` has files that were read looked at again.
+    pub(crate) fn walk(
+        &self,
+        source: u32,
+        decoder: &FileDecoder,
+        from: Option<&FilePosition>,
+        watch: bool,
+    ) -> Box<dyn Walk> {
+        if self.framing.has_row_groups() {
+            let (files, columns) = (self.files.clone(), decoder.record_columns());
+            return Box::new(match from {
+                Some(from) => RowGroups::resume(files, source, columns, from),
+                None => RowGroups::new(files, source, columns),
+            });
+        }
+        let spec = TailSpec { watch, ..self.spec(source) };
+        Box::new(match from {
+            Some(from) => Tail::resume(spec, from),
+            None => Tail::new(spec),
+        })
+    }
+
     /// What a tail of these files is made for.
-    pub(crate) fn spec(&self, source: u32) -> TailSpec {
+    fn spec(&self, source: u32) -> TailSpec {
         TailSpec { files: self.files.clone(), watch: self.properties.watch, framing: self.framing.clone(), source }
     }
 
@@ -86,7 +109,8 @@ impl FileSource {
 
     /// Bytes to read, where they say how much there is to do.
     pub(crate) fn total_bytes(&self) -> Option<u64> {
-        let listed = self.files.list().ok()?;
+        // Only the wanted columns of row groups are read.
+        let listed = self.files.list().ok().filter(|_| !self.framing.has_row_groups())?;
         let packed = listed.iter().any(|found| Compression::of(&found.path) != Compression::None);
         (!packed).then(|| listed.iter().map(|found| found.length).sum())
     }
@@ -109,6 +133,10 @@ impl SourceBinding for FileSource {
 
     fn bounded(&self) -> bool {
         !self.properties.watch
+    }
+
+    fn gives_kinds(&self) -> bool {
+        self.framing.has_changes()
     }
 
     async fn infer_schema(&self) -> Result<SchemaRef> {
@@ -156,14 +184,14 @@ impl StreamSource for FileStream {
             let message = format!("files are one partition; there is no partition {partition}");
             return Err(ConnectorError::new(ErrorKind::Configuration, "opening a partition", message));
         }
-        let spec = self.source.spec(self.request.ordinal);
-        let tail = match from {
-            None => Tail::new(spec),
-            Some(Position::File(position)) => Tail::resume(spec, position),
+        let position = match from {
+            None => None,
+            Some(Position::File(position)) => Some(position),
             Some(Position::Finished) => return Ok(Box::new(Reader::finished())),
             Some(other) => return Err(error::foreign_position(other)),
         };
         let properties = &self.source.properties;
+        let tail = self.source.walk(self.request.ordinal, &self.decoder, position, properties.watch);
         let watching = properties.watch.then(|| Watching {
             events: properties.watch_events,
             interval: properties.watch_interval.to_std(),
@@ -237,6 +265,8 @@ pub(crate) struct FileDecoder {
     records: Box<dyn ChunkDecoder>,
     /// System columns with their places among the columns asked for, ascending.
     system: Vec<(usize, System)>,
+    /// The columns of the records.
+    wanted: Arc<[DecodeColumn]>,
     columns: Vec<DecodeColumn>,
 }
 
@@ -249,8 +279,14 @@ impl FileDecoder {
                 None => columns.push(column.clone()),
             }
         }
+        let wanted = Arc::from(columns.as_slice());
         let records = framing.decoder(request, columns)?;
-        Ok(Self { records, system, columns: request.columns.clone() })
+        Ok(Self { records, system, wanted, columns: request.columns.clone() })
+    }
+
+    /// The columns that are made of the records.
+    pub(crate) fn record_columns(&self) -> Arc<[DecodeColumn]> {
+        Arc::clone(&self.wanted)
     }
 
     fn with_system(&self, batch: Batch, modified: i64) -> Result<Batch> {

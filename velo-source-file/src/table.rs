@@ -10,14 +10,14 @@ use velo_core::connector::{
     TableStream,
 };
 use velo_core::error::ErrorKind;
-use velo_core::offset::{Position, SourceOffset};
+use velo_core::offset::{FilePosition, Position, SourceOffset};
 use velo_core::progress::Progress;
 use velo_core::{ConnectorError, Result};
 
 use crate::error;
 use crate::reader::Reader;
 use crate::source::{FileDecoder, FileSource, stopped};
-use crate::tail::{Tail, TailSpec};
+use crate::tail::Walk;
 
 /// Chunks that are decoded at once.
 const DECODING: usize = 4;
@@ -34,12 +34,18 @@ impl FileTable {
         Self { source, request, decoder }
     }
 
+    /// A look may find a watched file that has grown.
+    fn walk(&self, from: Option<&FilePosition>, watch: bool) -> Box<dyn Walk> {
+        let watch = watch || self.source.properties.watch;
+        self.source.walk(self.request.ordinal, &self.decoder, from, watch)
+    }
+
     fn offset(&self, position: Position) -> SourceOffset {
         SourceOffset { partitions: BTreeMap::from([(self.source.partition().to_owned(), position)]) }
     }
 
     /// What a tail gives in one pass, decoded in order, and then the offset.
-    fn load(&self, tail: Tail) -> Result<TableStream> {
+    fn load(&self, tail: Box<dyn Walk>) -> Result<TableStream> {
         let reached = Arc::new(Mutex::new(None));
         let reader = Reader::pass(tail, &self.source.files, Arc::clone(&reached))?;
         let chunks = stream::try_unfold(reader, |mut reader| async move {
@@ -90,21 +96,20 @@ fn items(decoded: Decoded, progress: &Progress) -> Vec<Result<TableItem>> {
 #[async_trait]
 impl TableDataSource for FileTable {
     async fn bulk_load(&self) -> Result<TableStream> {
-        self.load(Tail::new(self.source.spec(self.request.ordinal)))
+        self.load(self.walk(None, false))
     }
 
     async fn incremental_load(&self, since: SourceOffset) -> Result<TableStream> {
         // A file that has grown or was rewritten is noticed as a watched one is.
-        let spec = TailSpec { watch: true, ..self.source.spec(self.request.ordinal) };
         match since.partitions.get(self.source.partition()) {
-            Some(Position::File(position)) => self.load(Tail::resume(spec, position)),
+            Some(Position::File(position)) => self.load(self.walk(Some(position), true)),
             Some(other) => Err(error::foreign_position(other)),
-            None => self.load(Tail::new(spec)),
+            None => self.load(self.walk(None, true)),
         }
     }
 
     async fn get_current_offset(&self) -> Result<SourceOffset> {
-        let mut tail = Tail::new(self.source.spec(self.request.ordinal));
+        let mut tail = self.walk(None, false);
         let walked = tokio::task::spawn_blocking(move || {
             tail.look(false)?;
             while tail.next()?.is_some() {}

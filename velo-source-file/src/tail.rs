@@ -27,6 +27,8 @@ use std::fs::{File, Metadata};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use velo_core::Result;
+use velo_core::connector::Chunk;
 use velo_core::offset::{FileIdentity, FilePosition, Position};
 use velo_format::framing::Framer;
 
@@ -36,13 +38,60 @@ use crate::framing::Framing;
 use crate::glob::FileSet;
 
 /// Lines of one file have orders below this.
-const ORDER_BITS: u32 = 40;
+pub(crate) const ORDER_BITS: u32 = 40;
 /// Files whose order still fits above them.
-const ORDINAL_LIMIT: u32 = (1 << (64 - ORDER_BITS)) - 1;
+pub(crate) const ORDINAL_LIMIT: u32 = (1 << (64 - ORDER_BITS)) - 1;
 /// Files kept open after their end was reached.
 const OPEN_LIMIT: usize = 64;
 /// A bounded source lists the files that it has read in each position up to this number; beyond it goes by their names.
-const DONE_LIMIT: usize = 1_000;
+pub(crate) const DONE_LIMIT: usize = 1_000;
+
+/// Decides what is read next of the files of a path, one chunk after the other; what [`crate::reader`] drives.
+pub(crate) trait Walk: Send {
+    /// Lists what is there. `tick` says that the clock called and not a change.
+    fn look(&mut self, tick: bool) -> Result<()>;
+
+    /// The next chunk; `None` where there is nothing until the next look.
+    fn next(&mut self) -> Result<Option<Chunk>>;
+
+    /// Says that a file was written to; false where that needs a look.
+    fn touch(&mut self, path: &str) -> bool;
+
+    /// Whether no file that left its name is waited for.
+    fn is_settled(&self) -> bool;
+
+    /// The position behind everything that was given.
+    fn position(&self) -> Position;
+
+    /// Begins anew at the start of what is there now; chunks are numbered on.
+    fn restart(&mut self);
+}
+
+impl Walk for Tail {
+    fn look(&mut self, tick: bool) -> Result<()> {
+        Self::look(self, tick)
+    }
+
+    fn next(&mut self) -> Result<Option<Chunk>> {
+        Self::next(self)
+    }
+
+    fn touch(&mut self, path: &str) -> bool {
+        Self::touch(self, path)
+    }
+
+    fn is_settled(&self) -> bool {
+        Self::is_settled(self)
+    }
+
+    fn position(&self) -> Position {
+        Self::position(self)
+    }
+
+    fn restart(&mut self) {
+        Self::restart(self);
+    }
+}
 
 /// What a tail is made for.
 #[derive(Clone)]

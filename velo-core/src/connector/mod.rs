@@ -61,6 +61,12 @@ pub trait SourceBinding: Send + Sync + fmt::Debug {
     /// Whether the source ends by itself.
     fn bounded(&self) -> bool;
 
+    /// Whether its decoder gives the kind of each row ([`crate::Batch::kinds`]): its records say what happened to a row, so that the
+    /// source is a changelog whatever `changelog.mode` says.
+    fn gives_kinds(&self) -> bool {
+        false
+    }
+
     /// The system columns that its records can have beside the declared ones: `_path`, `_offset`, … with their types.
     fn system_columns(&self) -> Vec<arrow_schema::Field> {
         Vec::new()

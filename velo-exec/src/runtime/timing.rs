@@ -58,7 +58,7 @@ pub struct Timing {
     computed: Option<Evaluator>,
     /// Reads the column behind, which says the watermark.
     punctuation: Option<Arc<Extractor>>,
-    /// The last column is the kind of the row.
+    /// The last column is the kind of the row; not where the decoder gives the kinds itself.
     kinds: bool,
     source: String,
 }
@@ -115,7 +115,7 @@ impl Timing {
             columns.push(DecodeColumn { path: path.clone(), exact: false, raw: true, field: text_field(&name) });
         }
         let punctuation = punctuation.map(|punctuation| Arc::clone(&punctuation.extractor));
-        let kinds = source.changelog;
+        let kinds = source.changelog && !source.binding.gives_kinds();
         if kinds {
             columns.push(DecodeColumn {
                 path: vec![KIND.to_owned()],

@@ -36,6 +36,13 @@ pub struct JsonDecodeOptions {
     pub formats: ValueFormats,
 }
 
+impl JsonDecodeOptions {
+    /// The declared names.
+    pub(crate) fn declared_names(&self) -> Vec<String> {
+        self.declared.iter().flat_map(|schema| schema.fields().iter()).map(|field| field.name().clone()).collect()
+    }
+}
+
 /// Decodes JSON records.
 #[derive(Debug)]
 pub struct JsonDecoder {
@@ -48,21 +55,22 @@ pub struct JsonDecoder {
 impl JsonDecoder {
     /// A decoder. Errors for a column whose type text cannot become.
     pub fn new(options: JsonDecodeOptions) -> Result<Self, ConnectorError> {
+        let plan = Plan::new(&options.columns, options.declared_names());
+        Self::with_plan(options, plan)
+    }
+
+    /// A decoder that finds the columns of `options` by `plan`.
+    pub(crate) fn with_plan(options: JsonDecodeOptions, plan: Plan) -> Result<Self, ConnectorError> {
         for column in &options.columns {
             Column::new(&column.field, &options.formats, 0)?;
         }
-        let declared = options.declared.iter().flat_map(|schema| schema.fields().iter());
-        let plan = Plan::new(&options.columns, declared.map(|field| field.name().clone()).collect());
         Ok(Self { options, plan, template: Mutex::new(None) })
     }
 
     /// Decodes the records of `bytes`, which begins at `origin`.
     pub fn decode_bytes(&self, bytes: &Bytes, origin: &Origin, layout: Layout) -> Result<Decoded, ConnectorError> {
         let mut run = self.run(bytes, origin, layout == Layout::Lines)?;
-        match layout {
-            Layout::Lines => run.lines(origin.position(0))?,
-            Layout::Elements => run.elements(origin.position(0))?,
-        }
+        run.all(layout, origin.position(0), Run::record)?;
         self.end(run)
     }
 
@@ -77,12 +85,18 @@ impl JsonDecoder {
         let mut run = self.run(bytes, origin, false)?;
         for (record, position) in records {
             run.bytes = &bytes[..record.end];
-            run.one(record, position)?;
+            run.one(record, position, Run::record)?;
         }
         self.end(run)
     }
 
-    fn run<'a>(&'a self, bytes: &'a Bytes, origin: &'a Origin, lines: bool) -> Result<Run<'a>, ConnectorError> {
+    /// Begins to decode a chunk; a caller's own reading of its records goes through [`Run::all`].
+    pub(crate) fn run<'a>(
+        &'a self,
+        bytes: &'a Bytes,
+        origin: &'a Origin,
+        lines: bool,
+    ) -> Result<Run<'a>, ConnectorError> {
         let JsonDecodeOptions { columns, batch_rows, keep_bytes, formats, .. } = &self.options;
         Ok(Run {
             plan: &self.plan,
@@ -99,7 +113,8 @@ impl JsonDecoder {
         })
     }
 
-    fn end(&self, run: Run<'_>) -> Result<Decoded, ConnectorError> {
+    /// What a run collected.
+    pub(crate) fn end(&self, run: Run<'_>) -> Result<Decoded, ConnectorError> {
         if run.learning.changed
             && let Ok(mut last) = self.template.lock()
         {
@@ -158,25 +173,43 @@ impl Default for Learning {
 }
 
 /// One chunk's decoding.
-struct Run<'a> {
-    plan: &'a Plan,
-    columns: &'a [DecodeColumn],
-    out: RecordAssembler<'a>,
-    bytes: &'a [u8],
-    lines: bool,
+pub(crate) struct Run<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) columns: &'a [DecodeColumn],
+    pub(crate) out: RecordAssembler<'a>,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) lines: bool,
     /// Where the current record begins.
     start: usize,
     seen: Vec<Seen>,
     /// Fields of the current record that two names mean by case; an error unless the exact name comes too.
     doubtful: Vec<&'a Slot>,
     /// Unknown fields of the current record.
-    unknown: u64,
+    pub(crate) unknown: u64,
     template: Option<Arc<Template>>,
     learning: Learning,
 }
 
 impl<'a> Run<'a> {
-    fn lines(&mut self, mut line: u64) -> Result<(), ConnectorError> {
+    /// Reads the records of the chunk, the first of them on `line`, each by `read`: that pushes what is in the record that begins at
+    /// a place, and gives its end.
+    pub(crate) fn all(
+        &mut self,
+        layout: Layout,
+        line: u64,
+        read: impl FnMut(&mut Self, usize) -> Outcome<usize>,
+    ) -> Result<(), ConnectorError> {
+        match layout {
+            Layout::Lines => self.each_line(line, read),
+            Layout::Elements => self.each_element(line, read),
+        }
+    }
+
+    fn each_line(
+        &mut self,
+        mut line: u64,
+        mut read: impl FnMut(&mut Self, usize) -> Outcome<usize>,
+    ) -> Result<(), ConnectorError> {
         let mut at = 0;
         while at < self.bytes.len() {
             let start = at;
@@ -191,7 +224,7 @@ impl<'a> Run<'a> {
                     continue;
                 }
             }
-            let record = self.record(at).and_then(|end| {
+            let record = read(self, at).and_then(|end| {
                 if self.bytes.get(end) == Some(&b'\n') {
                     return Ok((end, end));
                 }
@@ -220,7 +253,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn elements(&mut self, mut line: u64) -> Result<(), ConnectorError> {
+    fn each_element(
+        &mut self,
+        mut line: u64,
+        mut read: impl FnMut(&mut Self, usize) -> Outcome<usize>,
+    ) -> Result<(), ConnectorError> {
         let (mut at, mut counted) = (0, 0);
         loop {
             let mut cursor = Cursor::new(self.bytes, at, false);
@@ -231,7 +268,7 @@ impl<'a> Run<'a> {
             if start == self.bytes.len() {
                 return Ok(());
             }
-            let record = self.record(start).and_then(|end| {
+            let record = read(self, start).and_then(|end| {
                 let mut cursor = Cursor { bytes: self.bytes, at: end, lines: false, start };
                 cursor.blanks();
                 match cursor.peek() {
@@ -255,15 +292,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn one(&mut self, record: Range<usize>, position: u64) -> Result<(), ConnectorError> {
+    pub(crate) fn one(
+        &mut self,
+        record: Range<usize>,
+        position: u64,
+        mut read: impl FnMut(&mut Self, usize) -> Outcome<usize>,
+    ) -> Result<(), ConnectorError> {
         let mut cursor = Cursor::new(self.bytes, record.start, false);
         cursor.blanks();
-        let read = self.record(cursor.at).and_then(|end| {
+        let done = read(self, cursor.at).and_then(|end| {
             cursor.at = end;
             cursor.blanks();
             if cursor.at < record.end { Err(cursor.expected("the end behind the record")) } else { Ok(()) }
         });
-        match read {
+        match done {
             Ok(()) => {
                 self.out.count_unknown(self.unknown);
                 self.out.accept(record, position)
@@ -282,7 +324,7 @@ impl<'a> Run<'a> {
 
     /// Reads the record at `start` into the columns, one value each; gives its end.
     #[inline]
-    fn record(&mut self, start: usize) -> Outcome<usize> {
+    pub(crate) fn record(&mut self, start: usize) -> Outcome<usize> {
         (self.unknown, self.start) = (0, start);
         let Some(template) = self.template.take() else { return self.record_without_template(start) };
         let end = self.follow(&template, start);
@@ -513,7 +555,7 @@ impl<'a> Run<'a> {
     }
 
     #[cold]
-    fn no_object(&self, start: usize) -> Box<Problem> {
+    pub(crate) fn no_object(&self, start: usize) -> Box<Problem> {
         let mut cursor = Cursor::new(self.bytes, start, self.lines);
         match cursor.skip(0) {
             Err(problem) => problem,
@@ -570,6 +612,24 @@ impl<'a> Run<'a> {
         };
         self.slot(&object.slots[at], exact, cursor, depth + 1)?;
         Ok(Member::Slot(at))
+    }
+
+    /// Reads the wanted fields of what the record stands in into the row that was just read: `at` says where the value of each of
+    /// [`Plan::around`]'s slots is, `depth` how deep. What is missing is NULL.
+    pub(crate) fn around(&mut self, at: &[Option<usize>], start: usize, depth: usize) -> Outcome<()> {
+        let plan = self.plan;
+        let (rows, out, seen) = (self.out.rows(), &mut self.out, &mut self.seen);
+        for slot in &plan.around.slots {
+            seen[slot.number] = Seen::Not;
+            slot.each_inner(&mut |inner| seen[inner] = Seen::Not);
+            // The record's own reading filled them in.
+            slot.each_column(&mut |column| out.columns[column].truncate(rows));
+        }
+        for (slot, at) in plan.around.slots.iter().zip(at) {
+            let Some(at) = *at else { continue };
+            self.slot(slot, true, &mut Cursor { bytes: self.bytes, at, lines: self.lines, start }, depth)?;
+        }
+        self.fill_missing()
     }
 
     /// Reads the value of a wanted field.

@@ -175,10 +175,11 @@ impl Encoder for JsonEncoder {
         self.write(batch, Some(&|row| kinds.map_or(RowKind::Insert, |kinds| kinds[row])), out)
     }
 
-    fn footer(&self, out: &mut Vec<u8>) {
+    fn footer(&mut self, out: &mut Vec<u8>) -> Result<(), ConnectorError> {
         if self.array {
             out.extend_from_slice(b"\n]\n");
         }
+        Ok(())
     }
 }
 

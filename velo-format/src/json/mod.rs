@@ -18,13 +18,13 @@
 //! occurrence at the top level of one that the schema lacks is counted.
 
 pub(crate) mod cursor;
-mod decode;
+pub(crate) mod decode;
 pub(crate) mod elements;
 mod encode;
 mod escape;
 mod fast;
-mod plan;
-mod read;
+pub(crate) mod plan;
+pub(crate) mod read;
 mod template;
 mod write;
 

@@ -30,6 +30,8 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) top: Object,
+    /// Wanted fields of what the record stands in (an envelope); the record's own reading leaves them alone.
+    pub(crate) around: Object,
     /// How many slots the tree has.
     pub(crate) slots: usize,
     /// Names at the top level that are declared though nothing wants them: they are not unknown.
@@ -38,9 +40,21 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(columns: &[DecodeColumn], declared: Vec<String>) -> Self {
-        let mut plan = Self { top: Object::default(), slots: 0, declared };
+        Self::split(columns, declared, |_| None)
+    }
+
+    /// The same, with the columns for which `around` gives a path wanted of what the record stands in.
+    pub(crate) fn split(
+        columns: &[DecodeColumn],
+        declared: Vec<String>,
+        around: impl Fn(&DecodeColumn) -> Option<Vec<String>>,
+    ) -> Self {
+        let mut plan = Self { top: Object::default(), around: Object::default(), slots: 0, declared };
         for (at, column) in columns.iter().enumerate() {
-            plan.top.want(&column.path, "", column.exact, at, &mut plan.slots);
+            match around(column) {
+                Some(path) => plan.around.want(&path, "", column.exact, at, &mut plan.slots),
+                None => plan.top.want(&column.path, "", column.exact, at, &mut plan.slots),
+            }
         }
         plan
     }

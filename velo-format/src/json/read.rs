@@ -77,11 +77,12 @@ pub(crate) fn push_null(column: &mut Column) -> Outcome<()> {
 fn read_nested(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Outcome<()> {
     let object = cursor.peek() == Some(b'{');
     match &mut column.values {
-        Values::Text { ends, bytes, kind: TextKind::Json | TextKind::Raw } => {
+        Values::Text { ends, bytes, kind: TextKind::Json | TextKind::Raw | TextKind::Embedded } => {
             let text = cursor.skip(depth)?;
             push_bytes(ends, bytes, text);
             Ok(())
         }
+        Values::Unscaled128 { .. } | Values::Unscaled256 { .. } if object => read_scaled(column, cursor, depth),
         Values::List { ends, items } if !object => {
             let (mut first, mut index) = (true, 0);
             while cursor.element(&mut first, depth)? {
@@ -118,6 +119,26 @@ fn read_nested(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Ou
             Err(refused(ValueError::Conflict, text, column))
         }
     }
+}
+
+/// `{"scale":2,"value":"AQ=="}`: a decimal that says its own scale.
+fn read_scaled(column: &mut Column, cursor: &mut Cursor<'_>, depth: usize) -> Outcome<()> {
+    let start = cursor.at;
+    let (mut scale, mut value, mut first) = (None, None, true);
+    while let Some(key) = cursor.member(&mut first, depth)? {
+        match &cursor.bytes[key.start..key.end] {
+            b"scale" => scale = std::str::from_utf8(cursor.skip(depth + 1)?).ok().and_then(|text| text.parse().ok()),
+            b"value" if cursor.peek() == Some(b'"') => value = Some(cursor.string()?),
+            _ => {
+                cursor.skip(depth + 1)?;
+            }
+        }
+    }
+    let (Some(scale), Some(value)) = (scale, value) else {
+        return Err(refused(ValueError::Conflict, &cursor.bytes[start..cursor.at], column));
+    };
+    let text = content_text(cursor.bytes, value);
+    column.push_unscaled(&text, scale).map_err(|error| refused(error, &text, column))
 }
 
 #[cold]

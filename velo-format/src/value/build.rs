@@ -33,6 +33,8 @@ macro_rules! each_vector {
             Values::Float64($values) => $body,
             Values::Decimal128 { values: $values, .. } => $body,
             Values::Decimal256 { values: $values, .. } => $body,
+            Values::Unscaled128 { values: $values, .. } => $body,
+            Values::Unscaled256 { values: $values, .. } => $body,
             Values::Date($values) => $body,
             Values::Time($values) => $body,
             Values::Timestamp { values: $values, .. } => $body,
@@ -176,11 +178,11 @@ fn build(column: &mut Column, nulls: Option<NullBuffer>) -> Result<ArrayRef, Arr
         Values::UInt64(values) => primitive!(UInt64Array, values),
         Values::Float32(values) => primitive!(Float32Array, values),
         Values::Float64(values) => primitive!(Float64Array, values),
-        Values::Decimal128 { values, .. } => {
+        Values::Decimal128 { values, .. } | Values::Unscaled128 { values, .. } => {
             let array = Decimal128Array::try_new(ScalarBuffer::from(take(values)), nulls)?;
             Arc::new(array.with_data_type(data_type))
         }
-        Values::Decimal256 { values, .. } => {
+        Values::Decimal256 { values, .. } | Values::Unscaled256 { values, .. } => {
             let array = Decimal256Array::try_new(ScalarBuffer::from(take(values)), nulls)?;
             Arc::new(array.with_data_type(data_type))
         }

@@ -20,6 +20,7 @@ mod interval;
 mod number;
 pub(crate) mod print;
 mod timestamp;
+pub(crate) mod unscaled;
 pub(crate) mod words;
 
 use arrow_array::ArrayRef;
@@ -52,6 +53,8 @@ pub struct Column {
     /// The rows that are NULL, ascending: a column without NULL costs nothing.
     pub(crate) nulls: Vec<u32>,
     pub(crate) timestamp: TimestampFormat,
+    /// What a bare number is in a TIME or DATE column (a date is then days); `None` where it is no time.
+    pub(crate) numbers: Option<EpochUnit>,
     pub(crate) dates: LastDate,
 }
 
@@ -78,6 +81,20 @@ pub(crate) enum Values {
         values: Vec<i256>,
         precision: u8,
         scale: i8,
+    },
+    /// DECIMAL whose text is the base64 of a whole number of units of 10^-`sent`.
+    Unscaled128 {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+        sent: i32,
+    },
+    /// The same over 38 digits.
+    Unscaled256 {
+        values: Vec<i256>,
+        precision: u8,
+        scale: i8,
+        sent: i32,
     },
     Text {
         ends: Vec<i32>,
@@ -120,6 +137,8 @@ pub(crate) enum TextKind {
     Json,
     /// A string's content, or any other value's own text.
     Raw,
+    /// JSON that stands in a string: its content, or any other value's own text.
+    Embedded,
 }
 
 impl Column {
@@ -188,7 +207,8 @@ impl Column {
             _ => return Err(unsupported(field)),
         };
         let timestamp = formats.timestamp.clone();
-        Ok(Self { field: field.clone(), values, nulls: Vec::new(), timestamp, dates: LastDate::default() })
+        let (nulls, dates) = (Vec::new(), LastDate::default());
+        Ok(Self { field: field.clone(), values, nulls, timestamp, numbers: None, dates })
     }
 
     /// The field it is made for.
@@ -212,7 +232,7 @@ impl Column {
     pub fn push_text(&mut self, text: &[u8]) -> Result<(), ValueError> {
         match &mut self.values {
             Values::Text { ends, bytes, kind } => {
-                if *kind == TextKind::Json {
+                if matches!(kind, TextKind::Json | TextKind::Embedded) {
                     // Text that stands for a JSON value must be one.
                     crate::json::check(text)?;
                 }
@@ -266,6 +286,12 @@ impl Column {
             Values::Decimal256 { values, precision, scale } => {
                 values.push(velo_core::decimal::parse_i256(text, *precision, *scale)?);
             }
+            Values::Unscaled128 { values, precision, scale, sent } => {
+                values.push(unscaled::decimal128(text, *sent, *precision, *scale)?);
+            }
+            Values::Unscaled256 { values, precision, scale, sent } => {
+                values.push(unscaled::decimal256(text, *sent, *precision, *scale)?);
+            }
             Values::Binary { ends, bytes } => {
                 base64::decode(text, bytes)?;
                 ends.push(bytes.len() as i32);
@@ -287,7 +313,22 @@ impl Column {
     /// Appends the value of a bare number of JSON's grammar: times refuse it, unless they are written as numbers.
     #[inline]
     pub fn push_number(&mut self, text: &[u8]) -> Result<(), ValueError> {
-        match &self.values {
+        match &mut self.values {
+            Values::Date(values) if self.numbers.is_some() => {
+                let (negative, magnitude) = number::whole(text)?;
+                // The range check makes the conversion lossless.
+                values.push(signed(negative, magnitude, i32::MIN.into(), i32::MAX.into())? as i32);
+                Ok(())
+            }
+            Values::Time(values) if let Some(unit) = self.numbers => {
+                let micros = TimestampFormat::Epoch(unit).parse(text, 6, &mut self.dates)?;
+                if !(0..velo_core::time::MICROS_PER_DAY).contains(&micros) {
+                    return Err(ValueError::OutOfRange);
+                }
+                values.push(micros);
+                Ok(())
+            }
+            Values::Unscaled128 { .. } | Values::Unscaled256 { .. } => Err(ValueError::Conflict),
             Values::Boolean(_) | Values::Binary { .. } | Values::Date(_) | Values::Time(_) | Values::Interval(_) => {
                 Err(ValueError::Conflict)
             }
@@ -342,6 +383,13 @@ impl Column {
     /// Whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The last value of a column of text or bytes.
+    pub(crate) fn last_text(&self) -> Option<&[u8]> {
+        let (Values::Text { ends, bytes, .. } | Values::Binary { ends, bytes }) = &self.values else { return None };
+        let start = ends.len().checked_sub(2).map_or(0, |before| ends[before]);
+        bytes.get(usize::try_from(start).ok()?..)
     }
 
     /// Drops the values behind the first `rows`.

@@ -33,6 +33,8 @@ pub enum TimestampFormat {
     Iso8601,
     /// A number of such units since 1970, bare or in quotes; a fraction is allowed and floored.
     Epoch(EpochUnit),
+    /// A bare number of such units since 1970, or ISO 8601 in quotes. Printed as ISO 8601.
+    Either(EpochUnit),
     /// By the rules of somebody else.
     Custom(Arc<dyn TimestampText>),
 }
@@ -79,7 +81,7 @@ impl TimestampFormat {
     pub(crate) fn numbers(&self) -> bool {
         match self {
             Self::Iso8601 => false,
-            Self::Epoch(_) => true,
+            Self::Epoch(_) | Self::Either(_) => true,
             Self::Custom(custom) => custom.numbers(),
         }
     }
@@ -90,6 +92,11 @@ impl TimestampFormat {
         match self {
             Self::Iso8601 => iso8601(text, digits, dates),
             Self::Epoch(unit) => epoch(text, *unit, digits),
+            // Five digits and more without a dash behind them are no year of a date.
+            Self::Either(unit) => iso8601(text, digits, dates).or_else(|failed| match epoch(text, *unit, digits) {
+                Err(ValueError::Syntax) => Err(failed),
+                read => read,
+            }),
             Self::Custom(custom) => {
                 let text = std::str::from_utf8(text).map_err(|_| ValueError::Syntax)?;
                 let nanos = custom.parse(text)?;
@@ -102,7 +109,7 @@ impl TimestampFormat {
     /// Appends the text of a time in units of 10^-digits seconds (0, 3, 6 or 9), without quotes.
     #[inline]
     pub(crate) fn print(&self, value: i64, digits: u8, out: &mut Vec<u8>, dates: &mut PrintedDate) {
-        if let Self::Iso8601 = self {
+        if let Self::Iso8601 | Self::Either(_) = self {
             return push_iso8601(out, value, digits, dates);
         }
         let nanos = i128::from(value) * 10_i128.pow(u32::from(9 - digits.min(9)));
@@ -122,7 +129,7 @@ impl TimestampFormat {
             }
             Self::Custom(custom) => custom.print(nanos, out),
             // Written above.
-            Self::Iso8601 => {}
+            Self::Iso8601 | Self::Either(_) => {}
         }
     }
 }

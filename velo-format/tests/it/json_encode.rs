@@ -98,7 +98,7 @@ fn encode(schema: &SchemaRef, batch: &RecordBatch, options: JsonEncodeOptions) -
     let mut out = Vec::new();
     encoder.header(&mut out);
     encoder.encode(batch, &mut out).unwrap();
-    encoder.footer(&mut out);
+    encoder.footer(&mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

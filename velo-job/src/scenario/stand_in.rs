@@ -196,18 +196,24 @@ impl Connector for StandIn {
         let own = take_own(options);
         let says = |key: &str| own.iter().any(|entry| entry.key.eq_ignore_ascii_case(key));
         let bounded = says("scan.bounded") || (self.bounded && !says("watch") && !says("mode"));
-        Some(Arc::new(StandInBinding { name: self.name, bounded }))
+        let is_format =
+            |entry: &&Entry| ["format", "value.format"].iter().any(|key| entry.key.eq_ignore_ascii_case(key));
+        let format = own.iter().find(is_format).map(|entry| entry.value.to_ascii_lowercase().replace('-', "_"));
+        let kinds = format.as_deref() == Some("debezium_json");
+        Some(Arc::new(StandInBinding { name: self.name, bounded, kinds }))
     }
 
     fn bind_sink(&self, options: &mut Options) -> Option<Arc<dyn SinkBinding>> {
         take_own(options);
-        Some(Arc::new(StandInBinding { name: self.name, bounded: self.bounded }))
+        Some(Arc::new(StandInBinding { name: self.name, bounded: self.bounded, kinds: false }))
     }
 }
 
 struct StandInBinding {
     name: &'static str,
     bounded: bool,
+    /// The format says what happened to a row.
+    kinds: bool,
 }
 
 impl fmt::Debug for StandInBinding {
@@ -231,6 +237,10 @@ impl SourceBinding for StandInBinding {
 
     fn bounded(&self) -> bool {
         self.bounded
+    }
+
+    fn gives_kinds(&self) -> bool {
+        self.kinds
     }
 
     async fn infer_schema(&self) -> Result<SchemaRef> {

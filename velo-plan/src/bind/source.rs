@@ -230,16 +230,7 @@ impl Planner<'_> {
         columns: &[DeclaredColumn],
         pairs: &Pairs,
     ) -> Option<Relation> {
-        if let Some(mode) = source.common.changelog.filter(|mode| ![Changelog::Append, Changelog::Full].contains(mode))
-        {
-            let written = mode.show().unwrap_or_default();
-            self.not_yet(
-                pairs.place("changelog.mode").unwrap_or(pairs.owner),
-                &format!("'changelog.mode' = '{written}' of a source"),
-                "write 'full' for records with their kind in a field _op",
-            );
-            return None;
-        }
+        let changelog = self.source_changelog(&source, pairs)?;
         let wrong = source.binding.check_columns(&physical);
         if !wrong.is_empty() {
             self.resolver().report(wrong, pairs);
@@ -296,7 +287,7 @@ impl Planner<'_> {
             on_error: source.common.on_error,
             dead_letters,
             decode_parallelism: source.common.decode_parallelism,
-            changelog: source.common.changelog == Some(Changelog::Full),
+            changelog,
         });
         let id = SourceId(self.plan.sources.len() - 1);
         let node = self.node(NodeKind::Source(id), vec![], Arc::new(Schema::new(fields)), &name.text());
@@ -311,6 +302,36 @@ impl Planner<'_> {
             relation = self.with_computed(relation, computed, computed_time.as_deref(), &name.text());
         }
         Some(relation)
+    }
+
+    /// Whether the rows of a source are changes: by its format, or as `changelog.mode` says.
+    fn source_changelog(&mut self, source: &BoundSource, pairs: &Pairs) -> Option<bool> {
+        let place = pairs.place("changelog.mode").unwrap_or(pairs.owner);
+        match (source.common.changelog, source.binding.gives_kinds()) {
+            (None | Some(Changelog::Debezium), true) => Some(true),
+            (mode, false) if matches!(mode, None | Some(Changelog::Append)) => Some(false),
+            (Some(Changelog::Full), false) => Some(true),
+            (Some(mode), true) => {
+                let written = mode.show().unwrap_or_default();
+                let message = format!(
+                    "the records say by themselves what happened to a row, and 'changelog.mode' is '{written}'"
+                );
+                self.error(
+                    Diagnostic::error(codes::CONFLICT, place, message)
+                        .help("leave 'changelog.mode' out; 'format' = 'json' reads records without envelopes"),
+                );
+                None
+            }
+            (mode, false) => {
+                let written = mode.and_then(|mode| mode.show()).unwrap_or_default();
+                self.not_yet(
+                    place,
+                    &format!("'changelog.mode' = '{written}' of a source"),
+                    "write 'full' for records with their kind in a field _op, or 'format' = 'debezium_json' for Debezium's envelopes",
+                );
+                None
+            }
+        }
     }
 
     /// Binds the declared columns over what is in the data; empty where they are simply that.

@@ -9,7 +9,7 @@ properties! {
     /// What every source has, whatever it reads.
     pub struct SourceProperties {
         /// Whether rows can change: `full` for records that have their kind in a field `_op` (+I, -U, +U, -D), as a sink of that
-        /// mode writes them; `append` (the default) for rows that only come.
+        /// mode writes them; `append` (the default) for rows that only come. The format `debezium_json` says it by itself.
         "changelog.mode" => changelog: Option<Changelog>,
         /// What happens to a record that cannot be decoded.
         "on.error" => on_error: OnError,

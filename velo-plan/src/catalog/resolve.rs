@@ -180,7 +180,7 @@ impl Resolver<'_> {
                 Some(setting) => self.settings.get(setting),
                 None => pairs.pairs.get(origin),
             });
-            let span = written.map_or(pairs.owner, |(_, _, key, value)| {
+            let span = written.map_or(pairs.place(&error.key).unwrap_or(pairs.owner), |(_, _, key, value)| {
                 // An unknown key is wrong itself; else its value is.
                 if error
                     .help

@@ -36,6 +36,10 @@ fn pairs(path: &str) -> Pairs {
 impl Harness for Files {
     fn rows(&self) -> usize {
         // Unoptimised decompression is slow; two chunks are enough for it.
+        if self.suffix == ".parquet" {
+            // More than two row groups.
+            return 140_000;
+        }
         if self.suffix.ends_with(".gz") || self.suffix.ends_with(".zst") { 16_000 } else { 60_000 }
     }
 
@@ -88,6 +92,59 @@ async fn csv() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gzip() {
     check(".csv.gz").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parquet() {
+    check(".parquet").await;
+}
+
+/// Whole Parquet files in a folder.
+struct Parquets(Files);
+
+impl Harness for Parquets {
+    fn rows(&self) -> usize {
+        140_000
+    }
+
+    fn filled(&self, rows: &Batch) -> Pairs {
+        let mut from = self.0.filled(rows).remove(0).1;
+        let first = rows.slice(0, rows.rows().div_ceil(2));
+        let second = rows.slice(first.rows(), rows.rows() - first.rows());
+        from.truncate(from.rfind('/').unwrap());
+        std::fs::remove_file(format!("{from}/rows.parquet")).unwrap();
+        for (name, rows) in [("a", first), ("b", second)] {
+            let part = self.0.filled(&rows).remove(0).1;
+            std::fs::rename(part, format!("{from}/{name}.parquet")).unwrap();
+        }
+        pairs(&format!("{from}/*.parquet"))
+    }
+
+    fn missing(&self) -> Pairs {
+        pairs(&format!("{}/*.parquet", self.0.fresh()))
+    }
+
+    fn output(&self) -> Output {
+        let path = self.0.fresh();
+        let format = ("format".to_owned(), "parquet".to_owned());
+        let sink = [pairs(&path), vec![format.clone(), ("rolling.size".to_owned(), "200KB".to_owned())]].concat();
+        Output { sink, source: [pairs(&path), vec![format]].concat() }
+    }
+
+    fn empty_outputs(&self) -> bool {
+        false
+    }
+
+    fn visible(&self, output: &Output) -> bool {
+        std::fs::read_dir(&output.sink[0].1).is_ok_and(|mut entries| {
+            entries.any(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.'))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parquet_files() {
+    conformance::run(Arc::new(FileConnector) as Arc<dyn Connector>, &Parquets(Files::new(".parquet"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod harness;
+mod parquet;
 mod sink;
 mod source;
 mod table;

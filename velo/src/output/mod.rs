@@ -132,7 +132,7 @@ impl Sink for TerminalSink {
                 if !*begun {
                     encoder.header(&mut out);
                 }
-                encoder.footer(&mut out);
+                encoder.footer(&mut out)?;
                 show(&out)?;
             }
         }

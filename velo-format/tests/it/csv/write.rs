@@ -24,7 +24,7 @@ fn write(batches: &[RecordBatch], pairs: &[(&str, &str)]) -> String {
     for batch in batches {
         encoder.encode(batch, &mut out).unwrap();
     }
-    encoder.footer(&mut out);
+    encoder.footer(&mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
