@@ -11,9 +11,9 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, Source
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    DistinctOn, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, Operator,
-    Over as OverOperator, OverSpec, SetOperation, Sort, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial,
-    aggregate,
+    DistinctOn, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, MatchRecognize,
+    MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, Unnest, WindowAssign, WindowFinal,
+    WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -135,6 +135,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             }
             NodeKind::Over(over) => {
                 let columns = over_columns(plan, node, over);
+                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
+            }
+            NodeKind::MatchRecognize(matching) => {
+                let columns = columns_of(plan, node, matching.partition_by.iter().map(|key| &key.expr));
                 stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
             }
             NodeKind::SetOperation { .. } => {
@@ -297,6 +301,11 @@ impl Step {
             (NodeKind::Over(over), _) => {
                 let spec = OverSpec { over: over.clone(), output: node.schema.clone(), statement: node.owner.clone() };
                 Box::new(OverOperator::new(&spec, &input)?)
+            }
+            (NodeKind::MatchRecognize(matching), _) => {
+                let (matching, output) = (matching.as_ref().clone(), node.schema.clone());
+                let spec = MatchSpec { matching, output, statement: node.owner.clone() };
+                Box::new(MatchRecognize::new(&spec, &input)?)
             }
             (NodeKind::SetOperation { kind, all }, _) => Box::new(SetOperation::new(*kind, *all, node.schema.clone())?),
             (NodeKind::DistinctOn { keys, order }, _) => Box::new(DistinctOn::new(keys, order, input, &node.owner)?),

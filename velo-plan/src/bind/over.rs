@@ -120,7 +120,7 @@ impl Planner<'_> {
     }
 
     /// What happens to rows behind the watermark: what the query says, else what its source says.
-    fn late_rows(&mut self, input: &Relation, span: Span) -> Option<(LateStrategy, Option<SinkId>)> {
+    pub(super) fn late_rows(&mut self, input: &Relation, span: Span) -> Option<(LateStrategy, Option<SinkId>)> {
         let late = self.query.late.clone().unwrap_or_else(|| input.late.clone());
         self.query.late_used = true;
         let span = self.query.late_place.unwrap_or(span);
@@ -493,7 +493,7 @@ fn event_time() -> Expr {
 }
 
 /// The columns that rows of a relation are ordered by in event time.
-struct TimeColumns {
+pub(super) struct TimeColumns {
     /// The event time itself.
     same: Vec<String>,
     /// Those that ascend with it.
@@ -501,7 +501,7 @@ struct TimeColumns {
 }
 
 impl TimeColumns {
-    fn of(input: &Relation) -> Self {
+    pub(super) fn of(input: &Relation) -> Self {
         if !input.has_event_time() {
             return Self { same: Vec::new(), windows: Vec::new() };
         }
@@ -509,17 +509,17 @@ impl TimeColumns {
         Self { same: same.collect(), windows: input.window_columns.clone() }
     }
 
-    fn is_same(&self, expr: &Expr) -> bool {
+    pub(super) fn is_same(&self, expr: &Expr) -> bool {
         matches!(expr, Expr::Column(column) if self.same.iter().any(|name| name == column.name()))
     }
 
-    fn is_time(&self, expr: &Expr) -> bool {
+    pub(super) fn is_time(&self, expr: &Expr) -> bool {
         self.is_same(expr)
             || matches!(expr, Expr::Column(column) if self.windows.iter().any(|name| name == column.name()))
     }
 
     /// What the user calls it.
-    fn name(&self, input: &Relation) -> Option<String> {
+    pub(super) fn name(&self, input: &Relation) -> Option<String> {
         let column = |name: &String| {
             let found = input.scope.columns.iter().find(|column| column.field.name() == name && !column.hidden);
             found.map(|column| column.name.clone())

@@ -135,6 +135,7 @@ impl Plan {
             NodeKind::Fold => "Fold changes at the end".to_owned(),
             NodeKind::LatestByKey(key) => format!("Latest row by {}", key.join(", ")),
             NodeKind::Over(over) => over.to_string(),
+            NodeKind::MatchRecognize(matching) => matching.to_string(),
             NodeKind::SetOperation { kind, all } => {
                 let word = match kind {
                     SetKind::Except => "Except",

@@ -10,6 +10,7 @@ use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 
 use super::aggregate::{AggregateCall, Emission, SortKey};
 use super::changes::Changes;
+use super::match_recognize::MatchRecognize;
 use super::over::Over;
 use super::window::WindowSpec;
 
@@ -97,6 +98,8 @@ pub enum NodeKind {
     LatestByKey(Vec<String>),
     /// Row windows: what OVER computes, behind the input's columns.
     Over(Over),
+    /// MATCH_RECOGNIZE: a row for each match of a row pattern.
+    MatchRecognize(Box<MatchRecognize>),
     /// Rows of one side by what the other side has: the last column of the input says whether a row is of the right side.
     SetOperation {
         /// Which operation.
