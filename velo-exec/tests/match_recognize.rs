@@ -5,59 +5,14 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema};
-use datafusion_expr::{Expr, col, lit};
+use support::patterns::{Condition, Measure, NAMES, Query, Value, plan};
 use support::sim::{random_partitions, stamp};
-use support::{Calls, Kind, Row, SECOND, batch, cells, rows_at, schema};
-use velo_core::duration::Span;
-use velo_core::{Watermark, schema as hidden};
-use velo_eventtime::LateStrategy;
-use velo_exec::operator::{MatchRecognize, MatchSpec, Operator};
+use support::{Row, SECOND, batch, cells, schema};
+use velo_core::Watermark;
+use velo_exec::operator::{MatchRecognize, Operator};
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::{
-    MatchColumn, MatchRecognize as Plan, MatchSkip, MatchValue, MatchVariable, Output, RowPattern, VariableSet,
-};
-
-/// What a condition compares.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Value {
-    /// The quantity of a row: of which variables, from the last or the first, how far from there, and how far beside that.
-    Row(u64, bool, u32, i32),
-    Sum(u64),
-    Count(u64),
-    Min(u64),
-    Number,
-    Is(i64),
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Condition {
-    left: Value,
-    op: &'static str,
-    right: Value,
-}
-
-/// One query.
-#[derive(Debug, Clone)]
-struct Query {
-    pattern: RowPattern,
-    /// By variable: a conjunction.
-    conditions: Vec<Vec<Condition>>,
-    skip: MatchSkip,
-    within: Option<i64>,
-    measures: Vec<Measure>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Measure {
-    Note(u64, bool, u32, i32),
-    Value(Value),
-    Classifier,
-}
-
-const NAMES: [&str; 4] = ["A", "B", "C", "D"];
+use velo_plan::plan::{MatchSkip, RowPattern, VariableSet};
 
 /// Labelled rows: what a condition or a measure sees.
 struct Seen<'a> {
@@ -166,13 +121,14 @@ impl ByHand<'_> {
                     max: max.map(|max| max.saturating_sub(1)),
                     greedy: *greedy,
                 };
-                let mut round = |search: &mut Self, then: &mut dyn FnMut(&mut Self) -> bool| {
+                let round = |search: &mut Self, then: &mut dyn FnMut(&mut Self) -> bool| {
                     again && search.matches(inner, &mut |search| search.matches(&more, then))
                 };
                 if *min > 0 {
                     return round(self, then);
                 }
-                if *greedy { round(self, then) || then(self) } else { then(self) || round(self, then) }
+                let first = *greedy && round(self, then);
+                first || then(self) || (!*greedy && round(self, then))
             }
         }
     }
@@ -219,91 +175,6 @@ fn expected(query: &Query, rows: &[Row]) -> Option<Result<Vec<Vec<String>>, ()>>
     }
     found.sort();
     Some(Ok(found))
-}
-
-/// The query as a plan.
-fn plan(query: &Query) -> MatchSpec {
-    let mut columns: Vec<MatchColumn> = Vec::new();
-    let mut column = |value: MatchValue, data_type: DataType| {
-        let known = columns.iter().find(|known| known.value == value).map(|known| known.field.name().clone());
-        let name = known.unwrap_or_else(|| {
-            let name = format!("$match{}", columns.len());
-            columns.push(MatchColumn { field: Arc::new(Field::new(&name, data_type, true)), value });
-            name
-        });
-        Expr::Column(datafusion_common::Column::new_unqualified(name))
-    };
-    let row = |of: u64, from_last: bool, nth: u32, offset: i32, expr: Expr| MatchValue::Row {
-        of: VariableSet(of),
-        from_last,
-        nth,
-        offset,
-        expr,
-    };
-    let aggregate = |of: u64, calls: Calls| MatchValue::Aggregate {
-        of: VariableSet(of),
-        call: Box::new(calls.0.into_iter().next().unwrap()),
-    };
-    let mut expr = |value: Value| match value {
-        Value::Row(of, last, nth, beside) => column(row(of, last, nth, beside, col("quantity")), DataType::Int64),
-        Value::Sum(of) => column(aggregate(of, Calls::new().add(Kind::Sum, "quantity")), DataType::Int64),
-        Value::Count(of) => column(aggregate(of, Calls::new().count_all()), DataType::Int64),
-        Value::Min(of) => column(aggregate(of, Calls::new().add(Kind::Min, "quantity")), DataType::Int64),
-        Value::Number => column(MatchValue::MatchNumber, DataType::Int64),
-        Value::Is(value) => lit(value),
-    };
-    let mut variables = Vec::new();
-    for (name, conditions) in NAMES.iter().zip(&query.conditions) {
-        let conditions = conditions.iter().map(|condition| {
-            let (left, right) = (expr(condition.left), expr(condition.right));
-            match condition.op {
-                "<" => left.lt(right),
-                "<=" => left.lt_eq(right),
-                ">" => left.gt(right),
-                ">=" => left.gt_eq(right),
-                _ => left.eq(right),
-            }
-        });
-        variables.push(MatchVariable {
-            name: (*name).to_owned(),
-            conditions: conditions.collect(),
-            text: String::new(),
-        });
-    }
-    let mut measures = Vec::new();
-    for (at, measure) in query.measures.iter().enumerate() {
-        let (expr, data_type) = match measure {
-            Measure::Value(value) => (expr(*value), DataType::Int64),
-            Measure::Note(..) | Measure::Classifier => (lit(0_i64), DataType::Utf8),
-        };
-        measures.push(Output { expr, field: Arc::new(Field::new(format!("m{at}"), data_type, true)) });
-    }
-    for (output, measure) in measures.iter_mut().zip(&query.measures) {
-        match measure {
-            Measure::Note(of, last, nth, beside) => {
-                output.expr = column(row(*of, *last, *nth, *beside, col("note")), DataType::Utf8);
-            }
-            Measure::Classifier => output.expr = column(MatchValue::Classifier, DataType::Utf8),
-            Measure::Value(_) => {}
-        }
-    }
-    let key = Output { expr: col("key"), field: Arc::new(Field::new("key", DataType::Utf8, true)) };
-    let fields = std::iter::once(&key).chain(&measures).map(|output| Arc::clone(&output.field));
-    let output = hidden::with_event_time(&Schema::new(fields.collect::<Vec<_>>()));
-    let matching = Plan {
-        partition_by: vec![key],
-        order_by: vec![],
-        variables,
-        pattern: query.pattern.clone(),
-        omit_empty: true,
-        after_match: query.skip,
-        within: query.within.map(Span),
-        columns,
-        measure_texts: measures.iter().map(|_| String::new()).collect(),
-        measures,
-        late: LateStrategy::Drop,
-    };
-    MatchSpec { matching, output, statement: "result".to_owned() }
 }
 
 /// Runs the operator over stamped partitions, which come in any turn.

@@ -92,6 +92,10 @@ struct Search {
     labels: Vec<u8>,
     scratch: Scratch,
     /// Searches that are over, for the next ones.
+    #[expect(
+        clippy::vec_box,
+        reason = "a partition without a search is to be small, and they move between here and there"
+    )]
     spare: Vec<Box<Run>>,
 }
 

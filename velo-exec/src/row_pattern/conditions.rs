@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_expr::Expr;
 use velo_core::Batch;
@@ -138,13 +138,31 @@ impl Tests {
         let mut holds = vec![u64::MAX; rows];
         for (variable, conditions) in self.conditions.iter().enumerate() {
             for condition in conditions {
-                let values = truths(&condition.evaluate(&batch)?).ok_or_else(no_condition)?;
+                let Ok(values) = condition.evaluate(&batch) else {
+                    Self::where_the_others_hold(condition, &batch, &mut holds, variable)?;
+                    continue;
+                };
+                let values = truths(&values).ok_or_else(no_condition)?;
                 for (row, holds) in holds.iter_mut().enumerate() {
                     *holds &= !(u64::from(!values.value(row)) << variable);
                 }
             }
         }
         Ok(holds)
+    }
+
+    /// A condition that fails on some row may be guarded by one before it, as in `x <> 0 AND 1 / x > y`.
+    fn where_the_others_hold(condition: &Evaluator, batch: &Batch, holds: &mut [u64], variable: usize) -> Result<()> {
+        let rows = (0..holds.len() as u32).filter(|row| holds[*row as usize] & (1 << variable) != 0);
+        let rows = rows.collect::<Vec<_>>();
+        let values = condition.evaluate(&batch.take(&UInt32Array::from(rows.clone()))?)?;
+        let values = truths(&values).ok_or_else(no_condition)?;
+        for (place, row) in rows.into_iter().enumerate() {
+            if !values.value(place) {
+                holds[row as usize] &= !(1 << variable);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -315,7 +333,7 @@ impl Conditions {
                         let result = results.get(*at).ok_or_else(|| {
                             ExecError::Internal("fewer aggregates than conditions ask for".to_owned())
                         })?;
-                        let rows = arrow_array::UInt32Array::from(own.clone());
+                        let rows = UInt32Array::from(own.clone());
                         arrow_select::take::take(result, &rows, None)?
                     }
                     AskedValue::MatchNumber => {

@@ -3,6 +3,7 @@
 
 pub mod naive;
 pub mod over;
+pub mod patterns;
 pub mod sim;
 
 use std::sync::Arc;

@@ -179,7 +179,7 @@ impl Planner<'_> {
         };
         let Some(first) = matching.order_by.first() else {
             self.error(
-                Diagnostic::error(codes::UNBOUNDED, matching.span, "a pattern needs an order of its rows")
+                Diagnostic::error(codes::ARGUMENTS, matching.span, "a pattern needs an order of its rows")
                     .help(format!("add ORDER BY {name} behind PARTITION BY")),
             );
             return None;
@@ -402,7 +402,7 @@ impl Planner<'_> {
                 format!("a match begins with {}: the search would find the same match again, for ever", name.value);
             self.error(
                 Diagnostic::error(codes::ARGUMENTS, name.span, message)
-                    .help("skip to a variable that comes later, or TO NEXT ROW"),
+                    .help("skip to a variable that comes behind it, or TO NEXT ROW"),
             );
             return None;
         }

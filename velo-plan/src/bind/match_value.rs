@@ -301,11 +301,14 @@ impl ExprBinder<'_> {
     fn navigation(&mut self, call: &Call, name: &str, span: Span) -> Option<Typed> {
         let called = name.to_uppercase();
         if let Some(inner) = self.matching.as_ref()?.inner.as_ref().map(|inner| inner.called.clone()) {
-            let physical = ["PREV", "NEXT"].contains(&inner.as_str()) && ["first", "last"].contains(&name);
+            let picks = |called: &str| ["PREV", "NEXT", "FIRST", "LAST"].contains(&called);
             let message = format!("{called} cannot stand in {inner}");
-            let help = match physical {
-                true => format!("FIRST and LAST stand in {inner} alone, as in {inner}(LAST(A.price, 1), 2)"),
-                false => "PREV and NEXT stand outside, as in PREV(LAST(A.price, 1), 2)".to_owned(),
+            let help = match inner.as_str() {
+                "PREV" | "NEXT" if name == "first" || name == "last" => {
+                    format!("FIRST and LAST stand in {inner} alone, as in {inner}(LAST(A.price, 1), 2)")
+                }
+                other if picks(other) => "PREV and NEXT stand outside, as in PREV(LAST(A.price, 1), 2)".to_owned(),
+                other => format!("an aggregate is over columns of all the rows, as in {other}(A.price)"),
             };
             return self.report(Diagnostic::error(codes::ARGUMENTS, span, message).help(help));
         }
