@@ -6,6 +6,7 @@ pub mod error;
 pub mod expr;
 pub mod operator;
 pub mod physical;
+mod row_pattern;
 mod row_window;
 pub mod runtime;
 pub mod state;

@@ -11,9 +11,9 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, Source
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    DistinctOn, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, Operator,
-    Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign, WindowFinal, WindowLimit,
-    WindowPartial, aggregate,
+    DistinctOn, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, MatchRecognize,
+    MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign,
+    WindowFinal, WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -139,6 +139,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             }
             NodeKind::TopN(top) => {
                 let columns = columns_of(plan, node, top.partition_by.iter());
+                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
+            }
+            NodeKind::MatchRecognize(matching) => {
+                let columns = columns_of(plan, node, matching.partition_by.iter().map(|key| &key.expr));
                 stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
             }
             NodeKind::SetOperation { .. } => {
@@ -310,6 +314,11 @@ impl Step {
                     statement: node.owner.clone(),
                 };
                 Box::new(TopN::new(&spec, &input)?)
+            }
+            (NodeKind::MatchRecognize(matching), _) => {
+                let (matching, output) = (matching.as_ref().clone(), node.schema.clone());
+                let spec = MatchSpec { matching, output, statement: node.owner.clone() };
+                Box::new(MatchRecognize::new(&spec, &input)?)
             }
             (NodeKind::SetOperation { kind, all, emission }, _) => {
                 Box::new(SetOperation::new(*kind, *all, *emission, node.schema.clone())?)

@@ -4,6 +4,7 @@
 pub mod changelog;
 pub mod naive;
 pub mod over;
+pub mod patterns;
 pub mod sim;
 
 use std::sync::Arc;

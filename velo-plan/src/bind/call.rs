@@ -74,6 +74,11 @@ impl ExprBinder<'_> {
         if let Some(over) = &call.over {
             return self.over_call(call, over, span);
         }
+        if self.matching.is_some()
+            && let Some(bound) = self.match_call(call, &name, span)
+        {
+            return bound;
+        }
         if needs_over(&name) && self.functions.scalar(&name).is_none() {
             return self.without_over(call, span);
         }
@@ -323,6 +328,9 @@ impl ExprBinder<'_> {
     }
 
     fn aggregate(&mut self, call: &Call, kind: AggregateKind, span: Span) -> Option<Typed> {
+        if self.matching.is_some() {
+            return self.match_aggregate(call, kind, span);
+        }
         if let Err(place) = self.aggregates {
             let help = match place {
                 "ORDER BY" => "give it a name in the select list, and order by that name",

@@ -12,6 +12,7 @@ use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::literal;
+use super::match_value::MatchScope;
 use super::row_window::RowWindows;
 use super::scope::Scope;
 use super::types::{arrow_type, common_type};
@@ -52,6 +53,8 @@ pub struct ExprBinder<'a> {
     pub aggregates: Result<&'a mut Vec<AggregateCall>, &'static str>,
     /// Where row windows are gathered; else the name of the place, where there can be none.
     pub row_windows: Result<&'a mut RowWindows, &'static str>,
+    /// The pattern whose conditions or measures it binds.
+    pub matching: Option<&'a mut MatchScope>,
 }
 
 impl ExprBinder<'_> {
@@ -71,6 +74,7 @@ impl ExprBinder<'_> {
         let span = ast.span;
         match &ast.kind {
             ExprKind::Literal(value) => self.literal(value, span),
+            ExprKind::Path(name) if self.matching.is_some() => self.match_path(name),
             ExprKind::Path(name) => self.path(name),
             ExprKind::Nested(inner) => self.bind(inner).map(|typed| Typed { span, ..typed }),
             ExprKind::Unary { op, expr } => self.unary(*op, expr, span),
@@ -235,7 +239,7 @@ impl ExprBinder<'_> {
         }
     }
 
-    fn path(&mut self, name: &ObjectName) -> Option<Typed> {
+    pub(super) fn path(&mut self, name: &ObjectName) -> Option<Typed> {
         let span = name.span();
         let scope = self.scope;
         let resolved = match scope.resolve(name) {

@@ -34,14 +34,7 @@ impl Planner<'_> {
             RelationKind::Derived { query, .. } => Box::pin(self.query(query, pairs, owner)).await?,
             RelationKind::Nested(inner) => Box::pin(self.table(inner, pairs, owner)).await?,
             RelationKind::WindowFunction(function) => self.window_function(function, pairs, owner).await?,
-            RelationKind::MatchRecognize(pattern) => {
-                self.not_yet(
-                    pattern.span,
-                    "MATCH_RECOGNIZE",
-                    "pattern matching is not built yet: a SESSION or TUMBLING window brings rows of one time together",
-                );
-                return None;
-            }
+            RelationKind::MatchRecognize(matching) => Box::pin(self.match_recognize(matching, pairs, owner)).await?,
             // Their columns have their names already.
             RelationKind::Unnest { .. } | RelationKind::Function { .. } => return self.alone(item, owner),
         };

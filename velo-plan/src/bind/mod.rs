@@ -8,6 +8,8 @@ mod group;
 mod grouping_sets;
 mod lateral;
 mod literal;
+mod match_recognize;
+mod match_value;
 mod operator;
 mod over;
 mod predicate;
@@ -28,6 +30,7 @@ mod user_function;
 mod values;
 
 pub use expr::{ExprBinder, Typed};
+pub use match_value::MatchScope;
 pub use row_window::RowWindows;
 pub use scope::{Scope, ScopeColumn};
 pub(crate) use select::{WINDOW_END, WINDOW_START, WINDOW_TIME};

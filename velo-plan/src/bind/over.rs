@@ -540,7 +540,7 @@ impl TimeColumns {
         Self { same: same.collect(), windows: input.window_columns.clone() }
     }
 
-    fn is_same(&self, expr: &Expr) -> bool {
+    pub(super) fn is_same(&self, expr: &Expr) -> bool {
         matches!(expr, Expr::Column(column) if self.same.iter().any(|name| name == column.name()))
     }
 
@@ -558,7 +558,7 @@ impl TimeColumns {
     }
 
     /// What the user calls it.
-    fn name(&self, input: &Relation) -> Option<String> {
+    pub(super) fn name(&self, input: &Relation) -> Option<String> {
         let column = |name: &String| {
             let found = input.scope.columns.iter().find(|column| column.field.name() == name && !column.hidden);
             found.map(|column| column.name.clone())

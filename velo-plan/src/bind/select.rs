@@ -55,6 +55,7 @@ impl Planner<'_> {
             diagnostics: &mut self.diagnostics,
             aggregates,
             row_windows: Err(place),
+            matching: None,
         }
     }
 

@@ -137,6 +137,7 @@ impl Plan {
             NodeKind::LatestByKey(key) => format!("Latest row by {}", key.join(", ")),
             NodeKind::Over(over) => over.to_string(),
             NodeKind::TopN(top) => top.to_string(),
+            NodeKind::MatchRecognize(matching) => matching.to_string(),
             NodeKind::SetOperation { kind, all, emission } => {
                 let word = match kind {
                     SetKind::Except => "Except",

@@ -9,6 +9,7 @@ mod changes;
 mod display;
 mod expr_text;
 mod json;
+mod match_recognize;
 mod node;
 mod over;
 mod top_n;
@@ -17,6 +18,7 @@ mod window;
 pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey};
 pub use changes::Changes;
 pub use expr_text::expr_text;
+pub use match_recognize::{MatchColumn, MatchRecognize, MatchSkip, MatchValue, MatchVariable, RowPattern, VariableSet};
 pub use node::{
     GroupingSet, Node, NodeId, NodeKind, Output, Plan, Punctuation, SetKind, SinkId, SinkNode, SourceId, SourceNode,
     SourceTime, TimeOrigin, Unnest, UnnestItem, UnnestOf,

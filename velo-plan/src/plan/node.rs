@@ -10,6 +10,7 @@ use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 
 use super::aggregate::{AggregateCall, Emission, SortKey};
 use super::changes::Changes;
+use super::match_recognize::MatchRecognize;
 use super::over::Over;
 use super::top_n::TopN;
 use super::window::WindowSpec;
@@ -100,6 +101,8 @@ pub enum NodeKind {
     Over(Over),
     /// The first rows of each partition, and the number of each behind the input's columns where something reads it.
     TopN(TopN),
+    /// MATCH_RECOGNIZE: a row for each match of a row pattern.
+    MatchRecognize(Box<MatchRecognize>),
     /// Rows of one side by what the other side has: the last column of the input says whether a row is of the right side.
     SetOperation {
         /// Which operation.

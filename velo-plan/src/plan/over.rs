@@ -255,7 +255,7 @@ impl fmt::Display for RowFrame {
 }
 
 /// Sort keys as SQL writes them.
-pub(super) fn sort_text(keys: &[SortKey]) -> String {
+pub(in crate::plan) fn sort_text(keys: &[SortKey]) -> String {
     let keys = keys.iter().map(|key| {
         let nulls = match (key.descending, key.nulls_first) {
             (true, false) => " NULLS LAST",

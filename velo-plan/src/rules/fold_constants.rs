@@ -35,6 +35,11 @@ pub(super) fn run(plan: &mut Plan) {
                     }
                 }
             }
+            NodeKind::MatchRecognize(matching) => {
+                matching.columns.iter_mut().flat_map(|column| column.value.expressions_mut()).for_each(fold);
+                matching.variables.iter_mut().flat_map(|variable| &mut variable.conditions).for_each(fold);
+                matching.measures.iter_mut().for_each(|measure| fold(&mut measure.expr));
+            }
             _ => {}
         }
     }

@@ -77,6 +77,13 @@ pub(super) fn run(plan: &mut Plan) {
                 needed[at] = own;
                 of_input
             }
+            NodeKind::MatchRecognize(matching) => {
+                // A measure that nothing reads is not computed.
+                let mut matching = matching.clone();
+                matching.keep_measures(|name| own.contains(name));
+                needed[at] = own;
+                columns_of(matching.expressions()).collect()
+            }
             NodeKind::Aggregate { keys, aggregates, .. } => {
                 let inputs = aggregates.iter().flat_map(|aggregate| {
                     let order = aggregate.order_by.iter().map(|SortKey { expr, .. }| expr);
@@ -137,6 +144,12 @@ pub(super) fn run(plan: &mut Plan) {
                 let results = top.rank.iter().cloned().collect();
                 let input = plan.nodes[at].inputs[0];
                 plan.nodes[at].schema = with_results(&plan.nodes[input.0].schema, results);
+            }
+            NodeKind::MatchRecognize(ref mut matching) => {
+                matching.keep_measures(|name| needed.contains(name));
+                let outputs = matching.partition_by.iter().chain(&matching.measures);
+                let visible = Schema::new(outputs.map(|output| Arc::clone(&output.field)).collect::<Vec<_>>());
+                plan.nodes[at].schema = schema::with_event_time(&visible);
             }
             NodeKind::Window(_) => {
                 // The window's own columns stand behind the input's.

@@ -207,13 +207,24 @@ pub enum MeasureSemantics {
     Final,
 }
 
-/// How many rows a match gives.
+/// `ONE ROW PER MATCH`, `ALL ROWS PER MATCH`, and what becomes of matches without rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowsPerMatch {
-    /// ONE.
-    One,
-    /// ALL.
-    All,
+pub struct RowsPerMatch {
+    /// ALL, not ONE.
+    pub all: bool,
+    /// `SHOW EMPTY MATCHES`, `OMIT EMPTY MATCHES`.
+    pub empty: Option<EmptyMatches>,
+    /// The whole clause.
+    pub span: Span,
+}
+
+/// What becomes of a match without rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyMatches {
+    /// SHOW.
+    Show,
+    /// OMIT.
+    Omit,
 }
 
 /// Where the search goes on after a match.

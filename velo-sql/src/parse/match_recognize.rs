@@ -1,7 +1,8 @@
 //! MATCH_RECOGNIZE: its clauses and its row patterns.
 
 use crate::ast::{
-    AfterMatch, Define, MatchRecognize, Measure, MeasureSemantics, Pattern, PatternKind, Relation, RowsPerMatch, Subset,
+    AfterMatch, Define, EmptyMatches, MatchRecognize, Measure, MeasureSemantics, Pattern, PatternKind, Relation,
+    RowsPerMatch, Subset,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lex::{Keyword, TokenKind};
@@ -81,17 +82,34 @@ fn ends_name(input: Input<'_>) -> bool {
 }
 
 fn rows_per_match(input: Input<'_>) -> Parsed<'_, Option<RowsPerMatch>> {
-    if input.is(Keyword::One) {
-        return keywords(&[Keyword::One, Keyword::Row, Keyword::Per, Keyword::Match])(input)
-            .map(|(rest, _)| (rest, Some(RowsPerMatch::One)));
-    }
-    if input.is(Keyword::All) {
-        return keywords(&[Keyword::All, Keyword::Rows, Keyword::Per, Keyword::Match])(input)
-            .map(|(rest, _)| (rest, Some(RowsPerMatch::All)));
-    }
-    input.note(Expected::Keyword(Keyword::One));
-    input.note(Expected::Keyword(Keyword::All));
-    Ok((input, None))
+    let start = input.span();
+    let (rest, all) = match input.keyword() {
+        Some(Keyword::One) => {
+            let (rest, _) = keywords(&[Keyword::One, Keyword::Row, Keyword::Per, Keyword::Match])(input)?;
+            (rest, false)
+        }
+        Some(Keyword::All) => {
+            let (rest, _) = keywords(&[Keyword::All, Keyword::Rows, Keyword::Per, Keyword::Match])(input)?;
+            (rest, true)
+        }
+        _ => {
+            input.note(Expected::Keyword(Keyword::One));
+            input.note(Expected::Keyword(Keyword::All));
+            return Ok((input, None));
+        }
+    };
+    let (rest, empty) = match rest.keyword() {
+        Some(Keyword::Show) => {
+            let (rest, _) = keywords(&[Keyword::Show, Keyword::Empty, Keyword::Matches])(rest)?;
+            (rest, Some(EmptyMatches::Show))
+        }
+        Some(Keyword::Omit) => {
+            let (rest, _) = keywords(&[Keyword::Omit, Keyword::Empty, Keyword::Matches])(rest)?;
+            (rest, Some(EmptyMatches::Omit))
+        }
+        _ => (rest, None),
+    };
+    Ok((rest, Some(RowsPerMatch { all, empty, span: rest.since(start) })))
 }
 
 fn after_match(input: Input<'_>) -> Parsed<'_, Option<AfterMatch>> {

@@ -427,10 +427,13 @@ fn match_recognize(out: &mut Layout, matching: &MatchRecognize) {
             out.group(|out| out.indent(|out| out.items(&matching.measures, measure)));
             out.line();
         }
-        match matching.rows_per_match {
-            Some(RowsPerMatch::One) => out.text("ONE ROW PER MATCH "),
-            Some(RowsPerMatch::All) => out.text("ALL ROWS PER MATCH "),
-            None => {}
+        if let Some(rows) = matching.rows_per_match {
+            out.text(if rows.all { "ALL ROWS PER MATCH " } else { "ONE ROW PER MATCH " });
+            out.text(match rows.empty {
+                Some(EmptyMatches::Show) => "SHOW EMPTY MATCHES ",
+                Some(EmptyMatches::Omit) => "OMIT EMPTY MATCHES ",
+                None => "",
+            });
         }
         if let Some(after) = &matching.after_match {
             out.text(match after {
