@@ -186,6 +186,19 @@ fn rows_that_are_kept_stay_what_they_are_when_others_go() {
 }
 
 #[test]
+fn rows_that_come_one_by_one_are_kept_together() {
+    let mut steps = Steps::new(&simple(RowPattern::Sequence(vec![plus(A), B]), None));
+    for at in 0..3_000 {
+        steps.rows(if at % 2 == 0 { "x" } else { "y" }, &[(at, at % 9)]).watermark(at + 1);
+    }
+    steps.rows("x", &[(3_000, 10)]).rows("y", &[(3_000, 11)]);
+    let mut found = steps.watermark(3_001).0;
+    found.sort();
+    assert_eq!(found, ["x, 0, 10, 1501", "y, 1, 11, 1501"]);
+    assert_eq!(steps.harness.operator.held(), 0);
+}
+
+#[test]
 fn keys_of_which_nothing_is_kept_are_forgotten() {
     let mut steps = Steps::new(&simple(RowPattern::Sequence(vec![A, B]), None));
     let mut last = 0;

@@ -603,9 +603,9 @@ impl Search {
         Ok(answers)
     }
 
-    /// Copies the kept rows together where most of what lies with them is not kept.
+    /// Copies the kept rows together where that is worth while.
     fn compact(&mut self) -> Result<()> {
-        if !self.store.is_sparse() {
+        if !self.store.is_scattered() {
             return Ok(());
         }
         let kept = self.partitions.iter().flat_map(|partition| partition.rows.iter().map(|row| Some(row.at)));

@@ -75,15 +75,19 @@ impl Store {
         }
     }
 
-    /// Whether most of what is held are rows that nobody keeps.
-    pub(crate) fn is_sparse(&self) -> bool {
-        const MANY: usize = 16_384;
-        let (live, all) = self
-            .chunks
-            .iter()
-            .flatten()
-            .fold((0, 0), |(live, all), chunk| (live + chunk.live, all + chunk.columns.num_rows()));
-        all > MANY && live * 4 < all
+    /// Whether it is worth while to copy what is kept together: most of what is held are rows that nobody keeps, or it lies in
+    /// many small pieces.
+    pub(crate) fn is_scattered(&self) -> bool {
+        const MANY_ROWS: usize = 16_384;
+        const MANY_CHUNKS: usize = 1_024;
+        const SMALL: usize = 64;
+        let (mut chunks, mut live, mut all) = (0, 0, 0);
+        for chunk in self.chunks.iter().flatten() {
+            chunks += 1;
+            live += chunk.live;
+            all += chunk.columns.num_rows();
+        }
+        (all > MANY_ROWS && live * 4 < all) || (chunks > MANY_CHUNKS && all < chunks * SMALL)
     }
 
     /// Keeps these rows alone, as one release; they lie there in this order.

@@ -95,8 +95,10 @@ impl ExprBinder<'_> {
                     return self.not_supported(data_type.span, "a CAST to a text of limited length", &help);
                 }
                 let json = |column: &Column| {
-                    let field = self.scope.columns.iter().find(|known| known.field.name() == column.name());
-                    field.is_some_and(|known| types::is_json(&known.field))
+                    let mut of_scope = self.scope.columns.iter().map(|known| &known.field);
+                    let mut of_match = self.matching.iter().flat_map(|scope| scope.fields());
+                    let same = |field: &&FieldRef| field.name() == column.name();
+                    of_scope.find(same).or_else(|| of_match.find(same)).is_some_and(|field| types::is_json(field))
                 };
                 if to == DataType::Utf8
                     && data_type.kind != DataTypeKind::Json

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, FieldRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::{schema, types};
@@ -67,6 +67,11 @@ impl MatchScope {
             Some(near) => diagnostic.help(format!("did you mean {near}?")),
             None => diagnostic.help(format!("the variables of the pattern are {}", known.join(", "))),
         }
+    }
+
+    /// The columns that conditions and measures are computed over.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &FieldRef> {
+        self.columns.iter().map(|column| &column.field)
     }
 
     /// The place of a value among the columns.

@@ -428,20 +428,22 @@ fn match_recognize(out: &mut Layout, matching: &MatchRecognize) {
             out.line();
         }
         if let Some(rows) = matching.rows_per_match {
-            out.text(if rows.all { "ALL ROWS PER MATCH " } else { "ONE ROW PER MATCH " });
+            out.text(if rows.all { "ALL ROWS PER MATCH" } else { "ONE ROW PER MATCH" });
             out.text(match rows.empty {
-                Some(EmptyMatches::Show) => "SHOW EMPTY MATCHES ",
-                Some(EmptyMatches::Omit) => "OMIT EMPTY MATCHES ",
+                Some(EmptyMatches::Show) => " SHOW EMPTY MATCHES",
+                Some(EmptyMatches::Omit) => " OMIT EMPTY MATCHES",
                 None => "",
             });
+            out.line();
         }
         if let Some(after) = &matching.after_match {
             out.text(match after {
-                AfterMatch::PastLastRow => "AFTER MATCH SKIP PAST LAST ROW ".to_owned(),
-                AfterMatch::ToNextRow => "AFTER MATCH SKIP TO NEXT ROW ".to_owned(),
-                AfterMatch::ToFirst(name) => format!("AFTER MATCH SKIP TO FIRST {} ", ident(name)),
-                AfterMatch::ToLast(name) => format!("AFTER MATCH SKIP TO LAST {} ", ident(name)),
+                AfterMatch::PastLastRow => "AFTER MATCH SKIP PAST LAST ROW".to_owned(),
+                AfterMatch::ToNextRow => "AFTER MATCH SKIP TO NEXT ROW".to_owned(),
+                AfterMatch::ToFirst(name) => format!("AFTER MATCH SKIP TO FIRST {}", ident(name)),
+                AfterMatch::ToLast(name) => format!("AFTER MATCH SKIP TO LAST {}", ident(name)),
             });
+            out.line();
         }
         out.text(format!("PATTERN ({})", pattern(&matching.pattern)));
         if let Some(within) = &matching.within {
