@@ -13,6 +13,8 @@ mod nexmark;
 mod postgres;
 mod postgres_recorded;
 mod scenarios;
+mod stopping;
+mod support;
 
 use std::path::Path;
 
