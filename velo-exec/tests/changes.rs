@@ -82,7 +82,7 @@ fn fold(
 }
 
 fn emission(early: bool, per_record: bool, corrected: Option<i64>) -> Emission {
-    Emission { early, per_record, corrected: corrected.map(|seconds| Span(seconds * SECOND)) }
+    Emission { early, per_record, corrected: corrected.map(|seconds| Span(seconds * SECOND)), ..Emission::default() }
 }
 
 #[test]

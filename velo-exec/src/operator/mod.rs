@@ -2,6 +2,7 @@
 
 mod changed_windows;
 mod distinct_on;
+mod emit_interval;
 mod filter_project;
 mod fold;
 mod group_aggregate;
@@ -9,6 +10,7 @@ mod group_changes;
 mod group_steps;
 mod group_store;
 mod grouping;
+mod idle_close;
 mod late_rows;
 mod latest_by_key;
 mod limit;
@@ -32,12 +34,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use distinct_on::DistinctOn;
+pub use emit_interval::EmitInterval;
 pub use filter_project::FilterProject;
 pub use fold::Fold;
 pub use group_aggregate::GroupAggregate;
 pub use group_changes::GroupChanges;
 pub use group_steps::{GroupFinal, GroupPartial};
 pub use grouping::{GroupSpec, aggregate};
+pub use idle_close::IdleClose;
 pub use latest_by_key::LatestByKey;
 pub use limit::Limit;
 pub use over::{Over, OverSpec};

@@ -23,6 +23,9 @@ pub struct Drive {
     held: Arc<AtomicU64>,
 }
 
+/// So often operators work without anything coming out, at most, before others get their turn.
+const SILENT_STEPS: u32 = 8;
+
 impl Drive {
     /// `chain` for `outputs`; what its windows hold when it is stopped is added to `held`.
     pub fn new(chain: Chain, outputs: Outputs, clock: Clock, stop: Stop, held: Arc<AtomicU64>) -> Self {
@@ -77,6 +80,7 @@ impl Drive {
     }
 
     async fn drain(&mut self) -> Result<()> {
+        let mut silent = 0;
         loop {
             if self.is_stopping() {
                 self.chain.cut();
@@ -85,10 +89,15 @@ impl Drive {
             self.outputs.dead_letters(self.chain.take_dead_letters()).await?;
             match step {
                 Step::Out(element) => self.outputs.send(element).await?,
+                Step::Worked if silent < SILENT_STEPS => {
+                    silent += 1;
+                    continue;
+                }
                 Step::Worked => {}
                 Step::Done => return Ok(()),
             }
-            // One step is a batch's work: others of this thread get their turn.
+            silent = 0;
+            // A few batches' work: others of this thread get their turn.
             tokio::task::yield_now().await;
             self.chain.set_now(self.clock.now());
         }

@@ -15,6 +15,7 @@ mod postgres_recorded;
 mod scenarios;
 mod stopping;
 mod support;
+mod timers;
 
 use std::path::Path;
 

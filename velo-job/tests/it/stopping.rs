@@ -45,7 +45,7 @@ async fn in_a_task_of_operators() {
 
 #[tokio::test]
 async fn in_the_task_of_rows_of_the_script() {
-    let sql = "SELECT id, s FROM (VALUES (2, 1000000000000)) AS v(id, n), GENERATE_SERIES(1, n) AS g(s);";
+    let sql = "SELECT CAST(id AS BIGINT) AS id, s FROM (VALUES (2, 1000000000000)) AS v(id, n), GENERATE_SERIES(1, n) AS g(s);";
     stopped(sql, &[]).await;
 }
 

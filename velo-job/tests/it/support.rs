@@ -59,6 +59,21 @@ impl Scripted {
         self.script.run(options, &self.progress).await.unwrap();
     }
 
+    /// Moves the clock on until so many rows have come.
+    pub async fn until(&self, collected: &Collected, rows: usize) {
+        for _ in 0..1_000 {
+            if collected.rows() >= rows {
+                return;
+            }
+            self.clock.advance(std::time::Duration::from_secs(1));
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let late = self.progress.late_rows(self.script.graph());
+        panic!("{} tasks, late {late:?}, after a thousand seconds only {}", self.parallelism, collected.text());
+    }
+
     /// Waits until so many records of the first source have been worked on.
     pub async fn read(&self, records: u64) {
         reached(&self.progress.sources[0].records, records).await;
@@ -74,6 +89,19 @@ pub fn rows(text: &str) -> Table {
 pub async fn reached(counter: &AtomicU64, at_least: u64) {
     while counter.load(Ordering::Relaxed) < at_least {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until a counter has come to rest: everybody waits for somebody else.
+pub async fn at_rest(counter: &AtomicU64) -> u64 {
+    loop {
+        let before = counter.load(Ordering::Relaxed);
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        if counter.load(Ordering::Relaxed) == before {
+            return before;
+        }
     }
 }
 

@@ -493,10 +493,10 @@ impl Planner<'_> {
 
     /// Warns of state that grows as long as the input goes on.
     fn kept_for_ever(&mut self, input: &Relation, span: Span, what: &str) {
-        if !self.is_bounded(input.node) {
+        if !self.is_bounded(input.node) && self.query.properties.state_ttl.is_none() {
             self.diagnostics.push(
                 Diagnostic::warning(codes::KEPT_STATE, span, format!("{what} is kept as long as the job runs"))
-                    .help("that is right where they are few; a WINDOW lets them go"),
+                    .help("that is right where they are few; a WINDOW lets them go, and 'state.ttl' = '1d' what was not touched for a day"),
             );
         }
     }
@@ -526,7 +526,13 @@ impl Planner<'_> {
             (_, None) => !self.is_bounded(input.node),
         };
         let per_record = self.query.properties.changes_per == ChangesPer::Record;
-        let emission = Emission { early, per_record: early && per_record, corrected };
+        let emission = Emission {
+            early,
+            per_record: early && per_record,
+            corrected,
+            interval: self.emit_interval(early, per_record, span)?,
+            idle_close: self.idle_close(input, window),
+        };
         let retracts = !self.changes(input.node).is_append();
         if let Some(WindowKind::Session { .. }) = window.map(|window| window.kind)
             && (emission.corrected.is_some() || retracts)

@@ -13,7 +13,7 @@ mod node;
 mod over;
 mod window;
 
-pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey};
+pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey, StateTtl};
 pub use changes::Changes;
 pub use expr_text::expr_text;
 pub use node::{
