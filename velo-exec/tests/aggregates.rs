@@ -39,6 +39,7 @@ fn over(kind: AggregateKind, output: DataType, batches: &[ArrayRef]) -> Result<S
         window: None,
         late: LateStrategy::Drop,
         emission: Emission::default(),
+        ttl: None,
         retracts: false,
         output: Arc::new(Schema::new(vec![Field::new("a", output, true)])),
         statement: "totals".to_owned(),

@@ -128,7 +128,7 @@ fn except_and_intersect_as_changelogs() {
             for ((kind, all), per_record) in SET_KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
                 for size in [1, 7, 8_192] {
                     let context = format!("{kind:?}, all {all}, seed {seed}, changing {changing}, batch {size}");
-                    let emission = Emission { early: true, per_record, corrected: None };
+                    let emission = Emission { early: true, per_record, ..Emission::default() };
                     let (mut harness, mut folded) = (set_operation(kind, all, emission), Folded::default());
                     for (at, rows) in log.chunks(size).enumerate() {
                         harness.batch(sided_batch(rows)).unwrap();
@@ -154,7 +154,8 @@ fn except_per_batch_and_per_record() {
     let row = |kind, right| (kind, (Some(1), Some(2), right));
     let log = [row(RowKind::Insert, false), row(RowKind::Insert, true), row(RowKind::Delete, true)];
     let symbols = |per_record: bool| {
-        let mut harness = set_operation(SetKind::Except, false, Emission { early: true, per_record, corrected: None });
+        let mut harness =
+            set_operation(SetKind::Except, false, Emission { early: true, per_record, ..Emission::default() });
         harness.batch(sided_batch(&log)).unwrap();
         let batches = harness.take_batches();
         let kinds = batches.iter().flat_map(|batch| match &batch.kinds {

@@ -11,7 +11,7 @@ use velo_sql::ast::{
 };
 use velo_sql::{Diagnostic, Span, parse_script};
 
-use crate::bind::{Scope, Uncut};
+use crate::bind::{Scope, Timers, Uncut, forgotten_at_once};
 use crate::catalog::{
     Catalog, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, all_specs, check_setting,
 };
@@ -174,6 +174,8 @@ pub(crate) struct QueryContext {
     pub(crate) ctes: Vec<(Ident, Relation)>,
     /// The EMIT of the innermost query that has one.
     pub(crate) emit: Option<EmitMode>,
+    /// What it says that goes by a clock.
+    pub(crate) timers: Timers,
 }
 
 impl Planner<'_> {
@@ -259,6 +261,9 @@ impl Planner<'_> {
         {
             return self.error(no_tasks(value_span));
         }
+        if key.eq_ignore_ascii_case("state.ttl") && known.parse() == Ok(velo_core::duration::Span(0)) {
+            return self.error(forgotten_at_once(value_span));
+        }
         if key.eq_ignore_ascii_case("batch.rows") && known.trim() == "0" {
             return self.error(
                 Diagnostic::error(codes::PROPERTY, value_span, "a batch has at least one row")
@@ -307,6 +312,7 @@ impl Planner<'_> {
             self.error(no_tasks(place));
         }
         self.query.letters_place = own.place("dead.letter.sink");
+        self.query.timers = Timers::read(&own);
         let errors = options.take_errors();
         self.resolver().report(errors, &own);
         self.query.time = pairs.take_where(|key| key.starts_with("event.time.") || key.starts_with("watermark."));
@@ -383,6 +389,7 @@ impl Planner<'_> {
         if let Some((into, own)) = into {
             self.write_into(&relation, into, own);
         }
+        self.timers_taken();
         self.catalog.add(&create.name, Object::Relation { relation, writable: None });
     }
 
@@ -395,6 +402,7 @@ impl Planner<'_> {
             let relation = self.settled(relation, query, &into.text());
             self.late_taken();
             self.write_into(&relation, into, own);
+            self.timers_taken();
         }
     }
 
@@ -410,6 +418,7 @@ impl Planner<'_> {
         let relation = self.settled(relation, &select.query, "select");
         self.late_taken();
         self.terminal(&relation);
+        self.timers_taken();
     }
 
     /// The names and the key in the parentheses of CREATE … AS.
@@ -536,6 +545,8 @@ impl Planner<'_> {
         let parallelism = self.query.properties.parallelism;
         let changelog = matches!(kind, NodeKind::Source(id) if self.plan.sources[id.0].changelog);
         let changes = Changes::of(&kind, inputs.iter().map(|input| self.plan.nodes[input.0].changes), changelog);
+        let kind = self.paced(kind, changes);
+        let state_ttl = self.state_ttl(&kind, &inputs, bounded);
         self.plan.nodes.push(Node {
             kind,
             inputs,
@@ -545,6 +556,7 @@ impl Planner<'_> {
             owner: owner.to_owned(),
             dead_letters: None,
             parallelism,
+            state_ttl,
         });
         NodeId(self.plan.nodes.len() - 1)
     }

@@ -178,7 +178,7 @@ const PLANNING: &[(Code, &str, &str, &str)] = &[
     (
         codes::KEPT_STATE,
         "A warning: state is kept that nothing in the script bounds.",
-        "Nothing, where it stays small; else group by a WINDOW, or give the sink the key of the query.",
+        "Nothing, where it stays small; else group by a WINDOW, set `state.ttl`, or give the sink the key of the query.",
         "CREATE STREAM t (k STRING) WITH (connector = 'file', path = 't.jsonl', watch = 'true');\nSELECT k, COUNT(*) FROM t GROUP BY k;",
     ),
     (

@@ -4,6 +4,7 @@
 //! changes that, and compared with what the state gives afterwards. So a result that did not change is not told again, and what
 //! is taken back is exactly what was shown.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
@@ -17,7 +18,7 @@ use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
 use crate::changes::{rows_of_both, unchanged};
 use crate::error::Result;
-use crate::state::{KeyTable, is_sparse, keep};
+use crate::state::{KeyTable, Ttl, is_sparse, keep};
 use crate::window::LateCounters;
 
 /// Groups with results that change.
@@ -31,8 +32,11 @@ pub struct GroupChanges {
     retracts: bool,
     windows: Option<ChangedWindows>,
     keys: KeyTable,
-    /// Windows without a key: a constant takes its place, for a table without columns has one key whatever the window.
+    /// Windows without a key, or one group that can be forgotten: a constant takes its place, for a table without columns has
+    /// one key whatever the window.
     keyless: bool,
+    /// Which groups are forgotten.
+    ttl: Option<Ttl>,
     set: AggregateSet,
     /// How many of the first groups are there without rows too: that of no keys, and those of empty grouping sets.
     totals: usize,
@@ -68,10 +72,11 @@ impl GroupChanges {
         let plan = AggregatePlan::new(&spec.aggregates, input, groups, &spec.statement)?;
         let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
         let windows = spec.window.as_ref().map(|_| ChangedWindows::new(spec)).transpose()?;
-        let keyless = windows.is_some() && grouping.key_types().is_empty();
+        let keyless = (windows.is_some() || spec.ttl.is_some()) && grouping.key_types().is_empty();
         let mut keys = KeyTable::new(if keyless { &[DataType::Boolean] } else { grouping.key_types() })?;
         let mut ids = Vec::new();
-        for key in grouping.totals().iter().filter(|_| windows.is_none()) {
+        // What can be forgotten is there only as long as rows are.
+        for key in grouping.totals().iter().filter(|_| windows.is_none() && spec.ttl.is_none()) {
             keys.intern(key, 1, &mut ids)?;
         }
         let totals = keys.len();
@@ -85,6 +90,7 @@ impl GroupChanges {
             windows,
             keys,
             keyless,
+            ttl: spec.ttl.map(Ttl::new),
             set,
             totals,
             live: vec![0; totals],
@@ -104,12 +110,14 @@ impl GroupChanges {
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         let per_group = size_of::<i64>() * 2 + size_of::<Option<i64>>();
-        self.keys.memory() + self.set.memory() + self.live.capacity() * per_group
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        self.keys.memory() + self.set.memory() + self.live.capacity() * per_group + ttl
     }
 
     fn is_there(&self, group: u32) -> bool {
         let group = group as usize;
-        self.live[group] > 0 || (group < self.totals && self.shown[group].is_some())
+        let is_total = group < self.totals || (self.keyless && self.windows.is_none());
+        self.live[group] > 0 || (is_total && self.shown[group].is_some())
     }
 
     /// Whether results of this group come when it changes, and not when its window closes.
@@ -155,16 +163,12 @@ impl GroupChanges {
     ) -> Result<()> {
         let owners = placed.map(|placed| placed.windows.as_slice());
         let mut ids = std::mem::take(&mut self.ids);
-        let known = self.keys.len();
+        let before = self.keys.len();
         self.keys.intern_of(keys, batch.rows(), owners, &mut ids)?;
-        let total = self.keys.len();
-        self.live.resize(total, 0);
-        self.times.resize(total, i64::MIN);
-        self.shown.resize(total, None);
-        self.seen.resize(total, false);
+        self.make_room();
         if let (Some(windows), Some(placed)) = (&mut self.windows, placed) {
             // Groups are numbered in the order in which their first rows come.
-            let mut next = known as u32;
+            let mut next = before as u32;
             for (id, window) in ids.iter().zip(&placed.windows) {
                 if *id == next {
                     windows.joins(*window, *id);
@@ -172,15 +176,23 @@ impl GroupChanges {
                 }
             }
         }
+        let known;
+        let (batch, evaluated) = match self.known_rows(&ids, batch, out.now()) {
+            None => (batch, evaluated),
+            Some(rows) => {
+                ids = rows.values().iter().map(|row| ids[*row as usize]).collect();
+                let (inputs, order) = (evaluated.inputs.take(&rows)?, evaluated.order.take(&rows)?);
+                known = (batch.take(&rows)?, Evaluated { keys: Vec::new(), inputs, order });
+                (&known.0, &known.1)
+            }
+        };
         let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
-        if self.per_record && self.early {
-            let mut from = 0;
+        let per_record = self.per_record && self.early;
+        if per_record || self.ttl.is_some() {
+            let times = self.ttl.as_ref().map(|ttl| ttl.times(batch, out.now()));
+            let (mut from, mut moved) = (0, HashMap::new());
             while from < ids.len() {
-                let mut to = from;
-                while to < ids.len() && !std::mem::replace(&mut self.seen[ids[to] as usize], true) {
-                    to += 1;
-                }
-                ids[from..to].iter().for_each(|id| self.seen[*id as usize] = false);
+                let to = self.run(&mut ids, from, per_record, times.as_ref(), &mut moved)?;
                 self.step(
                     &ids[from..to],
                     &part(evaluated, from, to),
@@ -195,6 +207,101 @@ impl GroupChanges {
         }
         self.ids = ids;
         Ok(())
+    }
+
+    /// There is room for what is kept of each group.
+    fn make_room(&mut self) {
+        let total = self.keys.len();
+        self.live.resize(total, 0);
+        self.times.resize(total, i64::MIN);
+        self.shown.resize(total, None);
+        self.seen.resize(total, false);
+    }
+
+    /// Where the rows end, from `from` on, that can be taken together: each group once where every record is told, and no group
+    /// twice that has been forgotten in between. A group that was forgotten before gets a number without a past; `moved` has
+    /// those of this batch.
+    fn run(
+        &mut self,
+        ids: &mut [u32],
+        from: usize,
+        per_record: bool,
+        times: Option<&impl Fn(usize) -> i64>,
+        moved: &mut HashMap<u32, u32>,
+    ) -> Result<usize> {
+        let mut to = from;
+        while to < ids.len() {
+            let mut id = ids[to];
+            while let Some(new) = moved.get(&id) {
+                id = *new;
+            }
+            if self.seen[id as usize] && per_record {
+                break;
+            }
+            if let (Some(ttl), Some(times)) = (&self.ttl, times) {
+                if ttl.is_over(id, times(to)) {
+                    if self.seen[id as usize] {
+                        break;
+                    }
+                    self.forget(id);
+                    let new = self.keys.renew(id)?;
+                    self.make_room();
+                    moved.insert(id, new);
+                    id = new;
+                }
+                if let Some(ttl) = &mut self.ttl {
+                    ttl.touch(id, times(to));
+                }
+            }
+            self.seen[id as usize] = true;
+            ids[to] = id;
+            to += 1;
+        }
+        ids[from..to].iter().for_each(|id| self.seen[*id as usize] = false);
+        Ok(to)
+    }
+
+    /// Where some rows are taken back of groups that have been forgotten, or were never there: the other rows.
+    fn known_rows(&self, ids: &[u32], batch: &Batch, now: i64) -> Option<UInt32Array> {
+        let kinds = batch.kinds.as_ref().map(RowKinds::as_slice)?;
+        let ttl = self.ttl.as_ref()?;
+        let times = ttl.times(batch, now);
+        // By group: rows in it.
+        let mut groups: HashMap<u32, i64> = HashMap::new();
+        let mut known = Vec::with_capacity(ids.len());
+        for (row, id) in ids.iter().enumerate() {
+            let there = || if ttl.is_over(*id, times(row)) { 0 } else { self.live[*id as usize] };
+            let live = groups.entry(*id).or_insert_with(there);
+            if !kinds[row].retracts() {
+                *live += 1;
+            } else if *live > 0 {
+                *live -= 1;
+            } else {
+                continue;
+            }
+            known.push(row as u32);
+        }
+        (known.len() < ids.len()).then(|| UInt32Array::from(known))
+    }
+
+    /// Nothing is left of a group; what was shown of it stays.
+    fn forget(&mut self, group: u32) {
+        self.alive -= usize::from(std::mem::take(&mut self.live[group as usize]) > 0);
+        self.shown[group as usize] = None;
+        if let Some(ttl) = &mut self.ttl {
+            ttl.forget(group);
+        }
+    }
+
+    /// Forgets the groups whose time is over at `time`, and asks to be called when the next could be.
+    fn expire_groups(&mut self, time: i64, out: &mut Outbox) -> Result<()> {
+        let Some(ttl) = &mut self.ttl else { return Ok(()) };
+        let gone = ttl.expired(time);
+        if let Some(next) = ttl.next() {
+            out.timer_at(next);
+        }
+        gone.into_iter().for_each(|group| self.forget(group));
+        self.compact()
     }
 
     /// Takes rows and tells what changed.
@@ -380,9 +487,13 @@ impl GroupChanges {
             return Ok(());
         }
         // The totals stay first.
-        let stays: Vec<bool> = (0..total).map(|group| self.live[group] > 0 || group < self.totals).collect();
+        let stays: Vec<bool> =
+            (0..total as u32).map(|group| self.is_there(group) || (group as usize) < self.totals).collect();
         let alive: Vec<u32> = (0..total as u32).filter(|group| stays[*group as usize]).collect();
-        self.keys.retain(&stays);
+        let numbers = self.keys.retain(&stays);
+        if let Some(ttl) = &mut self.ttl {
+            ttl.renumber(&numbers);
+        }
         self.set.keep(&alive)?;
         keep(&mut self.live, &stays);
         keep(&mut self.times, &stays);
@@ -418,14 +529,25 @@ impl Operator for GroupChanges {
         if !batch.is_empty() {
             self.take(&batch, out)?;
         }
-        if self.windows.is_none() {
+        if self.ttl.as_ref().is_some_and(Ttl::by_clock) {
+            self.expire_groups(out.now(), out)?;
+        } else if self.windows.is_none() {
             self.compact()?;
         }
         Ok(Flow::Done)
     }
 
+    /// Groups whose time is over by the clock go, also while no rows come.
+    fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
+        self.expire_groups(now, out)?;
+        Ok(Flow::Done)
+    }
+
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
+        if self.ttl.as_ref().is_some_and(|ttl| !ttl.by_clock()) && self.watermark != Watermark::END {
+            self.expire_groups(self.watermark.0, out)?;
+        }
         // Without a window nothing is forwarded: results carry times that lie behind.
         let Some(windows) = &mut self.windows else { return Ok(Flow::Done) };
         let closed = windows.close(self.watermark);

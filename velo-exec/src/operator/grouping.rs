@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, Int64Array, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use velo_core::Batch;
 use velo_eventtime::LateStrategy;
-use velo_plan::plan::{AggregateCall, Emission, GroupingSet, Output, WindowKind, WindowSpec};
+use velo_plan::plan::{AggregateCall, Emission, GroupingSet, Output, StateTtl, WindowKind, WindowSpec};
 
 use super::{GroupAggregate, GroupChanges, Operator, SessionAggregate, SessionRevisions, WindowAggregate};
 use crate::aggregate::{AggregatePlan, Inputs, RowOrder};
@@ -28,6 +28,8 @@ pub struct GroupSpec {
     pub late: LateStrategy,
     /// When results come.
     pub emission: Emission,
+    /// For how long a group without a window is kept that is not touched.
+    pub ttl: Option<StateTtl>,
     /// Whether rows of the input can be taken back.
     pub retracts: bool,
     /// What comes out: keys, aggregates, the window's start and end where there is one, and the event time.

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use velo_core::{Batch, RowKind, RowKinds, schema};
+use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
+use velo_plan::plan::StateTtl;
 
 use super::row_table::RowTable;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
-use crate::state::{KeyTable, is_sparse, keep};
+use crate::state::{KeyTable, Ttl, is_sparse, keep};
 
 /// Rows under the keys of a sink.
 pub struct LatestByKey {
@@ -24,13 +25,17 @@ pub struct LatestByKey {
     counts: Vec<u32>,
     /// Rows that are there.
     alive: usize,
+    /// Keys under which a row is.
+    used: usize,
+    /// Which keys are forgotten, with what lies under them.
+    ttl: Option<Ttl>,
     ids: Vec<u32>,
     key_ids: Vec<u32>,
 }
 
 impl LatestByKey {
-    /// The operator over rows of `schema`, by the columns of `key`.
-    pub fn new(key: &[String], schema: SchemaRef) -> Result<Self> {
+    /// The operator over rows of `schema`, by the columns of `key`; `ttl` says when those of a key are forgotten.
+    pub fn new(key: &[String], ttl: Option<StateTtl>, schema: SchemaRef) -> Result<Self> {
         let visible = schema::visible(&schema);
         let place = |name: &String| {
             visible.index_of(name).map_err(|_| ExecError::Internal(format!("a key without its column '{name}'")))
@@ -44,6 +49,8 @@ impl LatestByKey {
             rows: RowTable::new(schema)?,
             counts: Vec::new(),
             alive: 0,
+            used: 0,
+            ttl: ttl.map(Ttl::new),
             ids: Vec::new(),
             key_ids: Vec::new(),
         })
@@ -52,11 +59,13 @@ impl LatestByKey {
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         let under: usize = self.under.iter().map(|rows| rows.capacity() * size_of::<u32>()).sum();
-        self.keys.memory() + self.rows.memory() + under + self.counts.capacity() * size_of::<u32>()
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        self.keys.memory() + self.rows.memory() + under + self.counts.capacity() * size_of::<u32>() + ttl
     }
 
     fn apply(&mut self, key: u32, row: u32, taken: bool) {
         let (under, count) = (&mut self.under[key as usize], &mut self.counts[row as usize]);
+        let was_used = !under.is_empty();
         if !taken {
             under.push(row);
             self.alive += usize::from(*count == 0);
@@ -67,18 +76,58 @@ impl LatestByKey {
             *count -= 1;
             self.alive -= usize::from(*count == 0);
         }
+        self.used = self.used + usize::from(!under.is_empty()) - usize::from(was_used);
     }
 
-    fn changes(&mut self, batch: &Batch) -> (Vec<RowKind>, Vec<u32>) {
+    /// Nothing is left under a key; what shows of it stays.
+    fn forget(&mut self, key: u32) {
+        let under = std::mem::take(&mut self.under[key as usize]);
+        self.used -= usize::from(!under.is_empty());
+        for row in under {
+            let count = &mut self.counts[row as usize];
+            *count -= 1;
+            self.alive -= usize::from(*count == 0);
+        }
+        if let Some(ttl) = &mut self.ttl {
+            ttl.forget(key);
+        }
+    }
+
+    /// A row of this time comes to a key, which begins anew if it is over.
+    fn touch(&mut self, key: u32, time: i64) {
+        if self.ttl.as_ref().is_some_and(|ttl| ttl.is_over(key, time)) {
+            self.forget(key);
+        }
+        if let Some(ttl) = &mut self.ttl {
+            ttl.touch(key, time);
+        }
+    }
+
+    /// Forgets the keys whose time is over at `time`, and asks to be called when the next could be.
+    fn expire(&mut self, time: i64, out: &mut Outbox) {
+        let Some(ttl) = &mut self.ttl else { return };
+        let gone = ttl.expired(time);
+        if let Some(next) = ttl.next() {
+            out.timer_at(next);
+        }
+        gone.into_iter().for_each(|key| self.forget(key));
+        self.compact();
+    }
+
+    fn changes(&mut self, batch: &Batch, now: i64) -> (Vec<RowKind>, Vec<u32>) {
         let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
         let kind = |row: usize| kinds.map_or(RowKind::Insert, |kinds| kinds[row]);
         let (mut out_kinds, mut out_rows) = (Vec::new(), Vec::new());
+        let times = self.ttl.as_ref().map(|ttl| ttl.times(batch, now));
         let (ids, key_ids) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.key_ids));
         let mut row = 0;
         while row < ids.len() {
             let key = key_ids[row];
             // Both halves of an update that stays under its key are one change.
             let pair = kind(row) == RowKind::UpdateBefore && key_ids.get(row + 1) == Some(&key);
+            if let Some(times) = &times {
+                self.touch(key, times(row + usize::from(pair)));
+            }
             let before = self.under[key as usize].last().copied();
             self.apply(key, ids[row], kind(row).retracts());
             row += 1;
@@ -106,6 +155,14 @@ impl LatestByKey {
 
     /// Forgets rows that are gone, once they are many.
     fn compact(&mut self) {
+        if is_sparse(self.used, self.keys.len()) {
+            let stays: Vec<bool> = self.under.iter().map(|rows| !rows.is_empty()).collect();
+            let numbers = self.keys.retain(&stays);
+            self.under.retain(|rows| !rows.is_empty());
+            if let Some(ttl) = &mut self.ttl {
+                ttl.renumber(&numbers);
+            }
+        }
         if !is_sparse(self.alive, self.counts.len()) {
             return;
         }
@@ -124,18 +181,29 @@ impl Operator for LatestByKey {
         self.keys.intern(&keys, batch.rows(), &mut self.key_ids)?;
         self.counts.resize(self.rows.len(), 0);
         self.under.resize_with(self.keys.len(), Vec::new);
-        let (kinds, rows) = self.changes(&batch);
+        let (kinds, rows) = self.changes(&batch, out.now());
         if !rows.is_empty() {
             out.batch(Batch::changes(self.rows.rows(&rows)?, kinds));
         }
-        self.compact();
+        match self.ttl.as_ref().is_some_and(Ttl::by_clock) {
+            true => self.expire(out.now(), out),
+            false => self.compact(),
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Keys whose time is over by the clock go, also while no rows come.
+    fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
+        self.expire(now, out);
         Ok(Flow::Done)
     }
 
     /// A row that is uncovered carries a time that may lie behind, so nothing is forwarded but the end.
-    fn on_watermark(&mut self, watermark: velo_core::Watermark, out: &mut Outbox) -> Result<Flow> {
-        if watermark == velo_core::Watermark::END {
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
+        if watermark == Watermark::END {
             out.watermark(watermark);
+        } else if self.ttl.as_ref().is_some_and(|ttl| !ttl.by_clock()) {
+            self.expire(watermark.0, out);
         }
         Ok(Flow::Done)
     }

@@ -2,6 +2,7 @@
 
 mod changed_windows;
 mod distinct_on;
+mod emit_interval;
 mod filter_project;
 mod fold;
 mod group_aggregate;
@@ -9,6 +10,7 @@ mod group_changes;
 mod group_steps;
 mod group_store;
 mod grouping;
+mod idle_close;
 mod late_rows;
 mod latest_by_key;
 mod limit;
@@ -36,12 +38,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use distinct_on::DistinctOn;
+pub use emit_interval::EmitInterval;
 pub use filter_project::FilterProject;
 pub use fold::Fold;
 pub use group_aggregate::GroupAggregate;
 pub use group_changes::GroupChanges;
 pub use group_steps::{GroupFinal, GroupPartial};
 pub use grouping::{GroupSpec, aggregate};
+pub use idle_close::IdleClose;
 pub use latest_by_key::LatestByKey;
 pub use limit::Limit;
 pub use match_recognize::{MatchRecognize, MatchSpec};
@@ -101,6 +105,7 @@ pub struct Outbox {
     batches: usize,
     dead_letters: Vec<DeadLetter>,
     timer: Option<i64>,
+    now: i64,
 }
 
 /// How many batches an outbox holds before it is full.
@@ -157,7 +162,18 @@ impl Outbox {
         std::mem::take(&mut self.dead_letters)
     }
 
-    /// Asks for [`Operator::on_timer`] at a time of the clock, in microseconds; the earliest request counts.
+    /// What the clock showed when the operator was called, in microseconds: operators have no clock of their own.
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Tells what the clock shows.
+    pub fn set_now(&mut self, micros: i64) {
+        self.now = micros;
+    }
+
+    /// Asks for [`Operator::on_timer`] at a time of the clock, in microseconds; the earliest request counts. It is forgotten
+    /// when the input ends or the job is stopped.
     pub fn timer_at(&mut self, micros: i64) {
         self.timer = Some(self.timer.map_or(micros, |at| at.min(micros)));
     }
@@ -187,7 +203,7 @@ pub trait Operator: Send {
         Ok(Flow::Done)
     }
 
-    /// The clock has reached a time that was asked for.
+    /// The clock has reached a time that was asked for. Never while the operator has more to say, nor after the end.
     fn on_timer(&mut self, _now: i64, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)
     }
@@ -196,6 +212,16 @@ pub trait Operator: Send {
     fn on_end(&mut self, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)
     }
+
+    /// The job is stopped: everything that was read has come, nothing that is open closes, and what waits for a timer only goes
+    /// out here. The task emits the sign itself.
+    fn on_stop(&mut self, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+
+    /// The job was asked to stop: what this operator makes up itself and could go on with for very long, such as a series of
+    /// numbers, ends soon. Whatever comes of rows that were read still comes.
+    fn cut(&mut self) {}
 
     /// Rows in windows that have not fired, for the last words of a job that is stopped.
     fn held(&self) -> u64 {

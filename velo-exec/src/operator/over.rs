@@ -215,14 +215,14 @@ impl Over {
     }
 
     /// Rows in their order go through the calls.
-    fn release(&mut self, rows: Option<Batch>) -> Result<()> {
+    fn release(&mut self, rows: Option<Batch>, now: i64) -> Result<()> {
         let chunk = self.next_chunk;
         self.next_chunk += 1;
         let mut decided = std::mem::take(&mut self.decided);
         let mut unfilled = None;
         if let Some(rows) = &rows {
             for window in &mut self.windows {
-                window.take(rows, chunk)?;
+                window.take(rows, chunk, now)?;
                 unfilled = both(unfilled, window.unfilled());
             }
             for (window, call) in &mut self.calls {
@@ -240,7 +240,7 @@ impl Over {
             self.windows.iter_mut().for_each(Window::clear);
         }
         for at in 0..self.windows.len() {
-            let gone = self.windows[at].expired(self.watermark);
+            let gone = self.windows[at].expired(self.watermark, now);
             if gone.is_empty() {
                 continue;
             }
@@ -383,9 +383,16 @@ impl Over {
     }
 
     /// All rows that are held come out.
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self, now: i64) -> Result<()> {
         let rows = self.held.release(Watermark::END)?;
-        self.release(rows.map(|rows| Batch { origin: None, ..rows }))
+        self.release(rows.map(|rows| Batch { origin: None, ..rows }), now)
+    }
+
+    /// Asks to be called when a buffer could expire by the clock.
+    fn ask(&self, out: &mut Outbox) {
+        if let Some(at) = self.windows.iter().filter_map(Window::expires_at).min() {
+            out.timer_at(at);
+        }
     }
 }
 
@@ -459,7 +466,8 @@ impl Operator for Over {
         }
         let batch = self.with_computed(&batch)?;
         if self.order == OverOrder::Arrival {
-            self.release(Some(batch))?;
+            self.release(Some(batch), out.now())?;
+            self.ask(out);
             return Ok(self.drive(out));
         }
         self.held.push(batch)?;
@@ -474,8 +482,15 @@ impl Operator for Over {
             _ => {}
         }
         let rows = self.held.release(self.watermark)?;
-        self.release(rows.map(|rows| Batch { origin: None, ..rows }))?;
+        self.release(rows.map(|rows| Batch { origin: None, ..rows }), out.now())?;
         self.forward = Some(self.promised());
+        Ok(self.drive(out))
+    }
+
+    /// Buffers that expired by the clock are emptied, also while no rows come.
+    fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
+        self.release(None, now)?;
+        self.ask(out);
         Ok(self.drive(out))
     }
 
@@ -483,7 +498,7 @@ impl Operator for Over {
         // A stream without an event time has no last watermark.
         if !self.ended && self.watermark != Watermark::END {
             self.ended = true;
-            self.finish()?;
+            self.finish(out.now())?;
         }
         Ok(self.drive(out))
     }

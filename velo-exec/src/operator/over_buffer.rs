@@ -78,7 +78,8 @@ impl OverBuffer {
         self.chunk += 1;
         let mut decided = Vec::new();
         let rows = Batch::new(buffer);
-        self.window.take(&rows, chunk)?;
+        // It has no buffer of its own that could expire.
+        self.window.take(&rows, chunk, i64::MIN)?;
         self.inner.push(&self.window.rows(chunk, &rows.columns), &mut decided)?;
         self.inner.settle(i64::MIN, &mut decided)?;
         self.inner.end(None, &mut decided)?;

@@ -7,7 +7,7 @@ use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow_ord::sort::{SortColumn, lexsort_to_indices};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::{Schema, SortOptions};
-use velo_core::{Batch, Watermark};
+use velo_core::{Batch, Watermark, schema};
 use velo_plan::plan::{FrameUnits, OverCall, OverFunction, OverOrder, RowBuffer, RowWindow, SortKey};
 
 use super::row_rank::is_latest_first;
@@ -30,6 +30,8 @@ pub(super) struct Window {
     by_time: bool,
     needs: Needs,
     buffer: Option<RowBuffer>,
+    /// Its buffer expires by the clock, for there is no event time.
+    by_clock: bool,
     table: KeyTable,
     /// Compares rows by the order, where that is not by time alone.
     compare: Option<RowConverter>,
@@ -106,6 +108,7 @@ impl Window {
             by_time: of_node == OverOrder::EventTime,
             needs,
             buffer: planned.buffer,
+            by_clock: schema::event_time_index(inner).is_none(),
             partitions: Vec::new(),
             dead: 0,
             expiring: BinaryHeap::new(),
@@ -138,8 +141,8 @@ impl Window {
         places.map(|at| std::sync::Arc::clone(rows.columns.column(at))).collect()
     }
 
-    /// Takes a release.
-    pub(super) fn take(&mut self, rows: &Batch, chunk: u64) -> Result<()> {
+    /// Takes a release; `now` is what the clock shows.
+    pub(super) fn take(&mut self, rows: &Batch, chunk: u64, now: i64) -> Result<()> {
         let keys = self.columns(rows, self.keys.iter().copied());
         self.table.intern(&keys, rows.rows(), &mut self.ids)?;
         self.partitions.resize(self.table.len(), Partition::default());
@@ -160,7 +163,7 @@ impl Window {
             self.count_peers(rows, chunk)?;
         }
         match self.buffer {
-            Some(buffer) => self.fill(rows, buffer),
+            Some(buffer) => self.fill(rows, buffer, now),
             None => Ok(()),
         }
     }
@@ -219,7 +222,7 @@ impl Window {
     }
 
     /// Rows come into the buffers of their partitions, which forget what was there when nothing has come for long.
-    fn fill(&mut self, rows: &Batch, buffer: RowBuffer) -> Result<()> {
+    fn fill(&mut self, rows: &Batch, buffer: RowBuffer, clock: i64) -> Result<()> {
         let times = rows.event_times().map(|times| times.values());
         self.begins.clear();
         self.begins.resize(rows.rows(), false);
@@ -232,10 +235,10 @@ impl Window {
             if std::mem::take(&mut partition.dead) {
                 self.dead -= 1;
             }
-            if let (Some(expire), Some(times)) = (buffer.expire, times) {
+            if let Some(expire) = buffer.expire {
                 // What counts is the watermark at the row's place, or its time where that is ahead.
                 let late_by = rows.late_by.as_ref().map_or(0, |late_by| late_by.value(row).max(0));
-                let now = times[row].saturating_add(late_by);
+                let now = times.map_or(clock, |times| times[row].saturating_add(late_by));
                 if partition.rows > 0 && now > partition.active.saturating_add(expire.micros()) {
                     self.begins[row] = true;
                     (partition.rows, partition.active) = (0, i64::MIN);
@@ -280,12 +283,20 @@ impl Window {
         self.dead = 0;
     }
 
-    /// The partitions for which nothing has come for so long that the watermark has passed it.
-    pub(super) fn expired(&mut self, watermark: Watermark) -> Vec<u32> {
+    /// When a partition could expire next, where that goes by the clock.
+    pub(super) fn expires_at(&self) -> Option<i64> {
+        let expire = self.buffer.and_then(|buffer| buffer.expire).filter(|_| self.by_clock)?;
+        self.expiring.peek().map(|Reverse((time, _))| time.saturating_add(expire.micros()).saturating_add(1))
+    }
+
+    /// The partitions for which nothing has come for so long that the watermark has passed it, or the clock where there is no
+    /// event time.
+    pub(super) fn expired(&mut self, watermark: Watermark, clock: i64) -> Vec<u32> {
         let mut gone = Vec::new();
         let Some(expire) = self.buffer.and_then(|buffer| buffer.expire) else { return gone };
+        let now = if self.by_clock { clock } else { watermark.0 };
         while let Some(Reverse((time, key))) = self.expiring.peek().copied()
-            && time.saturating_add(expire.micros()) < watermark.0
+            && time.saturating_add(expire.micros()) < now
         {
             self.expiring.pop();
             let partition = &mut self.partitions[key as usize];

@@ -69,6 +69,11 @@ impl Series {
         if up { value <= self.stop } else { value >= self.stop }
     }
 
+    /// It has no more values.
+    pub(super) fn end(&mut self) {
+        self.next = None;
+    }
+
     /// Up to `room` of its values.
     pub(super) fn give(&mut self, room: usize, into: &mut Int64Builder) -> usize {
         let mut given = 0;

@@ -31,6 +31,8 @@ pub struct Unnest {
     columns: Vec<Column>,
     /// The batch that is being taken apart.
     current: Option<Current>,
+    /// A series ends when it has given as much as a batch.
+    cut: bool,
 }
 
 struct Item {
@@ -108,7 +110,15 @@ impl Unnest {
             .collect::<Result<_>>()?;
         let columns =
             output.fields().iter().map(|field| source_of(spec, input, field.name())).collect::<Result<_>>()?;
-        Ok(Self { items, outer: spec.outer, statement: statement.to_owned(), output, columns, current: None })
+        Ok(Self {
+            items,
+            outer: spec.outer,
+            statement: statement.to_owned(),
+            output,
+            columns,
+            current: None,
+            cut: false,
+        })
     }
 
     fn values(&self, item: &Item, batch: &Batch) -> Result<Values> {
@@ -145,6 +155,9 @@ impl Unnest {
                 for values in &current.values {
                     current.lanes.push(lane(values, current.row, &self.statement)?);
                 }
+            }
+            if self.cut && current.given >= OUTPUT_ROWS as i64 {
+                current.lanes.iter_mut().for_each(Lane::cut);
             }
             let room = OUTPUT_ROWS - rows.len();
             let before = rows.len();
@@ -221,6 +234,10 @@ impl Operator for Unnest {
         let values = self.items.iter().map(|item| self.values(item, &batch)).collect::<Result<_>>()?;
         self.current = Some(Current { batch, values, row: 0, given: 0, lanes: Vec::with_capacity(self.items.len()) });
         self.resume(out)
+    }
+
+    fn cut(&mut self) {
+        self.cut = true;
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
@@ -306,6 +323,13 @@ fn lane(values: &Values, row: usize, statement: &str) -> Result<Lane> {
 }
 
 impl Lane {
+    /// Ends a series; elements that a row has all come.
+    fn cut(&mut self) {
+        if let Self::Series(series) = self {
+            series.end();
+        }
+    }
+
     /// Up to `room` elements.
     fn give(&mut self, room: usize, taken: &mut Taken) -> usize {
         match (self, taken) {

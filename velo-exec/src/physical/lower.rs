@@ -11,9 +11,9 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, Source
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    DistinctOn, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, MatchRecognize,
-    MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign,
-    WindowFinal, WindowLimit, WindowPartial, aggregate,
+    DistinctOn, EmitInterval, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, IdleClose, LatestByKey, Limit,
+    MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest,
+    WindowAssign, WindowFinal, WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -73,6 +73,10 @@ enum Step {
     Whole(NodeId),
     Partial(NodeId),
     Final(NodeId),
+    /// Closes quiet windows, before the node's own step.
+    IdleClose(NodeId),
+    /// Holds the node's changes together, behind its own step.
+    EmitInterval(NodeId),
 }
 
 /// Decides the stages of `plan` for a parallelism.
@@ -107,6 +111,13 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 stage
             }
             NodeKind::Aggregate { keys, window, emission, .. } => {
+                let input = node.inputs[0].0;
+                let others = (home[input], consumers[input]);
+                if emission.idle_close.is_some() {
+                    // A window is quiet when nothing comes to it from any input, so one task decides that.
+                    home[input] = stages.in_one_task(&home, node, &consumers, Step::IdleClose(id));
+                    consumers[input] = 1;
+                }
                 let parallelism = node.parallelism.unwrap_or(parallelism);
                 let changing = emission.changes() || !plan.nodes[node.inputs[0].0].changes.is_append();
                 // Whether states are exchanged, and not rows.
@@ -116,7 +127,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                         Some(WindowKind::Session { .. }) => false,
                         Some(_) => true,
                     };
-                if parallelism > 1 && !keys.is_empty() && in_steps {
+                let stage = if parallelism > 1 && !keys.is_empty() && in_steps {
                     let input = stages.extend(&home, node, &consumers);
                     stages.stages[input].steps.push(Step::Partial(id));
                     let last = stages.push(StageKind::Operators, vec![Step::Final(id)], parallelism);
@@ -131,7 +142,13 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     stage
                 } else {
                     stages.in_one_task(&home, node, &consumers, Step::Whole(id))
+                };
+                // Who else reads that input does so as before.
+                (home[input], consumers[input]) = others;
+                if emission.interval.is_some() {
+                    stages.stages[stage].steps.push(Step::EmitInterval(id));
                 }
+                stage
             }
             NodeKind::Over(over) => {
                 let columns = over_columns(plan, node, over);
@@ -270,10 +287,15 @@ impl Stage {
     pub fn chain(&self, plan: &Plan, progress: &JobProgress) -> Result<Chain> {
         let mut operators = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
+            let held = matches!(&plan.nodes[step.node().0].kind,
+                NodeKind::Aggregate { emission, .. } if emission.interval.is_some());
             let counter = match step {
                 // What goes from the first step to the second is no row of the node.
-                Step::Partial(_) => Arc::default(),
-                Step::Whole(id) | Step::Final(id) => progress.nodes.get(id.0).cloned().unwrap_or_default(),
+                Step::Partial(_) | Step::IdleClose(_) => Arc::default(),
+                Step::Whole(_) if held => Arc::default(),
+                Step::Whole(id) | Step::Final(id) | Step::EmitInterval(id) => {
+                    progress.nodes.get(id.0).cloned().unwrap_or_default()
+                }
             };
             let operator = step.operator(plan)?;
             // Nothing panics while it holds the lock, so it is never poisoned.
@@ -288,7 +310,8 @@ impl Stage {
 
 impl Step {
     fn node(&self) -> NodeId {
-        let (Self::Whole(id) | Self::Partial(id) | Self::Final(id)) = self;
+        let (Self::Whole(id) | Self::Partial(id) | Self::Final(id) | Self::IdleClose(id) | Self::EmitInterval(id)) =
+            self;
         *id
     }
 
@@ -328,9 +351,18 @@ impl Step {
                 Box::new(WindowLimit::new(order, *skip, *count, input, &node.owner)?)
             }
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
-            (NodeKind::LatestByKey(key), _) => Box::new(LatestByKey::new(key, input)?),
+            (NodeKind::LatestByKey(key), _) => Box::new(LatestByKey::new(key, node.state_ttl, input)?),
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
+            (NodeKind::Aggregate { window: Some(window), emission, .. }, Self::IdleClose(_)) => {
+                Box::new(IdleClose::new(emission.idle_close.unwrap_or_default(), window)?)
+            }
+            (NodeKind::Aggregate { keys, aggregates, window, emission, .. }, Self::EmitInterval(_)) => {
+                let of_window = keys.len() + aggregates.len();
+                let key = (0..keys.len()).chain(of_window..of_window + if window.is_some() { 2 } else { 0 }).collect();
+                let interval = emission.interval.unwrap_or_default();
+                Box::new(EmitInterval::new(interval, key, window.is_some(), node.schema.clone())?)
+            }
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(plan, node)?, &input)?,
             (NodeKind::Aggregate { window: None, .. }, Self::Partial(_)) => {
                 Box::new(GroupPartial::new(&group_spec(plan, node)?, &input)?)
@@ -358,6 +390,7 @@ fn group_spec(plan: &Plan, node: &Node) -> Result<GroupSpec> {
             window: window.clone(),
             late: *late,
             emission: *emission,
+            ttl: node.state_ttl,
             retracts: !plan.nodes[node.inputs[0].0].changes.is_append(),
             output: node.schema.clone(),
             statement: node.owner.clone(),

@@ -21,6 +21,17 @@ pub struct Chain {
     direct: VecDeque<Element>,
 }
 
+/// What a chain did.
+#[derive(Debug)]
+pub enum Step {
+    /// This comes out.
+    Out(Element),
+    /// An operator has worked, and there is more to do.
+    Worked,
+    /// The chain needs input.
+    Done,
+}
+
 struct Stage {
     operator: Box<dyn Operator>,
     /// Rows that have come out.
@@ -30,8 +41,12 @@ struct Stage {
     out: Outbox,
     /// The operator has more to say.
     more: bool,
-    /// What is passed on when there is no more to say: the end, or that nothing is active.
+    /// What is passed on when there is no more to say: the end, a stop, or that nothing is active.
     last: Option<Element>,
+    /// When the clock is to call the operator.
+    timer: Option<i64>,
+    /// The end has come, or a stop.
+    ended: bool,
 }
 
 impl Chain {
@@ -53,6 +68,8 @@ impl Chain {
                 out: Outbox::new(),
                 more: false,
                 last: None,
+                timer: None,
+                ended: false,
             })
             .collect();
         Self { stages, direct: VecDeque::new() }
@@ -71,15 +88,52 @@ impl Chain {
 
     /// The next element that comes out; `None` when the chain needs input.
     pub fn take(&mut self) -> Result<Option<Element>> {
-        let Some(last) = self.stages.len().checked_sub(1) else { return Ok(self.direct.pop_front()) };
         loop {
-            if let Some(element) = self.stages[last].pop()? {
-                return Ok(Some(element));
-            }
-            if !self.work(last)? {
-                return Ok(None);
+            match self.step()? {
+                Step::Out(element) => return Ok(Some(element)),
+                Step::Worked => {}
+                Step::Done => return Ok(None),
             }
         }
+    }
+
+    /// Lets one operator work once, or gives what comes out.
+    pub fn step(&mut self) -> Result<Step> {
+        let Some(last) = self.stages.len().checked_sub(1) else {
+            return Ok(self.direct.pop_front().map_or(Step::Done, Step::Out));
+        };
+        if let Some(element) = self.stages[last].pop()? {
+            return Ok(Step::Out(element));
+        }
+        Ok(if self.work(last)? { Step::Worked } else { Step::Done })
+    }
+
+    /// Ends what operators make up themselves; see [`Operator::cut`].
+    pub fn cut(&mut self) {
+        self.stages.iter_mut().for_each(|stage| stage.operator.cut());
+    }
+
+    /// Tells the operators what the clock shows, for the calls from now on.
+    pub fn set_now(&mut self, micros: i64) {
+        self.stages.iter_mut().for_each(|stage| stage.out.set_now(micros));
+    }
+
+    /// The earliest time for which an operator has asked.
+    pub fn timer(&self) -> Option<i64> {
+        self.stages.iter().filter_map(|stage| stage.timer).min()
+    }
+
+    /// Calls the first operator from the place `from` on whose time has come, and gives the place behind it; `None`: there is no
+    /// such operator. Only when [`Chain::take`] has given `None`.
+    pub fn fire(&mut self, from: usize, now: i64) -> Result<Option<usize>> {
+        let due = |stage: &Stage| !stage.more && stage.timer.is_some_and(|at| at <= now);
+        let Some((at, stage)) = self.stages.iter_mut().enumerate().skip(from).find(|(_, stage)| due(stage)) else {
+            return Ok(None);
+        };
+        stage.timer = None;
+        let flow = stage.operator.on_timer(now, &mut stage.out)?;
+        stage.settle(flow);
+        Ok(Some(at + 1))
     }
 
     /// Rows in windows of the operators that have not fired.
@@ -139,7 +193,11 @@ impl Stage {
                 self.last = Some(Element::Idle);
                 self.operator.on_idle(&mut self.out)?
             }
-            Element::Barrier(_) | Element::Stop => {
+            Element::Stop => {
+                self.last = Some(Element::Stop);
+                self.operator.on_stop(&mut self.out)?
+            }
+            Element::Barrier(_) => {
                 self.out.push(element);
                 Flow::Done
             }
@@ -156,6 +214,9 @@ impl Stage {
 
     fn settle(&mut self, flow: Flow) {
         self.more = flow == Flow::More;
+        self.ended |= matches!(self.last, Some(Element::End | Element::Stop));
+        let asked = self.out.take_timer();
+        self.timer = [self.timer, asked].into_iter().flatten().min().filter(|_| !self.ended);
         if !self.more
             && let Some(last) = self.last.take()
         {
@@ -225,6 +286,65 @@ mod tests {
         }
         assert_eq!(batches, 5);
         assert!(chain.take().unwrap().is_none());
+    }
+
+    /// Wants to be called five after each row, and then gives what the clock shows, twice.
+    #[derive(Default)]
+    struct Alarm {
+        again: Option<i64>,
+    }
+
+    impl Operator for Alarm {
+        fn on_batch(&mut self, _: InputId, _: Batch, out: &mut Outbox) -> Result<Flow> {
+            out.timer_at(out.now() + 5);
+            Ok(Flow::Done)
+        }
+
+        fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
+            out.batch(batch(now));
+            self.again = Some(now);
+            Ok(Flow::More)
+        }
+
+        fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+            self.again.take().into_iter().for_each(|now| out.batch(batch(now)));
+            Ok(Flow::Done)
+        }
+    }
+
+    fn given(chain: &mut Chain) -> usize {
+        std::iter::from_fn(|| chain.take().unwrap()).filter(|element| matches!(element, Element::Batch(_))).count()
+    }
+
+    #[test]
+    fn timers_are_called_when_they_are_due() {
+        let mut chain = Chain::new(vec![Box::<Alarm>::default(), Box::new(Countdown { left: 0 })]);
+        for now in [10, 12] {
+            chain.set_now(now);
+            chain.offer(InputId(0), Element::Batch(batch(1))).unwrap();
+            assert_eq!(given(&mut chain), 0);
+        }
+        assert_eq!(chain.timer(), Some(15), "the earliest counts");
+        assert_eq!(chain.fire(0, 14).unwrap(), None);
+        assert_eq!(chain.fire(0, 15).unwrap(), Some(1));
+        // It has more to say, and is left alone until it has said it.
+        chain.stages[0].timer = Some(15);
+        assert_eq!(chain.fire(0, 15).unwrap(), None);
+        assert_eq!(given(&mut chain), 2);
+        assert_eq!(chain.fire(1, 15).unwrap(), None, "it stands before the first place that is asked");
+        assert_eq!(chain.fire(0, 15).unwrap(), Some(1));
+        assert_eq!((given(&mut chain), chain.timer()), (2, None));
+    }
+
+    #[test]
+    fn no_timer_outlives_the_end() {
+        for last in [Element::End, Element::Stop] {
+            let mut chain = Chain::new(vec![Box::<Alarm>::default()]);
+            chain.offer(InputId(0), Element::Batch(batch(1))).unwrap();
+            assert_eq!(chain.timer(), Some(5));
+            chain.offer(InputId(0), last).unwrap();
+            assert_eq!((given(&mut chain), chain.timer()), (0, None));
+        }
     }
 
     #[test]

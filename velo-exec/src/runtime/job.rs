@@ -11,7 +11,7 @@ use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceRequest};
 use velo_core::progress::Progress;
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId};
 
-use super::{CHANNEL_DEPTH, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing, ValuesTask};
+use super::{CHANNEL_DEPTH, Drive, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing, ValuesTask};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
 use crate::physical::{StageKind, Stages, lower};
@@ -102,24 +102,20 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
         for task in 0..stage.tasks {
             let inputs = std::mem::take(&mut wiring.inputs[at][task]);
             let outputs = wiring.outputs(&stages, at);
+            // Only a sink has no chain, and it makes no use of this.
+            let (clock, stop) = (options.clock.clone(), options.stop.clone());
+            let drive = Drive::new(stage.chain(plan, progress)?, outputs, clock, stop, Arc::clone(&progress.held));
             match &stage.kind {
                 StageKind::Source(id) => {
-                    let source =
-                        source_task(plan, *id, stage.chain(plan, progress)?, outputs, &options, progress).await?;
+                    let source = source_task(plan, *id, drive, &options, progress).await?;
                     tasks.spawn(async move { source.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Values(id) => {
-                    let chain = stage.chain(plan, progress)?;
-                    let values = ValuesTask::new(&plan.nodes[id.0], chain, outputs, *id, &options, progress)?;
+                    let values = ValuesTask::new(&plan.nodes[id.0], drive, *id, &options, progress)?;
                     tasks.spawn(async move { values.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Operators => {
-                    let task = OperatorTask::new(
-                        Inputs::new(inputs),
-                        stage.chain(plan, progress)?,
-                        outputs,
-                        Arc::clone(&progress.held),
-                    );
+                    let task = OperatorTask::new(Inputs::new(inputs), drive);
                     tasks.spawn(async move { task.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Sink(id) => {
@@ -169,8 +165,7 @@ async fn finish(mut tasks: JoinSet<Result<Done>>) -> Result<()> {
 async fn source_task(
     plan: &Plan,
     id: SourceId,
-    chain: super::Chain,
-    outputs: Outputs,
+    drive: Drive,
     options: &JobOptions,
     progress: &JobProgress,
 ) -> Result<SourceTask> {
@@ -202,14 +197,12 @@ async fn source_task(
         time_on_error: source.event_time.as_ref().map_or(source.on_error, |time| time.on_error),
         watermark: source.event_time.as_ref().map(|time| time.watermark.clone()),
         workers: source.decode_parallelism.unwrap_or(options.decode_parallelism),
-        chain,
-        outputs,
+        drive,
         clock: options.clock.clone(),
         stop: options.stop.clone(),
         progress: counters,
         rows_as_json: source.dead_letters.is_some(),
         letters: Vec::new(),
-        held: Arc::clone(&progress.held),
     })
 }
 

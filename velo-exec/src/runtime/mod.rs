@@ -1,6 +1,7 @@
 //! Operators at work: chains that are stepped, and the tasks that drive them.
 
 mod chain;
+mod drive;
 mod guard;
 mod inputs;
 mod job;
@@ -12,7 +13,8 @@ mod stop;
 mod timing;
 mod values_task;
 
-pub use chain::Chain;
+pub use chain::{Chain, Step};
+pub use drive::Drive;
 pub use guard::Guard;
 pub use inputs::Inputs;
 pub use job::{JobOptions, JobProgress, run};

@@ -2,7 +2,7 @@
 //! operators that are fused to the source.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow_array::Array;
 use futures::StreamExt;
@@ -15,8 +15,9 @@ use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
 
+use super::drive::wait_until;
 use super::timing::{Refused, Timed, Timing};
-use super::{Chain, Outputs, Stop, StopRequest};
+use super::{Drive, Stop, StopRequest};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
 
@@ -36,10 +37,8 @@ pub struct SourceTask {
     pub watermark: Option<WatermarkProperties>,
     /// Decoding workers per partition.
     pub workers: usize,
-    /// The operators fused to the source.
-    pub chain: Chain,
-    /// Where their output goes.
-    pub outputs: Outputs,
+    /// The operators fused to the source, and where their output goes.
+    pub drive: Drive,
     /// The clock.
     pub clock: Clock,
     /// Asks for a stop.
@@ -50,8 +49,6 @@ pub struct SourceTask {
     pub rows_as_json: bool,
     /// Records given up and not handed on yet; empty at the start.
     pub letters: Vec<DeadLetter>,
-    /// Takes what the operators' windows hold when the job is stopped.
-    pub held: Arc<AtomicU64>,
 }
 
 /// A decoded chunk.
@@ -142,27 +139,35 @@ impl SourceTask {
             partitions.iter_mut().for_each(|partition| partition.count_silence(unblocked));
             let active = partitions.iter().enumerate().filter(|(at, _)| !merge.is_input_idle(*at));
             let idle_at = active.filter_map(|(_, partition)| partition.idle.idle_at()).min();
+            let timer = self.drive.timer();
             let event = tokio::select! {
                 biased;
                 request = &mut asked => {
                     pumps.abort_all();
                     return self.stopped(request).await;
                 }
-                event = pumped.recv() => event,
+                // Before what was read, so that a source that never pauses does not hold it up. No partition is the less
+                // silent for it.
+                () = wait_until(&self.clock, timer) => None,
+                event = pumped.recv() => Some(event.ok_or(ExecError::Stopped)?),
                 () = wait_until(&self.clock, idle_at) => {
                     self.find_idle(&mut partitions, &mut merge, unblocked).await?;
                     continue;
                 }
             };
             let since = self.clock.now();
-            let taken = match event.ok_or(ExecError::Stopped)? {
-                Pumped::Chunk(at, prepared) => {
+            let taken = match event {
+                None => {
+                    self.drive.fire().await?;
+                    Taken::default()
+                }
+                Some(Pumped::Chunk(at, prepared)) => {
                     partitions[at].idle.active();
                     self.chunk(at, prepared?, &mut partitions[at], &mut merge).await?
                 }
                 // The next round asks every partition.
-                Pumped::Waiting => Taken::default(),
-                Pumped::End(at) => {
+                Some(Pumped::Waiting) => Taken::default(),
+                Some(Pumped::End(at)) => {
                     open -= 1;
                     let change = merge.end(at);
                     if open > 0 {
@@ -172,7 +177,7 @@ impl SourceTask {
                 }
             };
             // Silence does not count while consumers are behind.
-            if self.outputs.has_waited() {
+            if self.drive.has_waited() {
                 partitions.iter_mut().for_each(|partition| partition.idle.blocked(since));
                 unblocked = self.clock.now();
             }
@@ -194,8 +199,7 @@ impl SourceTask {
         if request == StopRequest::Finish {
             return self.end().await;
         }
-        self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
-        self.outputs.send(Element::Stop).await
+        self.drive(Element::Stop).await
     }
 
     async fn find_idle(&mut self, partitions: &mut [Partition], merge: &mut Merge, unblocked: i64) -> Result<()> {
@@ -235,7 +239,7 @@ impl SourceTask {
             }
         }
         refused.try_for_each(|refused| self.refuse(refused))?;
-        self.outputs.dead_letters(std::mem::take(&mut self.letters)).await?;
+        self.drive.dead_letters(std::mem::take(&mut self.letters)).await?;
         Ok(taken)
     }
 
@@ -326,18 +330,7 @@ impl SourceTask {
     }
 
     async fn drive(&mut self, element: Element) -> Result<()> {
-        self.chain.offer(InputId(0), element)?;
-        while let Some(element) = self.chain.take()? {
-            self.outputs.send(element).await?;
-        }
-        self.outputs.dead_letters(self.chain.take_dead_letters()).await
-    }
-}
-
-async fn wait_until(clock: &Clock, at: Option<i64>) {
-    match at {
-        Some(at) => clock.sleep_until(at).await,
-        None => std::future::pending().await,
+        self.drive.offer(InputId(0), element).await
     }
 }
 

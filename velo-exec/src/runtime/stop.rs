@@ -45,6 +45,11 @@ impl Stop {
         self.0.send_replace(StopRequest::Finish);
     }
 
+    /// What is asked now.
+    pub fn requested(&self) -> StopRequest {
+        *self.0.borrow()
+    }
+
     /// Waits until something is asked.
     pub async fn asked(&self) -> StopRequest {
         let mut receiver = self.0.subscribe();

@@ -12,7 +12,7 @@ use velo_core::place::{Origin, Positions, Resource};
 use velo_core::{Batch, Watermark};
 use velo_plan::plan::{Node, NodeId, NodeKind};
 
-use super::{Chain, JobOptions, JobProgress, Outputs, Stop, StopRequest};
+use super::{Drive, JobOptions, JobProgress};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 use crate::operator::{Element, InputId};
@@ -26,23 +26,13 @@ pub struct ValuesTask {
     /// Their place among the sources in the order of equal times.
     ordinal: u32,
     batch_rows: usize,
-    chain: Chain,
-    outputs: Outputs,
-    stop: Stop,
+    drive: Drive,
     given: Arc<AtomicU64>,
-    held: Arc<AtomicU64>,
 }
 
 impl ValuesTask {
     /// The task of a node of values.
-    pub fn new(
-        node: &Node,
-        chain: Chain,
-        outputs: Outputs,
-        id: NodeId,
-        options: &JobOptions,
-        progress: &JobProgress,
-    ) -> Result<Self> {
+    pub fn new(node: &Node, drive: Drive, id: NodeId, options: &JobOptions, progress: &JobProgress) -> Result<Self> {
         let NodeKind::Values(rows) = &node.kind else {
             return Err(ExecError::Internal("values that are none".to_owned()));
         };
@@ -53,11 +43,8 @@ impl ValuesTask {
             // Behind all sources, which are numbered from 0.
             ordinal: (1 << 31) + id.0 as u32,
             batch_rows: options.batch_rows.max(1),
-            chain,
-            outputs,
-            stop: options.stop.clone(),
+            drive,
             given: progress.nodes.get(id.0).cloned().unwrap_or_default(),
-            held: Arc::clone(&progress.held),
         })
     }
 
@@ -74,45 +61,15 @@ impl ValuesTask {
                 positions: Positions::Consecutive { first: (at * self.batch_rows + 1) as u64 },
             });
             self.given.fetch_add(batch.rows() as u64, Ordering::Relaxed);
-            if self.drive(Element::Batch(batch)).await? == StopRequest::Stop {
-                self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
-                return self.outputs.send(Element::Stop).await;
+            self.drive.offer(InputId(0), Element::Batch(batch)).await?;
+            self.drive.fire().await?;
+            // The rows end by themselves, so that only this request changes anything.
+            if self.drive.is_stopping() {
+                return self.drive.offer(InputId(0), Element::Stop).await;
             }
         }
-        self.finish(Element::Watermark(Watermark::END)).await?;
-        self.finish(Element::End).await
-    }
-
-    /// Drives rows through, unless a stop is asked for: few rows can become very many.
-    async fn drive(&mut self, element: Element) -> Result<StopRequest> {
-        let stop = self.stop.clone();
-        let asked = stop.asked();
-        tokio::pin!(asked);
-        let mut finishing = false;
-        self.chain.offer(InputId(0), element)?;
-        while let Some(element) = self.chain.take()? {
-            self.outputs.send(element).await?;
-            self.outputs.dead_letters(self.chain.take_dead_letters()).await?;
-            tokio::task::yield_now().await;
-            tokio::select! {
-                biased;
-                // The rows end by themselves, so only a stop changes anything.
-                request = &mut asked, if !finishing => match request {
-                    StopRequest::Finish => finishing = true,
-                    request => return Ok(request),
-                },
-                () = std::future::ready(()) => {}
-            }
-        }
-        Ok(StopRequest::Run)
-    }
-
-    async fn finish(&mut self, element: Element) -> Result<()> {
-        self.chain.offer(InputId(0), element)?;
-        while let Some(element) = self.chain.take()? {
-            self.outputs.send(element).await?;
-        }
-        self.outputs.dead_letters(self.chain.take_dead_letters()).await
+        self.drive.offer(InputId(0), Element::Watermark(Watermark::END)).await?;
+        self.drive.offer(InputId(0), Element::End).await
     }
 }
 

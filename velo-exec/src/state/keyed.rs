@@ -375,6 +375,31 @@ impl KeyTable {
         self.slots = slots;
     }
 
+    /// Gives a key another number, the next one, as if it had not been seen: its old number stands for nothing any more, and
+    /// goes with the next [`KeyTable::retain`]. Not for a table without key columns.
+    pub fn renew(&mut self, id: u32) -> Result<u32> {
+        let entry = self.entries[id as usize];
+        let new = u32::try_from(self.entries.len()).ok().filter(|id| *id < u32::MAX - 1);
+        let new = new.ok_or_else(|| ExecError::Internal("more than four billion keys in one table".to_owned()))?;
+        let length = entry.meta as u32;
+        let from = entry.offset as usize;
+        let bytes =
+            if length != NULL && length as usize > INLINE { &self.arena[from..from + length as usize] } else { &[] };
+        let tag = Key { a: entry.a, b: entry.b, meta: entry.meta, bytes }.tag();
+        let mask = self.slots.len() - 1;
+        let mut at = tag as usize;
+        // Every key that was not renewed has a slot.
+        while self.slots[at & mask] as u32 != id + 1 {
+            if self.slots[at & mask] == 0 {
+                return Err(ExecError::Internal("a key was renewed twice".to_owned()));
+            }
+            at += 1;
+        }
+        self.slots[at & mask] = (u64::from(tag) << 32) | u64::from(new + 1);
+        self.entries.push(entry);
+        Ok(new)
+    }
+
     /// The owner of a key, for a table filled by [`Self::intern_of`].
     pub fn owner(&self, id: u32) -> u32 {
         (self.entries[id as usize].meta >> 32) as u32
@@ -611,6 +636,25 @@ mod tests {
         table.intern_of(&[values], 4, Some(&[0, 7, 0, 7]), &mut ids).unwrap();
         assert_eq!(ids, [0, 1, 0, 2]);
         assert_eq!(table.owner(2), 7);
+    }
+
+    #[test]
+    fn a_renewed_key_has_another_number() {
+        let mut table = KeyTable::new(&[DataType::Utf8]).unwrap();
+        let long = "a key that is longer than sixteen bytes";
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some(long), None]));
+        assert_eq!(interned(&mut table, &[Arc::clone(&names)]), [0, 1, 2]);
+        assert_eq!((table.renew(1).unwrap(), table.renew(2).unwrap(), table.renew(3).unwrap()), (3, 4, 5));
+        assert!(table.renew(1).is_err());
+        assert_eq!(interned(&mut table, &[Arc::clone(&names)]), [0, 5, 4]);
+        // More keys, so that the slots are placed anew.
+        let more: ArrayRef = Arc::new(StringArray::from_iter_values((0..5_000).map(|n| format!("more {n}"))));
+        interned(&mut table, &[more]);
+        assert_eq!(interned(&mut table, &[Arc::clone(&names)]), [0, 5, 4]);
+        let live = (0..table.len()).map(|id| !(1..4).contains(&id)).collect::<Vec<_>>();
+        table.retain(&live);
+        assert_eq!(interned(&mut table, &[Arc::clone(&names)]), [0, 2, 1]);
+        assert_eq!(&table.keys(&[0, 2, 1]).unwrap()[0], &names);
     }
 
     #[test]

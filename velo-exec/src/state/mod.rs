@@ -1,11 +1,13 @@
-//! State by key: which key group a key belongs to, and keys as dense numbers.
+//! State by key: which key group a key belongs to, keys as dense numbers, and what of them is forgotten.
 
 pub mod key_group;
 mod keyed;
+mod ttl;
 mod words;
 
 pub use key_group::{KEY_GROUPS, KeyGrouper};
 pub use keyed::KeyTable;
+pub(crate) use ttl::Ttl;
 
 /// Whether it is worth while to number what is alive anew: of so many, at least half is dead.
 pub(crate) fn is_sparse(alive: usize, all: usize) -> bool {

@@ -80,7 +80,7 @@ pub fn fold(
 
 /// When results come; `corrected` in seconds.
 pub fn emission(early: bool, per_record: bool, corrected: Option<i64>) -> Emission {
-    Emission { early, per_record, corrected: corrected.map(|seconds| Span(seconds * SECOND)) }
+    Emission { early, per_record, corrected: corrected.map(|seconds| Span(seconds * SECOND)), ..Emission::default() }
 }
 
 /// A changelog over rows, and the rows that are left.

@@ -223,6 +223,7 @@ pub fn spec(keys: &[&str], calls: Calls, window: Option<WindowSpec>) -> GroupSpe
         window,
         late: LateStrategy::Drop,
         emission: Emission::default(),
+        ttl: None,
         retracts: false,
         output: hidden::with_event_time(&Schema::new(fields)),
         statement: "result".to_owned(),

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use velo_core::Clock;
-use velo_core::connector::{ChangelogMode, Guarantee, Registry, Sink, SinkRequest};
-use velo_core::progress::Progress;
+use velo_core::connector::Registry;
 use velo_job::{PlanContext, RunOptions, Script, Stop};
 use velo_plan::functions::Functions;
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Script as Rows, ScriptedConnector, Step};
 use velo_testkit::{Gate, Table};
+
+use crate::support::{at_rest, open};
 
 const SCRIPT: &str =
     "CREATE STREAM t (p STRING, ts BIGINT) WITH (connector = 'scripted', script = 't', 'event.time.field' = 'ts',
@@ -25,26 +25,6 @@ fn seconds(partition: &str, first: i64, last: i64) -> Vec<Step> {
     let rows: Vec<String> = (first..=last).map(|second| format!("{partition} {}", second * 1000)).collect();
     let table = Table::untyped(&format!("p:STRING ts:BIGINT\n{}\n", rows.join("\n---\n")));
     table.batches.into_iter().map(Step::Rows).collect()
-}
-
-async fn reached(counter: &AtomicU64, at_least: u64) {
-    while counter.load(Ordering::Relaxed) < at_least {
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn open(collected: &Collected, hold: Option<Gate>, script: &Script, sink: usize, clock: &Clock) -> Box<dyn Sink> {
-    let request = SinkRequest {
-        name: format!("sink {sink}"),
-        schema: Arc::clone(&script.graph().sinks[sink].schema),
-        key: vec![],
-        mode: ChangelogMode::Append,
-        guarantee: Guarantee::AtLeastOnce,
-        bounded: false,
-        clock: clock.clone(),
-        progress: Arc::new(Progress::new()),
-    };
-    collected.binding(hold).open(request).await.unwrap()
 }
 
 /// BC-02. The sink of the rows is blocked, so the source is, and P1 has nothing until its reader goes on: all of P1 counts.
@@ -81,8 +61,8 @@ async fn bc_02_a_blocked_sink_makes_no_partition_idle() {
     let source = Arc::clone(&progress.sources[0]);
     let job = async { script.run(options, &progress).await.unwrap() };
     let test = async {
-        // The sink has a batch, four wait in its channel, and the source is held with the next.
-        reached(&source.delivered, 6).await;
+        // The sink has a batch, channels are full, and the source is held with the next.
+        assert!(at_rest(&source.delivered).await >= 6);
         clock.advance(Duration::from_secs(15));
         sink.open();
         plain.wait_for(60).await;

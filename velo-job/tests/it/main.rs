@@ -13,6 +13,9 @@ mod nexmark;
 mod postgres;
 mod postgres_recorded;
 mod scenarios;
+mod stopping;
+mod support;
+mod timers;
 
 use std::path::Path;
 

@@ -487,10 +487,10 @@ impl Planner<'_> {
 
     /// Warns of state that grows as long as the input goes on.
     pub(super) fn kept_for_ever(&mut self, input: &Relation, span: Span, what: &str) {
-        if !self.is_bounded(input.node) {
+        if !self.is_bounded(input.node) && self.query.properties.state_ttl.is_none() {
             self.diagnostics.push(
                 Diagnostic::warning(codes::KEPT_STATE, span, format!("{what} is kept as long as the job runs"))
-                    .help("that is right where they are few; a WINDOW lets them go"),
+                    .help("that is right where they are few; a WINDOW lets them go, and 'state.ttl' = '1d' what was not touched for a day"),
             );
         }
     }
@@ -520,7 +520,13 @@ impl Planner<'_> {
             (_, None) => !self.is_bounded(input.node),
         };
         let per_record = self.query.properties.changes_per == ChangesPer::Record;
-        Some(Emission { early, per_record: early && per_record, corrected })
+        Some(Emission {
+            early,
+            per_record: early && per_record,
+            corrected,
+            interval: self.emit_interval(early, per_record, span)?,
+            idle_close: self.idle_close(input, window),
+        })
     }
 
     /// An expression over the input as one over the groups: keys become their columns, and nothing else of the input is left.

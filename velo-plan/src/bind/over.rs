@@ -195,7 +195,7 @@ impl Planner<'_> {
             };
         let order = self.order_of(input, &bound, &time, whole_partition || to_the_end)?;
         if bound.window.buffer.is_some() {
-            self.fits_buffer(&bound, input)?;
+            self.fits_buffer(&bound)?;
         }
         let ranks = whole_partition || matches!(bound.function, OverFunction::Rank | OverFunction::DenseRank);
         let orders = bound.window.order_by.len() > usize::from(order == OverOrder::EventTime);
@@ -322,7 +322,7 @@ impl Planner<'_> {
     }
 
     /// What a buffer cannot do.
-    fn fits_buffer(&mut self, bound: &BoundOver, input: &Relation) -> Option<()> {
+    fn fits_buffer(&mut self, bound: &BoundOver) -> Option<()> {
         let Some((buffer, span)) = bound.window.buffer else { return Some(()) };
         if let OverFunction::Shift(by) = bound.function
             && by < 0
@@ -337,17 +337,6 @@ impl Planner<'_> {
                 Diagnostic::error(codes::WINDOW, bound.span, message)
                     .also(span, "the buffer")
                     .help("make the buffer larger"),
-            );
-            return None;
-        }
-        if let Some(expire) = bound.window.expire.filter(|_| buffer.expire.is_some() && !input.has_event_time()) {
-            self.error(
-                Diagnostic::error(
-                    codes::EVENT_TIME_MISSING,
-                    expire,
-                    "EXPIRE goes by event time, and this stream has none",
-                )
-                .help("add 'event.time.field' to its WITH clause, or write EXPIRE AFTER NEVER"),
             );
             return None;
         }

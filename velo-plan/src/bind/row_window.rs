@@ -58,8 +58,6 @@ pub(super) struct BoundWindow {
     pub(super) order_by: Vec<BoundKey>,
     pub(super) frame: Option<Frame>,
     pub(super) buffer: Option<(RowBuffer, Span)>,
-    /// Where EXPIRE stands.
-    pub(super) expire: Option<Span>,
     pub(super) span: Span,
 }
 
@@ -269,7 +267,6 @@ impl ExprBinder<'_> {
             };
             let expire = match &buffer.expire {
                 Some(BufferExpire::AfterInactivity(length)) => {
-                    window.expire = Some(length.span);
                     let micros = match &length.without_parentheses().kind {
                         ExprKind::Literal(Literal::Interval(interval)) => literal::micros(interval, length.span),
                         _ => Err(Diagnostic::error(codes::WINDOW, length.span, "EXPIRE AFTER takes a duration")

@@ -83,6 +83,9 @@ impl Planner<'_> {
         let key = sides.first().map(|(left, _)| left.key.clone()).unwrap_or_default();
         let both = self.align(sides, word, true, owner)?;
         let emission = self.emission(&both, None, None, place)?;
+        if emission.early {
+            self.knows_no_timers(place, word)?;
+        }
         if !self.is_bounded(both.node) {
             self.diagnostics.push(
                 Diagnostic::warning(

@@ -237,14 +237,16 @@ impl Planner<'_> {
                     "leave the key out, make it the columns of GROUP BY (with the window in a windowed query), or write 'changelog.mode' = 'full'",
                 );
             }
-            planner.diagnostics.push(
-                Diagnostic::warning(
-                    codes::KEPT_STATE,
-                    span,
-                    format!("all rows are kept under the key of '{name}', which is {} and not that of the query", key.join(", ")),
-                )
-                .help("so that a row which goes uncovers the one below; with the query's own key nothing needs to be kept"),
-            );
+            if planner.query.properties.state_ttl.is_none() {
+                planner.diagnostics.push(
+                    Diagnostic::warning(
+                        codes::KEPT_STATE,
+                        span,
+                        format!("all rows are kept under the key of '{name}', which is {} and not that of the query", key.join(", ")),
+                    )
+                    .help("so that a row which goes uncovers the one below; with the query's own key nothing needs to be kept, and 'state.ttl' = '1d' lets go what was not touched for a day"),
+                );
+            }
             Some(ChangelogMode::Upsert)
         };
         match sink.common.changelog {

@@ -222,6 +222,9 @@ impl Planner<'_> {
         let (top, input) = self.top(found, limit)?;
         let early = top.emission.early;
         let old = self.plan.nodes[found.node.0].clone();
+        if early {
+            self.knows_no_timers(span, "a Top-N")?;
+        }
         if early && !top.per_window && !old.bounded {
             if self.query.emit == Some(EmitMode::Final) {
                 self.error(

@@ -36,6 +36,17 @@ properties! {
     pub struct QueryProperties {
         /// How many updates there are of results that change: one per key and batch, or one for every record.
         "emit.changes.per" => changes_per: ChangesPer,
+        /// The changes of one key come at most once in so much time of the clock, all in one; `0s`: with every batch. What is
+        /// held goes out before a window closes, and when the input ends or the job is stopped.
+        "emit.interval" => emit_interval: Span = Span(0),
+        /// A window to which nothing has come for so long by the clock closes, though the watermark has not passed it; off by
+        /// default. Rows that come afterwards are late. Results then depend on when the rows came, and no longer on the data
+        /// alone.
+        "emit.idle_close" => idle_close: Option<Span>,
+        /// State that nothing else bounds (groups without a window, DISTINCT, rows under the key of a sink) is forgotten when it
+        /// was not touched for so long: by the watermark where the rows have an event time, else by the clock. What was shown
+        /// is not taken back, and a new row begins anew. Off by default.
+        "state.ttl" => state_ttl: Option<Span>,
         /// How many tasks share the keys of this query; the cores by default.
         "parallelism" => parallelism: Option<usize>,
         /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.

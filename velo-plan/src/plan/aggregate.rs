@@ -44,6 +44,10 @@ pub struct Emission {
     pub per_record: bool,
     /// A window that has fired is corrected by late rows up to this long after its end.
     pub corrected: Option<Span>,
+    /// Changes of a key come at most once in so much time of the clock.
+    pub interval: Option<Span>,
+    /// A window to which nothing has come for so much time of the clock closes.
+    pub idle_close: Option<Span>,
 }
 
 impl Emission {
@@ -51,6 +55,15 @@ impl Emission {
     pub fn changes(&self) -> bool {
         self.early || self.corrected.is_some()
     }
+}
+
+/// For how long state is kept that nothing else bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateTtl {
+    /// What was not touched for so long is forgotten.
+    pub after: Span,
+    /// By the clock; else by event time and watermark.
+    pub by_clock: bool,
 }
 
 /// One key of an ORDER BY.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use velo_core::connector::{ChangelogMode, Guarantee};
+use velo_core::schema;
 use velo_eventtime::{LateStrategy, WatermarkStrategy};
 
 use super::aggregate::Emission;
@@ -65,7 +66,11 @@ impl Plan {
 
     /// One node in one line.
     pub fn describe(&self, node: &Node) -> String {
-        let text = self.describe_kind(node);
+        let mut text = self.describe_kind(node);
+        if let Some(ttl) = node.state_ttl {
+            let by = if ttl.by_clock { "clock (results depend on when it runs)" } else { "watermark" };
+            text.push_str(&format!("; forgotten after {} by the {by}", ttl.after));
+        }
         match (node.changes, &node.kind) {
             (Changes::Append, _) => text,
             (_, NodeKind::Sink(id)) => format!("{text}, {}", mode_text(self.sinks[id.0].mode)),
@@ -120,6 +125,9 @@ impl Plan {
                 if emission.early {
                     text.push_str(if emission.per_record { "; changes per record" } else { "; changes per batch" });
                 }
+                if let Some(interval) = emission.interval {
+                    text.push_str(&format!(" and at most every {interval}"));
+                }
                 if let Some(corrected) = emission.corrected {
                     text.push_str(&format!("; corrected for {corrected}"));
                 }
@@ -131,11 +139,22 @@ impl Plan {
                         LateStrategy::UpdatePrevious => "; late rows correct their window",
                     });
                 }
+                if let Some(after) = emission.idle_close {
+                    let what = "quiet windows close after";
+                    text.push_str(&format!("; {what} {after} by the clock (results depend on when it runs)"));
+                }
                 text
             }
             NodeKind::Fold => "Fold changes at the end".to_owned(),
             NodeKind::LatestByKey(key) => format!("Latest row by {}", key.join(", ")),
-            NodeKind::Over(over) => over.to_string(),
+            NodeKind::Over(over) => {
+                let expires =
+                    over.windows.iter().any(|window| window.buffer.is_some_and(|buffer| buffer.expire.is_some()));
+                match expires && schema::event_time_index(&node.schema).is_none() {
+                    true => format!("{over}; buffers expire by the clock (results depend on when it runs)"),
+                    false => over.to_string(),
+                }
+            }
             NodeKind::TopN(top) => top.to_string(),
             NodeKind::MatchRecognize(matching) => matching.to_string(),
             NodeKind::SetOperation { kind, all, emission } => {

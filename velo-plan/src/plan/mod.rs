@@ -15,7 +15,7 @@ mod over;
 mod top_n;
 mod window;
 
-pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey};
+pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey, StateTtl};
 pub use changes::Changes;
 pub use expr_text::expr_text;
 pub use match_recognize::{MatchColumn, MatchRecognize, MatchSkip, MatchValue, MatchVariable, RowPattern, VariableSet};

@@ -8,7 +8,7 @@ use velo_core::connector::{ChangelogMode, Guarantee, SinkBinding, SourceBinding}
 use velo_core::duration::Span;
 use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 
-use super::aggregate::{AggregateCall, Emission, SortKey};
+use super::aggregate::{AggregateCall, Emission, SortKey, StateTtl};
 use super::changes::Changes;
 use super::match_recognize::MatchRecognize;
 use super::over::Over;
@@ -57,6 +57,8 @@ pub struct Node {
     pub dead_letters: Option<SinkId>,
     /// How many tasks share its keys, where the statement says so.
     pub parallelism: Option<usize>,
+    /// For how long it keeps what nothing else bounds, where the statement says so.
+    pub state_ttl: Option<StateTtl>,
 }
 
 /// What a node does.

@@ -1,0 +1,234 @@
+//! How every task drives its chain: one element in, or a timer, and what comes of it out, a bounded amount of work at a time.
+//!
+//! A stop that is asked for in the middle of an element does not cut it short, for what was read reaches the sinks. Only what an
+//! operator makes up itself, and could go on with for days, ends there: [`crate::operator::Operator::cut`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use velo_core::Clock;
+use velo_core::dead_letter::DeadLetter;
+
+use super::chain::Step;
+use super::{Chain, Outputs, Stop, StopRequest};
+use crate::error::Result;
+use crate::operator::{Element, InputId};
+
+/// A chain with its consumers.
+pub struct Drive {
+    chain: Chain,
+    outputs: Outputs,
+    clock: Clock,
+    stop: Stop,
+    held: Arc<AtomicU64>,
+}
+
+/// So often operators work without anything coming out, at most, before others get their turn.
+const SILENT_STEPS: u32 = 8;
+
+impl Drive {
+    /// `chain` for `outputs`; what its windows hold when it is stopped is added to `held`.
+    pub fn new(chain: Chain, outputs: Outputs, clock: Clock, stop: Stop, held: Arc<AtomicU64>) -> Self {
+        Self { chain, outputs, clock, stop, held }
+    }
+
+    /// Hands an element in and everything that comes of it on. Rows that are given up go out before what follows them.
+    pub async fn offer(&mut self, input: InputId, element: Element) -> Result<()> {
+        if let Element::Stop = element {
+            self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
+        }
+        self.chain.set_now(self.clock.now());
+        self.chain.offer(input, element)?;
+        self.drain().await
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// When the next timer of an operator is due.
+    pub fn timer(&self) -> Option<i64> {
+        self.chain.timer()
+    }
+
+    /// Calls the operators whose timers are due, each once, and hands on what comes of it.
+    pub async fn fire(&mut self) -> Result<()> {
+        let now = self.clock.now();
+        self.chain.set_now(now);
+        let mut from = 0;
+        while let Some(next) = self.chain.fire(from, now)? {
+            self.drain().await?;
+            from = next;
+        }
+        Ok(())
+    }
+
+    /// Hands rows on that were given up before they came to the chain.
+    pub async fn dead_letters(&mut self, letters: Vec<DeadLetter>) -> Result<()> {
+        self.outputs.dead_letters(letters).await
+    }
+
+    /// Whether a consumer was behind, so that this had to wait, since it was last asked.
+    pub fn has_waited(&self) -> bool {
+        self.outputs.has_waited()
+    }
+
+    /// Whether a stop was asked for that leaves open what is open.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.requested() == StopRequest::Stop
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        let mut silent = 0;
+        loop {
+            if self.is_stopping() {
+                self.chain.cut();
+            }
+            let step = self.chain.step()?;
+            self.outputs.dead_letters(self.chain.take_dead_letters()).await?;
+            match step {
+                Step::Out(element) => self.outputs.send(element).await?,
+                Step::Worked if silent < SILENT_STEPS => {
+                    silent += 1;
+                    continue;
+                }
+                Step::Worked => {}
+                Step::Done => return Ok(()),
+            }
+            silent = 0;
+            // A few batches' work: others of this thread get their turn.
+            tokio::task::yield_now().await;
+            self.chain.set_now(self.clock.now());
+        }
+    }
+}
+
+/// Waits until the clock shows `at`; for ever where there is no such time.
+pub(super) async fn wait_until(clock: &Clock, at: Option<i64>) {
+    match at {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Int64Array, RecordBatch};
+    use arrow_schema::{DataType, Field, Schema};
+    use tokio::sync::mpsc;
+    use velo_core::Batch;
+    use velo_core::dead_letter::Stage;
+
+    use super::*;
+    use crate::operator::{Flow, Operator, Outbox};
+
+    fn batch(value: i64) -> Batch {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        Batch::new(RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![value]))]).unwrap())
+    }
+
+    /// Goes on for ever with every row, until it is cut.
+    #[derive(Default)]
+    struct Endless {
+        on: bool,
+        /// Whether anything comes of it.
+        silent: bool,
+    }
+
+    impl Operator for Endless {
+        fn on_batch(&mut self, _: InputId, _: Batch, out: &mut Outbox) -> Result<Flow> {
+            self.on = true;
+            self.resume(out)
+        }
+
+        fn cut(&mut self) {
+            self.on = false;
+        }
+
+        fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+            if !self.silent {
+                out.batch(batch(1));
+            }
+            Ok(if self.on { Flow::More } else { Flow::Done })
+        }
+    }
+
+    /// Gives a row up, and then itself on.
+    struct GivesUp;
+
+    impl Operator for GivesUp {
+        fn on_batch(&mut self, _: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
+            out.dead_letter(DeadLetter {
+                stage: Stage::Late,
+                source: "s".to_owned(),
+                bytes: Default::default(),
+                error: "late".to_owned(),
+                code: "late-data",
+                place: None,
+            });
+            out.batch(batch);
+            Ok(Flow::Done)
+        }
+    }
+
+    fn drive(operator: impl Operator + 'static, depth: usize) -> (Drive, mpsc::Receiver<Element>, Stop) {
+        let (sender, receiver) = mpsc::channel(depth);
+        let mut outputs = Outputs::new();
+        outputs.forward(sender);
+        let stop = Stop::new();
+        let chain = Chain::new(vec![Box::new(operator)]);
+        (Drive::new(chain, outputs, Clock::manual(0), stop.clone(), Arc::default()), receiver, stop)
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_what_goes_on_for_ever() {
+        let (mut drive, mut receiver, stop) = drive(Endless::default(), 1);
+        let job = async {
+            drive.offer(InputId(0), Element::Batch(batch(0))).await.unwrap();
+            drive.offer(InputId(0), Element::Stop).await.unwrap();
+        };
+        let test = async {
+            for _ in 0..3 {
+                assert!(matches!(receiver.recv().await, Some(Element::Batch(_))));
+            }
+            stop.stop();
+            loop {
+                match receiver.recv().await {
+                    Some(Element::Batch(_)) => {}
+                    Some(Element::Stop) => return,
+                    other => panic!("unexpected {other:?}"),
+                }
+            }
+        };
+        tokio::join!(job, test);
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_seen_where_nothing_comes_out() {
+        let (mut drive, _receiver, stop) = drive(Endless { silent: true, ..Endless::default() }, 1);
+        let job = drive.offer(InputId(0), Element::Batch(batch(0)));
+        let test = async {
+            tokio::task::yield_now().await;
+            stop.stop();
+        };
+        assert!(tokio::join!(job, test).0.is_ok());
+    }
+
+    #[tokio::test]
+    async fn dead_letters_go_out_before_what_follows_them() {
+        let (sender, mut receiver) = mpsc::channel(8);
+        let mut outputs = Outputs::new();
+        outputs.forward(sender.clone());
+        outputs.dead_letters_to(sender);
+        let chain = Chain::new(vec![Box::new(GivesUp)]);
+        let mut drive = Drive::new(chain, outputs, Clock::manual(0), Stop::new(), Arc::default());
+        drive.offer(InputId(0), Element::Batch(batch(0))).await.unwrap();
+        let columns = |element| match element {
+            Some(Element::Batch(batch)) => batch.columns.num_columns(),
+            other => panic!("unexpected {other:?}"),
+        };
+        assert!(columns(receiver.recv().await) > 1, "the letter comes first");
+        assert_eq!(columns(receiver.recv().await), 1);
+    }
+}
