@@ -88,7 +88,7 @@ impl Planner<'_> {
                     distinct.span,
                     "DISTINCT ON needs an input that ends, and this one does not",
                 )
-                .help("with GROUP BY and a WINDOW, FIRST(x) and LAST(x) are of each window: first rows that change are not built yet"),
+                .help("QUALIFY ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) = 1 gives first rows that change; with GROUP BY and a WINDOW, FIRST(x) and LAST(x) are of each window"),
             );
             return None;
         }

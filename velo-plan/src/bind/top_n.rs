@@ -253,7 +253,7 @@ impl Planner<'_> {
         let output = with_results(&self.plan.nodes[input.0].schema, rank);
         let mut node = self.node(NodeKind::TopN(top), vec![input], output, &old.owner);
         self.plan.nodes[node.0].dead_letters = old.dead_letters;
-        self.plan.nodes[node.0].parallelism = old.parallelism;
+        self.plan.nodes[node.0].parallelism = old.parallelism.or(self.query.properties.parallelism);
         for above in found.path.iter().rev() {
             let above = self.plan.nodes[above.0].clone();
             if let NodeKind::Project(outputs) = &above.kind {
