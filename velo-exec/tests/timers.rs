@@ -142,7 +142,7 @@ fn an_interval_changes_nothing_but_the_number_of_changes() {
                         changes += batch.rows();
                         fold(&mut paced, &batch, &context);
                         if window.is_none() {
-                            cells(&batch.columns).iter().for_each(|row| drop(last.insert(row[0].clone(), clock)));
+                            last.extend(cells(&batch.columns).into_iter().map(|row| (row[0].clone(), clock)));
                         }
                     }
                 }
