@@ -11,7 +11,7 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, Source
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    DistinctOn, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, Operator,
+    DistinctOn, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, LatestByKey, Limit, Operator,
     Over as OverOperator, OverSpec, SetOperation, Sort, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial,
     aggregate,
 };
@@ -153,7 +153,12 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold | NodeKind::WindowLimit { .. } => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
             }
-            NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Window(_) | NodeKind::Unnest(_) => {
+            // A row and what takes it back come from one task, which can fold them.
+            NodeKind::Filter(_)
+            | NodeKind::Project(_)
+            | NodeKind::Window(_)
+            | NodeKind::Unnest(_)
+            | NodeKind::FoldByTime(_) => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));
                 input
@@ -308,6 +313,7 @@ impl Step {
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
             (NodeKind::LatestByKey(key), _) => Box::new(LatestByKey::new(key, input)?),
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
+            (NodeKind::FoldByTime(late), _) => Box::new(FoldByTime::new(input, *late, &node.owner)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(plan, node)?, &input)?,
             (NodeKind::Aggregate { window: None, .. }, Self::Partial(_)) => {

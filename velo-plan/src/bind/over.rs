@@ -57,16 +57,11 @@ impl Planner<'_> {
         if calls.is_empty() {
             return Some(input);
         }
-        if !self.changes(input.node).is_append() && !self.is_bounded(input.node) {
-            let place = calls.first().map_or(Span::default(), |call| call.span);
-            self.not_yet(
-                place,
-                "a row window over results that change",
-                "group by a WINDOW without EMIT CHANGES: then each result comes once, when it is complete",
-            );
+        let changing = !self.changes(input.node).is_append() && !self.is_bounded(input.node);
+        if changing && !self.can_pass(&input, &calls) {
             return None;
         }
-        let input = self.folded(input, owner);
+        let input = if changing { input } else { self.folded(input, owner) };
         let mut placed = Vec::with_capacity(calls.len());
         let mut failed = false;
         let mut first = None;
@@ -85,11 +80,15 @@ impl Planner<'_> {
         if failed {
             return None;
         }
-        let late = match first.filter(|_| sources) {
+        let mut late = match first.filter(|_| sources) {
             Some(span) => Some(self.late_rows(&input, span)?),
             None => None,
         };
         let mut relation = input;
+        if changing {
+            // What has passed is on time.
+            relation = self.folded_by_time(relation, late.take().unwrap_or((LateStrategy::Drop, None)), owner);
+        }
         // Rows that go by arrival pass first: behind the others they would come by event time.
         for order in [OverOrder::Arrival, OverOrder::EventTime, OverOrder::Window, OverOrder::End] {
             let (now, others): (Vec<_>, Vec<_>) = placed.into_iter().partition(|call| call.order == order);
@@ -117,6 +116,37 @@ impl Planner<'_> {
             self.plan.nodes[relation.node.0].dead_letters = letters;
         }
         Some(relation)
+    }
+
+    /// Whether the rows of a changing relation can be waited for, until the watermark has passed them and they change no more.
+    fn can_pass(&mut self, input: &Relation, calls: &[BoundOver]) -> bool {
+        let Some(first) = calls.first() else { return true };
+        if !input.has_event_time() {
+            self.error(
+                Diagnostic::error(
+                    codes::UNBOUNDED,
+                    first.span,
+                    "a row window over results that change as long as the input goes on",
+                )
+                .help(
+                    "group by a WINDOW: its results have a time, and no longer change when the watermark has passed it",
+                ),
+            );
+            return false;
+        }
+        let by_arrival = |call: &&BoundOver| call.window.buffer.is_some() && call.window.order_by.is_empty();
+        if let Some(call) = calls.iter().find(by_arrival) {
+            self.error(
+                Diagnostic::error(
+                    codes::UNBOUNDED,
+                    call.span,
+                    "a buffer goes by arrival, and these rows change after they came",
+                )
+                .help("add ORDER BY with the event time: then a row comes when it no longer changes"),
+            );
+            return false;
+        }
+        true
     }
 
     /// What happens to rows behind the watermark: what the query says, else what its source says.
