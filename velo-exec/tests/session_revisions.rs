@@ -3,48 +3,12 @@
 
 mod support;
 
-use support::changelog::{Folded, changes, emission, harness};
-use support::sim::random_partitions;
+use support::changelog::{Folded, changes, emission, harness, late_changelog};
 use support::{Calls, Kind, Row, SECOND, library_calls, many_calls, naive, rows_at, spec, window};
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::GroupSpec;
 use velo_exec::testing::Random;
-
-/// A changelog of one partition in which rows that came not long ago go, or change in place or in time; stamped with its lateness.
-fn changelog(random: &mut Random, count: usize, disorder: i64, changing: bool, unique: bool) -> Vec<(RowKind, Row)> {
-    let mut fresh = random_partitions(random, 1, count * 2, disorder, true).remove(0).into_iter().enumerate();
-    let mut row = || {
-        let (at, row) = fresh.next().unwrap();
-        // Times tell rows apart, so that the order of equal ones is no question.
-        Row { time: row.time + if unique { at as i64 } else { 0 }, ..row }
-    };
-    let (mut log, mut live): (Vec<(RowKind, Row)>, Vec<Row>) = (Vec::new(), Vec::new());
-    while log.len() < count {
-        let recent = live.len().saturating_sub(1 + random.below(8) as usize);
-        match random.below(8) {
-            5 if changing && !live.is_empty() => log.push((RowKind::Delete, live.remove(recent))),
-            kind @ (6 | 7) if changing && !live.is_empty() => {
-                let before = live[recent].clone();
-                let after = Row { key: before.key.clone(), ..row() };
-                let after = if kind == 6 { Row { time: before.time, ..after } } else { after };
-                live[recent] = after.clone();
-                log.extend([(RowKind::UpdateBefore, before), (RowKind::UpdateAfter, after)]);
-            }
-            _ => {
-                live.push(row());
-                log.push((RowKind::Insert, live.last().unwrap().clone()));
-            }
-        }
-    }
-    let mut highest = i64::MIN;
-    for (at, (_, row)) in log.iter_mut().enumerate() {
-        highest = highest.max(row.time);
-        row.position = at as u64;
-        row.late_by = highest - disorder * SECOND - row.time;
-    }
-    log
-}
 
 /// Runs a query over a changelog in batches, and compares what it folds to: at the end, and where results come early always.
 fn check(query: &GroupSpec, gap: i64, allowed: i64, log: &[(RowKind, Row)], bound: i64, size: usize, context: &str) {
@@ -86,7 +50,7 @@ fn sessions_of_rows_taken_back() {
                     (true, _) => many_calls(),
                 };
                 let disorder = random.between(0, 12);
-                let log = changelog(&mut random, 90, disorder, true, unique);
+                let log = late_changelog(&mut random, 90, disorder, true, unique);
                 let late = if allowed.is_some() { LateStrategy::UpdatePrevious } else { LateStrategy::Drop };
                 let emission = emission(early, per_record, allowed);
                 let query = spec(&["key"], calls, Some(window("session", gap, 0, 0)));
@@ -108,7 +72,7 @@ fn sessions_corrected_by_late_rows() {
                 let mut random = Random::new(6_000 + seed);
                 let calls = if seed % 4 == 0 { library_calls() } else { many_calls() };
                 let disorder = random.between(0, 8);
-                let log = changelog(&mut random, 100, disorder, false, true);
+                let log = late_changelog(&mut random, 100, disorder, false, true);
                 let (late, emission) = (LateStrategy::UpdatePrevious, emission(early, per_record, Some(allowed)));
                 let query = spec(&["key"], calls, Some(window("session", gap, 0, 0)));
                 let query = GroupSpec { emission, late, ..query };

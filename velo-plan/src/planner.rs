@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use arrow_schema::SchemaRef;
 use velo_core::connector::Registry;
 use velo_core::properties::{Properties, interpolate, secrets};
-use velo_eventtime::LateProperties;
+use velo_eventtime::{LateProperties, LateStrategy};
 use velo_sql::ast::{
     Create, EmitMode, Ident, ObjectKind, ObjectName, Query, SelectStatement, Statement, StatementKind, TableSchema,
 };
@@ -573,6 +573,20 @@ impl Planner<'_> {
         }
         let schema = self.plan.nodes[relation.node.0].schema.clone();
         let node = self.node(NodeKind::Fold, vec![relation.node], schema, owner);
+        Relation { node, ..relation }
+    }
+
+    /// The rows of a changing relation with an event time that are there when the watermark has passed them: they come once. Late
+    /// rows meet `late`, with their sink.
+    pub(crate) fn folded_by_time(
+        &mut self,
+        relation: Relation,
+        (late, letters): (LateStrategy, Option<SinkId>),
+        owner: &str,
+    ) -> Relation {
+        let schema = self.plan.nodes[relation.node.0].schema.clone();
+        let node = self.node(NodeKind::FoldByTime(late), vec![relation.node], schema, owner);
+        self.plan.nodes[node.0].dead_letters = letters;
         Relation { node, ..relation }
     }
 

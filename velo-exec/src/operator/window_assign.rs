@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::SchemaRef;
 use velo_core::batch::columns_of;
-use velo_core::{Batch, Watermark, schema};
+use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_plan::plan::WindowSpec;
 
 use super::{Flow, InputId, Operator, Outbox};
@@ -30,6 +30,17 @@ impl WindowAssign {
     pub fn new(spec: &WindowSpec, output: SchemaRef) -> Result<Self> {
         Ok(Self { windows: Windows::new(spec)?, output, watermark: Watermark::NONE, late: Arc::default() })
     }
+}
+
+/// An update that moves a row to another window takes it from one and puts it into the other. `ends` tells windows apart for the
+/// halves of an update, which differ in their times.
+fn in_one_window(kinds: &RowKinds, ends: &[i64]) -> RowKinds {
+    let kinds = kinds.as_slice().iter().enumerate().map(|(row, kind)| match kind {
+        RowKind::UpdateBefore if ends.get(row + 1) != Some(&ends[row]) => RowKind::Delete,
+        RowKind::UpdateAfter if row.checked_sub(1).map(|before| ends[before]) != Some(ends[row]) => RowKind::Insert,
+        kind => *kind,
+    });
+    RowKinds::new(kinds.collect())
 }
 
 impl Operator for WindowAssign {
@@ -58,6 +69,7 @@ impl Operator for WindowAssign {
         }
         self.late.add(late_rows, late_windows);
         let taken = batch.take(&UInt32Array::from(rows))?;
+        let kinds = taken.kinds.as_ref().map(|kinds| in_one_window(kinds, &ends));
         let mut columns: Vec<ArrayRef> = taken.columns.columns().to_vec();
         // The rows' own event time gives way to the window's.
         if let Some(at) = schema::event_time_index(taken.columns.schema_ref()) {
@@ -70,7 +82,7 @@ impl Operator for WindowAssign {
         columns.push(times);
         let rows = taken.rows();
         // What is left is on time for its window.
-        out.batch(Batch { late_by: None, ..taken.with_columns(columns_of(&self.output, columns, rows)?) });
+        out.batch(Batch { kinds, late_by: None, ..taken.with_columns(columns_of(&self.output, columns, rows)?) });
         Ok(Flow::Done)
     }
 
@@ -82,5 +94,18 @@ impl Operator for WindowAssign {
 
     fn late(&self) -> Option<Arc<LateCounters>> {
         Some(Arc::clone(&self.late))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_stays_one_in_its_window_alone() {
+        let [insert, before, after, delete] = RowKind::ALL;
+        let kinds = RowKinds::new(vec![before, after, insert, before, after, delete]);
+        let told = in_one_window(&kinds, &[10, 10, 10, 10, 20, 20]);
+        assert_eq!(told.as_slice(), [before, after, insert, delete, insert, delete]);
     }
 }

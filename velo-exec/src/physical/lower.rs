@@ -11,9 +11,9 @@ use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, Source
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    DistinctOn, EmitInterval, FilterProject, Fold, GroupFinal, GroupPartial, GroupSpec, IdleClose, LatestByKey, Limit,
-    MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest,
-    WindowAssign, WindowFinal, WindowLimit, WindowPartial, aggregate,
+    DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, IdleClose,
+    LatestByKey, Limit, MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN,
+    TopNSpec, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -178,7 +178,12 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold | NodeKind::WindowLimit { .. } => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
             }
-            NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Window(_) | NodeKind::Unnest(_) => {
+            // A row and what takes it back come from one task, which can fold them.
+            NodeKind::Filter(_)
+            | NodeKind::Project(_)
+            | NodeKind::Window(_)
+            | NodeKind::Unnest(_)
+            | NodeKind::FoldByTime(_) => {
                 let input = stages.extend(&home, node, &consumers);
                 stages.stages[input].steps.push(Step::Whole(id));
                 input
@@ -353,6 +358,7 @@ impl Step {
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
             (NodeKind::LatestByKey(key), _) => Box::new(LatestByKey::new(key, node.state_ttl, input)?),
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
+            (NodeKind::FoldByTime(late), _) => Box::new(FoldByTime::new(input, *late, &node.owner)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (NodeKind::Aggregate { window: Some(window), emission, .. }, Self::IdleClose(_)) => {
                 Box::new(IdleClose::new(emission.idle_close.unwrap_or_default(), window)?)

@@ -126,3 +126,44 @@ pub fn changes(log: &[(RowKind, Row)]) -> Batch {
     let kinds = kinds.slice(0, rows.len());
     Batch { kinds: Some(kinds), origin: None, ..batch(&rows) }
 }
+
+/// A changelog of one partition in which rows that came not long ago go, or change in place or in time; stamped with its lateness.
+pub fn late_changelog(
+    random: &mut Random,
+    count: usize,
+    disorder: i64,
+    changing: bool,
+    unique: bool,
+) -> Vec<(RowKind, Row)> {
+    let mut fresh = random_partitions(random, 1, count * 2, disorder, true).remove(0).into_iter().enumerate();
+    let mut row = || {
+        let (at, row) = fresh.next().unwrap();
+        // Times tell rows apart, so that the order of equal ones is no question.
+        Row { time: row.time + if unique { at as i64 } else { 0 }, ..row }
+    };
+    let (mut log, mut live): (Vec<(RowKind, Row)>, Vec<Row>) = (Vec::new(), Vec::new());
+    while log.len() < count {
+        let recent = live.len().saturating_sub(1 + random.below(8) as usize);
+        match random.below(8) {
+            5 if changing && !live.is_empty() => log.push((RowKind::Delete, live.remove(recent))),
+            kind @ (6 | 7) if changing && !live.is_empty() => {
+                let before = live[recent].clone();
+                let after = Row { key: before.key.clone(), ..row() };
+                let after = if kind == 6 { Row { time: before.time, ..after } } else { after };
+                live[recent] = after.clone();
+                log.extend([(RowKind::UpdateBefore, before), (RowKind::UpdateAfter, after)]);
+            }
+            _ => {
+                live.push(row());
+                log.push((RowKind::Insert, live.last().unwrap().clone()));
+            }
+        }
+    }
+    let mut highest = i64::MIN;
+    for (at, (_, row)) in log.iter_mut().enumerate() {
+        highest = highest.max(row.time);
+        row.position = at as u64;
+        row.late_by = highest - disorder * SECOND - row.time;
+    }
+    log
+}

@@ -198,8 +198,14 @@ impl Planner<'_> {
             return None;
         }
         let window_columns = window_columns_of(&window);
+        let mut identity = input.identity.clone();
+        if !identity.is_empty() {
+            // A row comes once for each of its windows.
+            identity.extend([WINDOW_START, WINDOW_END].map(str::to_owned));
+        }
         let node = self.node(NodeKind::Window(window), vec![input.node], Arc::new(Schema::new(fields)), owner);
-        Some(Relation { node, event_time_columns: vec![WINDOW_TIME.to_owned()], window_columns, source: None, ..input })
+        let event_time_columns = vec![WINDOW_TIME.to_owned()];
+        Some(Relation { node, event_time_columns, window_columns, identity, source: None, ..input })
     }
 
     /// Each row once: a GROUP BY over all columns.

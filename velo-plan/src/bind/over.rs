@@ -60,10 +60,10 @@ impl Planner<'_> {
         let changing = !self.changes(input.node).is_append() && !self.is_bounded(input.node);
         // A Top-N, if something cuts it.
         let top = self.needs_cut(&input, &calls, changing);
-        let others = || calls.iter().enumerate().filter(|(at, _)| Some(*at) != top);
-        if let Some((_, other)) = others().next().filter(|_| changing) {
-            let place = other.span;
-            self.error(over_changes(place));
+        let others = || calls.iter().enumerate().filter(|(at, _)| Some(*at) != top).map(|(_, call)| call);
+        // Other functions wait until rows change no more; a Top-N takes changes as they come.
+        let waits = changing && others().next().is_some();
+        if waits && !self.can_pass(&input, others()) {
             return None;
         }
         let input = if changing { input } else { self.folded(input, owner) };
@@ -93,11 +93,15 @@ impl Planner<'_> {
         if failed {
             return None;
         }
-        let late = match first.filter(|_| sources) {
+        let mut late = match first.filter(|_| sources) {
             Some(span) => Some(self.late_rows(&input, span)?),
             None => None,
         };
         let mut relation = input;
+        if waits {
+            // What has passed is on time.
+            relation = self.folded_by_time(relation, late.take().unwrap_or((LateStrategy::Drop, None)), owner);
+        }
         // Rows that go by arrival pass first: behind the others they would come by event time.
         for order in [OverOrder::Arrival, OverOrder::EventTime, OverOrder::Window, OverOrder::End] {
             let (now, others): (Vec<_>, Vec<_>) = placed.into_iter().partition(|call| call.order == order);
@@ -157,6 +161,28 @@ impl Planner<'_> {
                 .help("compute the inner one in a query of its own, and read that in FROM"),
         );
         None
+    }
+
+    /// Whether the rows of a changing relation can be waited for, until the watermark has passed them and they change no more.
+    fn can_pass<'c>(&mut self, input: &Relation, mut calls: impl Iterator<Item = &'c BoundOver> + Clone) -> bool {
+        let Some(first) = calls.clone().next() else { return true };
+        if !input.has_event_time() {
+            self.error(over_changes(first.span));
+            return false;
+        }
+        let by_arrival = |call: &&BoundOver| call.window.buffer.is_some() && call.window.order_by.is_empty();
+        if let Some(call) = calls.find(by_arrival) {
+            self.error(
+                Diagnostic::error(
+                    codes::UNBOUNDED,
+                    call.span,
+                    "a buffer goes by arrival, and these rows change after they came",
+                )
+                .help("add ORDER BY with the event time: then a row comes when it no longer changes"),
+            );
+            return false;
+        }
+        true
     }
 
     /// What happens to rows behind the watermark: what the query says, else what its source says.
@@ -504,8 +530,9 @@ impl Planner<'_> {
 }
 
 fn over_changes(span: Span) -> Diagnostic {
-    Diagnostic::error(codes::NOT_SUPPORTED, span, "a row window over results that change cannot run yet")
-        .help("group by a WINDOW without EMIT CHANGES: then each result comes once, when it is complete")
+    let message = "a row window over results that change as long as the input goes on";
+    Diagnostic::error(codes::UNBOUNDED, span, message)
+        .help("group by a WINDOW: its results have a time, and no longer change when the watermark has passed it")
 }
 
 fn event_time() -> Expr {

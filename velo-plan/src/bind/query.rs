@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion_common::Column;
 use datafusion_expr::Expr;
-use velo_sql::ast::{Direction, NullsOrder};
+use velo_eventtime::LateStrategy;
+use velo_sql::ast::{Direction, EmitMode, NullsOrder};
 use velo_sql::ast::{Expr as Ast, ExprKind, Literal, OrderByItem, Query, SetExpr};
 use velo_sql::{Diagnostic, Span};
 
@@ -72,15 +73,20 @@ impl Planner<'_> {
     ) -> Option<Relation> {
         let order = self.order_keys(items, &relation.scope, None)?;
         let (count, skip) = (self.row_count(count)?, self.row_count(skip)?);
-        if !self.is_bounded(relation.node) && !self.changes(relation.node).is_append() {
+        let changing = !self.is_bounded(relation.node) && !self.changes(relation.node).is_append();
+        if changing && self.query.emit == Some(EmitMode::Changes) {
             self.not_yet(
                 place,
                 "ORDER BY and LIMIT of windows whose results change",
-                "with EMIT FINAL, and without late rows that correct a window, each window gives its rows once",
+                "with EMIT FINAL each window gives its rows once",
             );
             return None;
         }
-        let relation = self.folded(relation, owner);
+        // A window that late rows correct gives its rows when it can no longer be corrected.
+        let relation = match changing {
+            true => self.folded_by_time(relation, (LateStrategy::Drop, None), owner),
+            false => self.folded(relation, owner),
+        };
         let output = self.plan.nodes[relation.node.0].schema.clone();
         let kind = NodeKind::WindowLimit { order, skip: skip.unwrap_or(0), count };
         let node = self.node(kind, vec![relation.node], output, owner);

@@ -48,8 +48,8 @@ impl Planner<'_> {
             let window = &call.window;
             let alone = call.function == OverFunction::RowNumber && window.buffer.is_none();
             let by_time = window.order_by.first().is_some_and(|key| !key.descending && time.is_time(&key.typed.expr));
-            let ordered = by_time || is_per_window(input, call, &time);
-            alone && !window.order_by.is_empty() && (changing || !(ordered || self.is_bounded(input.node)))
+            let ordered = by_time || (!changing && is_per_window(input, call, &time));
+            alone && !window.order_by.is_empty() && !(ordered || self.is_bounded(input.node))
         };
         calls.iter().position(needs)
     }

@@ -47,7 +47,7 @@ impl Changes {
                 Self::Updates
             }
             NodeKind::TopN(_) => Self::Deletes,
-            NodeKind::Fold => Self::Append,
+            NodeKind::Fold | NodeKind::FoldByTime(_) => Self::Append,
             NodeKind::SetOperation { emission, .. } if !emission.early => Self::Append,
             // What both sides have of rows that only come only comes; of a difference the right side can take a row away.
             NodeKind::SetOperation { kind: SetKind::Intersect, .. } if input == Self::Append => Self::Append,

@@ -146,6 +146,10 @@ impl Plan {
                 text
             }
             NodeKind::Fold => "Fold changes at the end".to_owned(),
+            NodeKind::FoldByTime(late) => {
+                let late = if *late == LateStrategy::DeadLetter { "go to the dead letters" } else { "are dropped" };
+                format!("Fold changes until the watermark has passed their rows; late rows {late}")
+            }
             NodeKind::LatestByKey(key) => format!("Latest row by {}", key.join(", ")),
             NodeKind::Over(over) => {
                 let expires =

@@ -97,6 +97,8 @@ pub enum NodeKind {
     },
     /// The rows that are there at the end of a changing input.
     Fold,
+    /// The rows of a changing input that are there when the watermark passes them; the strategy is that for late ones.
+    FoldByTime(LateStrategy),
     /// The latest row under each key of a sink, which is another one than the input's.
     LatestByKey(Vec<String>),
     /// Row windows: what OVER computes, behind the input's columns.

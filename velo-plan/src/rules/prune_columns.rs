@@ -34,7 +34,7 @@ pub(super) fn run(plan: &mut Plan) {
             }
             NodeKind::Limit { .. } => own,
             // A row is known by all of its columns.
-            NodeKind::Fold | NodeKind::LatestByKey(_) => {
+            NodeKind::Fold | NodeKind::FoldByTime(_) | NodeKind::LatestByKey(_) => {
                 node.schema.fields().iter().map(|field| field.name().clone()).collect()
             }
             NodeKind::DistinctOn { keys, order } => {

@@ -1,0 +1,140 @@
+//! The rows of a changing input that are there when the watermark passes them: from then on they come once, and never change.
+//!
+//! A change carries the event time of its row, and behind the watermark there is none: an operator emits none there, and one of
+//! a source comes late.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use velo_core::batch::columns_of;
+use velo_core::{Batch, RowKinds, Watermark};
+use velo_eventtime::LateStrategy;
+use velo_eventtime::late::for_row;
+
+use super::grouping::times_of;
+use super::late_rows::LateRows;
+use super::row_table::Repeats;
+use super::{Flow, InputId, Operator, Outbox};
+use crate::error::Result;
+use crate::state::{KeyTable, is_sparse, keep};
+use crate::window::LateCounters;
+
+/// Holds rows until the watermark has passed them, and lets changes cancel out meanwhile.
+pub struct FoldByTime {
+    schema: SchemaRef,
+    late: LateRows,
+    /// By all columns, the event time among them.
+    rows: KeyTable,
+    /// By row: how often it is there. A row may be taken before it comes.
+    counts: Vec<i64>,
+    /// By row: whether it waits.
+    waits: Vec<bool>,
+    waiting: BTreeMap<i64, Vec<u32>>,
+    waiting_rows: usize,
+    /// Rows that the watermark has passed, in the order of their times.
+    passed: Vec<u32>,
+    given: Repeats,
+    watermark: Watermark,
+    ids: Vec<u32>,
+}
+
+impl FoldByTime {
+    /// The operator over rows of `schema`, which has an event time; `statement` names the query.
+    pub fn new(schema: SchemaRef, late: LateStrategy, statement: &str) -> Result<Self> {
+        let types = schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        Ok(Self {
+            schema,
+            late: LateRows::new(late, statement),
+            rows: KeyTable::new(&types)?,
+            counts: Vec::new(),
+            waits: Vec::new(),
+            waiting: BTreeMap::new(),
+            waiting_rows: 0,
+            passed: Vec::new(),
+            given: Repeats::default(),
+            watermark: Watermark::NONE,
+            ids: Vec::new(),
+        })
+    }
+
+    /// Bytes of memory of its state.
+    pub fn memory(&self) -> usize {
+        self.rows.memory() + self.counts.capacity() * (size_of::<i64>() + 1) + self.waiting_rows * size_of::<u32>()
+    }
+
+    /// Forgets rows that have passed, once they are many.
+    fn compact(&mut self) {
+        if !is_sparse(self.waiting_rows, self.counts.len()) {
+            return;
+        }
+        let new = self.rows.retain(&self.waits);
+        self.waiting.values_mut().flatten().for_each(|row| *row = new[*row as usize]);
+        keep(&mut self.counts, &self.waits);
+        self.waits = vec![true; self.counts.len()];
+    }
+}
+
+impl Operator for FoldByTime {
+    fn held(&self) -> u64 {
+        let waits = self.counts.iter().zip(&self.waits).filter(|(_, waits)| **waits);
+        waits.map(|(count, _)| u64::try_from(*count).unwrap_or(0)).sum()
+    }
+
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        Some(Arc::clone(&self.late.counters))
+    }
+
+    fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
+        if batch.is_empty() {
+            return Ok(Flow::Done);
+        }
+        let batch = self.late.leave_out(batch, self.watermark, "a row window", for_row, out)?;
+        let times = times_of(&batch)?;
+        self.rows.intern(batch.columns.columns(), batch.rows(), &mut self.ids)?;
+        self.counts.resize(self.rows.len(), 0);
+        self.waits.resize(self.rows.len(), false);
+        let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
+        for (row, (id, time)) in self.ids.iter().zip(times).enumerate() {
+            let taken = kinds.is_some_and(|kinds| kinds[row].retracts());
+            self.counts[*id as usize] += if taken { -1 } else { 1 };
+            if !std::mem::replace(&mut self.waits[*id as usize], true) {
+                self.waiting.entry(*time).or_default().push(*id);
+                self.waiting_rows += 1;
+            }
+        }
+        Ok(Flow::Done)
+    }
+
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
+        self.watermark = self.watermark.max(watermark);
+        let waiting = match self.watermark {
+            Watermark::END => BTreeMap::new(),
+            Watermark(micros) => self.waiting.split_off(&micros),
+        };
+        let passed = std::mem::replace(&mut self.waiting, waiting);
+        self.passed = passed.into_values().flatten().collect();
+        self.given = Repeats::default();
+        self.resume(out)
+    }
+
+    fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+        while !out.is_full() {
+            let times = |place: usize| u64::try_from(self.counts[self.passed[place] as usize]).unwrap_or(0);
+            self.given.next(self.passed.len(), times, &mut self.ids);
+            if self.ids.is_empty() {
+                for row in self.passed.drain(..) {
+                    self.counts[row as usize] = 0;
+                    self.waits[row as usize] = false;
+                    self.waiting_rows -= 1;
+                }
+                self.compact();
+                out.watermark(self.watermark);
+                return Ok(Flow::Done);
+            }
+            self.ids.iter_mut().for_each(|place| *place = self.passed[*place as usize]);
+            out.batch(Batch::new(columns_of(&self.schema, self.rows.keys(&self.ids)?, self.ids.len())?));
+        }
+        Ok(Flow::More)
+    }
+}
