@@ -16,10 +16,11 @@ use datafusion_expr::{col, lit};
 use support::changelog::Folded;
 use support::sim::{random_partitions, stamp};
 use support::{Row, SECOND};
-use velo_core::{Batch, RowKind, Watermark, schema as hidden, types};
+use velo_core::duration::Span;
+use velo_core::{Batch, RowKind, RowKinds, Watermark, schema as hidden, types};
 use velo_exec::operator::{DistinctOn, SetOperation, Unnest, WindowLimit};
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::{Emission, SetKind, SortKey, Unnest as UnnestSpec, UnnestItem, UnnestOf};
+use velo_plan::plan::{Emission, SetKind, SortKey, StateTtl, Unnest as UnnestSpec, UnnestItem, UnnestOf};
 
 /// Rows for EXCEPT and INTERSECT: two columns, and the side.
 type Sided = (Option<i64>, Option<i64>, bool);
@@ -92,7 +93,30 @@ const SET_KINDS: [(SetKind, bool); 4] =
 
 fn set_operation(kind: SetKind, all: bool, emission: Emission) -> Harness<SetOperation> {
     let output = Arc::new(sided_schema().project(&[0, 1]).unwrap());
-    Harness::new(SetOperation::new(kind, all, emission, output).unwrap())
+    Harness::new(SetOperation::new(kind, all, emission, None, output).unwrap())
+}
+
+/// A row that did not come for so long is on neither side any more, and begins anew; what was shown of it stays.
+#[test]
+fn forgotten_rows() {
+    let output = Arc::new(sided_schema().project(&[0, 1]).unwrap());
+    let ttl = Some(StateTtl { after: Span(10), by_clock: true });
+    let early = Emission { early: true, ..Emission::default() };
+    let mut harness = Harness::new(SetOperation::new(SetKind::Except, false, early, ttl, output).unwrap());
+    let mut come = |clock: i64, right: bool| {
+        harness.clock(clock).unwrap();
+        harness.batch(sided_batch(&[(RowKind::Insert, (Some(1), Some(2), right))])).unwrap();
+        let batches = harness.take_batches();
+        batches
+            .iter()
+            .flat_map(|batch| batch.kinds.as_ref().map_or(&[][..], RowKinds::as_slice).to_vec())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(come(0, false), [RowKind::Insert]);
+    assert_eq!(come(9, true), [RowKind::Delete]);
+    assert_eq!(come(18, false), [], "the right side still has it");
+    assert_eq!(come(28, false), [RowKind::Insert], "both sides are forgotten");
+    assert_eq!(come(38, true), [], "and once more");
 }
 
 #[test]

@@ -12,11 +12,12 @@ use arrow_schema::{DataType, Field, Schema};
 use datafusion_expr::{Expr, col};
 use support::sim::{random_partitions, stamp};
 use support::{Row, SECOND, batch, cells, rows_at, schema};
+use velo_core::duration::Span;
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema as hidden};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::{TopN, TopNSpec};
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::{Emission, SortKey, TopN as Plan};
+use velo_plan::plan::{Emission, SortKey, StateTtl, TopN as Plan};
 
 /// An order, and how two rows compare in it.
 #[derive(Clone)]
@@ -101,6 +102,7 @@ fn spec(order: &Order, limit: u64, rank: bool) -> TopNSpec {
             late: None,
         },
         retracts: false,
+        ttl: None,
         output: hidden::with_event_time(&Schema::new(fields)),
         statement: "result".to_owned(),
     }
@@ -215,6 +217,67 @@ fn rows_that_only_come() {
                 }
             }
         }
+    }
+}
+
+/// With `state.ttl` a partition begins anew with a row that comes so long or more behind the last one, however batches are cut;
+/// what was shown before stays.
+#[test]
+fn forgotten_partitions() {
+    let order = orders().remove(0);
+    for seed in 0..8 {
+        let mut random = Random::new(70 + seed);
+        let (ttl, disorder) = (random.between(1, 12), random.between(0, 3));
+        let mut rows = random_partitions(&mut random, 1, 150, disorder, false).remove(0);
+        // Each stretch of a partition in which it is not forgotten is one of its own.
+        let mut last: BTreeMap<Option<String>, (i64, i64)> = BTreeMap::new();
+        let stretches = rows.iter().map(|row| {
+            let (touched, stretch) = last.entry(row.key.clone()).or_insert((row.time, 0));
+            *stretch += i64::from(row.time >= *touched + ttl * SECOND);
+            *touched = row.time.max(*touched);
+            (row.position, *stretch)
+        });
+        let stretches: BTreeMap<u64, i64> = stretches.collect();
+        for row in &mut rows {
+            row.partition = 0;
+        }
+        for (limit, rank) in [(1, false), (2, true), (3, false)] {
+            let mut expected = Vec::new();
+            for stretch in 0..=stretches.values().copied().max().unwrap() {
+                let own = rows.iter().filter(|row| stretches[&row.position] == stretch).cloned().collect::<Vec<_>>();
+                expected.extend(naive(&own, &order, by_place, of_key, limit, rank));
+            }
+            expected.sort();
+            let ttl = Some(StateTtl { after: Span(ttl * SECOND), by_clock: false });
+            for (size, per_record) in [(1, false), (7, false), (8_192, false), (8_192, true)] {
+                let mut query = TopNSpec { ttl, ..spec(&order, limit, rank) };
+                query.top.emission.per_record = per_record;
+                let context = format!("seed {seed}, {}, batches of {size}", query.top);
+                let changes = changes_of(&run(&query, std::slice::from_ref(&rows), disorder * SECOND, size, seed));
+                assert_eq!(folded(&changes, rank, &context), expected, "{context}");
+            }
+        }
+    }
+}
+
+/// Many partitions that come once do not pile up, and go by the clock also while no rows come.
+#[test]
+fn forgotten_partitions_leave_no_memory_behind() {
+    for by_clock in [false, true] {
+        let ttl = Some(StateTtl { after: Span(10 * SECOND), by_clock });
+        let mut harness = harness(&TopNSpec { ttl, ..spec(&orders()[0], 2, false) });
+        let mut most = 0;
+        for step in 0..300_i64 {
+            let rows = (0..100).map(|n| Row::at(&format!("{step} {n}"), step * SECOND, "1"));
+            harness.batch(batch(&rows.collect::<Vec<_>>())).unwrap();
+            harness.watermark(Watermark(step * SECOND)).unwrap();
+            harness.clock(step * SECOND).unwrap();
+            if step == 100 {
+                most = harness.operator.memory();
+            }
+        }
+        let memory = harness.operator.memory();
+        assert!(memory <= most + most / 4, "{memory} after {most}");
     }
 }
 

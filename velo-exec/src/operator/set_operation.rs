@@ -4,12 +4,12 @@ use arrow_array::cast::AsArray;
 use arrow_schema::SchemaRef;
 use velo_core::batch::columns_of;
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
-use velo_plan::plan::{Emission, SetKind};
+use velo_plan::plan::{Emission, SetKind, StateTtl};
 
 use super::row_table::Repeats;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
-use crate::state::{KeyTable, is_sparse, keep};
+use crate::state::{KeyTable, Ttl, is_sparse, keep};
 
 /// Combines two sides. The last column of its input says whether a row is of the right one.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct SetOperation {
     counts: Vec<(i64, i64)>,
     /// Rows with a count.
     alive: usize,
+    /// Which rows are forgotten.
+    ttl: Option<Ttl>,
     ids: Vec<u32>,
     /// In this batch: rows that changed, and whether a row is among them.
     changed: Vec<Changed>,
@@ -38,8 +40,8 @@ struct Changed {
 }
 
 impl SetOperation {
-    /// The operator of a set operation whose rows have the columns of `output`.
-    pub fn new(kind: SetKind, all: bool, emission: Emission, output: SchemaRef) -> Result<Self> {
+    /// The operator of a set operation whose rows have the columns of `output`; `ttl` says when a row is forgotten.
+    pub fn new(kind: SetKind, all: bool, emission: Emission, ttl: Option<StateTtl>, output: SchemaRef) -> Result<Self> {
         let types = output.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         Ok(Self {
             kind,
@@ -49,6 +51,7 @@ impl SetOperation {
             rows: KeyTable::new(&types)?,
             counts: Vec::new(),
             alive: 0,
+            ttl: ttl.map(Ttl::new),
             ids: Vec::new(),
             changed: Vec::new(),
             seen: Vec::new(),
@@ -58,7 +61,8 @@ impl SetOperation {
 
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
-        self.rows.memory() + self.counts.capacity() * size_of::<(i64, i64)>() + self.seen.capacity()
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        ttl + self.rows.memory() + self.counts.capacity() * size_of::<(i64, i64)>() + self.seen.capacity()
     }
 
     /// How often a row stays.
@@ -87,7 +91,11 @@ impl SetOperation {
         let by = |row: usize| if kinds.is_some_and(|kinds| kinds[row].retracts()) { -1 } else { 1 };
         let ids = std::mem::take(&mut self.ids);
         let mut told = Told::default();
+        let touches = self.ttl.as_ref().map(|ttl| ttl.times(batch, out.now()));
         for (row, id) in ids.iter().enumerate() {
+            if let Some(touches) = &touches {
+                self.come_to(*id, touches(row), &mut told);
+            }
             if self.emission.early && !std::mem::replace(&mut self.seen[*id as usize], true) {
                 self.changed.push(Changed { row: *id, before: self.stays(*id as usize) });
             }
@@ -103,6 +111,38 @@ impl SetOperation {
             out.batch(Batch::changes(columns, told.kinds));
         }
         Ok(())
+    }
+
+    /// A row comes at this time, and begins anew if its own is over.
+    fn come_to(&mut self, row: u32, time: i64, told: &mut Told) {
+        if self.ttl.as_ref().is_some_and(|ttl| ttl.is_over(row, time)) {
+            // What changed before is told, and then stays as it was shown.
+            self.tell(told);
+            self.forget(row);
+        }
+        if let Some(ttl) = &mut self.ttl {
+            ttl.touch(row, time);
+        }
+    }
+
+    /// A row is on neither side any more; what was shown of it stays.
+    fn forget(&mut self, row: u32) {
+        let counts = std::mem::take(&mut self.counts[row as usize]);
+        self.alive -= usize::from(counts != (0, 0));
+        if let Some(ttl) = &mut self.ttl {
+            ttl.forget(row);
+        }
+    }
+
+    /// Forgets the rows whose time is over at `time`, and asks to be called when the next could be.
+    fn expire(&mut self, time: i64, out: &mut Outbox) {
+        let Some(ttl) = &mut self.ttl else { return };
+        let gone = ttl.expired(time);
+        if let Some(next) = ttl.next() {
+            out.timer_at(next);
+        }
+        gone.into_iter().for_each(|row| self.forget(row));
+        self.compact();
     }
 
     /// Rows that are gone, then rows that have come.
@@ -128,7 +168,10 @@ impl SetOperation {
             return;
         }
         let stays: Vec<bool> = self.counts.iter().map(|count| *count != (0, 0)).collect();
-        self.rows.retain(&stays);
+        let numbers = self.rows.retain(&stays);
+        if let Some(ttl) = &mut self.ttl {
+            ttl.renumber(&numbers);
+        }
         keep(&mut self.counts, &stays);
         self.seen.truncate(self.counts.len());
     }
@@ -163,11 +206,23 @@ impl Operator for SetOperation {
         self.seen.resize(self.rows.len(), false);
         self.take(&batch, |row| side.value(row), out)?;
         self.compact();
+        if self.ttl.as_ref().is_some_and(Ttl::by_clock) {
+            self.expire(out.now(), out);
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Rows whose time is over by the clock go, also while none come.
+    fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
+        self.expire(now, out);
         Ok(Flow::Done)
     }
 
     /// What comes out has no event time.
-    fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Outbox) -> Result<Flow> {
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
+        if self.ttl.as_ref().is_some_and(|ttl| !ttl.by_clock()) && watermark != Watermark::END {
+            self.expire(watermark.0, out);
+        }
         Ok(Flow::Done)
     }
 

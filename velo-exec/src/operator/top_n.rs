@@ -15,7 +15,7 @@ use arrow_schema::{DataType, SchemaRef};
 use velo_core::batch::columns_of;
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_eventtime::late::for_row;
-use velo_plan::plan::TopN as Plan;
+use velo_plan::plan::{StateTtl, TopN as Plan};
 
 use super::late_rows::LateRows;
 use super::ranked_rows::{Ordered, RankedRows, Spot};
@@ -25,7 +25,7 @@ use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{ORDER_TYPES, RowOrder};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
-use crate::state::{KeyTable, is_sparse, keep};
+use crate::state::{KeyTable, Ttl, is_sparse, keep};
 use crate::window::LateCounters;
 
 /// What the operator is made from: a plan's node.
@@ -35,6 +35,8 @@ pub struct TopNSpec {
     pub top: Plan,
     /// Rows of the input can be taken back.
     pub retracts: bool,
+    /// When a partition is forgotten that no row comes to; none: never.
+    pub ttl: Option<StateTtl>,
     /// What comes out: the input's columns, the rank where something reads it, and the event time.
     pub output: SchemaRef,
     /// The stream, table or view whose statement it is, for errors and dead letters.
@@ -58,6 +60,8 @@ pub struct TopN {
     partitions: Vec<Ordered>,
     /// Partitions with rows.
     alive: usize,
+    /// Which partitions are forgotten.
+    ttl: Option<Ttl>,
     rows: RankedRows,
     /// Partitions by the event time of their rows, where they are of one window.
     windows: BTreeMap<i64, Vec<u32>>,
@@ -135,6 +139,7 @@ impl TopN {
             late: top.late.map(|policy| LateRows::new(policy, &spec.statement)),
             partitions: Vec::new(),
             alive: 0,
+            ttl: spec.ttl.map(Ttl::new),
             rows: RankedRows::new(input, latest_first)?,
             windows: BTreeMap::new(),
             watermark: Watermark::NONE,
@@ -150,7 +155,8 @@ impl TopN {
 
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
-        self.keys.memory() + self.rows.memory() + self.partitions.iter().map(Ordered::memory).sum::<usize>()
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        self.keys.memory() + self.rows.memory() + self.partitions.iter().map(Ordered::memory).sum::<usize>() + ttl
     }
 
     fn take(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
@@ -181,9 +187,9 @@ impl TopN {
         let heads = self.rank.of(batch, &order)?;
         let chosen = self.candidates(&ids, &heads);
         if chosen.len() == batch.rows() {
-            self.apply(batch, &ids, &heads, None)?;
+            self.apply(batch, &ids, &heads, None, out.now())?;
         } else if !chosen.is_empty() {
-            self.apply(batch, &ids, &heads, Some(&chosen))?;
+            self.apply(batch, &ids, &heads, Some(&chosen), out.now())?;
         }
         self.ids = ids;
         self.settle();
@@ -193,7 +199,8 @@ impl TopN {
     /// The rows that may be among the first of their partition.
     fn candidates(&self, ids: &[u32], heads: &Rows) -> Vec<u32> {
         let can = |row: &u32| {
-            if self.retracts {
+            // Of those that can be forgotten, every row says that they are not.
+            if self.retracts || self.ttl.is_some() {
                 return true;
             }
             let partition = &self.partitions[ids[*row as usize] as usize];
@@ -207,15 +214,19 @@ impl TopN {
         (0..ids.len() as u32).filter(can).collect()
     }
 
-    fn apply(&mut self, batch: &Batch, ids: &[u32], heads: &Rows, chosen: Option<&[u32]>) -> Result<()> {
+    fn apply(&mut self, batch: &Batch, ids: &[u32], heads: &Rows, chosen: Option<&[u32]>, now: i64) -> Result<()> {
         let values = match chosen {
             None => self.rows.encode(batch)?,
             Some(chosen) => self.rows.encode(&batch.take(&UInt32Array::from(chosen.to_vec()))?)?,
         };
         let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
         let times = batch.event_times();
+        let touches = self.ttl.as_ref().map(|ttl| ttl.times(batch, now));
         for at in 0..chosen.map_or(batch.rows(), <[u32]>::len) {
             let row = chosen.map_or(at, |chosen| chosen[at] as usize);
+            if let Some(touches) = &touches {
+                self.come_to(ids[row], touches(row));
+            }
             let value = values.as_ref().map(|values| values.row(at));
             let value = value.as_ref().map_or(&[][..], |value| value.as_ref());
             let kept = self.rows.push(heads.row(row).as_ref(), value, times.map_or(0, |times| times.value(row)));
@@ -228,6 +239,41 @@ impl TopN {
                 self.settle();
             }
         }
+        Ok(())
+    }
+
+    /// A row of this time comes to a partition, which begins anew if its time is over.
+    fn come_to(&mut self, partition: u32, time: i64) {
+        if self.ttl.as_ref().is_some_and(|ttl| ttl.is_over(partition, time)) {
+            // What changed before is told, and then stays as it was shown.
+            self.settle();
+            self.forget(partition);
+        }
+        if let Some(ttl) = &mut self.ttl {
+            ttl.touch(partition, time);
+        }
+    }
+
+    /// Nothing is left of a partition; what was shown of it stays.
+    fn forget(&mut self, partition: u32) {
+        let ordered = std::mem::take(&mut self.partitions[partition as usize]);
+        self.alive -= usize::from(!ordered.is_empty());
+        self.touched.gone.extend(ordered.iter());
+        if let Some(ttl) = &mut self.ttl {
+            ttl.forget(partition);
+        }
+    }
+
+    /// Forgets the partitions whose time is over at `time`, and asks to be called when the next could be.
+    fn expire(&mut self, time: i64, out: &mut Outbox) -> Result<()> {
+        let Some(ttl) = &mut self.ttl else { return Ok(()) };
+        let gone = ttl.expired(time);
+        if let Some(next) = ttl.next() {
+            out.timer_at(next);
+        }
+        gone.into_iter().for_each(|partition| self.forget(partition));
+        self.tell(out)?;
+        self.compact();
         Ok(())
     }
 
@@ -345,6 +391,9 @@ impl TopN {
         }
         let stays: Vec<bool> = self.partitions.iter().map(|ordered| !ordered.is_empty()).collect();
         let new = self.keys.retain(&stays);
+        if let Some(ttl) = &mut self.ttl {
+            ttl.renumber(&new);
+        }
         keep(&mut self.partitions, &stays);
         self.touched.seen.truncate(self.partitions.len());
         for partitions in self.windows.values_mut() {
@@ -407,11 +456,23 @@ impl Operator for TopN {
             self.take(&batch, out)?;
             self.compact();
         }
+        if self.ttl.as_ref().is_some_and(Ttl::by_clock) {
+            self.expire(out.now(), out)?;
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Partitions whose time is over by the clock go, also while no rows come.
+    fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
+        self.expire(now, out)?;
         Ok(Flow::Done)
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
+        if self.ttl.as_ref().is_some_and(|ttl| !ttl.by_clock()) && self.watermark != Watermark::END {
+            self.expire(self.watermark.0, out)?;
+        }
         if self.per_window {
             // No row of these windows comes any more.
             let passed = self.passed();

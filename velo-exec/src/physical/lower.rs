@@ -338,6 +338,7 @@ impl Step {
                 let spec = TopNSpec {
                     top: top.clone(),
                     retracts: !plan.nodes[node.inputs[0].0].changes.is_append(),
+                    ttl: node.state_ttl,
                     output: node.schema.clone(),
                     statement: node.owner.clone(),
                 };
@@ -349,7 +350,7 @@ impl Step {
                 Box::new(MatchRecognize::new(&spec, &input)?)
             }
             (NodeKind::SetOperation { kind, all, emission }, _) => {
-                Box::new(SetOperation::new(*kind, *all, *emission, node.schema.clone())?)
+                Box::new(SetOperation::new(*kind, *all, *emission, node.state_ttl, node.schema.clone())?)
             }
             (NodeKind::DistinctOn { keys, order }, _) => Box::new(DistinctOn::new(keys, order, input, &node.owner)?),
             (NodeKind::WindowLimit { order, skip, count }, _) => {

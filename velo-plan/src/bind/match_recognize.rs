@@ -6,6 +6,7 @@ use arrow_schema::{Field, FieldRef, Schema};
 use datafusion_expr::{BinaryExpr, Expr, Operator};
 use velo_core::duration::Span as Duration;
 use velo_core::schema;
+use velo_eventtime::LateStrategy;
 use velo_sql::ast::{
     AfterMatch, Define, EmptyMatches, ExprKind, Ident, Literal, MatchRecognize as Ast, Pattern, PatternKind,
 };
@@ -36,15 +37,21 @@ impl Planner<'_> {
     /// The relation of the matches.
     pub(super) async fn match_recognize(&mut self, matching: &Ast, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
         let input = Box::pin(self.from(&matching.input, pairs, owner)).await?;
-        if !self.changes(input.node).is_append() && !self.is_bounded(input.node) {
-            self.not_yet(
-                matching.span,
-                "MATCH_RECOGNIZE over results that change",
-                "group by a WINDOW without EMIT CHANGES: then each result comes once, when it is complete",
+        let changing = !self.changes(input.node).is_append() && !self.is_bounded(input.node);
+        if changing && !input.has_event_time() {
+            self.error(
+                Diagnostic::error(
+                    codes::UNBOUNDED,
+                    matching.span,
+                    "MATCH_RECOGNIZE over results that change as long as the input goes on",
+                )
+                .help(
+                    "group by a WINDOW: its results have a time, and no longer change when the watermark has passed it",
+                ),
             );
             return None;
         }
-        let input = self.folded(input, owner);
+        let input = if changing { input } else { self.folded(input, owner) };
         let keys = self.match_keys(matching, &input);
         let order = self.match_order(matching, &input);
         let pattern = self.row_pattern(matching);
@@ -74,7 +81,14 @@ impl Planner<'_> {
             );
             return None;
         }
-        let (late, dead_letters) = self.late_rows(&input, matching.span)?;
+        let (mut late, mut dead_letters) = self.late_rows(&input, matching.span)?;
+        let input = if changing {
+            // What has passed is on time.
+            let policy = (std::mem::replace(&mut late, LateStrategy::Drop), dead_letters.take());
+            self.folded_by_time(input, policy, owner)
+        } else {
+            input
+        };
         let node = MatchRecognize {
             partition_by: keys,
             order_by: order,

@@ -84,16 +84,16 @@ impl Planner<'_> {
         let both = self.align(sides, word, true, owner)?;
         let emission = self.emission(&both, None, None, place)?;
         if emission.early {
-            self.knows_no_timers(place, word)?;
+            self.knows_no_interval(place, word)?;
         }
-        if !self.is_bounded(both.node) {
+        if !self.is_bounded(both.node) && self.query.properties.state_ttl.is_none() {
             self.diagnostics.push(
                 Diagnostic::warning(
                     codes::KEPT_STATE,
                     place,
                     format!("every distinct row of both sides of {word} is kept as long as the job runs"),
                 )
-                .help("that is right where they are few; a row that is gone from both sides is forgotten"),
+                .help("that is right where they are few; a row that is gone from both sides is forgotten, and 'state.ttl' = '1d' lets go what did not come for a day"),
             );
         }
         let columns: Vec<ScopeColumn> = visible(&both.scope).cloned().collect();

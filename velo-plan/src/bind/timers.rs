@@ -71,19 +71,13 @@ impl Planner<'_> {
         self.query.properties.idle_close.filter(|after| after.micros() > 0)
     }
 
-    /// What changes as rows come, and knows neither `emit.interval` nor `state.ttl`.
-    pub(super) fn knows_no_timers(&mut self, span: Span, what: &str) -> Option<()> {
-        let (properties, timers) = (&self.query.properties, self.query.timers);
-        let said = match properties.emit_interval.micros() > 0 {
-            true => ("emit.interval", timers.interval),
-            false if properties.state_ttl.is_some() => ("state.ttl", timers.state_ttl),
-            false => return Some(()),
-        };
-        self.not_yet(
-            said.1.unwrap_or(span),
-            &format!("'{}' of {what}", said.0),
-            "leave it out; it is for GROUP BY and DISTINCT",
-        );
+    /// What changes as rows come, and is not held together.
+    pub(super) fn knows_no_interval(&mut self, span: Span, what: &str) -> Option<()> {
+        if self.query.properties.emit_interval.micros() <= 0 {
+            return Some(());
+        }
+        let place = self.query.timers.interval.unwrap_or(span);
+        self.not_yet(place, &format!("'emit.interval' of {what}"), "leave it out; it is for GROUP BY and DISTINCT");
         None
     }
 
@@ -100,7 +94,11 @@ impl Planner<'_> {
 
     /// For how long a node keeps what nothing else bounds.
     pub(crate) fn state_ttl(&mut self, kind: &NodeKind, inputs: &[NodeId], bounded: bool) -> Option<StateTtl> {
-        let keeps = matches!(kind, NodeKind::Aggregate { window: None, .. } | NodeKind::LatestByKey(_));
+        let keeps = match kind {
+            NodeKind::Aggregate { window: None, .. } | NodeKind::LatestByKey(_) | NodeKind::SetOperation { .. } => true,
+            NodeKind::TopN(top) => !top.per_window,
+            _ => false,
+        };
         let after = self.query.properties.state_ttl.filter(|after| keeps && !bounded && after.micros() > 0)?;
         self.query.timers.state_ttl_used = true;
         let has_time = |input: &NodeId| schema::event_time_index(&self.plan.nodes[input.0].schema).is_some();
@@ -117,7 +115,7 @@ impl Planner<'_> {
         {
             self.error(
                 Diagnostic::error(codes::PROPERTY, place, "this query keeps nothing that 'state.ttl' could bound")
-                    .help("it is for groups without a window and DISTINCT over input that does not end, and for rows under a key of a sink that is not the query's; leave it out"),
+                    .help("it is for groups without a window, DISTINCT, Top-N and set operations over input that does not end, and for rows under a key of a sink that is not the query's; leave it out"),
             );
         }
         let wants = self.query.properties.emit_interval.micros() > 0;

@@ -223,7 +223,7 @@ impl Planner<'_> {
         let early = top.emission.early;
         let old = self.plan.nodes[found.node.0].clone();
         if early {
-            self.knows_no_timers(span, "a Top-N")?;
+            self.knows_no_interval(span, "a Top-N")?;
         }
         if early && !top.per_window && !old.bounded {
             if self.query.emit == Some(EmitMode::Final) {

@@ -43,8 +43,8 @@ properties! {
         /// default. Rows that come afterwards are late. Results then depend on when the rows came, and no longer on the data
         /// alone.
         "emit.idle_close" => idle_close: Option<Span>,
-        /// State that nothing else bounds (groups without a window, DISTINCT, rows under the key of a sink) is forgotten when it
-        /// was not touched for so long: by the watermark where the rows have an event time, else by the clock. What was shown
+        /// State that nothing else bounds (groups without a window, DISTINCT, Top-N, set operations, rows under the key of a
+        /// sink) is forgotten when it was not touched for so long: by the watermark where the rows have an event time, else by the clock. What was shown
         /// is not taken back, and a new row begins anew. Off by default.
         "state.ttl" => state_ttl: Option<Span>,
         /// How many tasks share the keys of this query; the cores by default.
