@@ -1,4 +1,4 @@
-//! Bytes to Arrow batches and back: JSON, CSV and Debezium envelopes, exact and with places.
+//! Bytes to Arrow batches and back: JSON, CSV, Parquet and Debezium envelopes, exact and with places.
 //!
 //! A [`framing::Framer`] cuts a growing buffer into chunks of whole records; a decoder ([`json::JsonDecoder`], the CSV one)
 //! turns a chunk into batches, record errors and places; an [`encode::Encoder`] writes batches. Values go through

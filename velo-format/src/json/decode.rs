@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use memchr::memchr;
 use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
@@ -13,35 +12,14 @@ use velo_core::place::Origin;
 use super::cursor::{Cursor, Outcome, Problem};
 use super::elements::{Layout, element_end};
 use super::fast;
+use super::options::JsonDecodeOptions;
 use super::plan::{Object, Plan, Slot};
 use super::read::{content_text, push_null, read_value};
 use super::template::{Form, Step, Template};
 use crate::decode::RecordAssembler;
 use crate::error::show;
 use crate::framing::line_breaks;
-use crate::value::{Column, ValueFormats};
-
-/// What a [`JsonDecoder`] needs to know.
-#[derive(Debug, Clone)]
-pub struct JsonDecodeOptions {
-    /// The columns to make, in order.
-    pub columns: Vec<DecodeColumn>,
-    /// All declared columns: a field with such a name is not unknown. Empty where a schema was not declared.
-    pub declared: Option<SchemaRef>,
-    /// The largest number of rows of a batch.
-    pub batch_rows: usize,
-    /// Whether a record's bytes are wanted.
-    pub keep_bytes: bool,
-    /// How values are written.
-    pub formats: ValueFormats,
-}
-
-impl JsonDecodeOptions {
-    /// The declared names.
-    pub(crate) fn declared_names(&self) -> Vec<String> {
-        self.declared.iter().flat_map(|schema| schema.fields().iter()).map(|field| field.name().clone()).collect()
-    }
-}
+use crate::value::Column;
 
 /// Decodes JSON records.
 #[derive(Debug)]

@@ -23,14 +23,16 @@ pub(crate) mod elements;
 mod encode;
 mod escape;
 mod fast;
+mod options;
 pub(crate) mod plan;
 pub(crate) mod read;
 mod template;
 mod write;
 
-pub use decode::{JsonDecodeOptions, JsonDecoder};
+pub use decode::JsonDecoder;
 pub use elements::Layout;
 pub use encode::{JsonEncodeOptions, JsonEncoder, row_text};
+pub use options::JsonDecodeOptions;
 
 pub(crate) use read::{check, push_json};
 

@@ -246,7 +246,7 @@ pub struct SourceNode {
     pub on_error: OnError,
     /// The sink of the records that cannot be used, where a policy is `dead_letter`.
     pub dead_letters: Option<SinkId>,
-    /// Whether the records have the kind of their row in a field `_op`.
+    /// Whether rows are changes: by the format, or with their kind in a field `_op`.
     pub changelog: bool,
     /// Decoding workers; none: as many as there are cores.
     pub decode_parallelism: Option<usize>,

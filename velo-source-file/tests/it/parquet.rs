@@ -1,5 +1,7 @@
 //! Parquet files as source and sink: places, patterns, what is refused, and files that are seen when they are whole.
 
+use std::sync::Arc;
+
 use velo_core::connector::{CheckpointId, Guarantee, Sink, SinkRequest};
 use velo_core::error::ErrorKind;
 use velo_core::{Clock, ConnectorError};
@@ -56,12 +58,9 @@ async fn rows_have_their_file_and_number() {
     let (a, b) = (folder.text("a.parquet"), folder.text("b.parquet"));
     assert_eq!(found, [format!("x {a} 1 1"), format!("y {a} 2 2"), format!("z {b} 1 3")]);
     // The number of rows alone needs no column.
-    let mut reading = Reading::open(
-        &source(&[("path", &folder.text(""))][..].iter().chain(&[("format", "parquet")]).copied().collect::<Vec<_>>()),
-        request(&[], &Clock::system()),
-        None,
-    )
-    .await;
+    let all = folder.text("");
+    let whole = source(&[("path", all.as_str()), ("format", "parquet")]);
+    let mut reading = Reading::open(&whole, request(&[], &Clock::system()), None).await;
     assert_eq!(reading.rest().await.len(), 3);
     let inferred = source(&[("path", &a)]).infer_schema().await.unwrap();
     assert_eq!(inferred.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["n", "s"]);
@@ -100,7 +99,9 @@ async fn what_cannot_be_read_names_its_file() {
     assert!(error.to_string().contains("'n' is STRING and declared BIGINT; there is no 's'"), "{error}");
     // A row whose value is missing.
     write(&path, "1 x\nNULL y\n3 z").await;
-    let rows = read(&pairs, &[("n", "BIGINT NOT NULL"), ("s", "STRING")]).await;
+    let mut wanted = request(COLUMNS, &Clock::system());
+    wanted.columns[0].field = Arc::new(wanted.columns[0].field.as_ref().clone().with_nullable(false));
+    let rows = Reading::open(&source(&pairs), wanted, None).await.rest().await;
     assert_eq!(rows[0], "1 x");
     assert!(rows[1].starts_with(&format!("{path}:2: ")), "{rows:?}");
     assert_eq!(rows[2], "3 z");

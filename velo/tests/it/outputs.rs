@@ -166,3 +166,44 @@ FROM t GROUP BY symbol WINDOW SLIDING(30s, 10s);",
     assert!(all[0].len() > 100, "{}", all[0].len());
     assert!(all.iter().all(|lines| *lines == all[0]));
 }
+
+#[test]
+fn a_parquet_file_comes_back_as_it_was() {
+    let folder = Folder::new().file(
+        "in.jsonl",
+        r#"{"id":1,"price":1.10,"at":"2024-01-01T00:00:01.000001Z","fine":"2024-01-01T00:00:01.123456789Z","day":"1582-10-15","tags":["a",null],"doc":{"k":1},"who":{"name":"Zoë","n":2},"m":{"x":1}}
+{"id":2,"price":null,"at":"1969-12-31T23:59:59.999999Z"}
+"#,
+    );
+    let columns = "id INT, price DECIMAL(18,4), at TIMESTAMP, fine TIMESTAMP(9), day DATE, tags ARRAY<STRING>, doc JSON, \
+                   who STRUCT<name STRING, n BIGINT>, m MAP<STRING, INT>";
+    folder.ran(&format!(
+        "CREATE STREAM rows ({columns}) WITH (connector = 'file', path = 'in.jsonl');
+         CREATE SINK out WITH (connector = 'file', path = 'out.parquet', 'parquet.compression' = 'snappy');
+         CREATE SINK parts WITH (connector = 'file', path = 'parts', format = 'parquet', 'partition.by' = 'id');
+         INSERT INTO out SELECT * FROM rows;
+         INSERT INTO parts SELECT id, price FROM rows;"
+    ));
+    let back = folder.file(
+        "back.sql",
+        "CREATE STREAM rows WITH (connector = 'file', path = 'out.parquet', 'event.time.field' = 'at');
+         CREATE SINK back WITH (connector = 'file', path = 'back.jsonl');
+         CREATE STREAM parts WITH (connector = 'file', path = 'parts/*/*.parquet');
+         CREATE SINK ids WITH (connector = 'file', path = 'ids.csv');
+         INSERT INTO back SELECT * FROM rows;
+         INSERT INTO ids SELECT id, price, _line FROM parts;",
+    );
+    let ran = back.velo(&["run", "back.sql"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    expect![[r#"
+        {"id":1,"price":1.1000,"at":"2024-01-01T00:00:01.000001Z","fine":"2024-01-01T00:00:01.123456789Z","day":"1582-10-15","tags":["a",null],"doc":{"k":1},"who":{"name":"Zoë","n":2},"m":{"x":1}}
+        {"id":2,"price":null,"at":"1969-12-31T23:59:59.999999Z","fine":null,"day":null,"tags":null,"doc":null,"who":null,"m":null}
+    "#]]
+    .assert_eq(&back.read("back.jsonl"));
+    expect![[r#"
+        id,price,_line
+        1,1.1000,1
+        2,,1
+    "#]]
+    .assert_eq(&back.read("ids.csv"));
+}
