@@ -17,7 +17,7 @@ use support::changelog::Folded;
 use support::sim::{random_partitions, stamp};
 use support::{Row, SECOND};
 use velo_core::duration::Span;
-use velo_core::{Batch, RowKind, RowKinds, Watermark, schema as hidden, types};
+use velo_core::{Batch, RowKind, Watermark, schema as hidden, types};
 use velo_exec::operator::{DistinctOn, SetOperation, Unnest, WindowLimit};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{Emission, SetKind, SortKey, StateTtl, Unnest as UnnestSpec, UnnestItem, UnnestOf};
@@ -107,10 +107,11 @@ fn forgotten_rows() {
         harness.clock(clock).unwrap();
         harness.batch(sided_batch(&[(RowKind::Insert, (Some(1), Some(2), right))])).unwrap();
         let batches = harness.take_batches();
-        batches
-            .iter()
-            .flat_map(|batch| batch.kinds.as_ref().map_or(&[][..], RowKinds::as_slice).to_vec())
-            .collect::<Vec<_>>()
+        let kinds = |batch: &Batch| {
+            let inserts = || vec![RowKind::Insert; batch.rows()];
+            batch.kinds.as_ref().map_or_else(inserts, |kinds| kinds.as_slice().to_vec())
+        };
+        batches.iter().flat_map(kinds).collect::<Vec<_>>()
     };
     assert_eq!(come(0, false), [RowKind::Insert]);
     assert_eq!(come(9, true), [RowKind::Delete]);
