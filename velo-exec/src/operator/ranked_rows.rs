@@ -119,9 +119,12 @@ impl RankedRows {
 
     /// Gives back the memory of rows that are gone, once it is much.
     pub(super) fn collect(&mut self) {
-        if self.garbage < SOME || self.garbage * 2 < self.bytes.len() {
-            return;
+        if self.garbage >= SOME && self.garbage * 2 >= self.bytes.len() {
+            self.compact();
         }
+    }
+
+    fn compact(&mut self) {
         let mut bytes = Vec::with_capacity(self.bytes.len() - self.garbage);
         for slot in self.slots.iter_mut().filter(|slot| slot.length > 0) {
             let offset = bytes.len();
@@ -298,8 +301,7 @@ mod tests {
             }
             assert_eq!(ordered.len(), naive.len());
             if step % 500 == 0 {
-                rows.garbage = SOME.max(rows.bytes.len());
-                rows.collect();
+                rows.compact();
                 let all = ordered.iter().collect::<Vec<_>>();
                 let found = rows.columns(&all).unwrap();
                 assert_eq!(found[0].as_ref(), &Int64Array::from(naive.clone()) as &dyn arrow_array::Array);
