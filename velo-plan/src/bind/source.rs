@@ -309,7 +309,7 @@ impl Planner<'_> {
         let place = pairs.place("changelog.mode").unwrap_or(pairs.owner);
         match (source.common.changelog, source.binding.gives_kinds()) {
             (None | Some(Changelog::Debezium), true) => Some(true),
-            (mode, false) if matches!(mode, None | Some(Changelog::Append)) => Some(false),
+            (None | Some(Changelog::Append), false) => Some(false),
             (Some(Changelog::Full), false) => Some(true),
             (Some(mode), true) => {
                 let written = mode.show().unwrap_or_default();
