@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
-use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, SourceId, WindowKind};
+use velo_plan::plan::{GroupingSet, Node, NodeId, NodeKind, Output, Over, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
@@ -106,7 +106,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 }
                 stage
             }
-            NodeKind::Aggregate { keys, window, emission, .. } => {
+            NodeKind::Aggregate { keys, sets, window, emission, .. } => {
                 let parallelism = node.parallelism.unwrap_or(parallelism);
                 let changing = emission.changes() || !plan.nodes[node.inputs[0].0].changes.is_append();
                 // Whether states are exchanged, and not rows.
@@ -123,7 +123,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     stages.connect(input, last, (0..keys.len()).collect());
                     last
                 } else if parallelism > 1
-                    && let Some(columns) = key_columns(plan, node, keys)
+                    && let Some(columns) = key_columns(plan, node, keys, sets)
                 {
                     // What a session becomes depends on all its rows, so rows and not states are exchanged.
                     let stage = stages.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
@@ -234,9 +234,10 @@ impl Stages {
     }
 }
 
-/// The places of the grouping keys in the input, where they are columns of it.
-fn key_columns(plan: &Plan, node: &Node, keys: &[Output]) -> Option<Vec<usize>> {
-    columns_of(plan, node, keys.iter().map(|key| &key.expr))
+/// The places of the grouping keys in the input, where they are columns of it; of grouping sets those that all of them have.
+fn key_columns(plan: &Plan, node: &Node, keys: &[Output], sets: &[GroupingSet]) -> Option<Vec<usize>> {
+    let shared = |at: usize| sets.iter().all(|set| set.keys.get(at) == Some(&true));
+    columns_of(plan, node, keys.iter().enumerate().filter(|(at, _)| shared(*at)).map(|(_, key)| &key.expr))
 }
 
 /// The places of expressions in the input of a node, where all of them are columns of it and there are some.
