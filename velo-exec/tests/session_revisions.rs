@@ -167,3 +167,29 @@ fn a_row_that_goes_cuts_its_session() {
     harness.end().unwrap();
     assert_eq!(shown(&mut harness), [""; 0]);
 }
+
+/// Sessions that are over are forgotten: numbers are given anew, and what comes out is as before.
+#[test]
+fn many_sessions_one_after_the_other() {
+    let mut log = Vec::new();
+    for at in 0..1_200 {
+        let row = |seconds: i64| Row {
+            position: log.len() as u64,
+            ..Row::at(["a", "b", "c"][at as usize % 3], (at * 15 + seconds) * SECOND, &at.to_string())
+        };
+        let [first, middle, last] = [row(0), row(4), row(8)];
+        // A row that goes cuts its session in two, and every fifth time comes again.
+        let rows = [first, middle.clone(), last].map(|row| (RowKind::Insert, row));
+        log.extend(rows);
+        log.push((RowKind::Delete, middle.clone()));
+        log.extend((at % 5 == 0).then_some((RowKind::Insert, middle)));
+    }
+    for (early, allowed, size) in [(false, None, 64), (false, Some(30), 7), (true, None, 4_096)] {
+        let late = if allowed.is_some() { LateStrategy::UpdatePrevious } else { LateStrategy::Drop };
+        let calls = Calls::new().count_all().add(Kind::Sum, "price").add(Kind::Max, "price");
+        let query = spec(&["key"], calls, Some(window("session", 5, 0, 0)));
+        let query = GroupSpec { emission: emission(early, false, allowed), late, retracts: true, ..query };
+        let context = format!("early {early}, allowed {allowed:?}, batches of {size}");
+        check(&query, 5, allowed.unwrap_or(0), &log, 60 * SECOND, size, &context);
+    }
+}

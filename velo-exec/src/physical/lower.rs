@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
-use velo_plan::plan::{Node, NodeId, NodeKind, Output, Over, Plan, SinkId, SourceId, WindowKind};
+use velo_plan::plan::{Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
@@ -133,15 +133,9 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     let last = stages.push(StageKind::Operators, vec![Step::Final(id)], parallelism);
                     stages.connect(input, last, (0..keys.len()).collect());
                     last
-                } else if parallelism > 1
-                    && let Some(columns) = key_columns(plan, node, keys)
-                {
-                    // What a session becomes depends on all its rows, so rows and not states are exchanged.
-                    let stage = stages.push(StageKind::Operators, vec![Step::Whole(id)], parallelism);
-                    stages.connect(home[node.inputs[0].0], stage, columns);
-                    stage
                 } else {
-                    stages.in_one_task(&home, node, &consumers, Step::Whole(id))
+                    // What a session becomes depends on all its rows, so rows and not states are exchanged.
+                    stages.by_key(&home, node, id, parallelism, exchanged_by(plan, node)?, &consumers)
                 };
                 // Who else reads that input does so as before.
                 (home[input], consumers[input]) = others;
@@ -150,30 +144,14 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 }
                 stage
             }
-            NodeKind::Over(over) => {
-                let columns = over_columns(plan, node, over);
-                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
-            }
-            NodeKind::TopN(top) => {
-                let columns = columns_of(plan, node, top.partition_by.iter());
-                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
-            }
-            NodeKind::MatchRecognize(matching) => {
-                let columns = columns_of(plan, node, matching.partition_by.iter().map(|key| &key.expr));
-                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
-            }
-            NodeKind::SetOperation { .. } => {
-                let columns = (0..node.schema.fields().len()).collect::<Vec<_>>();
-                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), Some(columns), &consumers)
-            }
-            NodeKind::DistinctOn { keys, .. } => {
-                let columns = columns_of(plan, node, keys.iter());
-                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), columns, &consumers)
-            }
-            NodeKind::LatestByKey(key) => {
-                let input = &plan.nodes[node.inputs[0].0].schema;
-                let places = key.iter().map(|name| input.index_of(name)).collect::<Result<Vec<_>, _>>()?;
-                stages.by_key(&home, node, id, node.parallelism.unwrap_or(parallelism), Some(places), &consumers)
+            NodeKind::Over(_)
+            | NodeKind::TopN(_)
+            | NodeKind::MatchRecognize(_)
+            | NodeKind::SetOperation { .. }
+            | NodeKind::DistinctOn { .. }
+            | NodeKind::LatestByKey(_) => {
+                let parallelism = node.parallelism.unwrap_or(parallelism);
+                stages.by_key(&home, node, id, parallelism, exchanged_by(plan, node)?, &consumers)
             }
             NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold | NodeKind::WindowLimit { .. } => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
@@ -259,9 +237,26 @@ impl Stages {
     }
 }
 
-/// The places of the grouping keys in the input, where they are columns of it.
-fn key_columns(plan: &Plan, node: &Node, keys: &[Output]) -> Option<Vec<usize>> {
-    columns_of(plan, node, keys.iter().map(|key| &key.expr))
+/// The places of the input's columns by which rows can be exchanged for a node, so that each key is in one task; none where
+/// there are no such columns.
+fn exchanged_by(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
+    Ok(match &node.kind {
+        NodeKind::Aggregate { keys, sets, .. } => {
+            // Of grouping sets the keys that all of them have.
+            let shared = |at: usize| sets.iter().all(|set| set.keys.get(at) == Some(&true));
+            columns_of(plan, node, keys.iter().enumerate().filter(|(at, _)| shared(*at)).map(|(_, key)| &key.expr))
+        }
+        NodeKind::Over(over) => over_columns(plan, node, over),
+        NodeKind::TopN(top) => columns_of(plan, node, top.partition_by.iter()),
+        NodeKind::MatchRecognize(matching) => columns_of(plan, node, matching.partition_by.iter().map(|key| &key.expr)),
+        NodeKind::SetOperation { .. } => Some((0..node.schema.fields().len()).collect()),
+        NodeKind::DistinctOn { keys, .. } => columns_of(plan, node, keys.iter()),
+        NodeKind::LatestByKey(key) => {
+            let input = &plan.nodes[node.inputs[0].0].schema;
+            Some(key.iter().map(|name| input.index_of(name)).collect::<Result<_, _>>()?)
+        }
+        _ => None,
+    })
 }
 
 /// The places of expressions in the input of a node, where all of them are columns of it and there are some.
