@@ -97,7 +97,6 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
         name: None,
         dead_letter_sinks: Vec::new(),
         uncut: Vec::new(),
-        replaced: Vec::new(),
         statements: &parsed.statements,
         shown: Vec::new(),
         analyzed: Vec::new(),
@@ -112,8 +111,8 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
     let job = planner.job_properties();
     planner.settle_dead_letters();
     planner.settle_uncut();
-    let Planner { mut plan, catalog, mut diagnostics, name, shown, analyzed, replaced, .. } = planner;
-    rules::apply(&mut plan, replaced, context);
+    let Planner { mut plan, catalog, mut diagnostics, name, shown, analyzed, .. } = planner;
+    rules::apply(&mut plan, context);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span.start);
     // A setting or a declaration that several statements read is wrong once.
     diagnostics.dedup_by(|one, other| one == other && one.primary.span.same_place(other.primary.span));
@@ -144,8 +143,6 @@ pub(crate) struct Planner<'a> {
     pub(crate) dead_letter_sinks: Vec<(String, SinkId)>,
     /// Row numbers that run only where a condition keeps the first of them.
     pub(crate) uncut: Vec<Uncut>,
-    /// Nodes in whose place a Top-N stands.
-    pub(crate) replaced: Vec<NodeId>,
     statements: &'a [Statement],
     pub(crate) shown: Vec<Shown>,
     pub(crate) analyzed: Vec<Analyzed>,

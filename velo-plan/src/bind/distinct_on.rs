@@ -7,14 +7,14 @@ use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::schema;
 use velo_sql::Diagnostic;
-use velo_sql::ast::{Distinct, Expr as Ast, ExprKind, Ident, Literal, OrderByItem, Select};
+use velo_sql::ast::{Distinct, EmitMode, Expr as Ast, ExprKind, Ident, Literal, OrderByItem, Select};
 
 use super::query::sort_key;
 use super::scope::{Scope, ScopeColumn};
 use super::select::{Item, with_aliases};
-use crate::catalog::Relation;
+use crate::catalog::{ChangesPer, Relation};
 use crate::codes;
-use crate::plan::{AggregateCall, NodeKind, Output, SortKey};
+use crate::plan::{AggregateCall, Emission, NodeKind, Output, SortKey, TopN};
 use crate::planner::{Planner, visible};
 
 /// What DISTINCT ON and its order go by, which need not be selected.
@@ -81,33 +81,59 @@ impl Planner<'_> {
         order: &[OrderByItem],
         owner: &str,
     ) -> Option<Relation> {
-        if !self.is_bounded(relation.node) {
+        let bounded = self.is_bounded(relation.node);
+        if !bounded && self.query.emit == Some(EmitMode::Final) {
             self.error(
                 Diagnostic::error(
                     codes::UNBOUNDED,
                     distinct.span,
-                    "DISTINCT ON needs an input that ends, and this one does not",
+                    "EMIT FINAL of DISTINCT ON needs an input that ends, and this one does not",
                 )
-                .help("QUALIFY ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) = 1 gives first rows that change; with GROUP BY and a WINDOW, FIRST(x) and LAST(x) are of each window"),
+                .help("write EMIT CHANGES; with GROUP BY and a WINDOW, FIRST(x) and LAST(x) are of each window"),
             );
             return None;
         }
+        let early = !bounded || self.query.emit == Some(EmitMode::Changes);
         let columns: Vec<ScopeColumn> = visible(&relation.scope).cloned().collect();
         let own = columns.len().checked_sub(distinct.on.len() + order.len())?;
         let (shown, hidden) = columns.split_at(own);
         let (on, by) = hidden.split_at(distinct.on.len());
         self.order_begins_with(&relation, on, by, order)?;
-        let relation = self.folded(relation, owner);
+        let known = if early { self.shown_keys(&relation, on, shown) } else { relation.identity.clone() };
+        let relation = if early { relation } else { self.folded(relation, owner) };
         let expr = |column: &ScopeColumn| Expr::Column(Column::new_unqualified(column.field.name()));
         let keys: Vec<Expr> = on.iter().map(expr).collect();
         let order: Vec<SortKey> = order.iter().zip(by).map(|(item, column)| sort_key(item, expr(column))).collect();
         let full = self.plan.nodes[relation.node.0].schema.clone();
-        let sorted = !order.is_empty();
-        let kind = NodeKind::DistinctOn { keys, order: order.clone() };
-        let mut node = self.node(kind, vec![relation.node], full.clone(), owner);
-        if sorted {
-            node = self.node(NodeKind::Sort(order), vec![node], full, owner);
-        }
+        let node = if early {
+            self.knows_no_interval(distinct.span, "DISTINCT ON")?;
+            let append = self.changes(relation.node).is_append();
+            self.kept_for_ever(
+                &relation,
+                distinct.span,
+                if append { "the first row of every key" } else { "every row" },
+            );
+            let per_record = self.query.properties.changes_per == ChangesPer::Record;
+            let top = TopN {
+                partition_by: keys,
+                order_by: order,
+                limit: Some(1),
+                rank: None,
+                per_window: false,
+                emission: Emission { early, per_record, ..Emission::default() },
+                late: None,
+            };
+            self.node(NodeKind::TopN(top), vec![relation.node], full, owner)
+        } else {
+            let sorted = !order.is_empty();
+            let node = self.node(
+                NodeKind::DistinctOn { keys, order: order.clone() },
+                vec![relation.node],
+                full.clone(),
+                owner,
+            );
+            if sorted { self.node(NodeKind::Sort(order), vec![node], full, owner) } else { node }
+        };
         let outputs: Vec<Output> =
             shown.iter().map(|column| Output { expr: expr(column), field: Arc::clone(&column.field) }).collect();
         let mut output =
@@ -124,8 +150,22 @@ impl Planner<'_> {
             scope: Scope::of(scope),
             event_time_columns: relation.event_time_columns.iter().filter(|name| is_shown(name)).cloned().collect(),
             windowed: false,
+            identity: known,
             ..relation
         })
+    }
+
+    /// The selected columns that are the keys; none where a key is not selected.
+    fn shown_keys(&self, relation: &Relation, on: &[ScopeColumn], shown: &[ScopeColumn]) -> Vec<String> {
+        let NodeKind::Project(outputs) = &self.plan.nodes[relation.node.0].kind else { return Vec::new() };
+        let computed = |column: &ScopeColumn| {
+            outputs.iter().find(|output| output.field.name() == column.field.name()).map(|output| &output.expr)
+        };
+        let key = |key: &ScopeColumn| {
+            let same = |column: &&ScopeColumn| computed(column).is_some() && computed(column) == computed(key);
+            shown.iter().find(same).map(|column| column.field.name().clone())
+        };
+        on.iter().map(key).collect::<Option<_>>().unwrap_or_default()
     }
 
     /// As in PostgreSQL, the order begins with the columns of ON, in any order of their own.

@@ -47,13 +47,13 @@ impl Planner<'_> {
             return;
         }
         let (before, names, letters) = (self.plan.clone(), self.catalog.clone(), self.dead_letter_sinks.clone());
-        let first = self.plan.nodes.len();
+        let (first, sinks) = (self.plan.nodes.len(), self.plan.sinks.len());
         Box::pin(self.statement(&explain.statement)).await;
         self.settle_dead_letters();
-        let replaced = self.replaced_since(first);
-        rules::apply(&mut self.plan, replaced, self.context);
+        self.forget_uncut(first);
+        rules::apply(&mut self.plan, self.context);
         let text = match format {
-            ExplainFormat::Text => self.plan.text_from(first),
+            ExplainFormat::Text => self.plan.text_from(SinkId(sinks)),
             ExplainFormat::Dot => self.plan.dot(),
             ExplainFormat::Json => self.plan.json().to_string(),
         };

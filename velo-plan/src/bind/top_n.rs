@@ -148,12 +148,9 @@ impl Planner<'_> {
         Some(())
     }
 
-    /// The nodes from `first` on in whose place a Top-N stands; nothing waits for a cut in them any more.
-    pub(super) fn replaced_since(&mut self, first: usize) -> Vec<NodeId> {
+    /// Nothing waits for a cut in the nodes from `first` on any more.
+    pub(super) fn forget_uncut(&mut self, first: usize) {
         self.uncut.retain(|uncut| uncut.node.0 < first);
-        let (known, own) = std::mem::take(&mut self.replaced).into_iter().partition(|node| node.0 < first);
-        self.replaced = known;
-        own
     }
 
     /// The relation cut down to the rows that a condition keeps of a ROW_NUMBER, and what is left of the condition.
@@ -269,9 +266,6 @@ impl Planner<'_> {
         if let Some(uncut) = self.uncut.iter_mut().find(|uncut| uncut.node == found.node) {
             uncut.settled = true;
         }
-        self.replaced.extend(found.path.iter().copied().chain([found.node]));
-        let is_fold = |input: &&NodeId| matches!(self.plan.nodes[input.0].kind, NodeKind::Fold);
-        self.replaced.extend(old.inputs.iter().find(is_fold));
         let relation = Relation { node, ..relation };
         if !early {
             return Some(relation);

@@ -10,35 +10,34 @@ use super::aggregate::Emission;
 use super::changes::Changes;
 use super::expr_text::expr_text;
 use super::node::{
-    GroupingSet, Node, NodeId, NodeKind, Output, Plan, SetKind, SourceNode, TimeOrigin, Unnest, UnnestOf,
+    GroupingSet, Node, NodeId, NodeKind, Output, Plan, SetKind, SinkId, SourceNode, TimeOrigin, Unnest, UnnestOf,
 };
 use super::over::sort_text;
 
 impl Plan {
     /// The whole plan as an indented tree, from each sink down to the sources.
     pub fn text(&self) -> String {
-        self.text_from(0)
+        self.text_from(SinkId(0))
     }
 
-    /// The trees of the sinks from node `first` on.
-    pub(crate) fn text_from(&self, first: usize) -> String {
+    /// The trees of the sinks from `first` on.
+    pub(crate) fn text_from(&self, first: SinkId) -> String {
         let mut out = String::new();
         let mut shown = BTreeSet::new();
-        for (at, node) in self.nodes.iter().enumerate().skip(first) {
-            if matches!(node.kind, NodeKind::Sink(_)) && !node.inputs.is_empty() {
+        let is_shown = |node: &Node| matches!(node.kind, NodeKind::Sink(id) if id >= first);
+        for (at, node) in self.nodes.iter().enumerate() {
+            if is_shown(node) && !node.inputs.is_empty() {
                 self.tree(&mut out, NodeId(at), 0, &mut shown);
             }
         }
-        for node in self.nodes.iter().skip(first).filter(|node| node.inputs.is_empty()) {
-            if let NodeKind::Sink(_) = node.kind {
-                out.push_str(&format!("Dead letters → {}\n", self.describe(node)));
-            }
+        for node in self.nodes.iter().filter(|node| is_shown(node) && node.inputs.is_empty()) {
+            out.push_str(&format!("Dead letters → {}\n", self.describe(node)));
         }
         out
     }
 
     /// One line per node that `sink` is made of, the sink first, each with its depth.
-    pub fn lines_of(&self, sink: super::node::SinkId) -> Vec<(NodeId, usize)> {
+    pub fn lines_of(&self, sink: SinkId) -> Vec<(NodeId, usize)> {
         let root = self.nodes.iter().position(|node| matches!(node.kind, NodeKind::Sink(id) if id == sink));
         let mut lines = Vec::new();
         let mut waiting: Vec<(NodeId, usize)> = root.map(|at| (NodeId(at), 0)).into_iter().collect();

@@ -1,0 +1,27 @@
+//! Nodes that no sink reads do not run: those of a view that nobody asks, and those in whose place others stand.
+
+use crate::plan::{NodeId, NodeKind, Plan};
+
+/// Takes out what no sink reads.
+pub(super) fn run(plan: &mut Plan) {
+    let mut read = vec![false; plan.nodes.len()];
+    // Consumers stand behind their inputs.
+    for at in (0..plan.nodes.len()).rev() {
+        read[at] |= matches!(plan.nodes[at].kind, NodeKind::Sink(_));
+        if read[at] {
+            plan.nodes[at].inputs.iter().for_each(|input| read[input.0] = true);
+        }
+    }
+    let mut next = 0;
+    let number = |read: &bool| {
+        let number = next;
+        next += usize::from(*read);
+        number
+    };
+    let numbers: Vec<usize> = read.iter().map(number).collect();
+    let mut stays = read.into_iter();
+    plan.nodes.retain(|_| stays.next().unwrap_or(true));
+    for input in plan.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
+        *input = NodeId(numbers[input.0]);
+    }
+}
