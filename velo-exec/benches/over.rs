@@ -1,7 +1,7 @@
 //! Rows a second through row windows, on one core. Prints one JSON object a line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a program that measures")]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 
 mod shared;

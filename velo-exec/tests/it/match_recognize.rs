@@ -1,14 +1,11 @@
 //! Random patterns over random rows equal a search by hand: a backtracking matcher over the sorted rows of each partition, with
 //! every way to go on after a match, any batch size, disorder and late rows.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
-use support::patterns::{Condition, Measure, NAMES, Query, Value, plan};
-use support::sim::{random_partitions, stamp};
-use support::{Row, SECOND, batch, cells, schema};
+use crate::support::patterns::{Condition, Measure, NAMES, Query, Value, plan};
+use crate::support::sim::{random_partitions, stamp};
+use crate::support::{Row, SECOND, batch, cells, schema};
 use velo_core::Watermark;
 use velo_exec::operator::{MatchRecognize, Operator};
 use velo_exec::testing::{Harness, Random};

@@ -1,17 +1,14 @@
 //! Top-N over random rows equals a computation by brute force: over rows that only come and over changelogs, with and without the
 //! rank, with ties and nulls, in batches of any size; and nothing is taken back that was not there.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support::sim::{random_partitions, stamp};
+use crate::support::{Row, SECOND, batch, cells, rows_at, schema};
 use arrow_schema::{DataType, Field, Schema};
 use datafusion_expr::{Expr, col};
-use support::sim::{random_partitions, stamp};
-use support::{Row, SECOND, batch, cells, rows_at, schema};
 use velo_core::duration::Span;
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema as hidden};
 use velo_eventtime::LateStrategy;

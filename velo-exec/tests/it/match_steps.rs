@@ -1,10 +1,7 @@
 //! Row patterns step by step: when a match comes out, what it holds back until then, and what is kept.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod support;
-
-use support::patterns::{Condition, Measure, Query, Value, plan};
-use support::{Row, SECOND, batch, schema};
+use crate::support::patterns::{Condition, Measure, Query, Value, plan};
+use crate::support::{Row, SECOND, batch, schema};
 use velo_core::Watermark;
 use velo_exec::operator::{MatchRecognize, Operator};
 use velo_exec::testing::Harness;

@@ -1,9 +1,6 @@
 //! Time windows: the boundary cases by name, on operators alone.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod support;
-
-use support::{Calls, Kind, Row, SECOND, batch, rows_at, schema, spec, window};
+use crate::support::{Calls, Kind, Row, SECOND, batch, rows_at, schema, spec, window};
 use velo_core::Watermark;
 use velo_core::types;
 use velo_eventtime::LateStrategy;

@@ -1,12 +1,10 @@
 //! A changelog folded until the watermark has passed its rows: what comes out are the rows that are there, once, in time.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
-use support::changelog::{changes, late_changelog};
-use support::{Row, SECOND, schema};
+use crate::support;
+use crate::support::changelog::{changes, late_changelog};
+use crate::support::{Row, SECOND, schema};
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::{FoldByTime, Operator};

@@ -1,21 +1,19 @@
 //! What multiplies, combines and cuts sets of rows equals a computation by brute force over random rows, in any batches: UNNEST,
 //! EXCEPT and INTERSECT, DISTINCT ON, the first rows of each window.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support;
+use crate::support::changelog::Folded;
+use crate::support::sim::{random_partitions, stamp};
+use crate::support::{Row, SECOND};
 use arrow_array::builder::{Int64Builder, ListBuilder, MapBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::{col, lit};
-use support::changelog::Folded;
-use support::sim::{random_partitions, stamp};
-use support::{Row, SECOND};
 use velo_core::duration::Span;
 use velo_core::{Batch, RowKind, Watermark, schema as hidden, types};
 use velo_exec::operator::{DistinctOn, SetOperation, Unnest, WindowLimit};

@@ -1,18 +1,16 @@
 //! Grouping sets, and groups in two steps, equal a computation by brute force over random rows, in any batches; where results
 //! change, what they fold to does.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support;
+use crate::support::changelog::{Folded, changelog, changes, emission, fold};
+use crate::support::sim::{Boxed, Mode, random_partitions, run, stamp};
+use crate::support::{Row, SECOND, library_calls, many_calls, naive, spec, window};
 use arrow_schema::{DataType, Field, Schema};
 use datafusion_common::ScalarValue;
 use datafusion_expr::Expr;
-use support::changelog::{Folded, changelog, changes, emission, fold};
-use support::sim::{Boxed, Mode, random_partitions, run, stamp};
-use support::{Row, SECOND, library_calls, many_calls, naive, spec, window};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::{GroupFinal, GroupPartial, GroupSpec, aggregate};
 use velo_exec::testing::{Harness, Random};

@@ -1,14 +1,11 @@
 //! Results that change: what a changelog folds to equals a computation by brute force over the rows that are left, and nothing
 //! is taken back that was not there.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
-use support::changelog::{Folded, changelog, changes, emission, fold, harness};
-use support::sim::{Boxed, random_partitions, stamp};
-use support::{Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, rows_at, spec, window};
+use crate::support::changelog::{Folded, changelog, changes, emission, fold, harness};
+use crate::support::sim::{Boxed, random_partitions, stamp};
+use crate::support::{Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, rows_at, spec, window};
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::GroupSpec;

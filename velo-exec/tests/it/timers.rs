@@ -1,12 +1,9 @@
 //! What goes by a clock: changes that are held for an interval, quiet windows that close, state that is forgotten.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
-use support::sim::{Boxed, random_partitions};
-use support::{Calls, Kind, Row, SECOND, batch, cells, rows_at, schema, spec, window};
+use crate::support::sim::{Boxed, random_partitions};
+use crate::support::{Calls, Kind, Row, SECOND, batch, cells, rows_at, schema, spec, window};
 use velo_core::duration::Span;
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
 use velo_exec::operator::{

@@ -1,17 +1,15 @@
 //! Aggregates: exactness, overflow, results without rows, and many keys that come and go.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support;
+use crate::support::sim::{Boxed, Mode, run, stamp};
+use crate::support::{Calls, Kind, Row, SECOND, cells, library_calls, many_calls, naive, spec, window};
 use arrow_array::{ArrayRef, Decimal128Array, Decimal256Array, Int64Array, RecordBatch};
 use arrow_buffer::i256;
 use arrow_schema::{DataType, Field, Schema};
 use datafusion_expr::col;
-use support::sim::{Boxed, Mode, run, stamp};
-use support::{Calls, Kind, Row, SECOND, cells, library_calls, many_calls, naive, spec, window};
 use velo_core::{Batch, schema as hidden, types};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::{GroupSpec, aggregate};

@@ -1,11 +1,8 @@
 //! Windows over random rows equal a computation by brute force: any batch size, any interleaving of partitions, one step or
 //! two, with rows that come late.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod support;
-
-use support::sim::{Mode, random_partitions, run, stamp};
-use support::{Calls, SECOND, library_calls, many_calls, naive, spec, window};
+use crate::support::sim::{Mode, random_partitions, run, stamp};
+use crate::support::{Calls, SECOND, library_calls, many_calls, naive, spec, window};
 use velo_eventtime::LateStrategy;
 use velo_exec::testing::Random;
 use velo_plan::plan::{WindowKind, WindowSpec};

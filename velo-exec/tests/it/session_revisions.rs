@@ -1,10 +1,8 @@
 //! Sessions whose rows are taken back, or come after the session was told: what comes out folds to what brute force finds.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod support;
-
-use support::changelog::{Folded, changes, emission, harness, late_changelog};
-use support::{Calls, Kind, Row, SECOND, library_calls, many_calls, naive, rows_at, spec, window};
+use crate::support;
+use crate::support::changelog::{Folded, changes, emission, harness, late_changelog};
+use crate::support::{Calls, Kind, Row, SECOND, library_calls, many_calls, naive, rows_at, spec, window};
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::GroupSpec;

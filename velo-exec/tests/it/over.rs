@@ -1,16 +1,13 @@
 //! Row windows over random rows equal a computation by brute force: every function over every frame, any batch size, any
 //! interleaving of partitions, with rows that come late.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::over::{aggregated, call, frame, numbered, spec, window};
+use crate::support::sim::{random_partitions, stamp};
+use crate::support::{Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, schema};
 use arrow_schema::DataType;
 use datafusion_expr::{Expr, col, lit};
-use support::over::{aggregated, call, frame, numbered, spec, window};
-use support::sim::{random_partitions, stamp};
-use support::{Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, schema};
 use velo_core::{Watermark, decimal, schema as hidden, types};
 use velo_exec::operator::{Operator, Over, OverSpec};
 use velo_exec::testing::{Harness, Random};

@@ -1,14 +1,11 @@
 //! Row windows, case by case: what waits for what, what comes late, and what a buffer forgets.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::over::{aggregated, call, frame, numbered, spec, window};
+use crate::support::{Calls, Kind, Row, SECOND, batch, cells, schema};
 use arrow_schema::DataType;
 use datafusion_expr::col;
-use support::over::{aggregated, call, frame, numbered, spec, window};
-use support::{Calls, Kind, Row, SECOND, batch, cells, schema};
 use velo_core::duration::Span;
 use velo_core::{Batch, RowKind, RowKinds, Watermark, types};
 use velo_eventtime::LateStrategy;

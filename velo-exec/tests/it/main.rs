@@ -1,0 +1,19 @@
+//! Operators, elements in and text out; each stateful one equals a computation by brute force.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+mod aggregates;
+mod changes;
+mod equalities;
+mod fold_by_time;
+mod grouping_sets;
+mod match_recognize;
+mod match_steps;
+mod over;
+mod over_cases;
+mod session_revisions;
+mod sets;
+mod timers;
+mod top_n;
+mod windows;
