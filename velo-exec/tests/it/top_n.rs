@@ -228,20 +228,19 @@ fn forgotten_partitions() {
         let mut rows = random_partitions(&mut random, 1, 150, disorder, false).remove(0);
         // Each stretch of a partition in which it is not forgotten is one of its own.
         let mut last: BTreeMap<Option<String>, (i64, i64)> = BTreeMap::new();
-        let stretches = rows.iter().map(|row| {
+        let mut stretches = Vec::new();
+        for (position, row) in rows.iter_mut().enumerate() {
+            row.position = position as u64;
             let (touched, stretch) = last.entry(row.key.clone()).or_insert((row.time, 0));
             *stretch += i64::from(row.time >= *touched + ttl * SECOND);
             *touched = row.time.max(*touched);
-            (row.position, *stretch)
-        });
-        let stretches: BTreeMap<u64, i64> = stretches.collect();
-        for row in &mut rows {
-            row.partition = 0;
+            stretches.push(*stretch);
         }
         for (limit, rank) in [(1, false), (2, true), (3, false)] {
             let mut expected = Vec::new();
-            for stretch in 0..=stretches.values().copied().max().unwrap() {
-                let own = rows.iter().filter(|row| stretches[&row.position] == stretch).cloned().collect::<Vec<_>>();
+            for stretch in 0..=stretches.iter().copied().max().unwrap() {
+                let own =
+                    rows.iter().filter(|row| stretches[row.position as usize] == stretch).cloned().collect::<Vec<_>>();
                 expected.extend(naive(&own, &order, by_place, of_key, limit, rank));
             }
             expected.sort();

@@ -83,9 +83,12 @@ async fn an_error_that_does_not_come_and_one_that_is_not_expected() {
 
 #[tokio::test]
 async fn metrics() {
-    let held = verdict(&format!("{ROWS}```metrics\nt records=3 skipped=0\n```\n")).await;
+    let read = format!("{ROWS}```output sums\na 1.00\nb 2.00\na 0.50\n```\n");
+    let held = verdict(&format!("{read}```metrics\nt records=3 skipped=0\n```\n")).await;
     assert_eq!(held.failures, []);
-    assert!(failure(&format!("{ROWS}```metrics\nt records=4\n```\n")).await.contains("+ t records=3"));
+    assert!(failure(&format!("{read}```metrics\nt records=4\n```\n")).await.contains("+ t records=3"));
+    let unread = verdict(&format!("{ROWS}```metrics\nt records=0\n```\n")).await;
+    assert_eq!(unread.failures, [], "a stream that nothing reads does not run");
 }
 
 #[tokio::test]

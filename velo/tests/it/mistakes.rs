@@ -276,6 +276,7 @@ fn unbounded_inputs() {
            4 | SELECT id FROM t LIMIT 1;
              |                        ^
            = help: read a bounded input, or stop the query when you have seen enough; beside WINDOW TUMBLING(1m) or its like it is of each window
+           = help: QUALIFY ROW_NUMBER() OVER (ORDER BY … DESC) <= 10 gives the first ten rows so far, and takes back those that others push out
 
         error[unbounded-input]: EMIT FINAL without a window needs an input that ends, and this one does not
           --> script.sql:5:28
