@@ -197,6 +197,10 @@ fn sequence(input: Input<'_>) -> Parsed<'_, Pattern> {
 
 fn begins_element(input: Input<'_>) -> bool {
     use TokenKind::*;
+    // What comes behind a pattern is no variable, so that a parenthesis that is missing is missed here.
+    if let Word(Some(Keyword::Define | Keyword::Subset | Keyword::Within)) = input.kind() {
+        return false;
+    }
     matches!(input.kind(), Word(_) | QuotedName | LeftParen | LeftBrace | Caret | Dollar)
 }
 
