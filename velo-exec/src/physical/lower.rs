@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
+use velo_core::duration::Span;
 use velo_plan::plan::{Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
@@ -139,7 +140,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 };
                 // Who else reads that input does so as before.
                 (home[input], consumers[input]) = others;
-                if emission.interval.is_some() {
+                if interval(node).is_some() {
                     stages.stages[stage].steps.push(Step::EmitInterval(id));
                 }
                 stage
@@ -151,7 +152,11 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             | NodeKind::DistinctOn { .. }
             | NodeKind::LatestByKey(_) => {
                 let parallelism = node.parallelism.unwrap_or(parallelism);
-                stages.by_key(&home, node, id, parallelism, exchanged_by(plan, node)?, &consumers)
+                let stage = stages.by_key(&home, node, id, parallelism, exchanged_by(plan, node)?, &consumers);
+                if interval(node).is_some() {
+                    stages.stages[stage].steps.push(Step::EmitInterval(id));
+                }
+                stage
             }
             NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold | NodeKind::WindowLimit { .. } => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
@@ -237,6 +242,15 @@ impl Stages {
     }
 }
 
+/// How long the changes of a node are held together.
+fn interval(node: &Node) -> Option<Span> {
+    match &node.kind {
+        NodeKind::Aggregate { emission, .. } => emission.interval,
+        NodeKind::TopN(top) => top.emission.interval,
+        _ => None,
+    }
+}
+
 /// The places of the input's columns by which rows can be exchanged for a node, so that each key is in one task; none where
 /// there are no such columns.
 fn exchanged_by(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
@@ -287,8 +301,7 @@ impl Stage {
     pub fn chain(&self, plan: &Plan, progress: &JobProgress) -> Result<Chain> {
         let mut operators = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
-            let held = matches!(&plan.nodes[step.node().0].kind,
-                NodeKind::Aggregate { emission, .. } if emission.interval.is_some());
+            let held = interval(&plan.nodes[step.node().0]).is_some();
             let counter = match step {
                 // What goes from the first step to the second is no row of the node.
                 Step::Partial(_) | Step::IdleClose(_) => Arc::default(),
@@ -329,6 +342,16 @@ impl Step {
                 let spec = OverSpec { over: over.clone(), output: node.schema.clone(), statement: node.owner.clone() };
                 Box::new(OverOperator::new(&spec, &input)?)
             }
+            (NodeKind::TopN(top), Self::EmitInterval(_)) => {
+                let places = |names: Vec<&str>| names.into_iter().map(|name| node.schema.index_of(name)).collect();
+                let key = top.row_key().map(places).transpose()?.unwrap_or_default();
+                Box::new(EmitInterval::new(
+                    interval(node).unwrap_or_default(),
+                    key,
+                    top.per_window,
+                    node.schema.clone(),
+                )?)
+            }
             (NodeKind::TopN(top), _) => {
                 let spec = TopNSpec {
                     top: top.clone(),
@@ -359,11 +382,15 @@ impl Step {
             (NodeKind::Aggregate { window: Some(window), emission, .. }, Self::IdleClose(_)) => {
                 Box::new(IdleClose::new(emission.idle_close.unwrap_or_default(), window)?)
             }
-            (NodeKind::Aggregate { keys, aggregates, window, emission, .. }, Self::EmitInterval(_)) => {
+            (NodeKind::Aggregate { keys, aggregates, window, .. }, Self::EmitInterval(_)) => {
                 let of_window = keys.len() + aggregates.len();
                 let key = (0..keys.len()).chain(of_window..of_window + if window.is_some() { 2 } else { 0 }).collect();
-                let interval = emission.interval.unwrap_or_default();
-                Box::new(EmitInterval::new(interval, key, window.is_some(), node.schema.clone())?)
+                Box::new(EmitInterval::new(
+                    interval(node).unwrap_or_default(),
+                    key,
+                    window.is_some(),
+                    node.schema.clone(),
+                )?)
             }
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(plan, node)?, &input)?,
             (NodeKind::Aggregate { window: None, .. }, Self::Partial(_)) => {

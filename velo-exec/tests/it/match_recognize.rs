@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::support::patterns::{Condition, Measure, NAMES, Query, Value, plan};
-use crate::support::sim::{random_partitions, stamp};
+use crate::support::sim::{Turn, random_partitions, stamp, turns};
 use crate::support::{Row, SECOND, batch, cells, schema};
-use velo_core::Watermark;
 use velo_exec::operator::{MatchRecognize, Operator};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{MatchSkip, RowPattern, VariableSet};
@@ -176,24 +175,10 @@ fn expected(query: &Query, rows: &[Row]) -> Option<Result<Vec<Vec<String>>, ()>>
 
 /// Runs the operator over stamped partitions, which come in any turn.
 fn run(query: &Query, partitions: &[Vec<Row>], bound: i64, size: usize, seed: u64) -> Result<Vec<Vec<String>>, ()> {
-    let mut random = Random::new(seed);
     let mut harness = Harness::new(MatchRecognize::new(&plan(query), &schema()).unwrap());
-    let mut next = vec![0; partitions.len()];
-    let mut watermarks = vec![Watermark::NONE; partitions.len()];
-    let mut highest = vec![i64::MIN; partitions.len()];
-    loop {
-        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
-        if waiting.is_empty() {
-            break;
-        }
-        let at = waiting[random.below(waiting.len() as u64) as usize];
-        let to = partitions[at].len().min(next[at] + size);
-        let rows = &partitions[at][next[at]..to];
-        next[at] = to;
-        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
-        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
+    for Turn { rows, watermark, .. } in turns(partitions, bound, size, seed) {
         harness.batch(batch(rows)).map_err(|_| ())?;
-        harness.watermark(*watermarks.iter().min().unwrap()).map_err(|_| ())?;
+        harness.watermark(watermark).map_err(|_| ())?;
     }
     harness.end().map_err(|_| ())?;
     assert_eq!(harness.operator.held(), 0);

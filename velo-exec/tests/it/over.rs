@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::support::over::{aggregated, call, frame, numbered, spec, window};
-use crate::support::sim::{random_partitions, stamp};
+use crate::support::sim::{Turn, random_partitions, stamp, turns};
 use crate::support::{Calls, Kind, Row, SECOND, batch, cells, library_calls, many_calls, naive, schema};
 use arrow_schema::DataType;
 use datafusion_expr::{Expr, col, lit};
-use velo_core::{Watermark, decimal, schema as hidden, types};
+use velo_core::{decimal, schema as hidden, types};
 use velo_exec::operator::{Operator, Over, OverSpec};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{
@@ -190,24 +190,10 @@ fn assert_equal(mut found: Vec<Vec<String>>, expected: &[Vec<String>], context: 
 
 /// Runs an operator over stamped partitions, which come in any turn.
 fn run(spec: &OverSpec, partitions: &[Vec<Row>], bound: i64, size: usize, seed: u64) -> Vec<Vec<String>> {
-    let mut random = Random::new(seed);
     let mut harness = Harness::new(Over::new(spec, &schema()).unwrap());
-    let mut next = vec![0; partitions.len()];
-    let mut watermarks = vec![Watermark::NONE; partitions.len()];
-    let mut highest = vec![i64::MIN; partitions.len()];
-    loop {
-        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
-        if waiting.is_empty() {
-            break;
-        }
-        let at = waiting[random.below(waiting.len() as u64) as usize];
-        let to = partitions[at].len().min(next[at] + size);
-        let rows = &partitions[at][next[at]..to];
-        next[at] = to;
-        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
-        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
+    for Turn { rows, watermark, .. } in turns(partitions, bound, size, seed) {
         harness.batch(batch(rows)).unwrap();
-        harness.watermark(*watermarks.iter().min().unwrap()).unwrap();
+        harness.watermark(watermark).unwrap();
     }
     harness.end().unwrap();
     assert_eq!(harness.operator.held(), 0);

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::support::sim::{random_partitions, stamp};
+use crate::support::sim::{Turn, random_partitions, stamp, turns};
 use crate::support::{Row, SECOND, batch, cells, rows_at, schema};
 use arrow_schema::{DataType, Field, Schema};
 use datafusion_expr::{Expr, col};
@@ -169,22 +169,10 @@ fn folded(changes: &[(RowKind, Vec<String>)], rank: bool, context: &str) -> Vec<
 
 /// Hands partitions in, in batches, and gives what comes out.
 fn run(spec: &TopNSpec, partitions: &[Vec<Row>], bound: i64, size: usize, seed: u64) -> Vec<Batch> {
-    let (mut harness, mut random) = (harness(spec), Random::new(seed));
-    let (mut next, mut highest) = (vec![0; partitions.len()], vec![i64::MIN; partitions.len()]);
-    let mut watermarks = vec![Watermark::NONE; partitions.len()];
-    loop {
-        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
-        if waiting.is_empty() {
-            break;
-        }
-        let at = waiting[random.below(waiting.len() as u64) as usize];
-        let to = partitions[at].len().min(next[at] + size);
-        let rows = &partitions[at][next[at]..to];
-        next[at] = to;
+    let mut harness = harness(spec);
+    for Turn { rows, watermark, .. } in turns(partitions, bound, size, seed) {
         harness.batch(batch(rows)).unwrap();
-        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
-        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
-        harness.watermark(*watermarks.iter().min().unwrap()).unwrap();
+        harness.watermark(watermark).unwrap();
     }
     harness.end().unwrap();
     harness.take_batches()

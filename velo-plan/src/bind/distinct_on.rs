@@ -106,7 +106,6 @@ impl Planner<'_> {
         let order: Vec<SortKey> = order.iter().zip(by).map(|(item, column)| sort_key(item, expr(column))).collect();
         let full = self.plan.nodes[relation.node.0].schema.clone();
         let node = if early {
-            self.knows_no_interval(distinct.span, "DISTINCT ON")?;
             let append = self.changes(relation.node).is_append();
             self.kept_for_ever(
                 &relation,
@@ -114,7 +113,7 @@ impl Planner<'_> {
                 if append { "the first row of every key" } else { "every row" },
             );
             let per_record = self.query.properties.changes_per == ChangesPer::Record;
-            let top = TopN {
+            let mut top = TopN {
                 partition_by: keys,
                 order_by: order,
                 limit: Some(1),
@@ -123,6 +122,7 @@ impl Planner<'_> {
                 emission: Emission { early, per_record, ..Emission::default() },
                 late: None,
             };
+            top.emission.interval = self.top_interval(&top, distinct.span, "DISTINCT ON")?;
             self.node(NodeKind::TopN(top), vec![relation.node], full, owner)
         } else {
             let sorted = !order.is_empty();

@@ -7,7 +7,7 @@ use velo_sql::{Diagnostic, Span};
 
 use crate::catalog::{Pairs, Relation};
 use crate::codes;
-use crate::plan::{Changes, NodeId, NodeKind, StateTtl, WindowSpec};
+use crate::plan::{Changes, NodeId, NodeKind, StateTtl, TopN, WindowSpec};
 use crate::planner::Planner;
 
 /// Where a statement says these things itself (SET is a default, and no mistake where nothing takes it), and whether something
@@ -77,13 +77,25 @@ impl Planner<'_> {
             return Some(());
         }
         let place = self.query.timers.interval.unwrap_or(span);
-        self.not_yet(place, &format!("'emit.interval' of {what}"), "leave it out; it is for GROUP BY and DISTINCT");
+        self.not_yet(
+            place,
+            &format!("'emit.interval' of {what}"),
+            "leave it out; it is for GROUP BY, DISTINCT and the one first row of each key",
+        );
         None
+    }
+
+    /// How long the changes of a Top-N are held together, which goes only where each partition has one row.
+    pub(super) fn top_interval(&mut self, top: &TopN, span: Span, what: &str) -> Option<Option<Duration>> {
+        if top.row_key().is_none() {
+            self.knows_no_interval(span, what)?;
+        }
+        self.emit_interval(top.emission.early, top.emission.per_record, span)
     }
 
     /// A node whose results never come again has nothing to hold together.
     pub(crate) fn paced(&mut self, mut kind: NodeKind, changes: Changes) -> NodeKind {
-        if let NodeKind::Aggregate { emission, .. } = &mut kind {
+        if let NodeKind::Aggregate { emission, .. } | NodeKind::TopN(TopN { emission, .. }) = &mut kind {
             if changes.is_append() {
                 emission.interval = None;
             }

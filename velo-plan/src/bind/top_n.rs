@@ -216,11 +216,11 @@ impl Planner<'_> {
         limit: u64,
         span: Span,
     ) -> Option<Relation> {
-        let (top, input) = self.top(found, limit)?;
+        let (mut top, input) = self.top(found, limit)?;
         let early = top.emission.early;
         let old = self.plan.nodes[found.node.0].clone();
         if early {
-            self.knows_no_interval(span, "a Top-N")?;
+            top.emission.interval = self.top_interval(&top, span, "a Top-N of several rows")?;
         }
         if early && !top.per_window && !old.bounded {
             if self.query.emit == Some(EmitMode::Final) {

@@ -30,6 +30,16 @@ pub struct TopN {
 }
 
 impl TopN {
+    /// The columns by which there is one row at a time; none where there can be several, or they are no columns.
+    pub fn row_key(&self) -> Option<Vec<&str>> {
+        let name = |expr| match expr {
+            &Expr::Column(ref column) => Some(column.name()),
+            _ => None,
+        };
+        let names = self.partition_by.iter().map(name).collect::<Option<Vec<_>>>()?;
+        (self.limit == Some(1) && !names.is_empty()).then_some(names)
+    }
+
     /// All expressions over the input that it needs.
     pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
         self.partition_by.iter().chain(self.order_by.iter().map(|key| &key.expr))
@@ -54,6 +64,9 @@ impl fmt::Display for TopN {
         }
         if self.emission.early {
             f.write_str(if self.emission.per_record { "; changes per record" } else { "; changes per batch" })?;
+            if let Some(interval) = self.emission.interval {
+                write!(f, " and at most every {interval}")?;
+            }
         }
         match self.late {
             Some(LateStrategy::DeadLetter) => f.write_str("; late rows go to the dead letters"),

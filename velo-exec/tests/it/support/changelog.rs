@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use velo_core::duration::Span;
-use velo_core::{Batch, RowKind, RowKinds, Watermark};
+use velo_core::{Batch, RowKind, RowKinds};
 use velo_exec::operator::{GroupSpec, aggregate};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::Emission;
 
-use super::sim::{Boxed, random_partitions};
+use super::sim::{Boxed, Turn, random_partitions, turns};
 use super::{Row, SECOND, batch, cells, schema};
 
 /// The rows that are there after all changes, as text.
@@ -55,22 +55,10 @@ pub fn fold(
     seed: u64,
     context: &str,
 ) -> Vec<Vec<String>> {
-    let (mut harness, mut random, mut folded) = (harness(spec), Random::new(seed), Folded::default());
-    let (mut next, mut highest) = (vec![0; partitions.len()], vec![i64::MIN; partitions.len()]);
-    let mut watermarks = vec![Watermark::NONE; partitions.len()];
-    loop {
-        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
-        if waiting.is_empty() {
-            break;
-        }
-        let at = waiting[random.below(waiting.len() as u64) as usize];
-        let to = partitions[at].len().min(next[at] + size);
-        let rows = &partitions[at][next[at]..to];
-        next[at] = to;
+    let (mut harness, mut folded) = (harness(spec), Folded::default());
+    for Turn { rows, watermark, .. } in turns(partitions, bound, size, seed) {
         harness.batch(batch(rows)).unwrap();
-        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
-        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
-        harness.watermark(*watermarks.iter().min().unwrap()).unwrap();
+        harness.watermark(watermark).unwrap();
         folded.add(&harness.take_batches(), 1, context);
     }
     harness.end().unwrap();

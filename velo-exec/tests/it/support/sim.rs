@@ -30,12 +30,39 @@ pub fn stamp(partitions: &mut [Vec<Row>], bound: i64) {
     }
 }
 
+/// One turn of a partition: its next rows, and the watermarks behind them.
+pub struct Turn<'a> {
+    pub partition: usize,
+    pub rows: &'a [Row],
+    /// The partition's own, and that of all.
+    pub own: Watermark,
+    pub watermark: Watermark,
+}
+
+/// The rows of partitions in any turn, `size` at a time.
+pub fn turns(partitions: &[Vec<Row>], bound: i64, size: usize, seed: u64) -> Vec<Turn<'_>> {
+    let mut random = Random::new(seed);
+    let (mut next, mut highest) = (vec![0; partitions.len()], vec![i64::MIN; partitions.len()]);
+    let mut watermarks = vec![Watermark::NONE; partitions.len()];
+    let mut turns = Vec::new();
+    loop {
+        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
+        if waiting.is_empty() {
+            return turns;
+        }
+        let partition = waiting[random.below(waiting.len() as u64) as usize];
+        let to = partitions[partition].len().min(next[partition] + size);
+        let rows = &partitions[partition][next[partition]..to];
+        next[partition] = to;
+        highest[partition] = rows.iter().map(|row| row.time).max().unwrap().max(highest[partition]);
+        let ended = to == partitions[partition].len();
+        watermarks[partition] = if ended { Watermark::END } else { Watermark(highest[partition] - bound) };
+        turns.push(Turn { partition, rows, own: watermarks[partition], watermark: *watermarks.iter().min().unwrap() });
+    }
+}
+
 /// The results of a query over stamped partitions: cells by row, sorted.
 pub fn run(spec: &GroupSpec, partitions: &[Vec<Row>], bound: i64, mode: Mode) -> Vec<Vec<String>> {
-    let mut random = Random::new(mode.seed);
-    let mut next = vec![0; partitions.len()];
-    let mut watermarks = vec![Watermark::NONE; partitions.len()];
-    let mut highest = vec![i64::MIN; partitions.len()];
     let mut steps: Steps = if mode.two_steps {
         let partial = || Harness::new(WindowPartial::new(spec, &schema()).unwrap());
         Steps::Two(
@@ -45,19 +72,9 @@ pub fn run(spec: &GroupSpec, partitions: &[Vec<Row>], bound: i64, mode: Mode) ->
     } else {
         Steps::One(Box::new(Harness::new(Boxed(aggregate(spec, &schema()).unwrap()))))
     };
-    loop {
-        let waiting = (0..partitions.len()).filter(|at| next[*at] < partitions[*at].len()).collect::<Vec<_>>();
-        if waiting.is_empty() {
-            break;
-        }
-        let at = waiting[random.below(waiting.len() as u64) as usize];
-        let to = partitions[at].len().min(next[at] + mode.batch);
-        let rows = &partitions[at][next[at]..to];
-        next[at] = to;
-        highest[at] = rows.iter().map(|row| row.time).max().unwrap().max(highest[at]);
-        watermarks[at] = if to == partitions[at].len() { Watermark::END } else { Watermark(highest[at] - bound) };
-        steps.batch(at, rows);
-        steps.watermark(at, watermarks[at], *watermarks.iter().min().unwrap());
+    for Turn { partition, rows, own, watermark } in turns(partitions, bound, mode.batch, mode.seed) {
+        steps.batch(partition, rows);
+        steps.watermark(partition, own, watermark);
     }
     steps.end()
 }
