@@ -49,6 +49,14 @@ impl Planner<'_> {
         let (before, names, letters) = (self.plan.clone(), self.catalog.clone(), self.dead_letter_sinks.clone());
         let (first, sinks) = (self.plan.nodes.len(), self.plan.sinks.len());
         Box::pin(self.statement(&explain.statement)).await;
+        if let StatementKind::Create(create) = &explain.statement.kind
+            && self.plan.sinks.len() == sinks
+            && let Some(Object::Relation { relation, .. }) = self.catalog.get(&create.name)
+        {
+            // What only a later statement would read is shown as a SELECT of it reads it.
+            let relation = relation.clone();
+            self.terminal(&relation);
+        }
         self.settle_dead_letters();
         self.forget_uncut(first);
         rules::apply(&mut self.plan, self.context);

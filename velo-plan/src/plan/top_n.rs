@@ -32,10 +32,12 @@ pub struct TopN {
 impl TopN {
     /// The columns by which there is one row at a time; none where there can be several, or they are no columns.
     pub fn row_key(&self) -> Option<Vec<&str>> {
-        let name = |expr| match expr {
-            &Expr::Column(ref column) => Some(column.name()),
-            _ => None,
-        };
+        fn name(expr: &Expr) -> Option<&str> {
+            match expr {
+                Expr::Column(column) => Some(column.name()),
+                _ => None,
+            }
+        }
         let names = self.partition_by.iter().map(name).collect::<Option<Vec<_>>>()?;
         (self.limit == Some(1) && !names.is_empty()).then_some(names)
     }

@@ -40,6 +40,9 @@ pub fn run(arguments: &ExplainArguments) -> Outcome {
         return Err(Failure::Reported);
     }
     let plan = script.graph();
+    if plan.sinks.is_empty() {
+        print_error(super::NOTHING_RUNS);
+    }
     let shown = match arguments.output {
         PlanFormat::Text => plan.text(),
         PlanFormat::Dot => plan.dot(),

@@ -15,6 +15,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Outcome;
 
+/// What a script is told that only declares things, and shows nothing.
+const NOTHING_RUNS: &str =
+    "the script declares things and has no statement that runs: add a SELECT or an INSERT INTO\n";
+
 /// Streaming SQL from one binary.
 #[derive(Debug, Parser)]
 #[command(name = "velo", version, about, propagate_version = true)]

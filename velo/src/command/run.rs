@@ -72,7 +72,7 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
         return Ok(());
     }
     if script.graph().sinks.is_empty() {
-        print_error("the script declares things and has no statement that runs: add a SELECT or an INSERT INTO\n");
+        print_error(super::NOTHING_RUNS);
         return Ok(());
     }
     let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));

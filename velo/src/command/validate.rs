@@ -27,5 +27,11 @@ pub fn run(arguments: &ValidateArguments) -> Outcome {
         ListFormat::Text => print_error(&render(script.diagnostics(), &text.name, &text.text)),
         ListFormat::Json => print_line(&to_json(script.diagnostics(), &text.name, &text.text).to_string()),
     }
-    if script.is_runnable() { Ok(()) } else { Err(Failure::Reported) }
+    if !script.is_runnable() {
+        return Err(Failure::Reported);
+    }
+    if script.graph().sinks.is_empty() && script.shown().is_empty() {
+        print_error(super::NOTHING_RUNS);
+    }
+    Ok(())
 }
