@@ -41,10 +41,10 @@ pub struct GroupSpec {
 /// The operator that does all of an aggregate node; `input` is the schema of its input.
 pub fn aggregate(spec: &GroupSpec, input: &SchemaRef) -> Result<Box<dyn Operator>> {
     let session = matches!(spec.window.as_ref().map(|window| window.kind), Some(WindowKind::Session { .. }));
-    if session && (spec.retracts || spec.emission.corrected.is_some()) {
+    if session && (spec.retracts || spec.emission.changes()) {
         return Ok(Box::new(SessionRevisions::new(spec, input)?));
     }
-    if spec.retracts || (spec.emission.changes() && !session) {
+    if spec.retracts || spec.emission.changes() {
         return Ok(Box::new(GroupChanges::new(spec, input)?));
     }
     Ok(match spec.window.as_ref().map(|window| window.kind) {

@@ -1,16 +1,15 @@
-//! GROUP BY with session windows over rows that only come: results when sessions have ended, or early ones that change.
+//! GROUP BY with session windows over rows that only come: results when sessions have ended.
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
-use velo_core::{Batch, Watermark, schema};
+use velo_core::{Batch, Watermark};
 use velo_eventtime::late::for_session;
 use velo_plan::plan::WindowKind;
 
 use super::grouping::{GroupSpec, Grouping, times_of};
 use super::late_rows::LateRows;
-use super::session_changes::ShownSessions;
+use super::session_rows::ended_rows;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
@@ -20,7 +19,7 @@ use crate::window::LateCounters;
 use crate::window::late::Measure;
 use crate::window::session::{Ended, Sessions};
 
-/// Sessions: rows in, one row per session out when the watermark has passed its end, or the changes of it as they come.
+/// Sessions: rows in, one row per session out when the watermark has passed its end.
 pub struct SessionAggregate {
     grouping: Grouping,
     output: SchemaRef,
@@ -30,9 +29,6 @@ pub struct SessionAggregate {
     keys: KeyTable,
     sessions: Sessions,
     set: AggregateSet,
-    /// What is out of open sessions, where results come early.
-    early: Option<ShownSessions>,
-    per_record: bool,
     /// Sessions that have ended, and how many of them are written.
     ended: Vec<Ended>,
     written: usize,
@@ -56,8 +52,6 @@ impl SessionAggregate {
             keys: KeyTable::new(grouping.key_types())?,
             sessions: Sessions::new(gap.micros()),
             set: AggregateSet::new(&plan)?,
-            early: spec.emission.early.then(ShownSessions::default),
-            per_record: spec.emission.per_record,
             ended: Vec::new(),
             written: 0,
             ids: Vec::new(),
@@ -72,14 +66,7 @@ impl SessionAggregate {
     }
 
     /// Takes rows that are on time.
-    fn take(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
-        match self.per_record {
-            true => (0..batch.rows()).try_for_each(|row| self.add(&batch.slice(row, 1), out)),
-            false => self.add(batch, out),
-        }
-    }
-
-    fn add(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
+    fn take(&mut self, batch: &Batch) -> Result<()> {
         let evaluated = self.grouping.evaluate(batch)?;
         let times = times_of(batch)?;
         let measure = Measure::new(batch, self.watermark);
@@ -91,40 +78,12 @@ impl SessionAggregate {
                 .place(&self.ids, times, measured, &mut self.groups)
                 .map_err(|error| self.grouping.named(error))?;
             let (from, into) = self.sessions.take_merged(before);
-            let touched = match &self.early {
-                // A group that is new has no state that could be read.
-                Some(shown) => {
-                    self.set.grow(self.sessions.groups())?;
-                    Some(shown.touch(&self.ids, &self.groups, (&from, &into), &mut self.set)?)
-                }
-                None => None,
-            };
             if !from.is_empty() {
                 let state = self.set.state(&from, true)?;
                 self.set.merge(&into, self.sessions.groups(), &state)?;
             }
-            self.set.update(&self.groups, self.sessions.groups(), &evaluated.inputs, &evaluated.order)?;
-            match (&mut self.early, touched) {
-                (Some(shown), Some(touched)) => {
-                    shown.tell(&touched, &self.sessions, &self.keys, &mut self.set, &self.output, out)
-                }
-                _ => Ok(()),
-            }
+            self.set.update(&self.groups, self.sessions.groups(), &evaluated.inputs, &evaluated.order)
         })
-    }
-
-    fn piece(&mut self, ended: &[Ended]) -> Result<RecordBatch> {
-        let of = |value: fn(&Ended) -> u32| ended.iter().map(value).collect::<Vec<_>>();
-        let times =
-            |value: fn(&Ended) -> i64| Arc::new(TimestampMicrosecondArray::from_iter_values(ended.iter().map(value)));
-        let mut columns = self.keys.keys(&of(|session| session.key))?;
-        columns.extend(self.set.evaluate(&of(|session| session.group), true)?);
-        columns.push(times(|session| session.start));
-        columns.push(times(|session| session.end));
-        if schema::event_time_index(&self.output).is_some() {
-            columns.push(times(|session| session.end - 1));
-        }
-        Ok(RecordBatch::try_new(Arc::clone(&self.output), columns)?)
     }
 }
 
@@ -144,7 +103,7 @@ impl Operator for SessionAggregate {
         let (gap, target) = (self.gap, format_args!("a session with a gap of {}", self.gap));
         let on_time = self.late.leave_out(batch, self.watermark, target, |time, wp| for_session(time, gap, wp), out)?;
         if !on_time.is_empty() {
-            self.take(&on_time, out)?;
+            self.take(&on_time)?;
         }
         Ok(Flow::Done)
     }
@@ -152,10 +111,6 @@ impl Operator for SessionAggregate {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
         self.ended = self.sessions.ended(self.watermark);
-        if let Some(shown) = &mut self.early {
-            // Everything was said of them.
-            self.ended.drain(..).for_each(|ended| shown.ended(ended.group));
-        }
         self.written = 0;
         self.resume(out)
     }
@@ -168,15 +123,14 @@ impl Operator for SessionAggregate {
                 return Ok(Flow::More);
             }
             let to = ended.len().min(self.written + OUTPUT_ROWS);
-            let piece = self.piece(&ended[self.written..to])?;
+            let piece = &ended[self.written..to];
             self.written = to;
-            out.batch(Batch::new(piece));
+            let groups = piece.iter().map(|session| session.group).collect::<Vec<_>>();
+            let results = self.set.evaluate(&groups, true)?;
+            out.batch(Batch::new(ended_rows(piece, &self.keys, results, &self.output)?));
         }
         if self.sessions.is_sparse() {
             let groups = self.sessions.compact(&mut self.keys);
-            if let Some(shown) = &mut self.early {
-                shown.renumber(&groups);
-            }
             self.set.keep(&groups)?;
         }
         // A session that ends at W fires later, with an event time one microsecond before W.

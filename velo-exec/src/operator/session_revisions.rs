@@ -1,21 +1,21 @@
-//! GROUP BY with session windows whose results are revised: over rows that can be taken back, or with late rows that correct
-//! what was told.
+//! GROUP BY with session windows whose results are revised: told early, over rows that can be taken back, or with late rows that
+//! correct what was told.
 //!
 //! A session that was told and then grows, shrinks, joins another or is cut in two takes back what was said of it. Where results
 //! come once it has ended, and it has not ended any more, the next result comes when it has.
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow_array::{ArrayRef, UInt32Array};
 use arrow_schema::SchemaRef;
 use velo_core::duration::Span;
-use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
+use velo_core::{Batch, RowKind, RowKinds, Watermark};
 use velo_eventtime::late::for_session;
 use velo_plan::plan::WindowKind;
 
 use super::grouping::{Evaluated, GroupSpec, Grouping, times_of};
 use super::late_rows::LateRows;
-use super::session_changes::ChangedRows;
+use super::session_rows::{ChangedRows, ended_rows};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
@@ -24,7 +24,8 @@ use crate::error::{ExecError, Result};
 use crate::state::KeyTable;
 use crate::window::LateCounters;
 use crate::window::late::Measure;
-use crate::window::revised_sessions::{Member, Passed, Placed, RevisedSessions, Revision};
+use crate::window::revised_sessions::{Member, Placed, RevisedSessions, Revision};
+use crate::window::session::Ended;
 
 /// Sessions with results that are revised.
 pub struct SessionRevisions {
@@ -45,13 +46,13 @@ pub struct SessionRevisions {
     /// The state of each slot, where rows can be taken back.
     slots: Option<AggregateSet>,
     /// Sessions that have passed, and how many of them are written.
-    passed: Vec<Passed>,
+    passed: Vec<Ended>,
     written: usize,
     ids: Vec<u32>,
 }
 
 impl SessionRevisions {
-    /// The operator of an aggregate node with a session window that late rows correct, or whose input changes.
+    /// The operator of an aggregate node with a session window whose results come early or are corrected, or whose input changes.
     pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
         let Some(WindowKind::Session { gap }) = spec.window.as_ref().map(|window| window.kind) else {
             return Err(ExecError::Internal("sessions without their gap".to_owned()));
@@ -250,20 +251,6 @@ impl SessionRevisions {
         gone.append(come);
         gone.write(&self.keys, (before, &after), &self.output, out)
     }
-
-    fn piece(&mut self, passed: &[Passed]) -> Result<RecordBatch> {
-        let of = |value: fn(&Passed) -> u32| passed.iter().map(value).collect::<Vec<_>>();
-        let times =
-            |value: fn(&Passed) -> i64| Arc::new(TimestampMicrosecondArray::from_iter_values(passed.iter().map(value)));
-        let mut columns = self.keys.keys(&of(|session| session.key))?;
-        columns.extend(self.set.evaluate(&of(|session| session.group), self.slack.micros() == 0)?);
-        columns.push(times(|session| session.start));
-        columns.push(times(|session| session.end));
-        if schema::event_time_index(&self.output).is_some() {
-            columns.push(times(|session| session.end - 1));
-        }
-        Ok(RecordBatch::try_new(Arc::clone(&self.output), columns)?)
-    }
 }
 
 impl Operator for SessionRevisions {
@@ -303,9 +290,11 @@ impl Operator for SessionRevisions {
                 return Ok(Flow::More);
             }
             let to = passed.len().min(self.written + OUTPUT_ROWS);
-            let piece = self.piece(&passed[self.written..to])?;
+            let piece = &passed[self.written..to];
             self.written = to;
-            out.batch(Batch::new(piece));
+            let groups = piece.iter().map(|session| session.group).collect::<Vec<_>>();
+            let results = self.set.evaluate(&groups, self.slack.micros() == 0)?;
+            out.batch(Batch::new(ended_rows(piece, &self.keys, results, &self.output)?));
         }
         if self.sessions.is_sparse() {
             let (groups, slots) = self.sessions.compact(&mut self.keys);

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use velo_core::Watermark;
 use velo_core::time::iso8601;
 
+use super::session::Ended;
 use crate::error::{ExecError, Result};
 use crate::state::{KeyTable, is_sparse};
 
@@ -54,15 +55,6 @@ pub(crate) struct Placed {
 /// A session of a key by its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Member {
-    pub(crate) key: u32,
-    pub(crate) group: u32,
-}
-
-/// A session that has passed: what it was, and whether it can still be revised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Passed {
-    pub(crate) end: i64,
-    pub(crate) start: i64,
     pub(crate) key: u32,
     pub(crate) group: u32,
 }
@@ -416,7 +408,7 @@ impl RevisedSessions {
 
     /// Sessions that end before the watermark and were not told, in the order of their ends; they count as told now. What can
     /// no longer be revised goes.
-    pub(crate) fn pass(&mut self, watermark: Watermark) -> Vec<Passed> {
+    pub(crate) fn pass(&mut self, watermark: Watermark) -> Vec<Ended> {
         let mut passed = Vec::new();
         while let Some(Reverse((at, key))) = self.deadlines.peek().copied().filter(|Reverse((at, _))| *at < watermark.0)
         {
@@ -430,7 +422,7 @@ impl RevisedSessions {
                 let end = session.last.saturating_add(gap);
                 if end < watermark.0 && session.shown.is_none() {
                     session.shown = Some((session.start, end));
-                    passed.push(Passed { end, start: session.start, key, group: session.group });
+                    passed.push(Ended { end, start: session.start, key, group: session.group });
                 }
                 let stays = end.saturating_add(slack) >= watermark.0;
                 if !stays {

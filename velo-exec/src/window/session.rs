@@ -164,13 +164,6 @@ impl Sessions {
         group
     }
 
-    /// Start and end of the session of a key that has this group.
-    pub(crate) fn bounds(&self, id: u32, group: u32) -> Option<(i64, i64)> {
-        let sessions = self.keys.get(id as usize)?;
-        let session = sessions.iter().find(|session| session.group == group)?;
-        Some((session.start, session.last.saturating_add(self.gap)))
-    }
-
     /// The groups below `before` that went into others in this batch, and where they are now.
     pub(crate) fn take_merged(&mut self, before: usize) -> (Vec<u32>, Vec<u32>) {
         let mut from = self.merged.keys().copied().filter(|group| (*group as usize) < before).collect::<Vec<_>>();
