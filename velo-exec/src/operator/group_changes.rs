@@ -295,12 +295,7 @@ impl GroupChanges {
 
     /// Forgets the groups whose time is over at `time`, and asks to be called when the next could be.
     fn expire_groups(&mut self, time: i64, out: &mut Outbox) -> Result<()> {
-        let Some(ttl) = &mut self.ttl else { return Ok(()) };
-        let gone = ttl.expired(time);
-        if let Some(next) = ttl.next() {
-            out.timer_at(next);
-        }
-        gone.into_iter().for_each(|group| self.forget(group));
+        out.expired(&mut self.ttl, time).into_iter().for_each(|group| self.forget(group));
         self.compact()
     }
 
@@ -529,8 +524,8 @@ impl Operator for GroupChanges {
         if !batch.is_empty() {
             self.take(&batch, out)?;
         }
-        if self.ttl.as_ref().is_some_and(Ttl::by_clock) {
-            self.expire_groups(out.now(), out)?;
+        if let Some(now) = self.ttl.as_ref().and_then(|ttl| ttl.clock(out.now())) {
+            self.expire_groups(now, out)?;
         } else if self.windows.is_none() {
             self.compact()?;
         }
@@ -545,8 +540,8 @@ impl Operator for GroupChanges {
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
-        if self.ttl.as_ref().is_some_and(|ttl| !ttl.by_clock()) && self.watermark != Watermark::END {
-            self.expire_groups(self.watermark.0, out)?;
+        if let Some(time) = self.ttl.as_ref().and_then(|ttl| ttl.watermark(self.watermark)) {
+            self.expire_groups(time, out)?;
         }
         // Without a window nothing is forwarded: results carry times that lie behind.
         let Some(windows) = &mut self.windows else { return Ok(Flow::Done) };

@@ -105,12 +105,7 @@ impl LatestByKey {
 
     /// Forgets the keys whose time is over at `time`, and asks to be called when the next could be.
     fn expire(&mut self, time: i64, out: &mut Outbox) {
-        let Some(ttl) = &mut self.ttl else { return };
-        let gone = ttl.expired(time);
-        if let Some(next) = ttl.next() {
-            out.timer_at(next);
-        }
-        gone.into_iter().for_each(|key| self.forget(key));
+        out.expired(&mut self.ttl, time).into_iter().for_each(|key| self.forget(key));
         self.compact();
     }
 
@@ -185,9 +180,9 @@ impl Operator for LatestByKey {
         if !rows.is_empty() {
             out.batch(Batch::changes(self.rows.rows(&rows)?, kinds));
         }
-        match self.ttl.as_ref().is_some_and(Ttl::by_clock) {
-            true => self.expire(out.now(), out),
-            false => self.compact(),
+        match self.ttl.as_ref().and_then(|ttl| ttl.clock(out.now())) {
+            Some(now) => self.expire(now, out),
+            None => self.compact(),
         }
         Ok(Flow::Done)
     }
@@ -202,8 +197,8 @@ impl Operator for LatestByKey {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         if watermark == Watermark::END {
             out.watermark(watermark);
-        } else if self.ttl.as_ref().is_some_and(|ttl| !ttl.by_clock()) {
-            self.expire(watermark.0, out);
+        } else if let Some(time) = self.ttl.as_ref().and_then(|ttl| ttl.watermark(watermark)) {
+            self.expire(time, out);
         }
         Ok(Flow::Done)
     }

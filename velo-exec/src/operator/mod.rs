@@ -68,6 +68,7 @@ use velo_core::dead_letter::DeadLetter;
 use velo_core::{Batch, Watermark};
 
 use crate::error::Result;
+use crate::state::Ttl;
 use crate::window::LateCounters;
 
 /// The number of an operator's input, from 0.
@@ -178,6 +179,16 @@ impl Outbox {
     /// when the input ends or the job is stopped.
     pub fn timer_at(&mut self, micros: i64) {
         self.timer = Some(self.timer.map_or(micros, |at| at.min(micros)));
+    }
+
+    /// What `state.ttl` forgets at a time; the operator is called when more could be.
+    pub(crate) fn expired(&mut self, ttl: &mut Option<Ttl>, time: i64) -> Vec<u32> {
+        let Some(ttl) = ttl else { return Vec::new() };
+        let gone = ttl.expired(time);
+        if let Some(next) = ttl.next() {
+            self.timer_at(next);
+        }
+        gone
     }
 
     /// Takes the request for a timer.

@@ -136,12 +136,7 @@ impl SetOperation {
 
     /// Forgets the rows whose time is over at `time`, and asks to be called when the next could be.
     fn expire(&mut self, time: i64, out: &mut Outbox) {
-        let Some(ttl) = &mut self.ttl else { return };
-        let gone = ttl.expired(time);
-        if let Some(next) = ttl.next() {
-            out.timer_at(next);
-        }
-        gone.into_iter().for_each(|row| self.forget(row));
+        out.expired(&mut self.ttl, time).into_iter().for_each(|row| self.forget(row));
         self.compact();
     }
 
@@ -206,8 +201,8 @@ impl Operator for SetOperation {
         self.seen.resize(self.rows.len(), false);
         self.take(&batch, |row| side.value(row), out)?;
         self.compact();
-        if self.ttl.as_ref().is_some_and(Ttl::by_clock) {
-            self.expire(out.now(), out);
+        if let Some(now) = self.ttl.as_ref().and_then(|ttl| ttl.clock(out.now())) {
+            self.expire(now, out);
         }
         Ok(Flow::Done)
     }
@@ -220,8 +215,8 @@ impl Operator for SetOperation {
 
     /// What comes out has no event time.
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
-        if self.ttl.as_ref().is_some_and(|ttl| !ttl.by_clock()) && watermark != Watermark::END {
-            self.expire(watermark.0, out);
+        if let Some(time) = self.ttl.as_ref().and_then(|ttl| ttl.watermark(watermark)) {
+            self.expire(time, out);
         }
         Ok(Flow::Done)
     }

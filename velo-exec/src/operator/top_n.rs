@@ -266,12 +266,7 @@ impl TopN {
 
     /// Forgets the partitions whose time is over at `time`, and asks to be called when the next could be.
     fn expire(&mut self, time: i64, out: &mut Outbox) -> Result<()> {
-        let Some(ttl) = &mut self.ttl else { return Ok(()) };
-        let gone = ttl.expired(time);
-        if let Some(next) = ttl.next() {
-            out.timer_at(next);
-        }
-        gone.into_iter().for_each(|partition| self.forget(partition));
+        out.expired(&mut self.ttl, time).into_iter().for_each(|partition| self.forget(partition));
         self.tell(out)?;
         self.compact();
         Ok(())
@@ -456,8 +451,8 @@ impl Operator for TopN {
             self.take(&batch, out)?;
             self.compact();
         }
-        if self.ttl.as_ref().is_some_and(Ttl::by_clock) {
-            self.expire(out.now(), out)?;
+        if let Some(now) = self.ttl.as_ref().and_then(|ttl| ttl.clock(out.now())) {
+            self.expire(now, out)?;
         }
         Ok(Flow::Done)
     }
@@ -470,8 +465,8 @@ impl Operator for TopN {
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
-        if self.ttl.as_ref().is_some_and(|ttl| !ttl.by_clock()) && self.watermark != Watermark::END {
-            self.expire(self.watermark.0, out)?;
+        if let Some(time) = self.ttl.as_ref().and_then(|ttl| ttl.watermark(self.watermark)) {
+            self.expire(time, out)?;
         }
         if self.per_window {
             // No row of these windows comes any more.

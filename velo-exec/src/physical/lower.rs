@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
 use velo_core::duration::Span;
-use velo_plan::plan::{Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, WindowKind};
+use velo_plan::plan::{Emission, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, WindowKind};
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
@@ -140,7 +140,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 };
                 // Who else reads that input does so as before.
                 (home[input], consumers[input]) = others;
-                if interval(node).is_some() {
+                if held_together(node)?.is_some() {
                     stages.stages[stage].steps.push(Step::EmitInterval(id));
                 }
                 stage
@@ -153,7 +153,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             | NodeKind::LatestByKey(_) => {
                 let parallelism = node.parallelism.unwrap_or(parallelism);
                 let stage = stages.by_key(&home, node, id, parallelism, exchanged_by(plan, node)?, &consumers);
-                if interval(node).is_some() {
+                if held_together(node)?.is_some() {
                     stages.stages[stage].steps.push(Step::EmitInterval(id));
                 }
                 stage
@@ -242,13 +242,28 @@ impl Stages {
     }
 }
 
-/// How long the changes of a node are held together.
-fn interval(node: &Node) -> Option<Span> {
-    match &node.kind {
-        NodeKind::Aggregate { emission, .. } => emission.interval,
-        NodeKind::TopN(top) => top.emission.interval,
+/// How the changes of a node are held together: for how long, the columns by which there is one row at a time, and whether the
+/// rows of these have one event time.
+fn held_together(node: &Node) -> Result<Option<(Span, Vec<usize>, bool)>> {
+    Ok(match &node.kind {
+        NodeKind::Aggregate {
+            keys, aggregates, window, emission: Emission { interval: Some(interval), .. }, ..
+        } => {
+            let bounds = keys.len() + aggregates.len();
+            let bounds = bounds..bounds + if window.is_some() { 2 } else { 0 };
+            Some((*interval, (0..keys.len()).chain(bounds).collect(), window.is_some()))
+        }
+        NodeKind::TopN(top) => match top.emission.interval {
+            Some(interval) => {
+                let several = || ExecError::Internal("a Top-N of several rows is not held together".to_owned());
+                let names = top.row_key().ok_or_else(several)?.into_iter();
+                let key = names.map(|name| node.schema.index_of(name)).collect::<Result<_, _>>()?;
+                Some((interval, key, top.per_window))
+            }
+            None => None,
+        },
         _ => None,
-    }
+    })
 }
 
 /// The places of the input's columns by which rows can be exchanged for a node, so that each key is in one task; none where
@@ -301,7 +316,7 @@ impl Stage {
     pub fn chain(&self, plan: &Plan, progress: &JobProgress) -> Result<Chain> {
         let mut operators = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
-            let held = interval(&plan.nodes[step.node().0]).is_some();
+            let held = held_together(&plan.nodes[step.node().0])?.is_some();
             let counter = match step {
                 // What goes from the first step to the second is no row of the node.
                 Step::Partial(_) | Step::IdleClose(_) => Arc::default(),
@@ -332,6 +347,11 @@ impl Step {
         let node = &plan.nodes[self.node().0];
         let input: SchemaRef = plan.nodes[node.inputs[0].0].schema.clone();
         Ok(match (&node.kind, self) {
+            (_, Self::EmitInterval(_)) => {
+                let nothing = || ExecError::Internal("nothing is held together".to_owned());
+                let (interval, key, windowed) = held_together(node)?.ok_or_else(nothing)?;
+                Box::new(EmitInterval::new(interval, key, windowed, node.schema.clone())?)
+            }
             (NodeKind::Filter(condition), _) => Box::new(FilterProject::filter(condition, &input, &node.owner)?),
             (NodeKind::Project(outputs), _) => {
                 Box::new(FilterProject::project(outputs, &input, node.schema.clone(), &node.owner)?)
@@ -341,16 +361,6 @@ impl Step {
             (NodeKind::Over(over), _) => {
                 let spec = OverSpec { over: over.clone(), output: node.schema.clone(), statement: node.owner.clone() };
                 Box::new(OverOperator::new(&spec, &input)?)
-            }
-            (NodeKind::TopN(top), Self::EmitInterval(_)) => {
-                let places = |names: Vec<&str>| names.into_iter().map(|name| node.schema.index_of(name)).collect();
-                let key = top.row_key().map(places).transpose()?.unwrap_or_default();
-                Box::new(EmitInterval::new(
-                    interval(node).unwrap_or_default(),
-                    key,
-                    top.per_window,
-                    node.schema.clone(),
-                )?)
             }
             (NodeKind::TopN(top), _) => {
                 let spec = TopNSpec {
@@ -379,19 +389,12 @@ impl Step {
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
             (NodeKind::FoldByTime(late), _) => Box::new(FoldByTime::new(input, *late, &node.owner)?),
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
-            (NodeKind::Aggregate { window: Some(window), emission, .. }, Self::IdleClose(_)) => {
-                Box::new(IdleClose::new(emission.idle_close.unwrap_or_default(), window)?)
-            }
-            (NodeKind::Aggregate { keys, aggregates, window, .. }, Self::EmitInterval(_)) => {
-                let of_window = keys.len() + aggregates.len();
-                let key = (0..keys.len()).chain(of_window..of_window + if window.is_some() { 2 } else { 0 }).collect();
-                Box::new(EmitInterval::new(
-                    interval(node).unwrap_or_default(),
-                    key,
-                    window.is_some(),
-                    node.schema.clone(),
-                )?)
-            }
+            (
+                NodeKind::Aggregate {
+                    window: Some(window), emission: Emission { idle_close: Some(after), .. }, ..
+                },
+                Self::IdleClose(_),
+            ) => Box::new(IdleClose::new(*after, window)?),
             (NodeKind::Aggregate { .. }, Self::Whole(_)) => aggregate(&group_spec(plan, node)?, &input)?,
             (NodeKind::Aggregate { window: None, .. }, Self::Partial(_)) => {
                 Box::new(GroupPartial::new(&group_spec(plan, node)?, &input)?)

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use velo_core::Batch;
+use velo_core::{Batch, Watermark};
 use velo_plan::plan::StateTtl;
 
 use super::KeyTable;
@@ -36,9 +36,14 @@ impl Ttl {
         }
     }
 
-    /// Whether it goes by the clock.
-    pub(crate) fn by_clock(&self) -> bool {
-        self.by_clock
+    /// The clock's time, where it goes by that.
+    pub(crate) fn clock(&self, now: i64) -> Option<i64> {
+        self.by_clock.then_some(now)
+    }
+
+    /// The watermark's time, where it goes by that; at the end nothing is forgotten.
+    pub(crate) fn watermark(&self, watermark: Watermark) -> Option<i64> {
+        (!self.by_clock && watermark != Watermark::END).then_some(watermark.0)
     }
 
     /// The time at which each row of a batch touches what it belongs to; `now` is the clock's.
