@@ -540,8 +540,7 @@ impl Planner<'_> {
             _ => inputs.iter().all(|input| self.plan.nodes[input.0].bounded),
         };
         let parallelism = self.query.properties.parallelism;
-        let changelog = matches!(kind, NodeKind::Source(id) if self.plan.sources[id.0].changelog);
-        let changes = Changes::of(&kind, inputs.iter().map(|input| self.plan.nodes[input.0].changes), changelog);
+        let changes = Changes::within(&self.plan, &kind, &inputs);
         let kind = self.paced(kind, changes);
         let state_ttl = self.state_ttl(&kind, &inputs, bounded);
         self.plan.nodes.push(Node {

@@ -30,6 +30,11 @@ fn named<'a>(items: &'a [Item], name: &Ident) -> Option<&'a Item> {
     items.iter().find(|item| item.aliased && name.matches(&item.name))
 }
 
+/// What a column is made from.
+fn computed<'a>(outputs: &'a [Output], column: &ScopeColumn) -> Option<&'a Expr> {
+    outputs.iter().find(|output| output.field.name() == column.field.name()).map(|output| &output.expr)
+}
+
 impl Planner<'_> {
     /// Expressions behind the select list: ordinals and aliases of it, columns of the input, or anything over them.
     pub(super) fn hidden_items(
@@ -158,9 +163,7 @@ impl Planner<'_> {
     /// The selected columns that are the keys; none where a key is not selected.
     fn shown_keys(&self, relation: &Relation, on: &[ScopeColumn], shown: &[ScopeColumn]) -> Vec<String> {
         let NodeKind::Project(outputs) = &self.plan.nodes[relation.node.0].kind else { return Vec::new() };
-        let computed = |column: &ScopeColumn| {
-            outputs.iter().find(|output| output.field.name() == column.field.name()).map(|output| &output.expr)
-        };
+        let computed = |column: &ScopeColumn| computed(outputs, column);
         let key = |key: &ScopeColumn| {
             let same = |column: &&ScopeColumn| computed(column).is_some() && computed(column) == computed(key);
             shown.iter().find(same).map(|column| column.field.name().clone())
@@ -177,9 +180,7 @@ impl Planner<'_> {
         order: &[OrderByItem],
     ) -> Option<()> {
         let NodeKind::Project(outputs) = &self.plan.nodes[relation.node.0].kind else { return Some(()) };
-        let computed = |column: &ScopeColumn| {
-            outputs.iter().find(|output| output.field.name() == column.field.name()).map(|output| output.expr.clone())
-        };
+        let computed = |column: &ScopeColumn| computed(outputs, column).cloned();
         let on: Vec<Option<Expr>> = on.iter().map(computed).collect();
         let mut left = on.clone();
         for (item, column) in order.iter().zip(by) {

@@ -15,7 +15,7 @@ use velo_sql::{Diagnostic, Span};
 use super::expr::{ExprBinder, Typed};
 use super::literal;
 use super::match_value::{MatchScope, comes_before, same_name};
-use super::over::TimeColumns;
+use super::over::{TimeColumns, endless_changes};
 use super::query::sort_key;
 use super::scope::{Scope, ScopeColumn};
 use super::select::hidden_event_time;
@@ -39,16 +39,7 @@ impl Planner<'_> {
         let input = Box::pin(self.from(&matching.input, pairs, owner)).await?;
         let changing = !self.changes(input.node).is_append() && !self.is_bounded(input.node);
         if changing && !input.has_event_time() {
-            self.error(
-                Diagnostic::error(
-                    codes::UNBOUNDED,
-                    matching.span,
-                    "MATCH_RECOGNIZE over results that change as long as the input goes on",
-                )
-                .help(
-                    "group by a WINDOW: its results have a time, and no longer change when the watermark has passed it",
-                ),
-            );
+            self.error(endless_changes(matching.span, "MATCH_RECOGNIZE"));
             return None;
         }
         let input = if changing { input } else { self.folded(input, owner) };

@@ -140,7 +140,7 @@ impl Planner<'_> {
         let time = TimeColumns::of(input);
         let cut = "a condition such as <= 10 on the number, in QUALIFY or around the query, makes a Top-N of it, which can have any order";
         let mistake = if changing {
-            over_changes(bound.span)
+            endless_changes(bound.span, "a row window")
         } else {
             // Only its diagnostic is of interest.
             let known = self.diagnostics.len();
@@ -167,7 +167,7 @@ impl Planner<'_> {
     fn can_pass<'c>(&mut self, input: &Relation, mut calls: impl Iterator<Item = &'c BoundOver> + Clone) -> bool {
         let Some(first) = calls.clone().next() else { return true };
         if !input.has_event_time() {
-            self.error(over_changes(first.span));
+            self.error(endless_changes(first.span, "a row window"));
             return false;
         }
         let by_arrival = |call: &&BoundOver| call.window.buffer.is_some() && call.window.order_by.is_empty();
@@ -529,8 +529,9 @@ impl Planner<'_> {
     }
 }
 
-fn over_changes(span: Span) -> Diagnostic {
-    let message = "a row window over results that change as long as the input goes on";
+/// `what` goes over rows that change, and nothing says when they no longer do.
+pub(super) fn endless_changes(span: Span, what: &str) -> Diagnostic {
+    let message = format!("{what} over results that change as long as the input goes on");
     Diagnostic::error(codes::UNBOUNDED, span, message)
         .help("group by a WINDOW: its results have a time, and no longer change when the watermark has passed it")
 }

@@ -1,6 +1,6 @@
 //! Whether the rows of a node can change after they came.
 
-use super::node::{NodeKind, SetKind};
+use super::node::{NodeId, NodeKind, Plan, SetKind};
 use super::window::WindowKind;
 
 /// What can happen to rows that came.
@@ -55,6 +55,12 @@ impl Changes {
             NodeKind::LatestByKey(_) => Self::Deletes,
             _ => input,
         }
+    }
+
+    /// The same of a node of a plan whose inputs are known.
+    pub(crate) fn within(plan: &Plan, kind: &NodeKind, inputs: &[NodeId]) -> Self {
+        let changelog = matches!(kind, NodeKind::Source(id) if plan.sources[id.0].changelog);
+        Self::of(kind, inputs.iter().map(|input| plan.nodes[input.0].changes), changelog)
     }
 
     /// Whether rows only come.

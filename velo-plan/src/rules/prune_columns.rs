@@ -173,9 +173,7 @@ pub(super) fn run(plan: &mut Plan) {
     }
     // Rows whose rank nothing reads change in other ways.
     for at in 0..plan.nodes.len() {
-        let inputs = plan.nodes[at].inputs.iter().map(|input| plan.nodes[input.0].changes);
-        let changelog = matches!(plan.nodes[at].kind, NodeKind::Source(id) if plan.sources[id.0].changelog);
-        plan.nodes[at].changes = Changes::of(&plan.nodes[at].kind, inputs.collect::<Vec<_>>(), changelog);
+        plan.nodes[at].changes = Changes::within(plan, &plan.nodes[at].kind, &plan.nodes[at].inputs);
     }
 }
 
