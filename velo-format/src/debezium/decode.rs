@@ -13,6 +13,7 @@ use super::{UNAVAILABLE, UNAVAILABLE_BASE64};
 use crate::error::show;
 use crate::json::cursor::{Cursor, Outcome, Problem};
 use crate::json::decode::Run;
+use crate::json::elements::record_at;
 use crate::json::plan::Plan;
 use crate::json::read::same_folded;
 use crate::json::{JsonDecodeOptions, JsonDecoder, Layout};
@@ -82,15 +83,11 @@ impl DebeziumDecoder {
 
 impl ChunkDecoder for DebeziumDecoder {
     fn decode(&self, chunk: &Chunk) -> Result<Decoded, ConnectorError> {
-        let layout = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Layout>());
-        self.decode_bytes(&chunk.bytes, &chunk.origin, layout.copied().unwrap_or(Layout::Lines))
+        self.decode_bytes(&chunk.bytes, &chunk.origin, Layout::of(chunk))
     }
 
     fn fields_at(&self, chunk: &Chunk, position: u64) -> Vec<String> {
-        let first = chunk.origin.position(0);
-        let line = position.checked_sub(first).and_then(|line| usize::try_from(line).ok());
-        let record = line.and_then(|line| chunk.bytes.split(|byte| *byte == b'\n').nth(line)).unwrap_or_default();
-        let Ok(record) = serde_json::from_slice::<serde_json::Value>(record) else { return Vec::new() };
+        let Some(record) = record_at(chunk, position) else { return Vec::new() };
         let envelope = record.get("payload").unwrap_or(&record);
         let image = ["after", "before"].iter().find_map(|image| envelope.get(image)?.as_object());
         let around = envelope.as_object().into_iter().flat_map(|fields| fields.keys());

@@ -10,7 +10,7 @@ use velo_core::error::ConnectorError;
 use velo_core::place::Origin;
 
 use super::cursor::{Cursor, Outcome, Problem};
-use super::elements::{Layout, element_end};
+use super::elements::{Layout, element_end, record_at};
 use super::fast;
 use super::options::JsonDecodeOptions;
 use super::plan::{Object, Plan, Slot};
@@ -104,17 +104,12 @@ impl JsonDecoder {
 
 impl ChunkDecoder for JsonDecoder {
     fn decode(&self, chunk: &Chunk) -> Result<Decoded, ConnectorError> {
-        let layout = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Layout>());
-        self.decode_bytes(&chunk.bytes, &chunk.origin, layout.copied().unwrap_or(Layout::Lines))
+        self.decode_bytes(&chunk.bytes, &chunk.origin, Layout::of(chunk))
     }
 
     fn fields_at(&self, chunk: &Chunk, position: u64) -> Vec<String> {
-        let first = chunk.origin.position(0);
-        let line = position.checked_sub(first).and_then(|line| usize::try_from(line).ok());
-        let record = line.and_then(|line| chunk.bytes.split(|byte| *byte == b'\n').nth(line)).unwrap_or_default();
-        // A chunk of an array has no line per record, and then this is no object either.
-        match serde_json::from_slice(record) {
-            Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
+        match record_at(chunk, position) {
+            Some(serde_json::Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
             _ => Vec::new(),
         }
     }

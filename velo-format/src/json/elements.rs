@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use memchr::memchr2;
+use velo_core::connector::Chunk;
 use velo_core::error::{ConnectorError, ErrorKind};
 
 use crate::error::show;
@@ -17,6 +18,20 @@ pub enum Layout {
     Lines,
     /// With commas between them, over any lines.
     Elements,
+}
+
+impl Layout {
+    /// That of a chunk.
+    pub(crate) fn of(chunk: &Chunk) -> Self {
+        let layout = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Self>());
+        layout.copied().unwrap_or(Self::Lines)
+    }
+}
+
+/// The record at a position of a chunk of lines, as a value; a chunk of an array has no line per record, and gives none.
+pub(crate) fn record_at(chunk: &Chunk, position: u64) -> Option<serde_json::Value> {
+    let line = usize::try_from(position.checked_sub(chunk.origin.position(0))?).ok()?;
+    serde_json::from_slice(chunk.bytes.split(|byte| *byte == b'\n').nth(line)?).ok()
 }
 
 /// Whether an input is lines or an array, by its first byte that is no blank.
