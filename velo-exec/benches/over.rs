@@ -41,16 +41,7 @@ fn own(name: &str, function: OverFunction, arguments: &[&str], output: DataType)
 }
 
 fn aggregates(calls: Calls) -> Vec<OverCall> {
-    let call = |call: velo_plan::plan::AggregateCall| OverCall {
-        window: 0,
-        arguments: call.arguments.clone(),
-        argument_types: call.argument_types.clone(),
-        ignore_nulls: false,
-        output: Arc::clone(&call.output),
-        text: call.text.clone(),
-        function: OverFunction::Aggregate(Box::new(call)),
-    };
-    calls.0.into_iter().map(call).collect()
+    calls.0.iter().map(support::over::aggregated).collect()
 }
 
 fn main() {

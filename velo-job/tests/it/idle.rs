@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use velo_core::Clock;
-use velo_core::connector::Registry;
-use velo_job::{PlanContext, RunOptions, Script, Stop};
-use velo_plan::functions::Functions;
+use velo_job::RunOptions;
 use velo_testkit::collecting::Collected;
-use velo_testkit::scripted::{Script as Rows, ScriptedConnector, Step};
+use velo_testkit::scripted::{Script as Rows, Step};
 use velo_testkit::{Gate, Table};
 
-use crate::support::{at_rest, open};
+use crate::support::{Scripted, at_rest, open};
 
 const SCRIPT: &str =
     "CREATE STREAM t (p STRING, ts BIGINT) WITH (connector = 'scripted', script = 't', 'event.time.field' = 'ts',
@@ -37,27 +34,13 @@ async fn bc_02_a_blocked_sink_makes_no_partition_idle() {
         .partition(seconds("a", 1, 60).into_iter().chain(then(&more)).chain(seconds("a", 100, 120)))
         .partition(then(&reader).into_iter().chain(seconds("b", 1, 60)))
         .endless();
-    let mut registry = Registry::new();
-    registry.add(Arc::new(ScriptedConnector::new().with("t", rows)));
-    let context = PlanContext {
-        registry,
-        functions: Functions::new(),
-        lookup: Box::new(|_| None),
-        folder: ".".into(),
-        optimise: true,
-    };
-    let script = Script::plan(SCRIPT, &context).await;
-    assert_eq!(script.diagnostics(), []);
-
-    let clock = Clock::manual(0);
-    let stop = Stop::new();
+    let Scripted { script, progress, clock, stop, .. } = Scripted::new(SCRIPT, vec![("t", rows)]).await;
     let (plain, windows) = (Collected::new(), Collected::new());
     let terminals = BTreeMap::from([
         (0, open(&plain, Some(sink.clone()), &script, 0, &clock).await),
         (1, open(&windows, None, &script, 1, &clock).await),
     ]);
     let options = RunOptions { clock: clock.clone(), terminals, stop: stop.clone(), ..RunOptions::new(1) };
-    let progress = script.progress();
     let source = Arc::clone(&progress.sources[0]);
     let job = async { script.run(options, &progress).await.unwrap() };
     let test = async {
