@@ -2,7 +2,7 @@
 //!
 //! It holds the batch that flows between operators ([`Batch`]), the types ([`types`]), exact decimals ([`decimal`]), time
 //! ([`time`], [`clock`], [`duration`]), where a record is ([`place`]), how far a source has been read ([`offset`]), the
-//! traits that a connector implements ([`connector`]), typed properties ([`properties`]) and the errors of connectors
+//! traits that a connector implements ([`connector`]), reference tables as others see them ([`lookup`]), typed properties ([`properties`]) and the errors of connectors
 //! ([`error`]). It knows no SQL, no plan and no operator.
 
 pub mod batch;
@@ -12,6 +12,7 @@ pub mod dead_letter;
 pub mod decimal;
 pub mod duration;
 pub mod error;
+pub mod lookup;
 pub mod offset;
 pub mod place;
 pub mod progress;

@@ -537,6 +537,7 @@ impl Planner<'_> {
     pub(crate) fn node(&mut self, kind: NodeKind, inputs: Vec<NodeId>, schema: SchemaRef, owner: &str) -> NodeId {
         let bounded = match &kind {
             NodeKind::Source(id) => self.plan.sources[id.0].binding.bounded(),
+            NodeKind::TableScan(scan) => self.plan.is_settled(scan.table),
             _ => inputs.iter().all(|input| self.plan.nodes[input.0].bounded),
         };
         let parallelism = self.query.properties.parallelism;

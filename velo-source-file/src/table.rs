@@ -9,7 +9,6 @@ use velo_core::connector::{
     Chunk, ChunkDecoder, Decoded, Fetch, PartitionReader, SizeHint, SourceRequest, TableDataSource, TableItem,
     TableStream,
 };
-use velo_core::error::ErrorKind;
 use velo_core::offset::{FilePosition, Position, SourceOffset};
 use velo_core::progress::Progress;
 use velo_core::{ConnectorError, Result};
@@ -85,11 +84,25 @@ fn items(decoded: Decoded, progress: &Progress) -> Vec<Result<TableItem>> {
     Progress::add(&progress.records, (rows + decoded.errors.len()) as u64);
     Progress::add(&progress.delivered, rows as u64);
     Progress::add(&progress.unknown_fields, decoded.unknown_fields);
-    let mut items: Vec<Result<TableItem>> =
-        decoded.batches.into_iter().map(|batch| Ok(TableItem::Batch(batch))).collect();
-    if let Some(bad) = decoded.errors.into_iter().next() {
-        items.push(Err(ConnectorError::new(ErrorKind::Decode, "loading a table", bad.message).at(bad.place)));
+    let mut errors = decoded.errors.into_iter().peekable();
+    let mut items = Vec::new();
+    let mut rows_before = 0;
+    for batch in decoded.batches {
+        let rows = batch.rows();
+        let mut from = 0;
+        // A record that is bad stands between the rows that it stood between.
+        while let Some(bad) = errors.next_if(|bad| bad.after_rows < rows_before + rows) {
+            let until = bad.after_rows.saturating_sub(rows_before);
+            if until > from {
+                items.push(Ok(TableItem::Batch(batch.slice(from, until - from))));
+                from = until;
+            }
+            items.push(Ok(TableItem::Bad(bad)));
+        }
+        items.push(Ok(TableItem::Batch(if from == 0 { batch } else { batch.slice(from, rows - from) })));
+        rows_before += rows;
     }
+    items.extend(errors.map(|bad| Ok(TableItem::Bad(bad))));
     items
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use super::source::RecordError;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::offset::SourceOffset;
@@ -12,6 +13,8 @@ use crate::offset::SourceOffset;
 pub enum TableItem {
     /// Rows; with row kinds where changes and deletes are known.
     Batch(Batch),
+    /// A record that could not be decoded, behind the rows before it and before those behind it.
+    Bad(RecordError),
     /// The offset that the load reached: always the last item.
     Offset(SourceOffset),
 }

@@ -71,7 +71,7 @@ use crate::error::Result;
 use crate::state::Ttl;
 use crate::window::LateCounters;
 
-/// The number of an operator's input, from 0.
+/// The number of an operator's input, from 0: the left side of a join is 0, its right side 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId(pub usize);
 
@@ -82,6 +82,10 @@ pub enum Element {
     Batch(Batch),
     /// No more rows with an event time below this.
     Watermark(Watermark),
+    /// The same of one input of an operator that has several; told to it, and never passed on.
+    InputWatermark(Watermark),
+    /// Everything that was there when the job started has gone before: what a table waits for until it is ready.
+    CaughtUp,
     /// Nothing active until the next batch.
     Idle,
     /// The boundary of a checkpoint.
@@ -207,6 +211,17 @@ pub trait Operator: Send {
     /// Takes the operator's watermark: the minimum over its active inputs. The default forwards it.
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         out.watermark(watermark);
+        Ok(Flow::Done)
+    }
+
+    /// Takes the watermark of one of several inputs; that of all of them holds for each of them too, also where one is idle.
+    fn on_input_watermark(&mut self, _input: InputId, _watermark: Watermark, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+
+    /// A table that the operator reads has a new version, or its watermark has moved. Never while the operator has more to say,
+    /// nor after the end.
+    fn on_tables(&mut self, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)
     }
 

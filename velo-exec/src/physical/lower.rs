@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
 use velo_core::duration::Span;
-use velo_plan::plan::{Emission, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, WindowKind};
+use velo_plan::plan::{Emission, Join, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, TableId, WindowKind};
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
@@ -47,10 +47,14 @@ pub enum StageKind {
     Source(SourceId),
     /// Rows that stand in the script.
     Values(NodeId),
+    /// The content of a table and its changes.
+    TableScan(NodeId),
     /// From other stages.
     Operators,
     /// From other stages, for a sink.
     Sink(SinkId),
+    /// From other stages, for a table.
+    Table(TableId),
 }
 
 /// Which input of which stage.
@@ -58,6 +62,8 @@ pub enum StageKind {
 pub struct StageInput {
     /// The stage.
     pub stage: usize,
+    /// The input of its first operator.
+    pub input: usize,
 }
 
 /// A consumer of a stage.
@@ -96,6 +102,16 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
         let stage = match &node.kind {
             NodeKind::Source(source) => stages.push(StageKind::Source(*source), vec![], 1),
             NodeKind::Values(_) => stages.push(StageKind::Values(id), vec![], 1),
+            NodeKind::TableScan(_) => stages.push(StageKind::TableScan(id), vec![], 1),
+            NodeKind::TableSink(table) => {
+                let stage = stages.push(StageKind::Table(*table), vec![], 1);
+                stages.connect(home[node.inputs[0].0], stage, vec![]);
+                stage
+            }
+            NodeKind::IntervalJoin(join) => stages.join(&home, plan, node, id, parallelism, &join.join)?,
+            NodeKind::AsOfJoin(join) => stages.join(&home, plan, node, id, parallelism, &join.join)?,
+            NodeKind::WindowJoin(join) => stages.join(&home, plan, node, id, parallelism, &join.join)?,
+            NodeKind::ChangelogJoin(join) => stages.join(&home, plan, node, id, parallelism, &join.join)?,
             NodeKind::Sink(sink) => {
                 let stage = stages.push(StageKind::Sink(*sink), vec![], 1);
                 // A sink of dead letters has no input of its own.
@@ -163,6 +179,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             }
             // A row and what takes it back come from one task, which can fold them.
             NodeKind::Filter(_)
+            | NodeKind::LookupJoin(_)
             | NodeKind::Project(_)
             | NodeKind::Window(_)
             | NodeKind::Unnest(_)
@@ -192,7 +209,36 @@ impl Stages {
     }
 
     fn connect(&mut self, from: usize, to: usize, key: Vec<usize>) {
-        self.stages[from].destinations.push(Destination { input: StageInput { stage: to }, key });
+        self.connect_input(from, to, 0, key);
+    }
+
+    fn connect_input(&mut self, from: usize, to: usize, input: usize, key: Vec<usize>) {
+        self.stages[from].destinations.push(Destination { input: StageInput { stage: to, input }, key });
+    }
+
+    /// A stage of its own with two inputs, both exchanged by the keys where these are columns; else one task.
+    fn join(
+        &mut self,
+        home: &[usize],
+        plan: &Plan,
+        node: &Node,
+        id: NodeId,
+        parallelism: usize,
+        join: &Join,
+    ) -> Result<usize> {
+        let &[left, right] = node.inputs.as_slice() else {
+            return Err(ExecError::Internal("a join has two inputs".to_owned()));
+        };
+        let of_left = columns_in(&plan.nodes[left.0].schema, join.keys.iter().map(|key| &key.left));
+        let of_right = columns_in(&plan.nodes[right.0].schema, join.keys.iter().map(|key| &key.right));
+        let parallelism = node.parallelism.unwrap_or(parallelism);
+        let keys = of_left.zip(of_right).filter(|_| parallelism > 1);
+        let stage =
+            self.push(StageKind::Operators, vec![Step::Whole(id)], if keys.is_some() { parallelism } else { 1 });
+        let (of_left, of_right) = keys.unwrap_or_default();
+        self.connect_input(home[left.0], stage, 0, of_left);
+        self.connect_input(home[right.0], stage, 1, of_right);
+        Ok(stage)
     }
 
     /// Puts a step that must see all rows where one task does.
@@ -290,7 +336,11 @@ fn exchanged_by(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
 
 /// The places of expressions in the input of a node, where all of them are columns of it and there are some.
 fn columns_of<'a>(plan: &Plan, node: &Node, exprs: impl Iterator<Item = &'a Expr>) -> Option<Vec<usize>> {
-    let input = &plan.nodes[node.inputs[0].0].schema;
+    columns_in(&plan.nodes[node.inputs[0].0].schema, exprs)
+}
+
+/// The same in the columns of any schema.
+fn columns_in<'a>(input: &SchemaRef, exprs: impl Iterator<Item = &'a Expr>) -> Option<Vec<usize>> {
     let place = |expr: &Expr| match expr {
         Expr::Column(column) => input.index_of(column.name()).ok(),
         _ => None,

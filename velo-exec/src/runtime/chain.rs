@@ -136,6 +136,18 @@ impl Chain {
         Ok(Some(at + 1))
     }
 
+    /// Tells the first operator from the place `from` on that has more to come that its tables have changed, as
+    /// [`Chain::fire`] does with the time.
+    pub fn tables_changed(&mut self, from: usize) -> Result<Option<usize>> {
+        let open = |stage: &Stage| !stage.more && !stage.ended;
+        let Some((at, stage)) = self.stages.iter_mut().enumerate().skip(from).find(|(_, stage)| open(stage)) else {
+            return Ok(None);
+        };
+        let flow = stage.operator.on_tables(&mut stage.out)?;
+        stage.settle(flow);
+        Ok(Some(at + 1))
+    }
+
     /// Rows in windows of the operators that have not fired.
     pub fn held(&self) -> u64 {
         self.stages.iter().map(|stage| stage.operator.held()).sum()
@@ -185,6 +197,7 @@ impl Stage {
         let flow = match element {
             Element::Batch(batch) => self.operator.on_batch(input, batch, &mut self.out)?,
             Element::Watermark(watermark) => self.operator.on_watermark(watermark, &mut self.out)?,
+            Element::InputWatermark(watermark) => self.operator.on_input_watermark(input, watermark, &mut self.out)?,
             Element::End => {
                 self.last = Some(Element::End);
                 self.operator.on_end(&mut self.out)?
@@ -197,7 +210,7 @@ impl Stage {
                 self.last = Some(Element::Stop);
                 self.operator.on_stop(&mut self.out)?
             }
-            Element::Barrier(_) => {
+            Element::Barrier(_) | Element::CaughtUp => {
                 self.out.push(element);
                 Flow::Done
             }

@@ -47,7 +47,8 @@ impl Guard {
                 self.ended = true;
                 Ok(())
             }
-            Element::Idle | Element::Barrier(_) | Element::Stop => Ok(()),
+            Element::InputWatermark(_) => Err(self.broken("the watermark of one input comes out")),
+            Element::Idle | Element::Barrier(_) | Element::CaughtUp | Element::Stop => Ok(()),
         }
     }
 

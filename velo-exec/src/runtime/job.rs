@@ -114,12 +114,15 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
                     let values = ValuesTask::new(&plan.nodes[id.0], drive, *id, &options, progress)?;
                     tasks.spawn(async move { values.run().await.map(|()| Done::Task) });
                 }
+                StageKind::TableScan(_) | StageKind::Table(_) => {
+                    return Err(ExecError::Internal("tables are not wired yet".to_owned()));
+                }
                 StageKind::Operators => {
-                    let task = OperatorTask::new(Inputs::new(inputs), drive);
+                    let task = OperatorTask::new(Inputs::of_several(inputs), drive);
                     tasks.spawn(async move { task.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Sink(id) => {
-                    let sink = sink_task(plan, *id, Inputs::new(inputs), &mut options, progress).await?;
+                    let sink = sink_task(plan, *id, Inputs::of_several(inputs), &mut options, progress).await?;
                     let name = sink.name.clone();
                     tasks.spawn(
                         async move { sink.run().await.map(|(sink, prepared)| Done::Sink(name, sink, prepared)) },
@@ -247,7 +250,7 @@ async fn sink_task(
 /// The channels between stages.
 struct Wiring {
     /// Per stage and task, the receivers of its inputs.
-    inputs: Vec<Vec<Vec<mpsc::Receiver<Element>>>>,
+    inputs: Vec<Vec<Vec<(usize, mpsc::Receiver<Element>)>>>,
     /// Per stage, the senders that its tasks take, one set per task, the last task's first.
     senders: Vec<Vec<Vec<Vec<mpsc::Sender<Element>>>>>,
     /// Per stage, where its tasks send rows that they give up, one per task.
@@ -266,7 +269,7 @@ impl Wiring {
                     let mut edge = Vec::new();
                     for receivers in &mut inputs[destination.input.stage] {
                         let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
-                        receivers.push(receiver);
+                        receivers.push((destination.input.input, receiver));
                         edge.push(sender);
                     }
                     edges.push(edge);
@@ -281,7 +284,7 @@ impl Wiring {
             for _ in 0..stage.tasks {
                 if let Some(target) = target {
                     let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
-                    inputs[target][0].push(receiver);
+                    inputs[target][0].push((0, receiver));
                     letters[from].push(sender);
                 }
             }

@@ -77,7 +77,11 @@ impl SinkTask {
                     let prepared = self.sink.prepare(CheckpointId(1)).await;
                     return prepared.map(Some).map_err(|error| ExecError::connector(&self.name, error));
                 }
-                Element::Watermark(_) | Element::Idle | Element::Barrier(_) => {}
+                Element::Watermark(_)
+                | Element::InputWatermark(_)
+                | Element::CaughtUp
+                | Element::Idle
+                | Element::Barrier(_) => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Whether the rows of a node can change after they came.
 
+use super::join::JoinKind;
 use super::node::{NodeId, NodeKind, Plan, SetKind};
 use super::window::WindowKind;
 
@@ -53,12 +54,24 @@ impl Changes {
             NodeKind::SetOperation { kind: SetKind::Intersect, .. } if input == Self::Append => Self::Append,
             NodeKind::SetOperation { .. } => Self::Deletes,
             NodeKind::LatestByKey(_) => Self::Deletes,
+            // Pairs are made and unmade as single rows.
+            NodeKind::LookupJoin(_) | NodeKind::AsOfJoin(_) if input == Self::Updates => Self::Deletes,
+            NodeKind::IntervalJoin(_) | NodeKind::WindowJoin(_) => Self::Append,
+            NodeKind::ChangelogJoin(join)
+                if input == Self::Append && matches!(join.join.kind, JoinKind::Inner | JoinKind::Semi) =>
+            {
+                Self::Append
+            }
+            NodeKind::ChangelogJoin(_) => Self::Deletes,
             _ => input,
         }
     }
 
     /// The same of a node of a plan whose inputs are known.
     pub(crate) fn within(plan: &Plan, kind: &NodeKind, inputs: &[NodeId]) -> Self {
+        if let NodeKind::TableScan(scan) = kind {
+            return plan.table_changes(scan.table);
+        }
         let changelog = matches!(kind, NodeKind::Source(id) if plan.sources[id.0].changelog);
         Self::of(kind, inputs.iter().map(|input| plan.nodes[input.0].changes), changelog)
     }

@@ -13,6 +13,7 @@ use super::node::{
     GroupingSet, Node, NodeId, NodeKind, Output, Plan, SetKind, SinkId, SourceNode, TimeOrigin, Unnest, UnnestOf,
 };
 use super::over::sort_text;
+use super::table::{TableFeed, TableId};
 
 impl Plan {
     /// The whole plan as an indented tree, from each sink down to the sources.
@@ -30,10 +31,25 @@ impl Plan {
                 self.tree(&mut out, NodeId(at), 0, &mut shown);
             }
         }
+        self.read_tables(&mut out, &mut shown);
         for node in self.nodes.iter().filter(|node| is_shown(node) && node.inputs.is_empty()) {
             out.push_str(&format!("Dead letters → {}\n", self.describe(node)));
         }
         out
+    }
+
+    /// The tables that what was shown reads, and the trees of those that are made by a query.
+    fn read_tables(&self, out: &mut String, shown: &mut BTreeSet<NodeId>) {
+        let mut told = BTreeSet::new();
+        loop {
+            let reads: BTreeSet<TableId> = shown.iter().filter_map(|id| self.nodes[id.0].kind.reads()).collect();
+            let Some(table) = reads.into_iter().find(|table| told.insert(*table)) else { return };
+            let sink = |node: &Node| matches!(node.kind, NodeKind::TableSink(id) if id == table);
+            match self.nodes.iter().position(sink) {
+                Some(at) => self.tree(out, NodeId(at), 0, shown),
+                None => out.push_str(&format!("Table {}\n", self.table_text(table))),
+            }
+        }
     }
 
     /// One line per node that `sink` is made of, the sink first, each with its depth.
@@ -192,6 +208,22 @@ impl Plan {
                 Some(count) => format!("Limit {count} after {skip}"),
                 None => format!("Limit all after {skip}"),
             },
+            NodeKind::LookupJoin(join) => {
+                let table = &self.tables[join.table.0];
+                let key = join.index.map(|index| table.indexes[index.0].as_slice()).unwrap_or_default();
+                let key: Vec<&str> = key.iter().map(|column| table.schema.field(*column).name().as_str()).collect();
+                join.text(&table.name, &key)
+            }
+            NodeKind::IntervalJoin(join) => join.to_string(),
+            NodeKind::AsOfJoin(join) => join.to_string(),
+            NodeKind::WindowJoin(join) => join.to_string(),
+            NodeKind::ChangelogJoin(join) => join.to_string(),
+            NodeKind::TableScan(scan) => {
+                let columns: Vec<&str> = scan.columns.iter().map(|column| column.field.name().as_str()).collect();
+                let then = if self.is_settled(scan.table) { "" } else { ", then its changes" };
+                format!("Content of the table {}{then} ({})", self.tables[scan.table.0].name, columns.join(", "))
+            }
+            NodeKind::TableSink(id) => format!("Table {}", self.table_text(*id)),
             NodeKind::Sink(id) => {
                 let sink = &self.sinks[id.0];
                 let to = sink.binding.as_ref().map_or("terminal".to_owned(), |binding| binding.describe());
@@ -204,6 +236,32 @@ impl Plan {
                 format!("Sink {} → {to} ({}), {when}", sink.name, columns.join(", "))
             }
         }
+    }
+
+    /// A table in one line: its name, its key, where its rows come from and how it is kept.
+    pub fn table_text(&self, id: TableId) -> String {
+        let table = &self.tables[id.0];
+        let visible = schema::visible(&table.schema);
+        let columns: Vec<&str> = visible.fields().iter().map(|field| field.name().as_str()).collect();
+        let mut text = table.name.clone();
+        if let TableFeed::Connector(feed) = &table.feed {
+            text.push_str(&format!(" ← {}", feed.source.binding.describe()));
+        }
+        text.push_str(&format!(" ({})", columns.join(", ")));
+        if !table.key.is_empty() {
+            let key: Vec<&str> = table.key.iter().map(|column| table.schema.field(*column).name().as_str()).collect();
+            text.push_str(&format!(", key {}", key.join(", ")));
+        }
+        if let Some(interval) = table.upkeep.refresh {
+            text.push_str(&format!(", refreshed every {interval}"));
+        }
+        if let Some(interval) = table.upkeep.reload {
+            text.push_str(&format!(", loaded again every {interval}"));
+        }
+        if table.keeps_versions {
+            text.push_str(", with its versions");
+        }
+        text
     }
 
     /// The plan in Graphviz's language.

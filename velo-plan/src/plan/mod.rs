@@ -8,21 +8,30 @@ mod aggregate;
 mod changes;
 mod display;
 mod expr_text;
+mod join;
 mod json;
 mod match_recognize;
 mod node;
 mod over;
+mod table;
 mod top_n;
 mod window;
 
 pub use aggregate::{AggregateCall, AggregateKind, Emission, SortKey, StateTtl};
 pub use changes::Changes;
 pub use expr_text::expr_text;
+pub use join::{
+    AsOfDirection, AsOfJoin, ChangelogJoin, IntervalJoin, Join, JoinColumn, JoinKey, JoinKind, LookupJoin, Mark, Side,
+    WindowJoin,
+};
 pub use match_recognize::{MatchColumn, MatchRecognize, MatchSkip, MatchValue, MatchVariable, RowPattern, VariableSet};
 pub use node::{
     GroupingSet, Node, NodeId, NodeKind, Output, Plan, Punctuation, SetKind, SinkId, SinkNode, SourceId, SourceNode,
     SourceTime, TimeOrigin, Unnest, UnnestItem, UnnestOf,
 };
 pub use over::{FrameUnits, Over, OverCall, OverFunction, OverOrder, RowBuffer, RowFrame, RowWindow};
+pub use table::{
+    ConnectorFeed, Missing, MissingStrategy, TableColumn, TableFeed, TableId, TableNode, TableScan, Upkeep,
+};
 pub use top_n::TopN;
 pub use window::{WindowKind, WindowSpec};

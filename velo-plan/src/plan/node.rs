@@ -10,8 +10,10 @@ use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 
 use super::aggregate::{AggregateCall, Emission, SortKey, StateTtl};
 use super::changes::Changes;
+use super::join::{AsOfJoin, ChangelogJoin, IntervalJoin, LookupJoin, WindowJoin};
 use super::match_recognize::MatchRecognize;
 use super::over::Over;
+use super::table::{TableFeed, TableId, TableNode, TableScan};
 use super::top_n::TopN;
 use super::window::WindowSpec;
 
@@ -36,6 +38,8 @@ pub struct Plan {
     pub sources: Vec<SourceNode>,
     /// What is written.
     pub sinks: Vec<SinkNode>,
+    /// The reference tables.
+    pub tables: Vec<TableNode>,
 }
 
 /// One node: what it does and what comes out.
@@ -141,8 +145,22 @@ pub enum NodeKind {
         /// Rows that pass.
         count: Option<u64>,
     },
+    /// Each row with what a table has under its key.
+    LookupJoin(Box<LookupJoin>),
+    /// Pairs of rows of two inputs whose event times are close.
+    IntervalJoin(Box<IntervalJoin>),
+    /// Each row with the row of the other input that is nearest by event time.
+    AsOfJoin(Box<AsOfJoin>),
+    /// Pairs of rows of the same time window.
+    WindowJoin(Box<WindowJoin>),
+    /// Pairs of rows of inputs that may change.
+    ChangelogJoin(Box<ChangelogJoin>),
+    /// The content of a table, followed by its changes.
+    TableScan(TableScan),
     /// Writes to a sink.
     Sink(SinkId),
+    /// Writes a table.
+    TableSink(TableId),
 }
 
 /// One of the sets of GROUPING SETS, ROLLUP or CUBE.
@@ -313,4 +331,38 @@ pub struct SinkNode {
     pub bounded: bool,
     /// How long rows may wait before they are flushed.
     pub flush: Span,
+}
+
+impl NodeKind {
+    /// The table that a node reads, which must be ready before anything is handed to the node.
+    pub fn reads(&self) -> Option<TableId> {
+        match self {
+            Self::LookupJoin(join) => Some(join.table),
+            Self::TableScan(scan) => Some(scan.table),
+            _ => None,
+        }
+    }
+}
+
+impl Plan {
+    /// Whether a table cannot change any more once it is ready.
+    pub fn is_settled(&self, table: TableId) -> bool {
+        self.tables[table.0].is_settled(|node| self.nodes.get(node.0).is_some_and(|node| node.bounded))
+    }
+
+    /// Whether the rows of a table can change after they came: it has a key under which they are replaced, or is made of rows
+    /// that change.
+    pub fn table_changes(&self, table: TableId) -> Changes {
+        let node = &self.tables[table.0];
+        let of_feed = match &node.feed {
+            TableFeed::Connector(feed) if feed.source.changelog => Changes::Deletes,
+            TableFeed::Connector(_) => Changes::Append,
+            TableFeed::Query(query) => self.nodes.get(query.0).map_or(Changes::Append, |node| node.changes),
+        };
+        match (self.is_settled(table), node.key.is_empty()) {
+            (true, _) => Changes::Append,
+            (false, true) => of_feed,
+            (false, false) => of_feed.max(Changes::Updates),
+        }
+    }
 }

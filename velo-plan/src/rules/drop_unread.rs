@@ -1,14 +1,22 @@
 //! Nodes that no sink reads do not run: those of a view that nobody asks, and those in whose place others stand.
 
-use crate::plan::{NodeId, NodeKind, Plan};
+use std::collections::BTreeSet;
+
+use crate::plan::{NodeId, NodeKind, Plan, TableFeed};
 
 /// Takes out what no sink reads.
 pub(super) fn run(plan: &mut Plan) {
     let mut read = vec![false; plan.nodes.len()];
-    // Consumers stand behind their inputs.
+    let mut tables = BTreeSet::new();
+    // Consumers stand behind their inputs, and readers of a table behind what feeds it.
     for at in (0..plan.nodes.len()).rev() {
-        read[at] |= matches!(plan.nodes[at].kind, NodeKind::Sink(_));
+        read[at] |= match plan.nodes[at].kind {
+            NodeKind::Sink(_) => true,
+            NodeKind::TableSink(table) => tables.contains(&table),
+            _ => false,
+        };
         if read[at] {
+            tables.extend(plan.nodes[at].kind.reads());
             plan.nodes[at].inputs.iter().for_each(|input| read[input.0] = true);
         }
     }
@@ -23,5 +31,11 @@ pub(super) fn run(plan: &mut Plan) {
     plan.nodes.retain(|_| stays.next().unwrap_or(true));
     for input in plan.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
         *input = NodeId(numbers[input.0]);
+    }
+    for table in &mut plan.tables {
+        // The number of one that is not read means nothing.
+        if let TableFeed::Query(node) = &mut table.feed {
+            *node = NodeId(numbers[node.0]);
+        }
     }
 }

@@ -40,6 +40,11 @@ pub(super) fn run(plan: &mut Plan) {
                 matching.variables.iter_mut().flat_map(|variable| &mut variable.conditions).for_each(fold);
                 matching.measures.iter_mut().for_each(|measure| fold(&mut measure.expr));
             }
+            NodeKind::LookupJoin(join) => join.keys.iter_mut().chain(&mut join.condition).for_each(fold),
+            NodeKind::IntervalJoin(join) => join.join.expressions_mut().for_each(fold),
+            NodeKind::AsOfJoin(join) => join.join.expressions_mut().for_each(fold),
+            NodeKind::WindowJoin(join) => join.join.expressions_mut().for_each(fold),
+            NodeKind::ChangelogJoin(join) => join.join.expressions_mut().for_each(fold),
             _ => {}
         }
     }

@@ -8,11 +8,20 @@ use datafusion_expr::Expr;
 use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
-use crate::plan::{Changes, NodeKind, Plan, RowWindow, SortKey, TimeOrigin, Unnest, UnnestItem};
+use crate::plan::{
+    Changes, Join, JoinColumn, NodeKind, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed, TableNode,
+    TimeOrigin, Unnest, UnnestItem,
+};
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
 pub(super) fn run(plan: &mut Plan) {
     let mut needed: Vec<BTreeSet<String>> = vec![BTreeSet::new(); plan.nodes.len()];
+    // Per table the places of the columns that are read. Its readers stand behind what feeds it.
+    let mut of_tables: Vec<BTreeSet<usize>> = plan
+        .tables
+        .iter()
+        .map(|table| table.key.iter().chain(table.indexes.iter().flatten()).copied().collect())
+        .collect();
     for at in (0..plan.nodes.len()).rev() {
         let node = &plan.nodes[at];
         let own = std::mem::take(&mut needed[at]);
@@ -20,6 +29,39 @@ pub(super) fn run(plan: &mut Plan) {
             NodeKind::Source(_) | NodeKind::Values(_) => {
                 needed[at] = own;
                 continue;
+            }
+            NodeKind::TableScan(scan) => {
+                of_tables[scan.table.0].extend(read(&scan.columns, &own));
+                needed[at] = own;
+                continue;
+            }
+            NodeKind::LookupJoin(join) => {
+                let mut used = own.clone();
+                used.extend(columns_of(&join.condition));
+                of_tables[join.table.0].extend(read(&join.table_columns, &used));
+                used.extend(columns_of(&join.keys));
+                needed[at] = own;
+                used
+            }
+            NodeKind::IntervalJoin(join) => {
+                needed[at] = own.clone();
+                used_by(&join.join, own)
+            }
+            NodeKind::AsOfJoin(join) => {
+                needed[at] = own.clone();
+                used_by(&join.join, own)
+            }
+            NodeKind::WindowJoin(join) => {
+                needed[at] = own.clone();
+                used_by(&join.join, own).into_iter().chain(join.windows().map(str::to_owned)).collect()
+            }
+            NodeKind::ChangelogJoin(join) => {
+                needed[at] = own.clone();
+                used_by(&join.join, own)
+            }
+            NodeKind::TableSink(table) => {
+                let schema = &plan.tables[table.0].schema;
+                of_tables[table.0].iter().map(|column| schema.field(*column).name().clone()).collect()
             }
             NodeKind::Unnest(unnest) => {
                 let made: BTreeSet<&str> = made_by(unnest).collect();
@@ -100,37 +142,55 @@ pub(super) fn run(plan: &mut Plan) {
             needed[input.0].extend(of_input.iter().cloned());
         }
     }
+    for (table, used) in plan.tables.iter_mut().zip(&of_tables) {
+        narrow_table(table, used);
+    }
+    let place_of = |table: usize, column: usize| of_tables[table].iter().take_while(|used| **used < column).count();
     for (at, needed) in needed.iter_mut().enumerate() {
+        let full = Arc::clone(&plan.nodes[at].schema);
         match plan.nodes[at].kind {
             NodeKind::Source(id) => {
-                let source = &mut plan.sources[id.0];
-                let computed: BTreeSet<String> = match source.event_time.as_ref().map(|time| &time.from) {
-                    Some(TimeOrigin::Computed(expr)) => columns_of([expr]).collect(),
-                    _ => BTreeSet::new(),
+                plan.nodes[at].schema = narrow_source(&mut plan.sources[id.0], &full, needed);
+            }
+            NodeKind::TableScan(ref mut scan) => {
+                scan.columns.retain(|column| needed.contains(column.field.name()));
+                scan.columns.iter_mut().for_each(|column| column.column = place_of(scan.table.0, column.column));
+                plan.nodes[at].schema = narrow(&full, needed);
+            }
+            NodeKind::LookupJoin(ref mut join) => {
+                let condition: BTreeSet<String> = columns_of(&join.condition).collect();
+                let used = |column: &TableColumn| {
+                    let name = column.field.name();
+                    needed.contains(name) || condition.contains(name)
                 };
-                source.used = (0..source.declared.fields().len())
-                    .filter(|column| {
-                        let name = source.declared.field(*column).name();
-                        needed.contains(name) || computed.contains(name)
-                    })
-                    .collect();
-                let record_time = matches!(&source.event_time, Some(time) if matches!(time.from, TimeOrigin::Record));
-                source
-                    .system
-                    .retain(|field| needed.contains(field.name()) || (record_time && field.name() == "_timestamp"));
-                needed.extend(computed);
-                if record_time {
-                    needed.insert("_timestamp".to_owned());
-                }
-                plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed);
+                join.table_columns.retain(used);
+                join.table_columns.iter_mut().for_each(|column| column.column = place_of(join.table.0, column.column));
+                join.columns.retain(|column| needed.contains(column.field.name()));
+                plan.nodes[at].schema = joined(&full, &join.columns, join.kind.mark());
+            }
+            NodeKind::IntervalJoin(ref mut join) => {
+                plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
+            }
+            NodeKind::AsOfJoin(ref mut join) => {
+                plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
+            }
+            NodeKind::WindowJoin(ref mut join) => {
+                plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
+            }
+            NodeKind::ChangelogJoin(ref mut join) => {
+                plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
+            }
+            NodeKind::TableSink(_) => {
+                let input = plan.nodes[at].inputs[0];
+                plan.nodes[at].schema = plan.nodes[input.0].schema.clone();
             }
             // A view may give more than its readers take.
             NodeKind::Project(ref mut outputs) => {
                 outputs.retain(|output| needed.contains(output.field.name()));
-                plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed);
+                plan.nodes[at].schema = narrow(&full, needed);
             }
             // What is only unnested goes no further.
-            NodeKind::Unnest(_) => plan.nodes[at].schema = narrow(&plan.nodes[at].schema, needed),
+            NodeKind::Unnest(_) => plan.nodes[at].schema = narrow(&full, needed),
             NodeKind::Over(ref mut over) => {
                 over.calls.retain(|call| needed.contains(call.output.name()));
                 over.drop_unused_windows();
@@ -155,10 +215,9 @@ pub(super) fn run(plan: &mut Plan) {
                 // The window's own columns stand behind the input's.
                 let input = plan.nodes[at].inputs[0];
                 let own: BTreeSet<String> = [WINDOW_START, WINDOW_END, WINDOW_TIME].map(str::to_owned).into();
-                let full = &plan.nodes[at].schema;
                 let of_input: BTreeSet<String> =
                     plan.nodes[input.0].schema.fields().iter().map(|field| field.name().clone()).collect();
-                plan.nodes[at].schema = narrow(full, &own.union(&of_input).cloned().collect());
+                plan.nodes[at].schema = narrow(&full, &own.union(&of_input).cloned().collect());
             }
             NodeKind::Filter(_)
             | NodeKind::Sort(_)
@@ -174,6 +233,72 @@ pub(super) fn run(plan: &mut Plan) {
     // Rows whose rank nothing reads change in other ways.
     for at in 0..plan.nodes.len() {
         plan.nodes[at].changes = Changes::within(plan, &plan.nodes[at].kind, &plan.nodes[at].inputs);
+    }
+}
+
+/// The places of the columns of a table whose names are used.
+fn read<'a>(columns: &'a [TableColumn], used: &'a BTreeSet<String>) -> impl Iterator<Item = usize> + 'a {
+    columns.iter().filter(|column| used.contains(column.field.name())).map(|column| column.column)
+}
+
+/// What a join needs of its inputs, whose columns have different names.
+fn used_by(join: &Join, own: BTreeSet<String>) -> BTreeSet<String> {
+    let (left, right, both) = join.expressions();
+    own.into_iter().chain(columns_of(left.chain(right).chain(both))).collect()
+}
+
+fn narrow_join(join: &mut Join, full: &SchemaRef, needed: &BTreeSet<String>) -> SchemaRef {
+    join.columns.retain(|column| needed.contains(column.field.name()));
+    joined(full, &join.columns, join.kind.mark())
+}
+
+/// The columns of a join with its mark behind them; the hidden event time stays, where there is one.
+pub(crate) fn joined(full: &SchemaRef, columns: &[JoinColumn], mark: Option<&FieldRef>) -> SchemaRef {
+    let fields: Vec<_> = columns.iter().map(|column| &column.field).chain(mark).cloned().collect();
+    let visible = Schema::new(fields);
+    match schema::event_time_index(full) {
+        Some(_) => schema::with_event_time(&visible),
+        None => Arc::new(visible),
+    }
+}
+
+/// Narrows what a source decodes to what is needed, and what it needs itself.
+fn narrow_source(source: &mut SourceNode, full: &SchemaRef, needed: &mut BTreeSet<String>) -> SchemaRef {
+    let computed: BTreeSet<String> = match source.event_time.as_ref().map(|time| &time.from) {
+        Some(TimeOrigin::Computed(expr)) => columns_of([expr]).collect(),
+        _ => BTreeSet::new(),
+    };
+    source.used = (0..source.declared.fields().len())
+        .filter(|column| {
+            let name = source.declared.field(*column).name();
+            needed.contains(name) || computed.contains(name)
+        })
+        .collect();
+    let record_time = matches!(&source.event_time, Some(time) if matches!(time.from, TimeOrigin::Record));
+    source.system.retain(|field| needed.contains(field.name()) || (record_time && field.name() == "_timestamp"));
+    needed.extend(computed);
+    if record_time {
+        needed.insert("_timestamp".to_owned());
+    }
+    narrow(full, needed)
+}
+
+/// Keeps the columns of a table that are read.
+fn narrow_table(table: &mut TableNode, used: &BTreeSet<usize>) {
+    let place = |column: &mut usize| *column = used.iter().take_while(|used| **used < *column).count();
+    table.key.iter_mut().chain(table.indexes.iter_mut().flatten()).for_each(place);
+    let names: BTreeSet<String> = used.iter().map(|column| table.schema.field(*column).name().clone()).collect();
+    table.schema = narrow(&table.schema, &names);
+    if let TableFeed::Connector(feed) = &mut table.feed {
+        let mut needed: BTreeSet<String> = match &mut feed.outputs {
+            None => names,
+            Some(outputs) => {
+                outputs.retain(|output| names.contains(output.field.name()));
+                columns_of(outputs.iter().map(|output| &output.expr)).collect()
+            }
+        };
+        needed.extend(columns_of(&feed.filter));
+        feed.decoded = narrow_source(&mut feed.source, &feed.decoded, &mut needed);
     }
 }
 

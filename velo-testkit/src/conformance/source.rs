@@ -171,6 +171,7 @@ async fn load(mut items: TableStream) -> (Vec<Batch>, SourceOffset) {
         assert!(offset.is_none(), "the offset is the last item");
         match item.expect("loading goes well") {
             TableItem::Batch(batch) => batches.push(batch),
+            TableItem::Bad(bad) => panic!("a good record is bad: {}", bad.message),
             TableItem::Offset(reached) => offset = Some(reached),
         }
     }
