@@ -4,6 +4,7 @@ pub mod aggregate;
 mod changes;
 pub mod error;
 pub mod expr;
+mod lookup;
 pub mod operator;
 pub mod physical;
 mod row_pattern;
@@ -14,3 +15,4 @@ pub mod testing;
 pub mod window;
 
 pub use error::{ExecError, Result};
+pub use lookup::MissingCounters;

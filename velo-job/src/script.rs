@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use velo_core::Clock;
 use velo_core::connector::Sink;
 use velo_exec::ExecError;
-use velo_exec::runtime::{JobOptions, JobProgress, Stop, run};
+use velo_exec::runtime::{JobOptions, JobProgress, JobTables, Stop, run};
 use velo_plan::plan::Plan;
 use velo_plan::{PlanContext, PlannedScript, Shown, plan_script};
 use velo_sql::Diagnostic;
@@ -119,6 +119,7 @@ impl Script {
             clock: options.clock,
             terminals: options.terminals,
             stop: options.stop,
+            tables: JobTables::default(),
         };
         run(&self.planned.plan, options, progress).await
     }

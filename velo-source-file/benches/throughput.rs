@@ -81,6 +81,7 @@ async fn read(path: &str, watch: &str) -> Duration {
     while read < size {
         match reader.next().await.unwrap() {
             Fetch::Chunk(chunk) => read += chunk.bytes.len(),
+            Fetch::CaughtUp => {}
             Fetch::End => break,
         }
     }

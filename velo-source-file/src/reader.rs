@@ -203,6 +203,7 @@ impl Reading {
     /// Reads to the end, or as long as somebody wants more.
     fn run(mut self, watched: bool) {
         let mut looked = self.tail.look(false);
+        let mut behind = watched;
         loop {
             let done = looked.and_then(|()| self.drain());
             match done {
@@ -221,6 +222,9 @@ impl Reading {
             }
             if !watched {
                 self.send(Ok(Fetch::End));
+                return;
+            }
+            if std::mem::take(&mut behind) && !self.send(Ok(Fetch::CaughtUp)) {
                 return;
             }
             looked = match wait(&mut *self.tail, &self.wakes) {

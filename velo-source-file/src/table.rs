@@ -50,7 +50,7 @@ impl FileTable {
         let chunks = stream::try_unfold(reader, |mut reader| async move {
             Ok::<_, ConnectorError>(match reader.next().await? {
                 Fetch::Chunk(chunk) => Some((chunk, reader)),
-                Fetch::End => None,
+                Fetch::CaughtUp | Fetch::End => None,
             })
         });
         let (decoder, progress) = (Arc::clone(&self.decoder), Arc::clone(&self.request.progress));

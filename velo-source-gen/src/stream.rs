@@ -37,7 +37,7 @@ impl Rows {
         let sums = tokio::task::spawn_blocking(move || generator.sums(number)).await;
         let sums = sums.map_err(|failed| ConnectorError::new(ErrorKind::Io, "going on", failed.to_string()))?;
         let pace = self.rate.map(|rate| Pace { rate, clock: self.request.clock.clone(), begun: None });
-        Ok(Reader { rows: self.clone(), pace, next: number, sums, chunks: 0 })
+        Ok(Reader { rows: self.clone(), pace, next: number, sums, chunks: 0, caught_up: false })
     }
 
     /// What turns chunks into rows.
@@ -122,6 +122,8 @@ pub(crate) struct Reader {
     next: u64,
     sums: Vec<i64>,
     chunks: u64,
+    /// It was said that nothing was there at the start.
+    caught_up: bool,
 }
 
 impl Reader {
@@ -137,6 +139,10 @@ impl PartitionReader for Reader {
         let total = self.rows.generator.total().unwrap_or(u64::MAX);
         if self.next >= total {
             return Ok(Fetch::End);
+        }
+        // Rows without an end are made as time goes by.
+        if self.rows.generator.total().is_none() && !std::mem::replace(&mut self.caught_up, true) {
+            return Ok(Fetch::CaughtUp);
         }
         // Nothing has changed while this waits, so a dropped future loses nothing.
         let due = match &mut self.pace {

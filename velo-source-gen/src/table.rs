@@ -44,6 +44,7 @@ impl MadeTable {
                         Progress::add(&progress.delivered, rows as u64);
                         batches.into_iter().map(|batch| Ok(TableItem::Batch(batch))).collect()
                     }
+                    Fetch::CaughtUp => Vec::new(),
                     Fetch::End => {
                         load.ended = true;
                         vec![Ok(TableItem::Offset(offset(load.reader.next_number())))]

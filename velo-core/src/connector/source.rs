@@ -92,6 +92,9 @@ pub struct Chunk {
 pub enum Fetch {
     /// The next records.
     Chunk(Chunk),
+    /// Everything that was there when the reader was opened has been given; more may come. Once at most: what is made of a
+    /// source that does not end, such as a table, is complete so far. A source that ends need not say so.
+    CaughtUp,
     /// Nothing more will come.
     End,
 }

@@ -15,6 +15,7 @@ mod idle_close;
 mod late_rows;
 mod latest_by_key;
 mod limit;
+mod lookup_join;
 mod match_recognize;
 mod over;
 mod over_buffer;
@@ -50,9 +51,11 @@ pub use grouping::{GroupSpec, aggregate};
 pub use idle_close::IdleClose;
 pub use latest_by_key::LatestByKey;
 pub use limit::Limit;
+pub use lookup_join::{LookupJoin, LookupSpec};
 pub use match_recognize::{MatchRecognize, MatchSpec};
 pub use over::{Over, OverSpec};
 pub(crate) use row_json::row_as_json;
+pub(crate) use row_table::RowTable;
 pub use session_aggregate::SessionAggregate;
 pub use session_revisions::SessionRevisions;
 pub use set_operation::SetOperation;
@@ -68,6 +71,7 @@ use velo_core::dead_letter::DeadLetter;
 use velo_core::{Batch, Watermark};
 
 use crate::error::Result;
+use crate::lookup::MissingCounters;
 use crate::state::Ttl;
 use crate::window::LateCounters;
 
@@ -254,6 +258,16 @@ pub trait Operator: Send {
     /// Rows in windows that have not fired, for the last words of a job that is stopped.
     fn held(&self) -> u64 {
         0
+    }
+
+    /// Its input has ended, and it waits for a table before its own end: [`Operator::on_tables`] goes on.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// Its counters of rows that a table lacked.
+    fn missing(&self) -> Option<Arc<MissingCounters>> {
+        None
     }
 
     /// Its counters of late rows, where it goes by event time.

@@ -14,7 +14,7 @@ use crate::state::{KeyTable, keep};
 /// Gives each distinct row a number, and gives rows back.
 ///
 /// A row is known by its columns; the event time is no part of it.
-pub(super) struct RowTable {
+pub(crate) struct RowTable {
     schema: SchemaRef,
     rows: KeyTable,
     times: Vec<i64>,
@@ -22,18 +22,18 @@ pub(super) struct RowTable {
 
 impl RowTable {
     /// An empty table for rows of `schema`.
-    pub(super) fn new(schema: SchemaRef) -> Result<Self> {
+    pub(crate) fn new(schema: SchemaRef) -> Result<Self> {
         let types: Vec<_> = schema::visible(&schema).fields().iter().map(|field| field.data_type().clone()).collect();
         Ok(Self { schema, rows: KeyTable::new(&types)?, times: Vec::new() })
     }
 
     /// How many rows there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
     /// The number of each row of a batch, into `ids`.
-    pub(super) fn intern(&mut self, batch: &Batch, ids: &mut Vec<u32>) -> Result<()> {
+    pub(crate) fn intern(&mut self, batch: &Batch, ids: &mut Vec<u32>) -> Result<()> {
         let columns = batch.columns.columns();
         let visible = schema::event_time_index(batch.columns.schema_ref()).unwrap_or(columns.len());
         self.rows.intern(&columns[..visible], batch.rows(), ids)?;
@@ -47,7 +47,7 @@ impl RowTable {
     }
 
     /// The rows with these numbers.
-    pub(super) fn rows(&self, ids: &[u32]) -> Result<RecordBatch> {
+    pub(crate) fn rows(&self, ids: &[u32]) -> Result<RecordBatch> {
         let mut columns = self.rows.keys(ids)?;
         if schema::event_time_index(&self.schema).is_some() {
             let times = ids.iter().map(|id| self.times[*id as usize]);
@@ -57,27 +57,27 @@ impl RowTable {
     }
 
     /// Keeps some rows and numbers them anew; see [`KeyTable::retain`].
-    pub(super) fn retain(&mut self, stays: &[bool]) -> Vec<u32> {
+    pub(crate) fn retain(&mut self, stays: &[bool]) -> Vec<u32> {
         keep(&mut self.times, stays);
         self.rows.retain(stays)
     }
 
     /// Bytes of memory.
-    pub(super) fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.rows.memory() + self.times.capacity() * size_of::<i64>()
     }
 }
 
 /// Rows that come as often as they are there, in pieces of a batch.
 #[derive(Debug, Default)]
-pub(super) struct Repeats {
+pub(crate) struct Repeats {
     row: usize,
     given: u64,
 }
 
 impl Repeats {
     /// The numbers of the rows that come next, into `ids`: of `rows` rows, each comes `times` times. None: all have come.
-    pub(super) fn next(&mut self, rows: usize, times: impl Fn(usize) -> u64, ids: &mut Vec<u32>) {
+    pub(crate) fn next(&mut self, rows: usize, times: impl Fn(usize) -> u64, ids: &mut Vec<u32>) {
         ids.clear();
         while self.row < rows && ids.len() < OUTPUT_ROWS {
             let left = times(self.row) - self.given;

@@ -3,17 +3,21 @@
 //! A stage is a run of operators without an exchange; it runs as one task, or as several that share the keys. A node joins the
 //! stage of its input where it is that stage's only consumer and needs no exchange.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
 use velo_core::duration::Span;
-use velo_plan::plan::{Emission, Join, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, TableId, WindowKind};
+use velo_core::lookup::TableReader;
+use velo_plan::plan::{
+    self, Emission, Join, JoinKind, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, TableId, WindowKind,
+};
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
     DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, IdleClose,
-    LatestByKey, Limit, MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN,
+    LatestByKey, Limit, LookupJoin, LookupSpec, MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN,
     TopNSpec, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
@@ -203,6 +207,26 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
 }
 
 impl Stages {
+    /// For each stage the tables that must be ready before anything flows into it: those that any stage reads which it is
+    /// connected with, in whatever direction. Dead letters connect nothing.
+    pub fn awaited(&self, plan: &Plan) -> Vec<BTreeSet<TableId>> {
+        let mut of: Vec<usize> = (0..self.stages.len()).collect();
+        for (at, stage) in self.stages.iter().enumerate() {
+            for destination in &stage.destinations {
+                let (one, other) = (of[at], of[destination.input.stage]);
+                of.iter_mut().filter(|part| **part == other).for_each(|part| *part = one);
+            }
+        }
+        let mut awaited = vec![BTreeSet::new(); self.stages.len()];
+        for (at, stage) in self.stages.iter().enumerate() {
+            awaited[of[at]].extend(stage.looks_up(plan));
+            if let StageKind::TableScan(node) = stage.kind {
+                awaited[of[at]].extend(plan.nodes[node.0].kind.reads());
+            }
+        }
+        of.into_iter().map(|part| awaited[part].clone()).collect()
+    }
+
     fn push(&mut self, kind: StageKind, steps: Vec<Step>, tasks: usize) -> usize {
         self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: None });
         self.stages.len() - 1
@@ -362,8 +386,14 @@ fn over_columns(plan: &Plan, node: &Node, over: &Over) -> Option<Vec<usize>> {
 }
 
 impl Stage {
-    /// The operators of one task of the stage; `progress` counts what comes out of each node, and what comes late.
-    pub fn chain(&self, plan: &Plan, progress: &JobProgress) -> Result<Chain> {
+    /// The tables that its operators look rows up in.
+    pub fn looks_up(&self, plan: &Plan) -> BTreeSet<TableId> {
+        self.steps.iter().filter_map(|step| plan.nodes[step.node().0].kind.reads()).collect()
+    }
+
+    /// The operators of one task of the stage, which read some of `tables`; `progress` counts what comes out of each node, what
+    /// comes late, and what a table lacks.
+    pub fn chain(&self, plan: &Plan, tables: &[Arc<dyn TableReader>], progress: &JobProgress) -> Result<Chain> {
         let mut operators = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             let held = held_together(&plan.nodes[step.node().0])?.is_some();
@@ -375,10 +405,13 @@ impl Stage {
                     progress.nodes.get(id.0).cloned().unwrap_or_default()
                 }
             };
-            let operator = step.operator(plan)?;
+            let operator = step.operator(plan, tables)?;
             // Nothing panics while it holds the lock, so it is never poisoned.
             if let (Some(late), Ok(mut all)) = (operator.late(), progress.late.lock()) {
                 all.push((step.node(), late));
+            }
+            if let (Some(missing), Ok(mut all)) = (operator.missing(), progress.missing.lock()) {
+                all.push((step.node(), missing));
             }
             operators.push((plan.describe(&plan.nodes[step.node().0]), operator, counter));
         }
@@ -393,7 +426,7 @@ impl Step {
         *id
     }
 
-    fn operator(&self, plan: &Plan) -> Result<Box<dyn Operator>> {
+    fn operator(&self, plan: &Plan, tables: &[Arc<dyn TableReader>]) -> Result<Box<dyn Operator>> {
         let node = &plan.nodes[self.node().0];
         let input: SchemaRef = plan.nodes[node.inputs[0].0].schema.clone();
         Ok(match (&node.kind, self) {
@@ -407,6 +440,7 @@ impl Step {
                 Box::new(FilterProject::project(outputs, &input, node.schema.clone(), &node.owner)?)
             }
             (NodeKind::Window(window), _) => Box::new(WindowAssign::new(window, node.schema.clone())?),
+            (NodeKind::LookupJoin(join), _) => Box::new(LookupJoin::new(lookup_spec(plan, node, join, tables)?)?),
             (NodeKind::Unnest(unnest), _) => Box::new(Unnest::new(unnest, &input, node.schema.clone(), &node.owner)?),
             (NodeKind::Over(over), _) => {
                 let spec = OverSpec { over: over.clone(), output: node.schema.clone(), statement: node.owner.clone() };
@@ -461,6 +495,33 @@ impl Step {
             (other, _) => return Err(ExecError::Internal(format!("{other:?} is no operator"))),
         })
     }
+}
+
+fn lookup_spec(
+    plan: &Plan,
+    node: &Node,
+    join: &plan::LookupJoin,
+    tables: &[Arc<dyn TableReader>],
+) -> Result<LookupSpec> {
+    let (of_plan, input) = (&plan.tables[join.table.0], node.inputs[0]);
+    let lacks = || ExecError::Internal(format!("the table {} is not there", of_plan.name));
+    let columns = join.index.map(|index| of_plan.indexes[index.0].as_slice()).unwrap_or_default();
+    let membership = match &join.kind {
+        JoinKind::Mark(mark) => mark.membership,
+        _ => None,
+    };
+    Ok(LookupSpec {
+        join: join.clone(),
+        table: tables.get(join.table.0).cloned().ok_or_else(lacks)?,
+        key_names: columns.iter().map(|column| of_plan.schema.field(*column).name().clone()).collect(),
+        member: membership.and_then(|at| columns.get(at).copied()),
+        settled: plan.is_settled(join.table),
+        retracts: !plan.nodes[input.0].changes.is_append(),
+        ttl: node.state_ttl,
+        input: plan.nodes[input.0].schema.clone(),
+        output: node.schema.clone(),
+        statement: node.owner.clone(),
+    })
 }
 
 fn group_spec(plan: &Plan, node: &Node) -> Result<GroupSpec> {

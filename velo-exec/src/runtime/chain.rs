@@ -148,6 +148,20 @@ impl Chain {
         Ok(Some(at + 1))
     }
 
+    /// Passes a stop on in the place of the ends that wait.
+    pub fn give_up(&mut self) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.waits()) {
+            stage.last = None;
+            stage.ended = true;
+            stage.out.push(Element::Stop);
+        }
+    }
+
+    /// Whether the end of the input is in, and an operator waits for a table before it passes it on.
+    pub fn waits(&self) -> bool {
+        self.stages.iter().any(Stage::waits)
+    }
+
     /// Rows in windows of the operators that have not fired.
     pub fn held(&self) -> u64 {
         self.stages.iter().map(|stage| stage.operator.held()).sum()
@@ -219,6 +233,11 @@ impl Stage {
         Ok(())
     }
 
+    /// Whether its end waits for a table.
+    fn waits(&self) -> bool {
+        matches!(self.last, Some(Element::End)) && self.operator.waits()
+    }
+
     fn resume(&mut self) -> Result<()> {
         let flow = self.operator.resume(&mut self.out)?;
         self.settle(flow);
@@ -227,12 +246,14 @@ impl Stage {
 
     fn settle(&mut self, flow: Flow) {
         self.more = flow == Flow::More;
-        self.ended |= matches!(self.last, Some(Element::End | Element::Stop));
         let asked = self.out.take_timer();
-        self.timer = [self.timer, asked].into_iter().flatten().min().filter(|_| !self.ended);
-        if !self.more
-            && let Some(last) = self.last.take()
-        {
+        let ending = matches!(self.last, Some(Element::End | Element::Stop));
+        self.timer = [self.timer, asked].into_iter().flatten().min().filter(|_| !ending);
+        if self.more || self.waits() {
+            return;
+        }
+        self.ended |= ending;
+        if let Some(last) = self.last.take() {
             self.out.push(last);
         }
     }

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use velo_core::Clock;
 use velo_core::dead_letter::DeadLetter;
+use velo_core::lookup::TableReader;
 
 use super::chain::Step;
-use super::{Chain, Outputs, Stop, StopRequest};
+use super::{Chain, Outputs, Stop, StopRequest, TableWatch};
 use crate::error::Result;
 use crate::operator::{Element, InputId};
 
@@ -21,6 +22,9 @@ pub struct Drive {
     clock: Clock,
     stop: Stop,
     held: Arc<AtomicU64>,
+    tables: TableWatch,
+    /// One of them has changed, and the operators do not know it yet.
+    changed: bool,
 }
 
 /// So often operators work without anything coming out, at most, before others get their turn.
@@ -29,7 +33,14 @@ const SILENT_STEPS: u32 = 8;
 impl Drive {
     /// `chain` for `outputs`; what its windows hold when it is stopped is added to `held`.
     pub fn new(chain: Chain, outputs: Outputs, clock: Clock, stop: Stop, held: Arc<AtomicU64>) -> Self {
-        Self { chain, outputs, clock, stop, held }
+        Self { chain, outputs, clock, stop, held, tables: TableWatch::default(), changed: false }
+    }
+
+    /// With the tables that the operators read.
+    #[must_use]
+    pub fn with_tables(mut self, tables: Vec<Arc<dyn TableReader>>) -> Self {
+        self.tables = TableWatch::new(tables);
+        self
     }
 
     /// Hands an element in and everything that comes of it on. Rows that are given up go out before what follows them.
@@ -38,28 +49,59 @@ impl Drive {
             self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
         }
         self.chain.set_now(self.clock.now());
+        let end = matches!(element, Element::End);
         self.chain.offer(input, element)?;
-        self.drain().await
+        self.drain().await?;
+        if end { self.finish().await } else { Ok(()) }
     }
 
-    /// The clock.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
+    /// Waits until a timer of an operator is due, or a table that one reads has changed: [`Drive::fire`] is to be called then.
+    /// Dropping the future loses nothing.
+    pub async fn due(&mut self) {
+        let timer = self.chain.timer();
+        tokio::select! {
+            biased;
+            () = wait_until(&self.clock, timer) => {}
+            () = self.tables.changed() => self.changed = true,
+        }
     }
 
-    /// When the next timer of an operator is due.
-    pub fn timer(&self) -> Option<i64> {
-        self.chain.timer()
-    }
-
-    /// Calls the operators whose timers are due, each once, and hands on what comes of it.
+    /// Calls the operators whose timers are due, each once, and all where a table has changed, and hands on what comes of it.
     pub async fn fire(&mut self) -> Result<()> {
         let now = self.clock.now();
         self.chain.set_now(now);
+        if std::mem::take(&mut self.changed) {
+            self.tables_changed().await?;
+        }
         let mut from = 0;
         while let Some(next) = self.chain.fire(from, now)? {
             self.drain().await?;
             from = next;
+        }
+        Ok(())
+    }
+
+    async fn tables_changed(&mut self) -> Result<()> {
+        let mut from = 0;
+        while let Some(next) = self.chain.tables_changed(from)? {
+            self.drain().await?;
+            from = next;
+        }
+        Ok(())
+    }
+
+    /// Goes on behind the end of the input for as long as operators wait for their tables.
+    async fn finish(&mut self) -> Result<()> {
+        let stop = self.stop.clone();
+        while self.chain.waits() {
+            tokio::select! {
+                () = self.due() => self.fire().await?,
+                _ = stop.asked() => {
+                    self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
+                    self.chain.give_up();
+                    self.drain().await?;
+                }
+            }
         }
         Ok(())
     }

@@ -1,19 +1,26 @@
 //! A plan running: channels between the stages, tasks on tokio, and the commit once every sink is prepared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use velo_core::Clock;
-use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceRequest};
+use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceBinding, SourceRequest};
+use velo_core::lookup::{TableReader, TableWriter};
 use velo_core::progress::Progress;
-use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId};
+use velo_eventtime::{OnError, WatermarkProperties};
+use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId, TableId};
 
-use super::{CHANNEL_DEPTH, Drive, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, Timing, ValuesTask};
+use super::{
+    CHANNEL_DEPTH, Drive, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, StopRequest, TableScanTask,
+    TableSinkTask, Timing, ValuesTask,
+};
 use crate::error::{ExecError, Result};
-use crate::operator::Element;
+use crate::lookup::MissingCounters;
+use crate::operator::{Element, InputId};
 use crate::physical::{StageKind, Stages, lower};
 use crate::window::LateCounters;
 
@@ -31,10 +38,30 @@ pub struct JobOptions {
     pub terminals: BTreeMap<usize, Box<dyn Sink>>,
     /// Asks the job to stop.
     pub stop: Stop,
+    /// The tables that it reads and writes.
+    pub tables: JobTables,
+}
+
+/// Waits until all of some tables are ready.
+pub type WaitForTables =
+    Arc<dyn Fn(Vec<TableId>) -> BoxFuture<'static, velo_core::Result<()>> + Send + Sync>;
+
+/// The tables of a job.
+#[derive(Default)]
+pub struct JobTables {
+    /// All of the plan, by their places.
+    pub readers: Vec<Arc<dyn TableReader>>,
+    /// The writers of those that queries make.
+    pub writers: BTreeMap<TableId, Box<dyn TableWriter>>,
+    /// Nothing that reads a table, or is connected with what does, is given a row before this says so.
+    pub wait: Option<WaitForTables>,
 }
 
 /// The counters of late rows of all operators, each with its node.
 pub type LateByNode = Arc<Mutex<Vec<(NodeId, Arc<LateCounters>)>>>;
+
+/// The counters of rows that a table lacked, each with the node of the join.
+pub type MissingByNode = Arc<Mutex<Vec<(NodeId, Arc<MissingCounters>)>>>;
 
 /// What a job counts while it runs.
 #[derive(Debug, Default, Clone)]
@@ -47,6 +74,10 @@ pub struct JobProgress {
     pub nodes: Vec<Arc<AtomicU64>>,
     /// Late rows that operators met, each with the statement it belongs to.
     pub late: LateByNode,
+    /// Per table, in the plan's order.
+    pub tables: Vec<Arc<Progress>>,
+    /// Rows that tables lacked.
+    pub missing: MissingByNode,
     /// Rows in windows that had not fired when the job was stopped.
     pub held: Arc<AtomicU64>,
 }
@@ -59,6 +90,8 @@ impl JobProgress {
             sinks: plan.sinks.iter().map(|_| Arc::new(Progress::new())).collect(),
             nodes: plan.nodes.iter().map(|_| Arc::default()).collect(),
             late: Arc::default(),
+            tables: plan.tables.iter().map(|_| Arc::new(Progress::new())).collect(),
+            missing: Arc::default(),
             held: Arc::default(),
         }
     }
@@ -76,11 +109,27 @@ impl JobProgress {
         rows
     }
 
+    /// Rows that each table lacked, by its name.
+    pub fn missing_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
+        let mut rows = BTreeMap::new();
+        // Nothing panics while it holds the lock, so it is never poisoned.
+        if let Ok(missing) = self.missing.lock() {
+            for (node, counters) in missing.iter() {
+                if let Some(table) = plan.nodes[node.0].kind.reads() {
+                    *rows.entry(plan.tables[table.0].name.clone()).or_insert(0) += counters.rows();
+                }
+            }
+        }
+        rows.retain(|_, rows| *rows > 0);
+        rows
+    }
+
     /// Rows that have come out of a node.
     pub fn rows_of(&self, plan: &Plan, node: NodeId) -> u64 {
         match &plan.nodes[node.0].kind {
             NodeKind::Source(id) => Progress::get(&self.sources[id.0].delivered),
             NodeKind::Sink(id) => Progress::get(&self.sinks[id.0].delivered),
+            NodeKind::TableSink(id) => Progress::get(&self.tables[id.0].delivered),
             NodeKind::Union => plan.nodes[node.0].inputs.iter().map(|input| self.rows_of(plan, *input)).sum(),
             _ => Progress::get(&self.nodes[node.0]),
         }
@@ -96,26 +145,44 @@ enum Done {
 /// Runs `plan` to the end of its inputs. Outputs become visible when every sink has all its rows; on an error none does.
 pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -> Result<()> {
     let stages = lower(plan, options.parallelism)?;
+    let awaited = stages.awaited(plan);
     let mut wiring = Wiring::new(&stages);
     let mut tasks: JoinSet<Result<Done>> = JoinSet::new();
     for (at, stage) in stages.stages.iter().enumerate() {
         for task in 0..stage.tasks {
             let inputs = std::mem::take(&mut wiring.inputs[at][task]);
             let outputs = wiring.outputs(&stages, at);
-            // Only a sink has no chain, and it makes no use of this.
+            // Only the ends of a dataflow have no chain, and they make no use of this.
             let (clock, stop) = (options.clock.clone(), options.stop.clone());
-            let drive = Drive::new(stage.chain(plan, progress)?, outputs, clock, stop, Arc::clone(&progress.held));
+            let readers = &options.tables.readers;
+            let looked_up = stage.looks_up(plan).iter().filter_map(|table| readers.get(table.0).cloned()).collect();
+            let chain = stage.chain(plan, readers, progress)?;
+            let drive = Drive::new(chain, outputs, clock, stop, Arc::clone(&progress.held)).with_tables(looked_up);
+            let gate = Gate::new(&awaited[at], &options);
             match &stage.kind {
                 StageKind::Source(id) => {
-                    let source = source_task(plan, *id, drive, &options, progress).await?;
-                    tasks.spawn(async move { source.run().await.map(|()| Done::Task) });
+                    let source = Reading::new(plan, *id, drive, &options, progress)?;
+                    tasks.spawn(async move { source.run(gate).await.map(|()| Done::Task) });
                 }
                 StageKind::Values(id) => {
                     let values = ValuesTask::new(&plan.nodes[id.0], drive, *id, &options, progress)?;
-                    tasks.spawn(async move { values.run().await.map(|()| Done::Task) });
+                    tasks.spawn(async move {
+                        match gate.open().await? {
+                            true => values.run().await.map(|()| Done::Task),
+                            false => values.stop().await.map(|()| Done::Task),
+                        }
+                    });
                 }
-                StageKind::TableScan(_) | StageKind::Table(_) => {
-                    return Err(ExecError::Internal("tables are not wired yet".to_owned()));
+                StageKind::TableScan(id) => {
+                    let scan = table_scan_task(plan, *id, drive, &options, progress)?;
+                    tasks.spawn(async move {
+                        gate.open().await?;
+                        scan.run().await.map(|()| Done::Task)
+                    });
+                }
+                StageKind::Table(id) => {
+                    let table = table_sink_task(plan, *id, Inputs::of_several(inputs), &mut options, progress)?;
+                    tasks.spawn(async move { table.run().await.map(|()| Done::Task) });
                 }
                 StageKind::Operators => {
                     let task = OperatorTask::new(Inputs::of_several(inputs), drive);
@@ -132,11 +199,11 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
         }
     }
     drop(wiring);
-    finish(tasks).await
+    finish(tasks, &options.stop).await
 }
 
 /// Waits for all tasks; commits where all went well, else takes everything back.
-async fn finish(mut tasks: JoinSet<Result<Done>>) -> Result<()> {
+async fn finish(mut tasks: JoinSet<Result<Done>>, stop: &Stop) -> Result<()> {
     let mut sinks = Vec::new();
     let mut failure: Option<ExecError> = None;
     while let Some(joined) = tasks.join_next().await {
@@ -148,6 +215,10 @@ async fn finish(mut tasks: JoinSet<Result<Done>>) -> Result<()> {
             Err(ExecError::Stopped) if failure.is_some() => {}
             Err(error) if matches!(failure, None | Some(ExecError::Stopped)) => failure = Some(error),
             Err(_) => {}
+        }
+        // Statements that have nothing to do with the one that failed would not notice.
+        if failure.is_some() && stop.requested() == StopRequest::Run {
+            stop.stop();
         }
     }
     for (name, mut sink, prepared) in sinks {
@@ -165,47 +236,152 @@ async fn finish(mut tasks: JoinSet<Result<Done>>) -> Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-async fn source_task(
+/// What must be ready before a task reads anything.
+struct Gate {
+    tables: Vec<TableId>,
+    wait: Option<WaitForTables>,
+    stop: Stop,
+}
+
+impl Gate {
+    fn new(tables: &BTreeSet<TableId>, options: &JobOptions) -> Self {
+        Self { tables: tables.iter().copied().collect(), wait: options.tables.wait.clone(), stop: options.stop.clone() }
+    }
+
+    /// Waits until the tables are ready; false where the job was asked to stop before.
+    async fn open(self) -> Result<bool> {
+        let Some(wait) = self.wait.filter(|_| !self.tables.is_empty()) else { return Ok(true) };
+        tokio::select! {
+            biased;
+            ready = wait(self.tables) => ready.map(|()| true).map_err(|error| ExecError::connector("tables", error)),
+            _ = self.stop.asked() => Ok(false),
+        }
+    }
+}
+
+/// A source that is opened, and read once its gate is open.
+struct Reading {
+    binding: Arc<dyn SourceBinding>,
+    request: SourceRequest,
+    on_error: OnError,
+    time_on_error: OnError,
+    watermark: Option<WatermarkProperties>,
+    timing: Arc<Timing>,
+    workers: usize,
+    drive: Drive,
+    stop: Stop,
+}
+
+impl Reading {
+    fn new(plan: &Plan, id: SourceId, drive: Drive, options: &JobOptions, progress: &JobProgress) -> Result<Self> {
+        let source = &plan.sources[id.0];
+        let output = plan
+            .nodes
+            .iter()
+            .find(|node| matches!(node.kind, NodeKind::Source(found) if found == id))
+            .map(|node| Arc::clone(&node.schema))
+            .ok_or_else(|| ExecError::Internal(format!("the source {} is in no plan", source.name)))?;
+        let timing = Arc::new(Timing::new(source, &output)?);
+        let request = SourceRequest {
+            name: source.name.clone(),
+            ordinal: id.0 as u32,
+            declared: Arc::clone(&source.declared),
+            columns: timing.columns.clone(),
+            batch_rows: options.batch_rows,
+            keep_bytes: source.dead_letters.is_some(),
+            clock: options.clock.clone(),
+            progress: Arc::clone(&progress.sources[id.0]),
+        };
+        Ok(Self {
+            binding: Arc::clone(&source.binding),
+            request,
+            on_error: source.on_error,
+            time_on_error: source.event_time.as_ref().map_or(source.on_error, |time| time.on_error),
+            watermark: source.event_time.as_ref().map(|time| time.watermark.clone()),
+            timing,
+            workers: source.decode_parallelism.unwrap_or(options.decode_parallelism),
+            drive,
+            stop: options.stop.clone(),
+        })
+    }
+
+    async fn run(mut self, gate: Gate) -> Result<()> {
+        let rows_as_json = self.request.keep_bytes;
+        let (name, clock) = (self.request.name.clone(), self.request.clock.clone());
+        let progress = Arc::clone(&self.request.progress);
+        // Opened first: where it begins is decided when the job starts, not when its tables are ready.
+        let stop = self.stop.clone();
+        let opened = tokio::select! {
+            biased;
+            opened = self.binding.open(self.request) => Some(opened.map_err(|error| ExecError::connector(&name, error))?),
+            _ = stop.asked() => None,
+        };
+        let Some(source) = opened else { return self.drive.offer(InputId(0), Element::Stop).await };
+        if !gate.open().await? {
+            return self.drive.offer(InputId(0), Element::Stop).await;
+        }
+        let task = SourceTask {
+            name,
+            source,
+            timing: self.timing,
+            on_error: self.on_error,
+            time_on_error: self.time_on_error,
+            watermark: self.watermark,
+            workers: self.workers,
+            drive: self.drive,
+            clock,
+            stop: self.stop,
+            progress,
+            rows_as_json,
+            letters: Vec::new(),
+        };
+        task.run().await
+    }
+}
+
+fn reader(tables: &JobTables, table: TableId) -> Result<Arc<dyn TableReader>> {
+    let lacks = || ExecError::Internal(format!("table {} is not there", table.0));
+    tables.readers.get(table.0).cloned().ok_or_else(lacks)
+}
+
+fn table_scan_task(
     plan: &Plan,
-    id: SourceId,
+    id: NodeId,
     drive: Drive,
     options: &JobOptions,
     progress: &JobProgress,
-) -> Result<SourceTask> {
-    let source = &plan.sources[id.0];
-    let output = plan
-        .nodes
-        .iter()
-        .find(|node| matches!(node.kind, NodeKind::Source(found) if found == id))
-        .map(|node| Arc::clone(&node.schema))
-        .ok_or_else(|| ExecError::Internal(format!("the source {} is in no plan", source.name)))?;
-    let timing = Arc::new(Timing::new(source, &output)?);
-    let counters = Arc::clone(&progress.sources[id.0]);
-    let request = SourceRequest {
-        name: source.name.clone(),
-        ordinal: id.0 as u32,
-        declared: Arc::clone(&source.declared),
-        columns: timing.columns.clone(),
-        batch_rows: options.batch_rows,
-        keep_bytes: source.dead_letters.is_some(),
-        clock: options.clock.clone(),
-        progress: Arc::clone(&counters),
+) -> Result<TableScanTask> {
+    let node = &plan.nodes[id.0];
+    let NodeKind::TableScan(scan) = &node.kind else {
+        return Err(ExecError::Internal("a scan of no table".to_owned()));
     };
-    let opened = source.binding.open(request).await.map_err(|error| ExecError::connector(&source.name, error))?;
-    Ok(SourceTask {
-        name: source.name.clone(),
-        source: opened,
-        timing,
-        on_error: source.on_error,
-        time_on_error: source.event_time.as_ref().map_or(source.on_error, |time| time.on_error),
-        watermark: source.event_time.as_ref().map(|time| time.watermark.clone()),
-        workers: source.decode_parallelism.unwrap_or(options.decode_parallelism),
+    Ok(TableScanTask {
+        table: reader(&options.tables, scan.table)?,
+        scan: scan.clone(),
+        schema: Arc::clone(&node.schema),
+        batch_rows: options.batch_rows,
         drive,
-        clock: options.clock.clone(),
         stop: options.stop.clone(),
-        progress: counters,
-        rows_as_json: source.dead_letters.is_some(),
-        letters: Vec::new(),
+        given: Arc::clone(&progress.nodes[id.0]),
+    })
+}
+
+fn table_sink_task(
+    plan: &Plan,
+    id: TableId,
+    inputs: Inputs,
+    options: &mut JobOptions,
+    progress: &JobProgress,
+) -> Result<TableSinkTask> {
+    let table = &plan.tables[id.0];
+    let lacks = || ExecError::Internal(format!("nobody writes the table {}", table.name));
+    Ok(TableSinkTask {
+        name: table.name.clone(),
+        inputs,
+        writer: options.tables.writers.remove(&id).ok_or_else(lacks)?,
+        publish: table.upkeep.publish.to_std(),
+        clock: options.clock.clone(),
+        progress: Arc::clone(&progress.tables[id.0]),
     })
 }
 
@@ -247,10 +423,13 @@ async fn sink_task(
     })
 }
 
+/// The channels into one task, each with the input of its first operator that it belongs to.
+type TaskInputs = Vec<(usize, mpsc::Receiver<Element>)>;
+
 /// The channels between stages.
 struct Wiring {
     /// Per stage and task, the receivers of its inputs.
-    inputs: Vec<Vec<Vec<(usize, mpsc::Receiver<Element>)>>>,
+    inputs: Vec<Vec<TaskInputs>>,
     /// Per stage, the senders that its tasks take, one set per task, the last task's first.
     senders: Vec<Vec<Vec<Vec<mpsc::Sender<Element>>>>>,
     /// Per stage, where its tasks send rows that they give up, one per task.

@@ -1,6 +1,5 @@
 //! A task of operators: takes from its inputs, drives its chain, hands on.
 
-use super::drive::wait_until;
 use super::{Drive, Inputs};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
@@ -20,11 +19,10 @@ impl OperatorTask {
     /// Runs to the end of its inputs.
     pub async fn run(mut self) -> Result<()> {
         loop {
-            let timer = self.drive.timer();
             let next = tokio::select! {
                 biased;
                 // First, so that an input that never pauses does not hold it up.
-                () = wait_until(self.drive.clock(), timer) => {
+                () = self.drive.due() => {
                     self.drive.fire().await?;
                     continue;
                 }

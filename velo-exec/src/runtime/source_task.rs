@@ -72,12 +72,16 @@ enum Pumped {
     Chunk(usize, Result<Prepared>),
     /// Some partition has nothing to give now.
     Waiting,
+    /// Everything that was there at the start has been told.
+    CaughtUp(usize),
     /// Nothing more.
     End(usize),
 }
 
 struct Partition {
     watermark: Option<PartitionWatermark>,
+    /// It has not given yet what was there at the start.
+    behind: bool,
     idle: IdleTimer,
     /// Since when its reader has had nothing to give, with nothing that it gave still on its way; [`GIVING`] where that is not
     /// so. Kept by the pump.
@@ -123,6 +127,7 @@ impl SourceTask {
             let properties = self.watermark.as_ref();
             partitions.push(Partition {
                 watermark: properties.map(PartitionWatermark::new),
+                behind: true,
                 idle: IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout)),
                 waiting,
             });
@@ -130,6 +135,7 @@ impl SourceTask {
         drop(sender);
         let mut merge = Merge::new(partitions.len());
         let mut open = partitions.len();
+        let mut behind = true;
         let stop = self.stop.clone();
         let asked = stop.asked();
         tokio::pin!(asked);
@@ -139,7 +145,6 @@ impl SourceTask {
             partitions.iter_mut().for_each(|partition| partition.count_silence(unblocked));
             let active = partitions.iter().enumerate().filter(|(at, _)| !merge.is_input_idle(*at));
             let idle_at = active.filter_map(|(_, partition)| partition.idle.idle_at()).min();
-            let timer = self.drive.timer();
             let event = tokio::select! {
                 biased;
                 request = &mut asked => {
@@ -148,7 +153,7 @@ impl SourceTask {
                 }
                 // Before what was read, so that a source that never pauses does not hold it up. No partition is the less
                 // silent for it.
-                () = wait_until(&self.clock, timer) => None,
+                () = self.drive.due() => None,
                 event = pumped.recv() => Some(event.ok_or(ExecError::Stopped)?),
                 () = wait_until(&self.clock, idle_at) => {
                     self.find_idle(&mut partitions, &mut merge, unblocked).await?;
@@ -167,8 +172,13 @@ impl SourceTask {
                 }
                 // The next round asks every partition.
                 Some(Pumped::Waiting) => Taken::default(),
+                Some(Pumped::CaughtUp(at)) => {
+                    partitions[at].behind = false;
+                    Taken::default()
+                }
                 Some(Pumped::End(at)) => {
                     open -= 1;
+                    partitions[at].behind = false;
                     let change = merge.end(at);
                     if open > 0 {
                         self.tell(change).await?;
@@ -176,6 +186,10 @@ impl SourceTask {
                     Taken::default()
                 }
             };
+            if behind && open > 0 && partitions.iter().all(|partition| !partition.behind) {
+                behind = false;
+                self.drive(Element::CaughtUp).await?;
+            }
             // Silence does not count while consumers are behind.
             if self.drive.has_waited() {
                 partitions.iter_mut().for_each(|partition| partition.idle.blocked(since));
@@ -349,7 +363,7 @@ struct Pump {
 
 impl Pump {
     async fn run(mut self) {
-        let mut decoding: FuturesOrdered<JoinHandle<Result<Prepared>>> = FuturesOrdered::new();
+        let mut decoding: FuturesOrdered<JoinHandle<Result<Option<Prepared>>>> = FuturesOrdered::new();
         let mut ended = false;
         loop {
             if ended && decoding.is_empty() {
@@ -363,14 +377,19 @@ impl Pump {
             tokio::select! {
                 biased;
                 Some(decoded) = decoding.next(), if !nothing => {
-                    let prepared = decoded.unwrap_or_else(|panic| Err(ExecError::Internal(panic.to_string())));
-                    let failed = prepared.is_err();
-                    if self.sender.send(Pumped::Chunk(self.at, prepared)).await.is_err() || failed {
+                    let decoded = decoded.unwrap_or_else(|panic| Err(ExecError::Internal(panic.to_string())));
+                    let failed = decoded.is_err();
+                    let told = match decoded.transpose() {
+                        Some(prepared) => Pumped::Chunk(self.at, prepared),
+                        None => Pumped::CaughtUp(self.at),
+                    };
+                    if self.sender.send(told).await.is_err() || failed {
                         return;
                     }
                 }
                 fetched = self.reader.next(), if read => match fetched {
                     Ok(Fetch::Chunk(chunk)) => decoding.push_back(self.decode(chunk)),
+                    Ok(Fetch::CaughtUp) => decoding.push_back(caught_up()),
                     Ok(Fetch::End) => ended = true,
                     Err(error) => {
                         let error = Err(ExecError::connector(&self.name, error));
@@ -387,6 +406,7 @@ impl Pump {
                     self.waiting.store(GIVING, Ordering::Release);
                     match fetched {
                         Ok(Fetch::Chunk(chunk)) => decoding.push_back(self.decode(chunk)),
+                        Ok(Fetch::CaughtUp) => decoding.push_back(caught_up()),
                         Ok(Fetch::End) => ended = true,
                         Err(error) => {
                             let error = Err(ExecError::connector(&self.name, error));
@@ -399,13 +419,18 @@ impl Pump {
         }
     }
 
-    fn decode(&self, chunk: Chunk) -> JoinHandle<Result<Prepared>> {
+    fn decode(&self, chunk: Chunk) -> JoinHandle<Result<Option<Prepared>>> {
         let (decoder, timing, name) = (Arc::clone(&self.decoder), Arc::clone(&self.timing), self.name.clone());
         let read_at = self.clock.now();
         tokio::spawn(async move {
             let decoded = decoder.decode(&chunk).map_err(|error| ExecError::connector(&name, error))?;
             let (batches, refused) = timing.apply(decoded, &chunk, decoder.as_ref(), read_at)?;
-            Ok(Prepared { batches, refused, bytes: chunk.bytes.len(), read_at })
+            Ok(Some(Prepared { batches, refused, bytes: chunk.bytes.len(), read_at }))
         })
     }
+}
+
+/// Takes its place among the chunks on their way.
+fn caught_up() -> JoinHandle<Result<Option<Prepared>>> {
+    tokio::spawn(async { Ok(None) })
 }

@@ -48,6 +48,11 @@ impl ValuesTask {
         })
     }
 
+    /// Gives no row: the job was stopped before it began.
+    pub async fn stop(mut self) -> Result<()> {
+        self.drive.offer(InputId(0), Element::Stop).await
+    }
+
     /// Runs to the last row.
     pub async fn run(mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.rows);

@@ -145,7 +145,13 @@ impl Reading {
 
     /// The rows of the next chunk, each as text; `None` at the end.
     pub async fn chunk(&mut self) -> Result<Option<Vec<String>>, ConnectorError> {
-        let Fetch::Chunk(chunk) = self.reader.next().await? else { return Ok(None) };
+        let chunk = loop {
+            match self.reader.next().await? {
+                Fetch::Chunk(chunk) => break chunk,
+                Fetch::CaughtUp => {}
+                Fetch::End => return Ok(None),
+            }
+        };
         let decoded = self.decoder.decode(&chunk)?;
         self.end = Some(chunk.end);
         let mut rows: Vec<String> = decoded.batches.iter().flat_map(texts).collect();

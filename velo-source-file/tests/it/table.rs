@@ -16,6 +16,7 @@ async fn rows(mut items: TableStream) -> (Vec<String>, SourceOffset) {
     while let Some(item) = items.next().await {
         match item.unwrap() {
             TableItem::Batch(batch) => rows.extend(texts(&batch)),
+            TableItem::Bad(bad) => rows.push(format!("{}: {}", bad.place, bad.message)),
             TableItem::Offset(reached) => offset = Some(reached),
         }
     }

@@ -19,6 +19,7 @@ fn due(reading: &mut Reading) -> usize {
                 rows += reading.decoder.decode(&chunk).unwrap().batches.iter().map(Batch::rows).sum::<usize>();
                 assert!(matches!(chunk.end, Position::Row(_)));
             }
+            Fetch::CaughtUp => {}
             Fetch::End => break,
         }
     }

@@ -51,9 +51,12 @@ impl Reading {
 
     /// The batches of the next chunk; `None` at the end.
     pub async fn chunk(&mut self) -> Result<Option<Vec<Batch>>> {
-        match self.reader.next().await? {
-            Fetch::Chunk(chunk) => Ok(Some(self.decoder.decode(&chunk)?.batches)),
-            Fetch::End => Ok(None),
+        loop {
+            match self.reader.next().await? {
+                Fetch::Chunk(chunk) => return Ok(Some(self.decoder.decode(&chunk)?.batches)),
+                Fetch::CaughtUp => {}
+                Fetch::End => return Ok(None),
+            }
         }
     }
 

@@ -43,9 +43,15 @@ pub(super) async fn read(connector: &dyn Connector, pairs: &Pairs, schema: &Sche
 /// The chunks up to the end.
 async fn drain(reader: &mut dyn PartitionReader) -> Vec<Chunk> {
     let mut chunks: Vec<Chunk> = Vec::new();
-    while let Fetch::Chunk(chunk) = reader.next().await.expect("reading goes well") {
-        assert_eq!(chunk.number, chunks.len() as u64, "chunks are numbered from 0 without gaps");
-        chunks.push(chunk);
+    loop {
+        match reader.next().await.expect("reading goes well") {
+            Fetch::Chunk(chunk) => {
+                assert_eq!(chunk.number, chunks.len() as u64, "chunks are numbered from 0 without gaps");
+                chunks.push(chunk);
+            }
+            Fetch::CaughtUp => {}
+            Fetch::End => break,
+        }
     }
     let again = reader.next().await.expect("an ended partition can be asked again");
     assert!(matches!(again, Fetch::End), "an ended partition stays ended");
@@ -124,6 +130,7 @@ pub(super) async fn dropped_futures(connector: &dyn Connector, harness: &dyn Har
             };
             match fetch.expect("reading goes well") {
                 Fetch::Chunk(chunk) => read += decode(&*decoder, &chunk).iter().map(Batch::rows).sum::<usize>(),
+                Fetch::CaughtUp => {}
                 Fetch::End => break,
             }
         }

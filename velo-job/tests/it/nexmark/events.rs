@@ -37,6 +37,7 @@ pub async fn bids(pairs: &[(&str, &str)]) -> Vec<Bid> {
     let mut source = binding.open(request).await.unwrap();
     let (mut reader, decoder) = (source.reader(0, None).await.unwrap(), source.decoder());
     let mut bids = Vec::new();
+    // The events end, so that nothing but chunks comes before that.
     while let Fetch::Chunk(chunk) = reader.next().await.unwrap() {
         for batch in decoder.decode(&chunk).unwrap().batches {
             let kinds = batch.columns.column(0).as_primitive::<Int32Type>();

@@ -1,0 +1,80 @@
+//! Rows for which a table has none: what becomes of them, and how many there were.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use velo_plan::plan::{JoinKind, Missing, MissingStrategy};
+
+/// How many rows of one join the table had none for; read from outside while it runs.
+#[derive(Debug, Default)]
+pub struct MissingCounters {
+    skipped: AtomicU64,
+    filled: AtomicU64,
+    waiting: AtomicU64,
+}
+
+impl MissingCounters {
+    /// Rows that were left out.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Rows that got NULLs or defaults.
+    pub fn filled(&self) -> u64 {
+        self.filled.load(Ordering::Relaxed)
+    }
+
+    /// Rows that wait now.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// All rows that were missing, those that wait now included.
+    pub fn rows(&self) -> u64 {
+        self.skipped() + self.filled() + self.waiting()
+    }
+
+    pub(crate) fn count(&self, fate: Fate, rows: usize) {
+        let counter = match fate {
+            Fate::LeaveOut => &self.skipped,
+            Fate::Nulls | Fate::Defaults => &self.filled,
+            Fate::Wait | Fate::Fail => return,
+        };
+        counter.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_waiting(&self, rows: usize) {
+        self.waiting.store(rows as u64, Ordering::Relaxed);
+    }
+}
+
+/// What becomes of a row that a table lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It does not come out.
+    LeaveOut,
+    /// It comes out with NULLs.
+    Nulls,
+    /// It comes out with the defaults.
+    Defaults,
+    /// It waits for the table.
+    Wait,
+    /// The job stops.
+    Fail,
+}
+
+/// The fate under a policy: `last`, when waiting is over, or would not help.
+pub(crate) fn fate(kind: &JoinKind, missing: Option<&Missing>, last: bool) -> Fate {
+    let strategy = match missing {
+        Some(missing) if missing.strategy == MissingStrategy::WaitAndRetry && last => missing.then,
+        Some(missing) => missing.strategy,
+        None if kind.keeps_left() => MissingStrategy::EmitWithNulls,
+        None => MissingStrategy::SkipRecord,
+    };
+    match strategy {
+        MissingStrategy::UseDefaults => Fate::Defaults,
+        MissingStrategy::SkipRecord => Fate::LeaveOut,
+        MissingStrategy::EmitWithNulls => Fate::Nulls,
+        MissingStrategy::WaitAndRetry => Fate::Wait,
+        MissingStrategy::FailFast => Fate::Fail,
+    }
+}
