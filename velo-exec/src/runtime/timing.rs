@@ -1,10 +1,12 @@
 //! The event time of decoded rows: made by a worker right after decoding, so that no connector can forget it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use bytes::Bytes;
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::batch::columns_of;
@@ -160,29 +162,45 @@ impl Timing {
             // Which rows of the chunk a batch has, so that a refused one's bytes are found.
             let mut kept = decoded.row_bytes.get(before..before + rows).unwrap_or_default().to_vec();
             before += rows;
-            let batch = if self.kinds { self.with_kinds(batch, chunk, &mut kept, &mut refused)? } else { batch };
-            batches.push(match &self.from {
-                None => Timed { batch: self.restore(batch)?, punctuation: None },
-                Some(from) => {
-                    let mut without = Vec::new();
-                    let stamped = self.stamp(batch, from, read_at, &fields, &mut without)?;
-                    for (row, mut one) in without {
-                        one.bytes = kept.get(row).map(|range| chunk.bytes.slice(range.clone()));
-                        refused.push(one);
-                    }
-                    stamped
-                }
-            });
+            batches.push(self.timed(batch, &chunk.bytes, &mut kept, read_at, &fields, &mut refused)?);
         }
         Ok((batches, refused))
+    }
+
+    /// The same for rows of a table, whose bytes are not there any more.
+    pub fn rows(&self, batch: Batch, read_at: i64) -> Result<(Batch, Vec<Refused>)> {
+        let mut refused = Vec::new();
+        let timed = self.timed(batch, &Bytes::new(), &mut Vec::new(), read_at, &|_| Vec::new(), &mut refused)?;
+        Ok((timed.batch, refused))
+    }
+
+    /// Decoded rows with their kinds and times. `kept` says where in `bytes` each row is, where that is known.
+    fn timed(
+        &self,
+        batch: Batch,
+        bytes: &Bytes,
+        kept: &mut Vec<Range<usize>>,
+        read_at: i64,
+        fields: &dyn Fn(u64) -> Vec<String>,
+        refused: &mut Vec<Refused>,
+    ) -> Result<Timed> {
+        let batch = if self.kinds { self.with_kinds(batch, bytes, kept, refused)? } else { batch };
+        let Some(from) = &self.from else { return Ok(Timed { batch: self.restore(batch)?, punctuation: None }) };
+        let mut without = Vec::new();
+        let stamped = self.stamp(batch, from, read_at, fields, &mut without)?;
+        for (row, mut one) in without {
+            one.bytes = kept.get(row).map(|range| bytes.slice(range.clone()));
+            refused.push(one);
+        }
+        Ok(stamped)
     }
 
     /// The last column as the kinds of the rows; a row that does not say its kind is taken out and told.
     fn with_kinds(
         &self,
         batch: Batch,
-        chunk: &Chunk,
-        kept: &mut Vec<std::ops::Range<usize>>,
+        bytes: &Bytes,
+        kept: &mut Vec<Range<usize>>,
         refused: &mut Vec<Refused>,
     ) -> Result<Batch> {
         let mut columns: Vec<ArrayRef> = batch.columns.columns().to_vec();
@@ -205,7 +223,7 @@ impl Timing {
                 message: format!("field '{KIND}' is {found}, and the kind of a row is +I, -U, +U or -D"),
                 code: "decode",
                 place: place.unwrap_or(Place::Row { source: self.source.clone(), row: row as u64 + 1 }),
-                bytes: kept.get(row).map(|range| chunk.bytes.slice(range.clone())),
+                bytes: kept.get(row).map(|range| bytes.slice(range.clone())),
             });
         }
         let good = BooleanArray::from_iter(kinds.iter().map(|kind| Some(kind.is_some())));
