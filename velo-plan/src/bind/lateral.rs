@@ -364,6 +364,7 @@ impl Planner<'_> {
             name,
             field: Arc::clone(field),
             hidden: false,
+            qualified: false,
         });
         let mut scope = left.scope.clone();
         scope.columns.extend(columns);
@@ -466,6 +467,7 @@ impl Planner<'_> {
                 name,
                 field: Arc::clone(&field),
                 hidden: false,
+                qualified: false,
             });
             outputs.push(Output { expr: item.typed.expr, field });
         }

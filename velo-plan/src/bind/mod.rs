@@ -1,6 +1,7 @@
 //! Names and types: a syntax tree bound to what it means.
 
 mod call;
+mod declaration;
 mod distinct_on;
 mod expr;
 mod from;
@@ -21,7 +22,9 @@ mod set_operation;
 mod show;
 mod sink;
 mod source;
+mod source_time;
 mod special;
+mod table;
 mod time_part;
 mod time_window;
 mod timers;

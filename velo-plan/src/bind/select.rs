@@ -155,9 +155,12 @@ impl Planner<'_> {
         span: Span,
         items: &mut Vec<Item>,
     ) -> bool {
-        let of_relation: Vec<&ScopeColumn> = visible(scope)
+        let of_relation: Vec<&ScopeColumn> = scope
+            .columns
+            .iter()
+            .filter(|column| !column.hidden)
             .filter(|column| match (relation, &column.relation) {
-                (None, _) => true,
+                (None, _) => !column.qualified,
                 (Some(wanted), Some(have)) => wanted.matches(have),
                 (Some(_), None) => false,
             })
@@ -211,16 +214,9 @@ impl Planner<'_> {
         true
     }
 
-    /// A column that only passes stays what it is, also where its type alone does not say so: JSON is text with a mark.
+    /// See [`marked`]; the expression is over a relation.
     pub(super) fn marked(&self, field: Field, expr: &Expr, input: &Relation) -> Field {
-        if gives_json(expr) {
-            return types::json_field(field.name(), field.is_nullable());
-        }
-        let Expr::Column(column) = expr else { return field };
-        match self.plan.nodes[input.node.0].schema.field_with_name(column.name()) {
-            Ok(passed) => field.with_metadata(passed.metadata().clone()),
-            Err(_) => field,
-        }
+        marked(field, expr, &self.plan.nodes[input.node.0].schema)
     }
 
     /// The select list as a projection.
@@ -271,6 +267,7 @@ impl Planner<'_> {
                 name: item.name,
                 field: Arc::clone(&field),
                 hidden: false,
+                qualified: false,
             });
             outputs.push(Output { expr: item.typed.expr, field });
         }
@@ -295,6 +292,18 @@ impl Planner<'_> {
             key,
             ..Relation::new(node, Scope::of(columns))
         })
+    }
+}
+
+/// A column that only passes stays what it is, also where its type alone does not say so: JSON is text with a mark.
+pub(super) fn marked(field: Field, expr: &Expr, input: &Schema) -> Field {
+    if gives_json(expr) {
+        return types::json_field(field.name(), field.is_nullable());
+    }
+    let Expr::Column(column) = expr else { return field };
+    match input.field_with_name(column.name()) {
+        Ok(passed) => field.with_metadata(passed.metadata().clone()),
+        Err(_) => field,
     }
 }
 
@@ -325,6 +334,7 @@ pub(super) fn window_columns() -> impl Iterator<Item = ScopeColumn> {
         name: name.to_owned(),
         field: Arc::new(Field::new(column, types::TIMESTAMP, false)),
         hidden: true,
+        qualified: false,
     })
 }
 
@@ -335,6 +345,7 @@ pub(crate) fn hidden_event_time() -> ScopeColumn {
         name: "_event_time".to_owned(),
         field: Arc::new(schema::event_time_field()),
         hidden: true,
+        qualified: false,
     }
 }
 

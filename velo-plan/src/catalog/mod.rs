@@ -12,13 +12,13 @@ use velo_sql::ast::{Ident, ObjectName};
 use velo_sql::diagnostic::suggest::nearest;
 
 pub use properties::{
-    Changelog, ChangesPer, Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs,
-    check_setting,
+    Changelog, ChangesPer, Delivery, JobProperties, OffsetReset, QueryProperties, SinkProperties, SourceProperties,
+    TableProperties, all_specs, check_setting,
 };
 pub use resolve::{BoundSink, BoundSource, Pairs, Resolver};
 
 use crate::bind::{Scope, Typed};
-use crate::plan::{NodeId, SourceId, WindowSpec};
+use crate::plan::{Missing, NodeId, SourceId, TableId, WindowSpec};
 
 /// Something that a query can read.
 #[derive(Debug, Clone)]
@@ -87,6 +87,28 @@ pub struct Ranked {
     pub identity: Vec<String>,
 }
 
+/// A reference table, as statements name it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its place in the plan.
+    pub id: TableId,
+    /// Its columns; the names of their fields are those of the table's own schema.
+    pub scope: Scope,
+    /// The columns that are the event time of its rows under a name of their own.
+    pub event_time_columns: Vec<String>,
+    /// What happens to rows for which it has none, where its statement says so.
+    pub missing: Option<Missing>,
+    /// Whether it never has more than one row: an aggregate without GROUP BY made it.
+    pub one_row: bool,
+}
+
+impl Table {
+    /// Whether its rows have an event time.
+    pub fn has_event_time(&self) -> bool {
+        self.scope.columns.iter().any(|column| column.field.name() == velo_core::schema::EVENT_TIME)
+    }
+}
+
 /// A stream over a connector as something to write to.
 #[derive(Debug, Clone)]
 pub struct Writable {
@@ -108,6 +130,8 @@ pub enum Object {
         /// What its statement said about its connector and its columns, if it can be written.
         writable: Option<Writable>,
     },
+    /// A table.
+    Table(Box<Table>),
     /// A sink.
     Sink(Box<BoundSink>),
     /// Something whose own statement has a mistake: naming it is none.
