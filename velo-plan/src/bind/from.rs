@@ -170,8 +170,10 @@ impl Planner<'_> {
             return None;
         }
         let session_keys = self.binder(&input.scope, Err("PARTITION BY")).bind_all(&function.partition_by)?;
+        let mut input = input;
         for column in &function.descriptor {
             let name = ObjectName { parts: vec![column.clone()] };
+            input = self.with_time_argument(input, &name, owner)?;
             self.must_be_event_time(&name, &input)?;
         }
         let window = self.window(function.kind, &function.args, function.span, &input, true)?;

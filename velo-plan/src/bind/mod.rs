@@ -7,6 +7,7 @@ mod expr;
 mod from;
 mod group;
 mod grouping_sets;
+mod join;
 mod lateral;
 mod literal;
 mod match_recognize;

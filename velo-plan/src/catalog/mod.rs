@@ -47,6 +47,12 @@ pub struct Relation {
     pub identity: Vec<String>,
     /// What rows of a Top-N are known by where nothing reads their rank.
     pub ranked: Option<Ranked>,
+    /// Behind a join by time: the times of its sides, either of which a later clause can go by.
+    pub side_times: Vec<SideTime>,
+    /// The time window whose rows these are, and where its bounds are.
+    pub of_window: Option<OfWindow>,
+    /// The join that took the event time from the rows.
+    pub timeless: Option<Span>,
     /// Whether the rows are those of windows that close one after the other: ORDER BY and LIMIT of the same query are then of
     /// each window.
     pub windowed: bool,
@@ -68,6 +74,9 @@ impl Relation {
             key: Vec::new(),
             identity: Vec::new(),
             ranked: None,
+            side_times: Vec::new(),
+            of_window: None,
+            timeless: None,
             windowed: false,
         }
     }
@@ -76,6 +85,28 @@ impl Relation {
     pub fn has_event_time(&self) -> bool {
         self.scope.columns.iter().any(|column| column.field.name() == velo_core::schema::EVENT_TIME)
     }
+}
+
+/// The event time of one side of a join by time, as a column.
+#[derive(Debug, Clone)]
+pub struct SideTime {
+    /// The plan columns that are this time under a name of their own, whatever their type.
+    pub columns: Vec<String>,
+    /// The plan column that has it as a time.
+    pub time: String,
+    /// Of a row without a partner it can be NULL: what the partner is called.
+    pub missing: Option<String>,
+}
+
+/// The time window that each row of a relation is of.
+#[derive(Debug, Clone)]
+pub struct OfWindow {
+    /// The window.
+    pub window: WindowSpec,
+    /// The plan column with its start, where it came through.
+    pub start: Option<String>,
+    /// With its end.
+    pub end: Option<String>,
 }
 
 /// A Top-N whose rank may turn out not to be read.

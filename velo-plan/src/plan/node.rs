@@ -76,7 +76,8 @@ pub enum NodeKind {
     Values(Vec<Vec<Expr>>),
     /// Keeps the rows for which the expression is true.
     Filter(Expr),
-    /// Computes columns; the event time passes.
+    /// Computes columns; the event time passes, unless the last of them is another one
+    /// ([`velo_core::schema::EVENT_TIME`]).
     Project(Vec<Output>),
     /// Every row once per window that it belongs to, with the window's start and end.
     Window(WindowSpec),
