@@ -44,5 +44,7 @@ pub const CONFLICT: Code = Code::new("conflicting-settings");
 pub const LITERAL: Code = Code::new("bad-literal");
 /// State is kept that nothing in the script bounds.
 pub const KEPT_STATE: Code = Code::new("kept-state");
+/// Every row of one side meets every row of the other.
+pub const EVERY_PAIR: Code = Code::new("every-pair");
 /// integer / integer truncates.
 pub const INTEGER_DIVISION: Code = Code::new("integer-division");

@@ -5,6 +5,7 @@
 pub mod bind;
 pub mod catalog;
 pub mod codes;
+mod forward;
 pub mod functions;
 pub mod plan;
 mod planner;

@@ -13,7 +13,8 @@ use velo_sql::{Diagnostic, Span, parse_script};
 
 use crate::bind::{Scope, Timers, Uncut, forgotten_at_once};
 use crate::catalog::{
-    Catalog, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, all_specs, check_setting,
+    Catalog, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, TableProperties, all_specs,
+    check_setting,
 };
 use crate::codes;
 use crate::functions::Functions;
@@ -105,9 +106,7 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
         // A statement that cannot be read declares something all the same.
         planner.catalog.add(&ObjectName { parts: vec![Ident::plain(name)] }, Object::Broken);
     }
-    for statement in &parsed.statements {
-        planner.statement(statement).await;
-    }
+    planner.statements().await;
     let job = planner.job_properties();
     planner.settle_dead_letters();
     planner.settle_uncut();
@@ -143,7 +142,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) dead_letter_sinks: Vec<(String, SinkId)>,
     /// Row numbers that run only where a condition keeps the first of them.
     pub(crate) uncut: Vec<Uncut>,
-    statements: &'a [Statement],
+    pub(crate) statements: &'a [Statement],
     pub(crate) shown: Vec<Shown>,
     pub(crate) analyzed: Vec<Analyzed>,
 }
@@ -231,7 +230,7 @@ impl Planner<'_> {
     }
 
     /// SET: a default for the statements after it. The key must be one that the planner knows.
-    fn set(&mut self, key: &str, value: &str, key_span: Span, value_span: Span) {
+    pub(crate) fn set(&mut self, key: &str, value: &str, key_span: Span, value_span: Span) {
         let specs = all_specs();
         let known: Vec<_> = specs.iter().flat_map(|(_, specs)| specs.iter()).collect();
         if !known.iter().any(|spec| spec.names(key)) {
@@ -257,6 +256,12 @@ impl Planner<'_> {
             && known.trim() == "0"
         {
             return self.error(no_tasks(value_span));
+        }
+        if key.eq_ignore_ascii_case("table.load.parallelism") && known.trim() == "0" {
+            return self.error(
+                Diagnostic::error(codes::PROPERTY, value_span, "no table at all could load")
+                    .help("write at least 1, or leave it out: then there are four at a time"),
+            );
         }
         if key.eq_ignore_ascii_case("state.ttl") && known.parse() == Ok(velo_core::duration::Span(0)) {
             return self.error(forgotten_at_once(value_span));
@@ -335,26 +340,37 @@ impl Planner<'_> {
             }
         }
         let pairs = Pairs::new(&create.properties.entries, create.name.span());
-        // Until the statement turns out right: a later use of the name is no mistake of its own.
-        self.catalog.add(&create.name, Object::Broken);
+        // Until the statement turns out right: a later use of the name is no mistake of its own. What it replaces can be read by
+        // it.
+        let replaced = self.catalog.place(&create.name).filter(|_| create.or_replace && !broken);
+        if replaced.is_none() {
+            self.catalog.add(&create.name, Object::Broken);
+        }
         match (create.kind, &create.query) {
-            (ObjectKind::Table, _) => {
-                let help = match &create.query {
-                    Some(_) => "tables are not built yet: CREATE VIEW … AS names the query",
-                    None => "tables are not built yet: CREATE STREAM reads the same rows",
-                };
-                self.not_yet(create.name.span(), "CREATE TABLE", help);
-            }
+            (ObjectKind::Table, None) => self.create_table(create, pairs).await,
             (ObjectKind::Sink, None) => self.create_sink(create, &pairs),
             (ObjectKind::Stream, None) => self.create_source(create, pairs).await,
             (_, Some(query)) => self.create_as(create, query, pairs).await,
             (ObjectKind::View, None) => {}
         }
+        if replaced.is_some() && self.catalog.place(&create.name) == replaced {
+            self.catalog.add(&create.name, Object::Broken);
+        }
     }
 
     async fn create_as(&mut self, create: &Create, query: &Query, mut pairs: Pairs) {
         let name = create.name.text();
-        let own = pairs.take_prefixed(&name, create.name.span());
+        let mut own = pairs.take_prefixed(&name, create.name.span());
+        let table = match create.kind {
+            ObjectKind::Table => {
+                let is_own = |key: &str| TableProperties::SPECS.iter().any(|spec| spec.names(key));
+                let mut of_table = own.take_where(is_own);
+                of_table.pairs.extend(pairs.take_where(is_own).pairs);
+                let Some(properties) = self.query_table_properties(&of_table) else { return };
+                Some((properties, of_table))
+            }
+            _ => None,
+        };
         self.query_properties(&mut pairs);
         let Some(relation) = self.query(query, &mut pairs, &name).await else { return };
         let mut relation = self.settled(relation, query, &name);
@@ -386,8 +402,13 @@ impl Planner<'_> {
         if let Some((into, own)) = into {
             self.write_into(&relation, into, own);
         }
+        match table {
+            Some((properties, of_table)) => {
+                self.create_query_table(create, &relation, &properties, &of_table);
+            }
+            None => self.catalog.add(&create.name, Object::Relation { relation, writable: None }),
+        }
         self.timers_taken();
-        self.catalog.add(&create.name, Object::Relation { relation, writable: None });
     }
 
     async fn insert(&mut self, into: &ObjectName, query: &Query, mut pairs: Pairs) {
@@ -544,6 +565,7 @@ impl Planner<'_> {
         let changes = Changes::within(&self.plan, &kind, &inputs);
         let kind = self.paced(kind, changes);
         let state_ttl = self.state_ttl(&kind, &inputs, bounded);
+        let table_wait = kind.reads().map(|_| self.query.properties.table_wait);
         self.plan.nodes.push(Node {
             kind,
             inputs,
@@ -554,6 +576,7 @@ impl Planner<'_> {
             dead_letters: None,
             parallelism,
             state_ttl,
+            table_wait,
         });
         NodeId(self.plan.nodes.len() - 1)
     }
@@ -646,5 +669,5 @@ pub(crate) fn primary_key(create: &Create) -> &[Ident] {
 
 /// The columns that `*` gives.
 pub(crate) fn visible(scope: &Scope) -> impl Iterator<Item = &crate::bind::ScopeColumn> {
-    scope.columns.iter().filter(|column| !column.hidden)
+    scope.columns.iter().filter(|column| !column.hidden && !column.qualified)
 }

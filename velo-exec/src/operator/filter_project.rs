@@ -46,7 +46,9 @@ impl Operator for FilterProject {
             return Ok(Flow::Done);
         };
         let mut columns = evaluators.iter().map(|evaluator| evaluator.evaluate(&batch)).collect::<Result<Vec<_>>>()?;
-        if schema::event_time_index(output).is_some()
+        // The projection gives another event time itself where it has as many columns as come out.
+        if columns.len() < output.fields().len()
+            && schema::event_time_index(output).is_some()
             && let Some(at) = schema::event_time_index(batch.columns.schema_ref())
         {
             columns.push(Arc::clone(batch.columns.column(at)));

@@ -19,10 +19,13 @@ impl Planner<'_> {
         let mut relation = match &item.kind {
             RelationKind::Named { name, properties, as_of } => {
                 if let Some(as_of) = as_of {
-                    self.not_yet(
-                        as_of.span,
-                        "FOR SYSTEM_TIME AS OF",
-                        "tables that remember their past are not built yet: leave it out to read the rows as they come",
+                    self.error(
+                        Diagnostic::error(
+                            codes::ARGUMENTS,
+                            as_of.span,
+                            "FOR SYSTEM_TIME AS OF belongs to a table on the right side of a join",
+                        )
+                        .help("write FROM stream s JOIN table FOR SYSTEM_TIME AS OF s.ts AS t ON …; leave it out to read the rows as they come"),
                     );
                     return None;
                 }
@@ -39,6 +42,8 @@ impl Planner<'_> {
             RelationKind::Unnest { .. } | RelationKind::Function { .. } => return self.alone(item, owner),
         };
         if let Some(alias) = &item.alias {
+            // Only the names of the relations inside told these apart.
+            relation.scope.columns.retain(|column| !column.qualified);
             for column in &mut relation.scope.columns {
                 column.relation = Some(alias.name.value.clone());
             }
@@ -73,8 +78,17 @@ impl Planner<'_> {
                 }
                 Some(relation)
             }
+            Some(Object::Table(table)) if own.pairs.is_empty() => {
+                let table = table.clone();
+                let mut relation = self.table_scan(&table);
+                let called = name.parts.last().map(|part| part.value.clone());
+                for column in &mut relation.scope.columns {
+                    column.relation.clone_from(&called);
+                }
+                Some(relation)
+            }
             Some(Object::Broken) => None,
-            Some(Object::Relation { .. }) => {
+            Some(Object::Relation { .. } | Object::Table(_)) => {
                 let place = self.catalog.place(name).unwrap_or(name.span());
                 self.error(
                     Diagnostic::error(
@@ -121,7 +135,8 @@ impl Planner<'_> {
                 return None;
             }
         };
-        let relation = self.source_relation(name, source, declared, &[], &own)?;
+        let columns = self.bound_columns(name, source, declared, &[], &own)?;
+        let relation = self.source_relation(columns, name);
         self.catalog.add(name, Object::Relation { relation: relation.clone(), writable: None });
         Some(relation)
     }
@@ -155,8 +170,10 @@ impl Planner<'_> {
             return None;
         }
         let session_keys = self.binder(&input.scope, Err("PARTITION BY")).bind_all(&function.partition_by)?;
+        let mut input = input;
         for column in &function.descriptor {
             let name = ObjectName { parts: vec![column.clone()] };
+            input = self.with_time_argument(input, &name, owner)?;
             self.must_be_event_time(&name, &input)?;
         }
         let window = self.window(function.kind, &function.args, function.span, &input, true)?;
@@ -168,6 +185,7 @@ impl Planner<'_> {
                 name: name.to_owned(),
                 field: Arc::new(Field::new(column, types::TIMESTAMP, false)),
                 hidden: false,
+                qualified: false,
             });
         }
         Some(Relation { scope, window: Some(window), session_keys, ..input })

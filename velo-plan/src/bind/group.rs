@@ -24,7 +24,7 @@ use super::over::window_columns_of;
 use super::row_window::{BoundOver, RowWindows};
 use super::scope::{Scope, ScopeColumn};
 use super::select::{Item, WINDOW_END, WINDOW_START, WINDOW_TIME, hidden_event_time, window_columns, with_aliases};
-use crate::catalog::{ChangesPer, Relation};
+use crate::catalog::{ChangesPer, OfWindow, Relation};
 use crate::codes;
 use crate::functions::grouping::grouping_of;
 use crate::plan::{AggregateCall, Emission, GroupingSet, NodeKind, Output, SinkId, WindowKind, WindowSpec};
@@ -56,6 +56,7 @@ impl Planner<'_> {
         mut input: Relation,
         owner: &str,
     ) -> Option<Relation> {
+        input = self.with_side_time(select, input, owner)?;
         let window = self.select_window(select, &input)?;
         let function = input.window.take();
         let mut scope = input.scope.clone();
@@ -131,7 +132,7 @@ impl Planner<'_> {
                 );
                 return None;
             }
-            let windowed = function.is_some();
+            let windowed = function.is_some() || input.windowed;
             let input = match function {
                 Some(window) => {
                     let place = select.from.first().map_or(select.span, TableWithJoins::span);
@@ -173,7 +174,7 @@ impl Planner<'_> {
     }
 
     /// A windowing table function whose window nothing groups by: its rows with the window's columns.
-    fn windowed_rows(&mut self, input: Relation, window: WindowSpec, span: Span, owner: &str) -> Option<Relation> {
+    pub(super) fn windowed_rows(&mut self, input: Relation, window: WindowSpec, span: Span, owner: &str) -> Option<Relation> {
         if matches!(window.kind, WindowKind::Session { .. }) {
             self.not_yet(
                 span,
@@ -198,6 +199,7 @@ impl Planner<'_> {
             return None;
         }
         let window_columns = window_columns_of(&window);
+        let of_window = Some(of_window(window.clone()));
         let mut identity = input.identity.clone();
         if !identity.is_empty() {
             // A row comes once for each of its windows.
@@ -205,7 +207,40 @@ impl Planner<'_> {
         }
         let node = self.node(NodeKind::Window(window), vec![input.node], Arc::new(Schema::new(fields)), owner);
         let event_time_columns = vec![WINDOW_TIME.to_owned()];
-        Some(Relation { node, event_time_columns, window_columns, identity, source: None, ..input })
+        let side_times = Vec::new();
+        Some(Relation {
+            node,
+            event_time_columns,
+            window_columns,
+            identity,
+            source: None,
+            side_times,
+            of_window,
+            ..input
+        })
+    }
+
+    /// The input of a SELECT whose window goes by the time of one side of a join.
+    fn with_side_time(&mut self, select: &Select, mut input: Relation, owner: &str) -> Option<Relation> {
+        if input.side_times.is_empty() {
+            return Some(input);
+        }
+        let clause = select.time_window.iter().map(|window| window.args.clone());
+        let items = select.group_by.iter().flat_map(|group_by| &group_by.items);
+        let calls = items.filter_map(|item| match item {
+            GroupByItem::Expr(expr) => window_call(expr).map(|(_, call)| window_args(call)),
+            _ => None,
+        });
+        for args in clause.chain(calls) {
+            let column = args.iter().find_map(|arg| match &arg.value.without_parentheses().kind {
+                ExprKind::Path(name) => Some(name.clone()),
+                _ => None,
+            });
+            if let Some(column) = column {
+                input = self.with_time_argument(input, &column, owner)?;
+            }
+        }
+        Some(input)
     }
 
     /// Each row once: a GROUP BY over all columns.
@@ -382,6 +417,7 @@ impl Planner<'_> {
             fields.push(Arc::new(schema::event_time_field()));
         }
         let window_columns = window.as_ref().map(window_columns_of).unwrap_or_default();
+        let of_window = window.clone().map(of_window);
         let output = Arc::new(Schema::new(fields));
         let in_sets = !sets.is_empty();
         let mut identity: Vec<String> = outputs.iter().map(|output| output.field.name().clone()).collect();
@@ -391,7 +427,7 @@ impl Planner<'_> {
         let kind = NodeKind::Aggregate { keys: outputs, sets, aggregates, window, late, emission };
         let node = self.node(kind, vec![input.node], Arc::clone(&output), owner);
         self.plan.nodes[node.0].dead_letters = dead_letters;
-        let mut relation = Relation { identity, window_columns, ..Relation::new(node, Scope::default()) };
+        let mut relation = Relation { identity, window_columns, of_window, ..Relation::new(node, Scope::default()) };
         if windowed {
             relation.scope.columns.push(hidden_event_time());
         }
@@ -598,6 +634,11 @@ impl Planner<'_> {
         }
         Some(Typed { expr: replaced.data, nullable, ..typed })
     }
+}
+
+/// The window of rows that have its own columns.
+fn of_window(window: WindowSpec) -> OfWindow {
+    OfWindow { window, start: Some(WINDOW_START.to_owned()), end: Some(WINDOW_END.to_owned()) }
 }
 
 /// The calls of `TUMBLE_START(…)` and its like in an expression, each with its kind of window and its place.

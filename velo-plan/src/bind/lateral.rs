@@ -14,9 +14,9 @@ use velo_sql::ast::{
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{Typed, article};
+use super::join::{Wheres, Written, anonymous};
 use super::row_window::RowWindows;
 use super::scope::{Scope, ScopeColumn};
-use super::select::NO_JOINS;
 use crate::catalog::{Pairs, Relation};
 use crate::codes;
 use crate::plan::{NodeKind, Output, Unnest, UnnestItem, UnnestOf};
@@ -32,15 +32,30 @@ struct Elements {
 }
 
 impl Planner<'_> {
-    /// The FROM of a SELECT, from left to right.
-    pub(super) async fn relations(&mut self, select: &Select, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
+    /// The FROM of a SELECT, from left to right. Joins may take conditions of its WHERE.
+    pub(super) async fn relations<'a>(
+        &mut self,
+        select: &'a Select,
+        wheres: &mut Wheres<'a>,
+        pairs: &mut Pairs,
+        owner: &str,
+    ) -> Option<Relation> {
         let mut left: Option<Relation> = None;
-        for table in &select.from {
+        for (at, table) in select.from.iter().enumerate() {
+            // What a later join keeps of rows without a partner is not for WHERE to leave out before.
+            let later = select.from[at + 1..].iter().flat_map(|table| &table.joins);
+            let free = !later.into_iter().any(keeps_right);
             left = Some(match left {
-                None => Box::pin(self.table(table, pairs, owner)).await?,
-                Some(left) => {
+                None => self.joined_table(table, free.then_some(&mut *wheres), pairs, owner).await?,
+                Some(left) if is_lateral(&table.relation.kind) => {
                     let left = self.beside(left, &table.relation, false, table.relation.span, owner)?;
-                    self.joins(left, &table.joins, owner)?
+                    self.joins(left, &table.joins, free.then_some(&mut *wheres), pairs, owner).await?
+                }
+                Some(left) => {
+                    let own = free && !table.joins.iter().any(keeps_right);
+                    let written = Written::comma(&table.relation);
+                    let left = self.join(left, written, own.then_some(&mut *wheres), pairs, owner).await?;
+                    self.joins(left, &table.joins, free.then_some(&mut *wheres), pairs, owner).await?
                 }
             });
         }
@@ -52,11 +67,43 @@ impl Planner<'_> {
 
     /// A relation and what is joined to it.
     pub(super) async fn table(&mut self, table: &TableWithJoins, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
-        let first = Box::pin(self.from(&table.relation, pairs, owner)).await?;
-        self.joins(first, &table.joins, owner)
+        self.joined_table(table, None, pairs, owner).await
     }
 
-    fn joins(&mut self, mut left: Relation, joins: &[Join], owner: &str) -> Option<Relation> {
+    async fn joined_table<'a>(
+        &mut self,
+        table: &'a TableWithJoins,
+        wheres: Option<&mut Wheres<'a>>,
+        pairs: &mut Pairs,
+        owner: &str,
+    ) -> Option<Relation> {
+        let first = Box::pin(self.from(&table.relation, pairs, owner)).await?;
+        let first = if table.joins.is_empty() { first } else { anonymous(&table.relation, first) };
+        self.joins(first, &table.joins, wheres, pairs, owner).await
+    }
+
+    async fn joins<'a>(
+        &mut self,
+        mut left: Relation,
+        joins: &'a [Join],
+        mut wheres: Option<&mut Wheres<'a>>,
+        pairs: &mut Pairs,
+        owner: &str,
+    ) -> Option<Relation> {
+        for (at, join) in joins.iter().enumerate() {
+            if is_lateral(&join.relation.kind) {
+                left = self.lateral_join(left, join, owner)?;
+                continue;
+            }
+            let free = !joins[at + 1..].iter().any(keeps_right);
+            let wheres = wheres.as_deref_mut().filter(|_| free);
+            left = Box::pin(self.join(left, Written::join(join), wheres, pairs, owner)).await?;
+        }
+        Some(left)
+    }
+
+    /// Joins with what is computed from the rows before it.
+    fn lateral_joins(&mut self, mut left: Relation, joins: &[Join], owner: &str) -> Option<Relation> {
         for join in joins {
             left = self.lateral_join(left, join, owner)?;
         }
@@ -64,8 +111,12 @@ impl Planner<'_> {
     }
 
     fn lateral_join(&mut self, left: Relation, join: &Join, owner: &str) -> Option<Relation> {
-        if !is_lateral(&join.relation.kind) || join.within.is_some() || join.match_condition.is_some() {
-            self.not_yet(join.span, "a join", NO_JOINS);
+        let by_time = join.within.as_ref().map(|within| within.span);
+        if let Some(place) = by_time.or(join.match_condition.as_ref().map(|matching| matching.span)) {
+            self.error(
+                Diagnostic::error(codes::ARGUMENTS, place, "what is computed from a row has no other time than the row")
+                    .help("leave it out: it is for two streams"),
+            );
             return None;
         }
         let outer = match join.kind {
@@ -129,7 +180,11 @@ impl Planner<'_> {
                 self.lateral_query(left, query, item.alias.as_ref(), outer, owner)
             }
             _ => {
-                self.not_yet(span, "a join", NO_JOINS);
+                self.not_yet(
+                    span,
+                    "a join in a LATERAL query",
+                    "it can select from UNNEST(…) of columns of the row; join the relation outside of it",
+                );
                 None
             }
         }
@@ -364,6 +419,7 @@ impl Planner<'_> {
             name,
             field: Arc::clone(field),
             hidden: false,
+            qualified: false,
         });
         let mut scope = left.scope.clone();
         scope.columns.extend(columns);
@@ -416,7 +472,7 @@ impl Planner<'_> {
         let mut relation = left;
         for table in &select.from {
             relation = self.beside(relation, &table.relation, outer, table.relation.span, owner)?;
-            relation = self.joins(relation, &table.joins, owner)?;
+            relation = self.lateral_joins(relation, &table.joins, owner)?;
         }
         // What the query itself reads stands before what it only sees, and `*` is the former.
         let shown: Vec<bool> = relation.scope.columns.iter().map(|column| column.hidden).collect();
@@ -466,6 +522,7 @@ impl Planner<'_> {
                 name,
                 field: Arc::clone(&field),
                 hidden: false,
+                qualified: false,
             });
             outputs.push(Output { expr: item.typed.expr, field });
         }
@@ -479,6 +536,11 @@ impl Planner<'_> {
         self.name_last(&mut relation, alias)?;
         Some(relation)
     }
+}
+
+/// Whether a join keeps rows of its right side that have no partner, or only these.
+fn keeps_right(join: &Join) -> bool {
+    matches!(join.kind, JoinKind::Right | JoinKind::Full | JoinKind::RightSemi | JoinKind::RightAnti)
 }
 
 /// Whether a relation is computed from the rows before it.

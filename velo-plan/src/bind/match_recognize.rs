@@ -113,6 +113,7 @@ impl Planner<'_> {
             name: field.name().clone(),
             field: Arc::clone(field),
             hidden: false,
+            qualified: false,
         };
         let outputs = || node.partition_by.iter().chain(&node.measures);
         let mut columns = outputs().map(|output| named(&output.field)).collect::<Vec<_>>();

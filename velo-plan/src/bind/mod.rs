@@ -1,11 +1,13 @@
 //! Names and types: a syntax tree bound to what it means.
 
 mod call;
+mod declaration;
 mod distinct_on;
 mod expr;
 mod from;
 mod group;
 mod grouping_sets;
+mod join;
 mod lateral;
 mod literal;
 mod match_recognize;
@@ -21,7 +23,9 @@ mod set_operation;
 mod show;
 mod sink;
 mod source;
+mod source_time;
 mod special;
+mod table;
 mod time_part;
 mod time_window;
 mod timers;

@@ -57,6 +57,16 @@ impl Planner<'_> {
         if calls.is_empty() {
             return Some(input);
         }
+        // An order by the time of one side of a join has the rows go by that.
+        let mut input = input;
+        let keys = calls.iter().filter_map(|call| call.window.order_by.first());
+        let first = keys.filter_map(|key| match &key.typed.expr {
+            Expr::Column(column) => Some((column.name().to_owned(), key.typed.span)),
+            _ => None,
+        });
+        for (column, span) in first.take(1).collect::<Vec<_>>() {
+            input = self.by_side_time(input, &column, span, owner)?;
+        }
         let changing = !self.changes(input.node).is_append() && !self.is_bounded(input.node);
         // A Top-N, if something cuts it.
         let top = self.needs_cut(&input, &calls, changing);

@@ -19,6 +19,9 @@ pub struct ScopeColumn {
     pub field: FieldRef,
     /// Whether `*` leaves it out (system columns).
     pub hidden: bool,
+    /// Whether it can be named with its relation only: another column stands for it and for that of another relation, as in
+    /// JOIN … USING.
+    pub qualified: bool,
 }
 
 /// All columns that can be named at one place.
@@ -70,7 +73,7 @@ impl Scope {
     /// The column with this name: the exact spelling wins over others that differ in case only.
     fn find(&self, relation: Option<&Ident>, name: &Ident, span: Span) -> Result<Option<&ScopeColumn>, Diagnostic> {
         let in_relation = |column: &&ScopeColumn| match (relation, &column.relation) {
-            (None, _) => true,
+            (None, _) => !column.qualified,
             (Some(wanted), Some(have)) => wanted.matches(have),
             (Some(_), None) => false,
         };
@@ -104,7 +107,7 @@ impl Scope {
 
     fn unknown(&self, name: &ObjectName) -> Diagnostic {
         let span = name.span();
-        let visible: Vec<&ScopeColumn> = self.columns.iter().filter(|column| !column.hidden).collect();
+        let visible: Vec<&ScopeColumn> = self.columns.iter().filter(|column| !column.hidden && !column.qualified).collect();
         let wanted = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
         let mut diagnostic =
             Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there is no column '{}'", name.text()));

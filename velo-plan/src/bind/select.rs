@@ -11,10 +11,11 @@ use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed};
+use super::join::Wheres;
 use super::query::column_of;
 use super::row_window::RowWindows;
 use super::scope::{Scope, ScopeColumn};
-use crate::catalog::{Pairs, Ranked, Relation};
+use crate::catalog::{OfWindow, Pairs, Ranked, Relation, SideTime};
 use crate::codes;
 use crate::functions::json::gives_json;
 use crate::plan::{AggregateCall, NodeKind, Output};
@@ -26,10 +27,6 @@ pub(crate) const WINDOW_START: &str = "$window_start";
 pub(crate) const WINDOW_END: &str = "$window_end";
 /// The event time of what comes of a window: its end less one microsecond.
 pub(crate) const WINDOW_TIME: &str = "$window_time";
-
-/// What to do without joins.
-pub(super) const NO_JOINS: &str =
-    "joins are not built yet: UNION ALL makes one stream of two, and GROUP BY brings their rows together";
 
 /// A bound select item: what it computes and its name.
 pub(super) struct Item {
@@ -67,8 +64,9 @@ impl Planner<'_> {
         pairs: &mut Pairs,
         owner: &str,
     ) -> Option<Relation> {
-        let input = self.relations(select, pairs, owner).await?;
-        let input = self.filter(input, select.selection.as_ref(), "WHERE", owner)?;
+        let mut wheres = Wheres::of(select.selection.as_ref());
+        let input = self.relations(select, &mut wheres, pairs, owner).await?;
+        let input = self.filter(input, wheres.rest().as_ref(), "WHERE", owner)?;
         let hidden = super::distinct_on::hidden(select, order);
         let relation = self.grouped(select, &hidden, input, owner)?;
         match &select.distinct {
@@ -155,9 +153,12 @@ impl Planner<'_> {
         span: Span,
         items: &mut Vec<Item>,
     ) -> bool {
-        let of_relation: Vec<&ScopeColumn> = visible(scope)
+        let of_relation: Vec<&ScopeColumn> = scope
+            .columns
+            .iter()
+            .filter(|column| !column.hidden)
             .filter(|column| match (relation, &column.relation) {
-                (None, _) => true,
+                (None, _) => !column.qualified,
                 (Some(wanted), Some(have)) => wanted.matches(have),
                 (Some(_), None) => false,
             })
@@ -211,16 +212,9 @@ impl Planner<'_> {
         true
     }
 
-    /// A column that only passes stays what it is, also where its type alone does not say so: JSON is text with a mark.
+    /// See [`marked`]; the expression is over a relation.
     pub(super) fn marked(&self, field: Field, expr: &Expr, input: &Relation) -> Field {
-        if gives_json(expr) {
-            return types::json_field(field.name(), field.is_nullable());
-        }
-        let Expr::Column(column) = expr else { return field };
-        match self.plan.nodes[input.node.0].schema.field_with_name(column.name()) {
-            Ok(passed) => field.with_metadata(passed.metadata().clone()),
-            Err(_) => field,
-        }
+        marked(field, expr, &self.plan.nodes[input.node.0].schema)
     }
 
     /// The select list as a projection.
@@ -232,6 +226,8 @@ impl Planner<'_> {
         let mut event_time_columns = Vec::new();
         let mut window_columns = Vec::new();
         let mut key = Vec::new();
+        let mut side_times: Vec<SideTime> = Vec::new();
+        let mut of_window = input.of_window.as_ref().map(|of| OfWindow { start: None, end: None, ..of.clone() });
         for item in items {
             let is_time = matches!(&item.typed.expr, Expr::Column(column)
                 if column.name() == schema::EVENT_TIME || input.event_time_columns.iter().any(|name| name == column.name()));
@@ -260,6 +256,26 @@ impl Planner<'_> {
             {
                 window_columns.push(unique.clone());
             }
+            if let Expr::Column(column) = &item.typed.expr {
+                let is = |bound: &Option<String>| bound.as_deref() == Some(column.name());
+                if let (Some(now), Some(before)) = (&mut of_window, &input.of_window) {
+                    if is(&before.start) {
+                        now.start.get_or_insert_with(|| unique.clone());
+                    }
+                    if is(&before.end) {
+                        now.end.get_or_insert_with(|| unique.clone());
+                    }
+                }
+                if let Some(side) = side_time(input, column.name()).filter(|_| !is_time)
+                    && item.typed.data_type == types::TIMESTAMP
+                {
+                    side_times.push(SideTime {
+                        columns: vec![unique.clone()],
+                        time: unique.clone(),
+                        missing: side.missing.clone(),
+                    });
+                }
+            }
             if is_time {
                 event_time_columns.push(unique);
             }
@@ -271,6 +287,7 @@ impl Planner<'_> {
                 name: item.name,
                 field: Arc::clone(&field),
                 hidden: false,
+                qualified: false,
             });
             outputs.push(Output { expr: item.typed.expr, field });
         }
@@ -293,9 +310,29 @@ impl Planner<'_> {
             late: input.late.clone(),
             dead_letter_sink: input.dead_letter_sink.clone(),
             key,
+            side_times,
+            of_window: of_window.filter(|of| of.start.is_some() || of.end.is_some()),
+            timeless: input.timeless,
             ..Relation::new(node, Scope::of(columns))
         })
     }
+}
+
+/// A column that only passes stays what it is, also where its type alone does not say so: JSON is text with a mark.
+pub(super) fn marked(field: Field, expr: &Expr, input: &Schema) -> Field {
+    if gives_json(expr) {
+        return types::json_field(field.name(), field.is_nullable());
+    }
+    let Expr::Column(column) = expr else { return field };
+    match input.field_with_name(column.name()) {
+        Ok(passed) => field.with_metadata(passed.metadata().clone()),
+        Err(_) => field,
+    }
+}
+
+/// The side of an earlier join whose time a column is.
+fn side_time<'a>(input: &'a Relation, column: &str) -> Option<&'a SideTime> {
+    input.side_times.iter().find(|side| side.time == column || side.columns.iter().any(|name| name == column))
 }
 
 /// What rows are known by behind a projection: all of it has to come through, of a window its start or its end.
@@ -325,6 +362,7 @@ pub(super) fn window_columns() -> impl Iterator<Item = ScopeColumn> {
         name: name.to_owned(),
         field: Arc::new(Field::new(column, types::TIMESTAMP, false)),
         hidden: true,
+        qualified: false,
     })
 }
 
@@ -335,6 +373,7 @@ pub(crate) fn hidden_event_time() -> ScopeColumn {
         name: "_event_time".to_owned(),
         field: Arc::new(schema::event_time_field()),
         hidden: true,
+        qualified: false,
     }
 }
 

@@ -8,7 +8,7 @@ use velo_sql::{Diagnostic, Span};
 
 use crate::catalog::{Object, all_specs};
 use crate::codes;
-use crate::plan::SinkId;
+use crate::plan::{SinkId, TableFeed};
 use crate::planner::{Analyzed, NO_JOBS, Planner, Shown, visible};
 use crate::rules;
 
@@ -51,11 +51,16 @@ impl Planner<'_> {
         Box::pin(self.statement(&explain.statement)).await;
         if let StatementKind::Create(create) = &explain.statement.kind
             && self.plan.sinks.len() == sinks
-            && let Some(Object::Relation { relation, .. }) = self.catalog.get(&create.name)
         {
             // What only a later statement would read is shown as a SELECT of it reads it.
-            let relation = relation.clone();
-            self.terminal(&relation);
+            let read = match self.catalog.get(&create.name).cloned() {
+                Some(Object::Relation { relation, .. }) => Some(relation),
+                Some(Object::Table(table)) => Some(self.table_scan(&table)),
+                _ => None,
+            };
+            if let Some(relation) = read {
+                self.terminal(&relation);
+            }
         }
         self.settle_dead_letters();
         self.forget_uncut(first);
@@ -76,9 +81,27 @@ impl Planner<'_> {
         });
     }
 
-    /// DESCRIBE: the columns of a stream or view.
+    /// DESCRIBE: the columns of a stream, table or view.
     pub(crate) fn describe(&mut self, name: &ObjectName) {
         let rows = match self.catalog.get(name) {
+            Some(Object::Table(table)) => {
+                let node = &self.plan.tables[table.id.0];
+                let key: Vec<&str> = node.key.iter().map(|at| node.schema.field(*at).name().as_str()).collect();
+                visible(&table.scope)
+                    .map(|column| {
+                        let mut notes = Vec::new();
+                        if key.contains(&column.field.name().as_str()) {
+                            notes.push("key");
+                        }
+                        if table.event_time_columns.contains(column.field.name()) {
+                            notes.push("event time");
+                        }
+                        let null = if column.field.is_nullable() { "" } else { "NOT NULL" };
+                        let type_name = types::sql_name_of(&column.field);
+                        vec![column.name.clone(), type_name, null.to_owned(), notes.join(", ")]
+                    })
+                    .collect()
+            }
             Some(Object::Relation { relation, .. }) => {
                 let times = &relation.event_time_columns;
                 visible(&relation.scope)
@@ -120,7 +143,7 @@ impl Planner<'_> {
             ShowList::Sinks => {
                 let rows = self.catalog.names().filter_map(|(name, object)| match object {
                     Object::Sink(sink) => Some(vec![name.to_owned(), sink.binding.describe()]),
-                    Object::Relation { .. } | Object::Broken => None,
+                    Object::Relation { .. } | Object::Table(_) | Object::Broken => None,
                 });
                 ("SHOW SINKS", header(&["name", "writes"]), rows.collect())
             }
@@ -142,11 +165,19 @@ impl Planner<'_> {
                 ("SHOW PROPERTIES", header(&["key", "of", "kind", "default"]), rows.collect())
             }
             ShowList::Tables => {
-                return self.not_yet(
-                    span,
-                    "SHOW TABLES",
-                    "tables are not built yet: SHOW STREAMS lists what can be read",
-                );
+                let rows = self.catalog.names().filter_map(|(name, object)| match object {
+                    Object::Table(table) => {
+                        let node = &self.plan.tables[table.id.0];
+                        let key: Vec<&str> = node.key.iter().map(|at| node.schema.field(*at).name().as_str()).collect();
+                        let from = match &node.feed {
+                            TableFeed::Connector(feed) => feed.source.binding.describe(),
+                            TableFeed::Query(_) => "a query".to_owned(),
+                        };
+                        Some(vec![name.to_owned(), key.join(", "), from])
+                    }
+                    _ => None,
+                });
+                ("SHOW TABLES", header(&["name", "key", "from"]), rows.collect())
             }
             ShowList::Jobs => return self.not_yet(span, "SHOW JOBS", NO_JOBS),
             ShowList::Topics => {
@@ -209,6 +240,7 @@ impl Planner<'_> {
             }
             Some(Object::Broken) => None,
             Some(Object::Sink(_)) => Some("SINK"),
+            Some(Object::Table(_)) => Some("TABLE"),
             Some(Object::Relation { writable: Some(_), .. }) => Some("STREAM"),
             // CREATE STREAM … AS names a query as a view does.
             Some(Object::Relation { .. }) if kind == ObjectKind::Stream => Some("STREAM"),

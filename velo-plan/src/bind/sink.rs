@@ -16,7 +16,7 @@ use super::select::hidden_event_time;
 use crate::catalog::{BoundSink, Changelog, Delivery, Object, Pairs, Relation};
 use crate::codes;
 use crate::functions::cast::{CastFunction, can_cast};
-use crate::plan::{Changes, NodeKind, Output, SinkId, SinkNode};
+use crate::plan::{Changes, NodeKind, Output, SinkId, SinkNode, TableId};
 use crate::planner::{Planner, primary_key, visible};
 
 impl Planner<'_> {
@@ -89,6 +89,17 @@ impl Planner<'_> {
                 );
                 None
             }
+            Some(Object::Table(_)) => {
+                self.error(
+                    Diagnostic::error(
+                        codes::SINK,
+                        into.span(),
+                        format!("'{}' is a table, whose rows come from its own statement alone", into.text()),
+                    )
+                    .help("CREATE TABLE … AS fills a table from a query; CREATE SINK … WITH (connector = …) makes something to write to"),
+                );
+                None
+            }
             Some(Object::Broken) => None,
             None if !own.pairs.is_empty() => self.resolver().sink(&own),
             None => {
@@ -103,7 +114,7 @@ impl Planner<'_> {
     }
 
     /// The visible columns of a relation as they are written: under their own names.
-    fn written_schema(relation: &Relation) -> SchemaRef {
+    pub(super) fn written_schema(relation: &Relation) -> SchemaRef {
         let fields: Vec<Field> =
             visible(&relation.scope).map(|column| column.field.as_ref().clone().with_name(&column.name)).collect();
         Arc::new(Schema::new(fields))
@@ -200,7 +211,7 @@ impl Planner<'_> {
     }
 
     /// The latest row under each key of a sink.
-    fn latest_by_key(&mut self, relation: &Relation, key: &[String], owner: &str) -> Relation {
+    pub(super) fn latest_by_key(&mut self, relation: &Relation, key: &[String], owner: &str) -> Relation {
         let columns = visible(&relation.scope).filter(|column| key.contains(&column.name));
         let key = columns.map(|column| column.field.name().clone()).collect();
         let schema = self.plan.nodes[relation.node.0].schema.clone();
@@ -324,6 +335,7 @@ impl Planner<'_> {
                 name: field.name().clone(),
                 field: Arc::clone(field),
                 hidden: false,
+                qualified: false,
             })
             .collect();
         if relation.has_event_time() {
@@ -391,7 +403,8 @@ impl Planner<'_> {
 
     /// Dead letters go out with the other rows: once at the end where every input ends, else at once.
     pub(crate) fn settle_dead_letters(&mut self) {
-        let bounded = self.plan.sources.iter().all(|source| source.binding.bounded());
+        let sources = self.plan.sources.iter().all(|source| source.binding.bounded());
+        let bounded = sources && (0..self.plan.tables.len()).all(|table| self.plan.is_settled(TableId(table)));
         for (_, id) in &self.dead_letter_sinks {
             let sink = &mut self.plan.sinks[id.0];
             sink.bounded = bounded;

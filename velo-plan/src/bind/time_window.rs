@@ -33,7 +33,7 @@ impl Planner<'_> {
         input: &Relation,
         function: bool,
     ) -> Option<WindowSpec> {
-        self.needs_event_time(input, span)?;
+        self.needs_event_time(input, span, "a time window")?;
         self.has_watermark(input, span)?;
         let mut sorted = Arguments::default();
         for arg in args {
@@ -49,19 +49,23 @@ impl Planner<'_> {
         self.assemble(kind, sorted, span, function)
     }
 
-    fn needs_event_time(&mut self, input: &Relation, span: Span) -> Option<()> {
+    /// What goes by event time needs one; the message says `what` that is, and what to do.
+    pub(super) fn needs_event_time(&mut self, input: &Relation, span: Span, what: &str) -> Option<()> {
         if input.has_event_time() {
             return Some(());
         }
         let source = input.source.map(|id| self.plan.sources[id.0].name.clone());
         let owner = source.clone().unwrap_or_else(|| "its input".to_owned());
-        let mut diagnostic = Diagnostic::error(
-            codes::EVENT_TIME_MISSING,
-            span,
-            format!("a time window needs an event time, and {owner} has none"),
-        )
-        .label("this window");
-        if let Some(source) = source {
+        let mut diagnostic =
+            Diagnostic::error(codes::EVENT_TIME_MISSING, span, format!("{what} needs an event time, and {owner} has none"));
+        if what == "a time window" {
+            diagnostic = diagnostic.label("this window");
+        }
+        if let Some(join) = input.timeless {
+            diagnostic = diagnostic
+                .also(join, "its rows come of this join")
+                .help("a row of a join without a bound of time comes whenever its partner does, so that no watermark says when a window is complete: bound the join, as in WITHIN 5m, or window its sides and join the windows");
+        } else if let Some(source) = source {
             let candidate = input.scope.columns.iter().find(|column| {
                 ["ts", "timestamp", "time", "event_time", "created_at"].contains(&column.name.to_lowercase().as_str())
             });
@@ -74,6 +78,16 @@ impl Planner<'_> {
         }
         self.error(diagnostic);
         None
+    }
+
+    /// A relation that goes by the time which `name` is, where that is the time of one side of a join.
+    pub(super) fn with_time_argument(&mut self, input: Relation, name: &ObjectName, owner: &str) -> Option<Relation> {
+        let column = match input.scope.resolve(name) {
+            Ok(found) if found.fields.is_empty() => found.column.field.name().clone(),
+            // What is wrong with it is told where it is used.
+            _ => return Some(input),
+        };
+        self.by_side_time(input, &column, name.span(), owner)
     }
 
     /// The time argument of a window must be the event time, under whatever name.
@@ -179,7 +193,7 @@ impl Planner<'_> {
         Some(())
     }
 
-    fn length(&mut self, value: &Ast) -> Option<i64> {
+    pub(super) fn length(&mut self, value: &Ast) -> Option<i64> {
         let (negative, value) = match &value.without_parentheses().kind {
             ExprKind::Unary { op: velo_sql::ast::UnaryOp::Minus, expr } => (true, expr.without_parentheses()),
             _ => (false, value.without_parentheses()),

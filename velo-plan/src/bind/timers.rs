@@ -107,7 +107,9 @@ impl Planner<'_> {
     /// For how long a node keeps what nothing else bounds.
     pub(crate) fn state_ttl(&mut self, kind: &NodeKind, inputs: &[NodeId], bounded: bool) -> Option<StateTtl> {
         let keeps = match kind {
-            NodeKind::Aggregate { window: None, .. } | NodeKind::LatestByKey(_) | NodeKind::SetOperation { .. } => true,
+            NodeKind::Aggregate { window: None, .. } | NodeKind::LatestByKey(_) | NodeKind::SetOperation { .. } | NodeKind::ChangelogJoin(_) => {
+                true
+            }
             NodeKind::TopN(top) => !top.per_window,
             _ => false,
         };
@@ -127,7 +129,7 @@ impl Planner<'_> {
         {
             self.error(
                 Diagnostic::error(codes::PROPERTY, place, "this query keeps nothing that 'state.ttl' could bound")
-                    .help("it is for groups without a window, DISTINCT, Top-N and set operations over input that does not end, and for rows under a key of a sink that is not the query's; leave it out"),
+                    .help("it is for groups without a window, DISTINCT, Top-N, set operations and joins without a bound of time over input that does not end, and for rows under a key of a sink that is not the query's; leave it out"),
             );
         }
         let wants = self.query.properties.emit_interval.micros() > 0;

@@ -74,6 +74,7 @@ impl Planner<'_> {
                 name: param.name.value.clone(),
                 field: Arc::new(Field::new(parameter(at), data_type.clone(), true)),
                 hidden: false,
+                qualified: false,
             });
             parameters.push((param.name.value.clone(), data_type));
         }

@@ -65,6 +65,7 @@ impl Planner<'_> {
             name: field.name().clone(),
             field: Arc::clone(field),
             hidden: false,
+            qualified: false,
         });
         let scope = Scope::of(columns.collect());
         let node = self.node(NodeKind::Values(rows), vec![], Arc::new(Schema::new(fields)), owner);

@@ -12,13 +12,13 @@ use velo_sql::ast::{Ident, ObjectName};
 use velo_sql::diagnostic::suggest::nearest;
 
 pub use properties::{
-    Changelog, ChangesPer, Delivery, JobProperties, QueryProperties, SinkProperties, SourceProperties, all_specs,
-    check_setting,
+    Changelog, ChangesPer, Delivery, JobProperties, OffsetReset, QueryProperties, SinkProperties, SourceProperties,
+    TableProperties, all_specs, check_setting,
 };
 pub use resolve::{BoundSink, BoundSource, Pairs, Resolver};
 
 use crate::bind::{Scope, Typed};
-use crate::plan::{NodeId, SourceId, WindowSpec};
+use crate::plan::{Missing, NodeId, SourceId, TableId, WindowSpec};
 
 /// Something that a query can read.
 #[derive(Debug, Clone)]
@@ -47,6 +47,12 @@ pub struct Relation {
     pub identity: Vec<String>,
     /// What rows of a Top-N are known by where nothing reads their rank.
     pub ranked: Option<Ranked>,
+    /// Behind a join by time: the times of its sides, either of which a later clause can go by.
+    pub side_times: Vec<SideTime>,
+    /// The time window whose rows these are, and where its bounds are.
+    pub of_window: Option<OfWindow>,
+    /// The join that took the event time from the rows.
+    pub timeless: Option<Span>,
     /// Whether the rows are those of windows that close one after the other: ORDER BY and LIMIT of the same query are then of
     /// each window.
     pub windowed: bool,
@@ -68,6 +74,9 @@ impl Relation {
             key: Vec::new(),
             identity: Vec::new(),
             ranked: None,
+            side_times: Vec::new(),
+            of_window: None,
+            timeless: None,
             windowed: false,
         }
     }
@@ -78,6 +87,28 @@ impl Relation {
     }
 }
 
+/// The event time of one side of a join by time, as a column.
+#[derive(Debug, Clone)]
+pub struct SideTime {
+    /// The plan columns that are this time under a name of their own, whatever their type.
+    pub columns: Vec<String>,
+    /// The plan column that has it as a time.
+    pub time: String,
+    /// Of a row without a partner it can be NULL: what the partner is called.
+    pub missing: Option<String>,
+}
+
+/// The time window that each row of a relation is of.
+#[derive(Debug, Clone)]
+pub struct OfWindow {
+    /// The window.
+    pub window: WindowSpec,
+    /// The plan column with its start, where it came through.
+    pub start: Option<String>,
+    /// With its end.
+    pub end: Option<String>,
+}
+
 /// A Top-N whose rank may turn out not to be read.
 #[derive(Debug, Clone)]
 pub struct Ranked {
@@ -85,6 +116,28 @@ pub struct Ranked {
     pub column: String,
     /// The plan columns by which rows are known without it; none where nothing is known.
     pub identity: Vec<String>,
+}
+
+/// A reference table, as statements name it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its place in the plan.
+    pub id: TableId,
+    /// Its columns; the names of their fields are those of the table's own schema.
+    pub scope: Scope,
+    /// The columns that are the event time of its rows under a name of their own.
+    pub event_time_columns: Vec<String>,
+    /// What happens to rows for which it has none, where its statement says so.
+    pub missing: Option<Missing>,
+    /// Whether it never has more than one row: an aggregate without GROUP BY made it.
+    pub one_row: bool,
+}
+
+impl Table {
+    /// Whether its rows have an event time.
+    pub fn has_event_time(&self) -> bool {
+        self.scope.columns.iter().any(|column| column.field.name() == velo_core::schema::EVENT_TIME)
+    }
 }
 
 /// A stream over a connector as something to write to.
@@ -108,6 +161,8 @@ pub enum Object {
         /// What its statement said about its connector and its columns, if it can be written.
         writable: Option<Writable>,
     },
+    /// A table.
+    Table(Box<Table>),
     /// A sink.
     Sink(Box<BoundSink>),
     /// Something whose own statement has a mistake: naming it is none.

@@ -5,6 +5,8 @@ use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertyS
 use velo_core::{properties, property_choices};
 use velo_eventtime::{EventTimeProperties, LateProperties, OnError, WatermarkProperties};
 
+use crate::plan::MissingStrategy;
+
 properties! {
     /// What every source has, whatever it reads.
     pub struct SourceProperties {
@@ -17,6 +19,33 @@ properties! {
         "decode.parallelism" => decode_parallelism: Option<usize>,
         /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.
         "dead.letter.sink" => dead_letter_sink: Option<String>,
+    }
+}
+
+properties! {
+    /// What belongs to a table.
+    pub struct TableProperties {
+        /// What happens to a row for which the table has none under the equalities of its join: `skip_record` leaves it out and
+        /// counts it (the default of INNER), `emit_with_nulls` gives NULLs (the default of LEFT), `use_defaults` gives the values
+        /// of `table.missing.defaults`, `wait_and_retry` lets it wait, `fail_fast` stops the job.
+        "table.missing.strategy" => strategy: Option<MissingStrategy>,
+        /// The values that stand in for the columns of the table under `use_defaults`: `tier=UNKNOWN, limit=0`. A value with a
+        /// comma stands in single quotes; columns that are not named are NULL.
+        "table.missing.defaults" => defaults: Option<String>,
+        /// How often a row that waits is looked up again.
+        "table.missing.max_retries" => max_retries: Option<u32>,
+        /// The time between two look-ups of a row that waits.
+        "table.missing.retry.delay" => retry_delay: Option<Span>,
+        /// What happens to a row that has waited in vain: `fail_fast` (the default) or one of the others, but not to wait again.
+        "table.missing.then" => then: Option<MissingStrategy>,
+        /// How often the table is asked for what came after its load; off by default.
+        "table.refresh.interval" => refresh: Option<Span>,
+        /// How often the whole table is loaded again, which finds deletes that nothing else shows; off by default.
+        "table.reload.interval" => reload: Option<Span>,
+        /// Changes of the table are shown together, at the latest after so long.
+        "table.publish.interval" => publish: Span = Span(100_000),
+        /// Whether the table has all that is there (`earliest`), or begins empty with what comes after the start (`latest`).
+        "auto.offset.reset" => offset_reset: OffsetReset,
     }
 }
 
@@ -43,10 +72,13 @@ properties! {
         /// default. Rows that come afterwards are late. Results then depend on when the rows came, and no longer on the data
         /// alone.
         "emit.idle_close" => idle_close: Option<Span>,
-        /// State that nothing else bounds (groups without a window, DISTINCT, Top-N, set operations, rows under the key of a
-        /// sink) is forgotten when it was not touched for so long: by the watermark where the rows have an event time, else by the clock. What was shown
+        /// State that nothing else bounds (groups without a window, DISTINCT, Top-N, set operations, joins without a time, rows
+        /// under the key of a sink) is forgotten when it was not touched for so long: by the watermark where the rows have an event time, else by the clock. What was shown
         /// is not taken back, and a new row begins anew. Off by default.
         "state.ttl" => state_ttl: Option<Span>,
+        /// How long a query waits for the tables that it reads, counted from the last progress of any of them; then the job
+        /// stops, and says which table it waited for.
+        "table.wait.timeout" => table_wait: Span = Span(60_000_000),
         /// How many tasks share the keys of this query; the cores by default.
         "parallelism" => parallelism: Option<usize>,
         /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.
@@ -61,6 +93,8 @@ properties! {
         "batch.rows" => batch_rows: usize = 8_192,
         /// How long a row waits for others before its batch goes on.
         "batch.flush" => batch_flush: Span = Span(10_000),
+        /// How many tables load at the same time. A table loads as soon as the tables that it depends on are ready.
+        "table.load.parallelism" => load_parallelism: usize = 4,
         /// A file of `NAME=value` lines that gives what `${NAME}` stands for where the environment does not.
         "secrets.file" => secrets_file: Option<String>,
     }
@@ -77,6 +111,18 @@ pub enum ChangesPer {
 }
 
 property_choices!(ChangesPer { Batch = "batch", Record = "record" });
+
+/// `auto.offset.reset` of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OffsetReset {
+    /// All that is there.
+    #[default]
+    Earliest,
+    /// What comes from now on.
+    Latest,
+}
+
+property_choices!(OffsetReset { Earliest = "earliest", Latest = "latest" });
 
 /// `changelog.mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +159,7 @@ pub fn check_setting(key: &str, value: &str) -> Option<PropertyError> {
     EventTimeProperties::read(&mut options);
     WatermarkProperties::read(&mut options);
     SinkProperties::read(&mut options);
+    TableProperties::read(&mut options);
     QueryProperties::read(&mut options);
     LateProperties::read(&mut options);
     JobProperties::read(&mut options);
@@ -125,6 +172,7 @@ pub fn all_specs() -> Vec<(&'static str, &'static [PropertySpec])> {
         ("every source", SourceProperties::SPECS),
         ("event time", EventTimeProperties::SPECS),
         ("watermarks", WatermarkProperties::SPECS),
+        ("a table", TableProperties::SPECS),
         ("every sink", SinkProperties::SPECS),
         ("a query", QueryProperties::SPECS),
         ("late data", LateProperties::SPECS),

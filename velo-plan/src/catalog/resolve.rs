@@ -10,7 +10,7 @@ use velo_eventtime::{EventTimeProperties, LateProperties, WatermarkProperties};
 use velo_sql::ast::{Ident, Property};
 use velo_sql::{Diagnostic, Span};
 
-use super::properties::{SinkProperties, SourceProperties};
+use super::properties::{SinkProperties, SourceProperties, TableProperties};
 use crate::codes;
 
 /// Origins from here on are settings, by their place.
@@ -118,6 +118,8 @@ pub struct BoundSource {
     pub timed: bool,
     /// What happens to its late rows, unless the query says otherwise.
     pub late: LateProperties,
+    /// Whether it can be read more than once from the same position.
+    pub replays: bool,
 }
 
 /// A sink with everything that its statement said about it.
@@ -258,11 +260,25 @@ impl Resolver<'_> {
 
     /// A source.
     pub fn source(&mut self, pairs: &Pairs) -> Option<BoundSource> {
+        self.bound(pairs, "source", false).map(|(source, _)| source)
+    }
+
+    /// A table, which is loaded from a source.
+    pub fn table(&mut self, pairs: &Pairs) -> Option<(BoundSource, TableProperties)> {
+        self.bound(pairs, "table", true)
+    }
+
+    fn bound(&mut self, pairs: &Pairs, what: &str, is_table: bool) -> Option<(BoundSource, TableProperties)> {
         let pairs = &pairs.with_config_file(self.folder, self.diagnostics);
-        let mut options = self.options(
-            pairs,
-            &[SourceProperties::SPECS, EventTimeProperties::SPECS, WatermarkProperties::SPECS, LateProperties::SPECS],
-        );
+        let of_source = [
+            SourceProperties::SPECS,
+            EventTimeProperties::SPECS,
+            WatermarkProperties::SPECS,
+            LateProperties::SPECS,
+            TableProperties::SPECS,
+        ];
+        let specs = if is_table { of_source.as_slice() } else { &of_source[..4] };
+        let mut options = self.options(pairs, specs);
         let timed = pairs.pairs.iter().any(|(key, ..)| {
             let key = key.to_lowercase();
             key.starts_with("event.time.") || key.starts_with("watermark.")
@@ -271,26 +287,22 @@ impl Resolver<'_> {
         let event_time = EventTimeProperties::read(&mut options);
         let watermark = WatermarkProperties::read(&mut options);
         let late = LateProperties::read(&mut options);
+        let table = if is_table { TableProperties::read(&mut options) } else { TableProperties::default() };
         let Some(connector) = self.connector(&mut options, pairs, "source") else {
             let errors = options.take_errors();
             self.report(errors, pairs);
             return None;
         };
         let binding = connector.bind_source(&mut options);
-        let owner = format!("a {} source", connector.name());
-        let known: Vec<&'static PropertySpec> = connector
-            .source_properties()
-            .into_iter()
-            .chain(SourceProperties::SPECS)
-            .chain(EventTimeProperties::SPECS)
-            .chain(WatermarkProperties::SPECS)
-            .chain(LateProperties::SPECS)
-            .collect();
+        let owner = format!("a {} {what}", connector.name());
+        let known: Vec<&'static PropertySpec> =
+            connector.source_properties().into_iter().chain(specs.iter().copied().flatten()).collect();
         let errors = options.finish(&owner, known);
         let failed = !errors.is_empty();
         self.report(errors, pairs);
-        let binding = binding?;
-        (!failed).then_some(BoundSource { binding, common, event_time, watermark, timed, late })
+        let (binding, replays) = (binding?, connector.capabilities().replay);
+        let source = BoundSource { binding, common, event_time, watermark, timed, late, replays };
+        (!failed).then_some((source, table))
     }
 
     /// A stream, declared to be read, as a sink.

@@ -63,6 +63,8 @@ pub struct Node {
     pub parallelism: Option<usize>,
     /// For how long it keeps what nothing else bounds, where the statement says so.
     pub state_ttl: Option<StateTtl>,
+    /// How long it waits for the table that it reads, counted from the table's last progress.
+    pub table_wait: Option<Span>,
 }
 
 /// What a node does.
@@ -74,7 +76,8 @@ pub enum NodeKind {
     Values(Vec<Vec<Expr>>),
     /// Keeps the rows for which the expression is true.
     Filter(Expr),
-    /// Computes columns; the event time passes.
+    /// Computes columns; the event time passes, unless the last of them is another one
+    /// ([`velo_core::schema::EVENT_TIME`]).
     Project(Vec<Output>),
     /// Every row once per window that it belongs to, with the window's start and end.
     Window(WindowSpec),
@@ -268,6 +271,8 @@ pub struct SourceNode {
     pub changelog: bool,
     /// Decoding workers; none: as many as there are cores.
     pub decode_parallelism: Option<usize>,
+    /// Whether it can be read more than once from the same position.
+    pub replays: bool,
 }
 
 /// How a source gets its event time and watermark.

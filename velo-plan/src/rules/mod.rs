@@ -4,7 +4,7 @@ mod drop_unread;
 pub(crate) mod fold_constants;
 mod prune_columns;
 
-pub(crate) use prune_columns::with_results;
+pub(crate) use prune_columns::{joined, with_results};
 
 use crate::plan::Plan;
 use crate::planner::PlanContext;

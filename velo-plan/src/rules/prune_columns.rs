@@ -9,7 +9,7 @@ use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
 use crate::plan::{
-    Changes, Join, JoinColumn, NodeKind, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed, TableNode,
+    Changes, Join, JoinColumn, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed, TableNode,
     TimeOrigin, Unnest, UnnestItem,
 };
 
@@ -93,7 +93,7 @@ pub(super) fn run(plan: &mut Plan) {
                 own
             }
             NodeKind::Project(outputs) => {
-                let used = outputs.iter().filter(|output| own.contains(output.field.name()));
+                let used = outputs.iter().filter(|output| is_used(output, &own));
                 let of_input = columns_of(used.map(|output| &output.expr)).collect();
                 needed[at] = own;
                 of_input
@@ -164,6 +164,10 @@ pub(super) fn run(plan: &mut Plan) {
                     needed.contains(name) || condition.contains(name)
                 };
                 join.table_columns.retain(used);
+                if let Some(missing) = &mut join.missing {
+                    let read = |name: &str| join.table_columns.iter().any(|column| column.field.name() == name);
+                    missing.defaults.retain(|(name, _)| read(name));
+                }
                 join.table_columns.iter_mut().for_each(|column| column.column = place_of(join.table.0, column.column));
                 join.columns.retain(|column| needed.contains(column.field.name()));
                 plan.nodes[at].schema = joined(&full, &join.columns, join.kind.mark());
@@ -186,7 +190,7 @@ pub(super) fn run(plan: &mut Plan) {
             }
             // A view may give more than its readers take.
             NodeKind::Project(ref mut outputs) => {
-                outputs.retain(|output| needed.contains(output.field.name()));
+                outputs.retain(|output| is_used(output, needed));
                 plan.nodes[at].schema = narrow(&full, needed);
             }
             // What is only unnested goes no further.
@@ -234,6 +238,11 @@ pub(super) fn run(plan: &mut Plan) {
     for at in 0..plan.nodes.len() {
         plan.nodes[at].changes = Changes::within(plan, &plan.nodes[at].kind, &plan.nodes[at].inputs);
     }
+}
+
+/// Whether an output of a projection is needed; another event time for its rows always is.
+fn is_used(output: &Output, needed: &BTreeSet<String>) -> bool {
+    output.field.name() == schema::EVENT_TIME || needed.contains(output.field.name())
 }
 
 /// The places of the columns of a table whose names are used.

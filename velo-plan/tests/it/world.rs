@@ -66,7 +66,7 @@ impl Connector for Rows {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { source: true, sink: true, ..Capabilities::default() }
+        Capabilities { source: true, sink: true, replay: true, ..Capabilities::default() }
     }
 
     fn source_properties(&self) -> Vec<&'static PropertySpec> {
