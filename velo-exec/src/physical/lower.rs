@@ -29,6 +29,15 @@ pub struct Stages {
     pub stages: Vec<Stage>,
 }
 
+/// What must be ready before anything flows into a stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Awaited {
+    /// The tables.
+    pub tables: BTreeSet<TableId>,
+    /// How long they are waited for, counted from the last progress of any of them.
+    pub timeout: Option<Span>,
+}
+
 /// A run of operators.
 #[derive(Debug)]
 pub struct Stage {
@@ -209,7 +218,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
 impl Stages {
     /// For each stage the tables that must be ready before anything flows into it: those that any stage reads which it is
     /// connected with, in whatever direction. Dead letters connect nothing.
-    pub fn awaited(&self, plan: &Plan) -> Vec<BTreeSet<TableId>> {
+    pub fn awaited(&self, plan: &Plan) -> Vec<Awaited> {
         let mut of: Vec<usize> = (0..self.stages.len()).collect();
         for (at, stage) in self.stages.iter().enumerate() {
             for destination in &stage.destinations {
@@ -217,11 +226,16 @@ impl Stages {
                 of.iter_mut().filter(|part| **part == other).for_each(|part| *part = one);
             }
         }
-        let mut awaited = vec![BTreeSet::new(); self.stages.len()];
+        let mut awaited = vec![Awaited::default(); self.stages.len()];
         for (at, stage) in self.stages.iter().enumerate() {
-            awaited[of[at]].extend(stage.looks_up(plan));
-            if let StageKind::TableScan(node) = stage.kind {
-                awaited[of[at]].extend(plan.nodes[node.0].kind.reads());
+            let scanned = match stage.kind {
+                StageKind::TableScan(node) => Some(node),
+                _ => None,
+            };
+            let awaited = &mut awaited[of[at]];
+            for node in stage.steps.iter().map(Step::node).chain(scanned).map(|node| &plan.nodes[node.0]) {
+                awaited.tables.extend(node.kind.reads());
+                awaited.timeout = awaited.timeout.max(node.table_wait);
             }
         }
         of.into_iter().map(|part| awaited[part].clone()).collect()

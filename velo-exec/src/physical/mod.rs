@@ -2,4 +2,4 @@
 
 mod lower;
 
-pub use lower::{Destination, Stage, StageInput, StageKind, Stages, lower};
+pub use lower::{Awaited, Destination, Stage, StageInput, StageKind, Stages, lower};

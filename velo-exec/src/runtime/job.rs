@@ -1,6 +1,6 @@
 //! A plan running: channels between the stages, tasks on tokio, and the commit once every sink is prepared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use velo_core::Clock;
 use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceBinding, SourceRequest};
 use velo_core::lookup::{TableReader, TableWriter};
+use velo_core::duration::Span;
 use velo_core::progress::Progress;
 use velo_eventtime::{OnError, WatermarkProperties};
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId, TableId};
@@ -21,7 +22,7 @@ use super::{
 use crate::error::{ExecError, Result};
 use crate::lookup::MissingCounters;
 use crate::operator::{Element, InputId};
-use crate::physical::{StageKind, Stages, lower};
+use crate::physical::{Awaited, StageKind, Stages, lower};
 use crate::window::LateCounters;
 
 /// How a plan is run.
@@ -42,9 +43,9 @@ pub struct JobOptions {
     pub tables: JobTables,
 }
 
-/// Waits until all of some tables are ready.
+/// Waits until all of some tables are ready, or for so long without any progress of one of them.
 pub type WaitForTables =
-    Arc<dyn Fn(Vec<TableId>) -> BoxFuture<'static, velo_core::Result<()>> + Send + Sync>;
+    Arc<dyn Fn(Vec<TableId>, Option<Span>) -> BoxFuture<'static, velo_core::Result<()>> + Send + Sync>;
 
 /// The tables of a job.
 #[derive(Default)]
@@ -53,6 +54,8 @@ pub struct JobTables {
     pub readers: Vec<Arc<dyn TableReader>>,
     /// The writers of those that queries make.
     pub writers: BTreeMap<TableId, Box<dyn TableWriter>>,
+    /// Dead letters of tables, each with the sink that it is for.
+    pub letters: Vec<(SinkId, mpsc::Receiver<Element>)>,
     /// Nothing that reads a table, or is connected with what does, is given a row before this says so.
     pub wait: Option<WaitForTables>,
 }
@@ -147,6 +150,9 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
     let stages = lower(plan, options.parallelism)?;
     let awaited = stages.awaited(plan);
     let mut wiring = Wiring::new(&stages);
+    for (sink, letters) in std::mem::take(&mut options.tables.letters) {
+        wiring.letters_of_table(&stages, sink, letters);
+    }
     let mut tasks: JoinSet<Result<Done>> = JoinSet::new();
     for (at, stage) in stages.stages.iter().enumerate() {
         for task in 0..stage.tasks {
@@ -239,13 +245,19 @@ async fn finish(mut tasks: JoinSet<Result<Done>>, stop: &Stop) -> Result<()> {
 /// What must be ready before a task reads anything.
 struct Gate {
     tables: Vec<TableId>,
+    timeout: Option<Span>,
     wait: Option<WaitForTables>,
     stop: Stop,
 }
 
 impl Gate {
-    fn new(tables: &BTreeSet<TableId>, options: &JobOptions) -> Self {
-        Self { tables: tables.iter().copied().collect(), wait: options.tables.wait.clone(), stop: options.stop.clone() }
+    fn new(awaited: &Awaited, options: &JobOptions) -> Self {
+        Self {
+            tables: awaited.tables.iter().copied().collect(),
+            timeout: awaited.timeout,
+            wait: options.tables.wait.clone(),
+            stop: options.stop.clone(),
+        }
     }
 
     /// Waits until the tables are ready; false where the job was asked to stop before.
@@ -253,7 +265,7 @@ impl Gate {
         let Some(wait) = self.wait.filter(|_| !self.tables.is_empty()) else { return Ok(true) };
         tokio::select! {
             biased;
-            ready = wait(self.tables) => ready.map(|()| true).map_err(|error| ExecError::connector("tables", error)),
+            ready = wait(self.tables, self.timeout) => ready.map(|()| true).map_err(|error| ExecError::connector("tables", error)),
             _ = self.stop.asked() => Ok(false),
         }
     }
@@ -469,6 +481,14 @@ impl Wiring {
             }
         }
         Self { inputs, senders, letters }
+    }
+
+    /// The sink of the dead letters of a table takes them beside what else it takes.
+    fn letters_of_table(&mut self, stages: &Stages, sink: SinkId, letters: mpsc::Receiver<Element>) {
+        let target = stages.stages.iter().position(|stage| stage.kind == StageKind::Sink(sink));
+        if let Some(target) = target {
+            self.inputs[target][0].push((0, letters));
+        }
     }
 
     fn outputs(&mut self, stages: &Stages, stage: usize) -> Outputs {
