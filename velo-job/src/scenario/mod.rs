@@ -12,7 +12,7 @@
 //! | `plan` | the plan, as EXPLAIN shows it |
 //! | `error` | what `velo run` reports, word by word |
 //! | `warning` | what planning warns of |
-//! | `metrics` | counters of sources, sinks and queries: `trades records=3 skipped=1`, `per_minute late=2` |
+//! | `metrics` | counters of sources, sinks, tables and queries: `trades records=3 skipped=1`, `per_minute late=2`, `tiers missing=1` |
 //!
 //! A block stands in for the connector of its name, whatever the script says that is; everything else that the script says
 //! (event time, watermark, late data, errors) is really applied. Blocks take `partition=N`, `file=PATH` (relative to the

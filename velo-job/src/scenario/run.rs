@@ -305,8 +305,10 @@ fn expect_metrics(
 ) -> Result<(), Mistake> {
     let plan = script.graph();
     let sources = plan.sources.iter().map(|source| &source.name).zip(&progress.sources);
-    let counted: Vec<_> = sources.chain(plan.sinks.iter().map(|sink| &sink.name).zip(&progress.sinks)).collect();
-    let late = progress.late_rows(plan);
+    let tables = plan.tables.iter().map(|table| &table.name).zip(&progress.tables);
+    let sinks = plan.sinks.iter().map(|sink| &sink.name).zip(&progress.sinks);
+    let counted: Vec<_> = sources.chain(tables).chain(sinks).collect();
+    let (late, missing) = (progress.late_rows(plan), progress.missing_rows(plan));
     let mut actual = String::new();
     for (at, line) in block.text.lines().enumerate() {
         let mut words = line.split_whitespace();
@@ -314,17 +316,18 @@ fn expect_metrics(
         let is_it = |known: &str| known.eq_ignore_ascii_case(name);
         let counters = counted.iter().find(|(known, _)| is_it(known)).map(|(_, progress)| progress);
         if counters.is_none() && !plan.nodes.iter().any(|node| is_it(&node.owner)) {
-            return Err((block.line + at, format!("the script has no source, sink or query '{name}'")));
+            return Err((block.line + at, format!("the script has no source, table, sink or query '{name}'")));
         }
         actual.push_str(name);
         for word in words {
             let key = word.split('=').next().unwrap_or_default();
             let value = match key {
                 "late" => Some(late.iter().find(|(owner, _)| is_it(owner)).map_or(0, |(_, rows)| *rows)),
+                "missing" => Some(missing.iter().find(|(table, _)| is_it(table)).map_or(0, |(_, rows)| *rows)),
                 _ => counters.and_then(|progress| counter(progress, key)),
             };
             let Some(value) = value else {
-                let known = "records, delivered, skipped, dead_letters, future, unknown_fields; late of queries";
+                let known = "records, delivered, skipped, dead_letters, future, unknown_fields; late of queries, missing of tables";
                 return Err((block.line + at, format!("'{name}' has no counter '{key}': there are {known}")));
             };
             actual.push_str(&format!(" {key}={value}"));

@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, SchemaRef};
 use velo_core::Place;
 use velo_core::connector::{DecodeColumn, Registry, Sink};
 use velo_core::properties::PropertyValue;
-use velo_plan::plan::{Plan, SourceNode, TimeOrigin};
+use velo_plan::plan::{Plan, SourceNode, TableFeed, TimeOrigin};
 
 use super::inputs::Feed;
 use super::modes::{Batching, Mode, Random};
@@ -62,21 +62,30 @@ pub(super) struct Wired<'a> {
     pub(super) terminals: BTreeMap<usize, Box<dyn Sink>>,
 }
 
+/// The sources of a plan, and those of its tables, each with whether it is one of these.
+fn read(plan: &mut Plan) -> impl Iterator<Item = (&mut SourceNode, bool)> {
+    let of_tables = plan.tables.iter_mut().filter_map(|table| match &mut table.feed {
+        TableFeed::Connector(feed) => Some((&mut feed.source, true)),
+        TableFeed::Query(_) => None,
+    });
+    plan.sources.iter_mut().map(|source| (source, false)).chain(of_tables)
+}
+
 impl<'a> Wiring<'a> {
     /// Gives the plan's sources their rows.
     pub(super) fn sources(&self, plan: &mut Plan) -> Result<(), Mistake> {
         for input in &self.scenario.inputs {
-            if !plan.sources.iter().any(|source| source.name.eq_ignore_ascii_case(&input.name)) {
-                return Err((input.block.line, format!("the script has no source '{}'", input.name)));
+            if !read(plan).any(|(source, _)| source.name.eq_ignore_ascii_case(&input.name)) {
+                return Err((input.block.line, format!("the script has no source or table '{}'", input.name)));
             }
         }
-        for source in &mut plan.sources {
+        for (source, of_table) in read(plan) {
             let is_for = |input: &&Input| input.name.eq_ignore_ascii_case(&source.name);
             let inputs: Vec<&Input> = self.scenario.inputs.iter().filter(is_for).collect();
             match inputs.as_slice() {
                 [] => {}
                 [input] if input.raw.is_some() || input.file.is_some() => self.bytes(source, input)?,
-                inputs => self.rows(source, inputs)?,
+                inputs => self.rows(source, inputs, of_table)?,
             }
         }
         Ok(())
@@ -98,7 +107,7 @@ impl<'a> Wiring<'a> {
         Ok(())
     }
 
-    fn rows(&self, source: &mut SourceNode, inputs: &[&Input]) -> Result<(), Mistake> {
+    fn rows(&self, source: &mut SourceNode, inputs: &[&Input], of_table: bool) -> Result<(), Mistake> {
         let mut partitions: BTreeMap<u32, Feed> = BTreeMap::new();
         for (at, input) in inputs.iter().enumerate() {
             if input.raw.is_some() || input.file.is_some() {
@@ -112,8 +121,10 @@ impl<'a> Wiring<'a> {
             }
         }
         let mut feeds: Vec<Feed> = partitions.into_values().collect();
+        // Of several rows under a key of a table the last one counts.
         if let [feed] = &mut feeds[..]
             && feed.is_plain()
+            && !of_table
         {
             if self.mode.shuffled {
                 shuffle(feed, source, self.mode.seed);
