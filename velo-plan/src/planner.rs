@@ -1,5 +1,6 @@
 //! A script as one plan: statement by statement, all mistakes at once.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrow_schema::SchemaRef;
@@ -18,8 +19,8 @@ use crate::catalog::{
 };
 use crate::codes;
 use crate::functions::Functions;
-use crate::plan::{Changes, Node, NodeId, NodeKind, Plan, SinkId};
-use crate::rules;
+use crate::plan::{Changes, Node, NodeId, NodeKind, Plan, SinkId, TableId, TableNode};
+use crate::rules::{self, ReadTwice, Statement as Written};
 
 /// Gives the value of a variable, where it has one.
 pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -101,6 +102,8 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
         statements: &parsed.statements,
         shown: Vec::new(),
         analyzed: Vec::new(),
+        place: Span::default(),
+        sink_places: BTreeMap::new(),
     };
     for name in unread_names(script, &parsed.statements) {
         // A statement that cannot be read declares something all the same.
@@ -110,8 +113,9 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
     let job = planner.job_properties();
     planner.settle_dead_letters();
     planner.settle_uncut();
-    let Planner { mut plan, catalog, mut diagnostics, name, shown, analyzed, .. } = planner;
-    rules::apply(&mut plan, context);
+    planner.order_tables();
+    planner.optimise();
+    let Planner { plan, catalog, mut diagnostics, name, shown, analyzed, .. } = planner;
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span.start);
     // A setting or a declaration that several statements read is wrong once.
     diagnostics.dedup_by(|one, other| one == other && one.primary.span.same_place(other.primary.span));
@@ -145,6 +149,10 @@ pub(crate) struct Planner<'a> {
     pub(crate) statements: &'a [Statement],
     pub(crate) shown: Vec<Shown>,
     pub(crate) analyzed: Vec<Analyzed>,
+    /// The statement that is being planned, for what is found out about it when all are.
+    place: Span,
+    /// The statements of the sinks.
+    pub(crate) sink_places: BTreeMap<SinkId, Span>,
 }
 
 /// What holds for the statement that is being planned.
@@ -203,6 +211,11 @@ impl Planner<'_> {
             }
         }
         self.query = QueryContext::default();
+        self.place = match &statement.kind {
+            StatementKind::Create(create) => create.name.span(),
+            StatementKind::Insert(insert) => insert.into.span(),
+            _ => span,
+        };
         match &statement.kind {
             StatementKind::Create(create) => self.create(create).await,
             StatementKind::Insert(insert) => {
@@ -565,7 +578,7 @@ impl Planner<'_> {
         let changes = Changes::within(&self.plan, &kind, &inputs);
         let kind = self.paced(kind, changes);
         let state_ttl = self.state_ttl(&kind, &inputs, bounded);
-        let table_wait = kind.reads().map(|_| self.query.properties.table_wait);
+        let table_wait = self.table_wait(&kind);
         self.plan.nodes.push(Node {
             kind,
             inputs,
@@ -579,6 +592,51 @@ impl Planner<'_> {
             table_wait,
         });
         NodeId(self.plan.nodes.len() - 1)
+    }
+
+    /// The place of a sink is that of the statement which writes it.
+    pub(crate) fn sink_is_here(&mut self, sink: SinkId) {
+        self.sink_places.insert(sink, self.place);
+    }
+
+    /// Runs the passes over the plan, and tells what they find.
+    pub(crate) fn optimise(&mut self) {
+        for ReadTwice { source, first, waiting } in rules::apply(&mut self.plan, self.context) {
+            let place = |statement: Written| match statement {
+                Written::Sink(sink) => self.sink_places.get(&sink).copied().unwrap_or_default(),
+                Written::Table(table) => self.plan.tables[table.0].place,
+            };
+            let (first, waiting) = (place(first), place(waiting));
+            let message = format!(
+                "this waits for a table that '{source}' feeds, and reads '{source}' itself from the beginning, which cannot be read twice"
+            );
+            self.error(
+                Diagnostic::error(codes::CONFLICT, waiting, message)
+                    .also(first, format!("this reads '{source}' first"))
+                    .help("write one of the two from a stream that can be read again, such as a file or a topic that the other one fills"),
+            );
+        }
+    }
+
+    /// The tables in the order in which they stand in the script, whenever they were planned.
+    fn order_tables(&mut self) {
+        let mut order: Vec<usize> = (0..self.plan.tables.len()).collect();
+        order.sort_by_key(|table| self.plan.tables[*table].place.start);
+        let place = |table: &mut TableId| {
+            *table = TableId(order.iter().position(|other| *other == table.0).unwrap_or(table.0));
+        };
+        for node in &mut self.plan.nodes {
+            match &mut node.kind {
+                NodeKind::LookupJoin(join) => place(&mut join.table),
+                NodeKind::TableScan(scan) => place(&mut scan.table),
+                NodeKind::TableSink(table) => place(table),
+                _ => {}
+            }
+        }
+        self.catalog.tables_mut().for_each(|table| place(&mut table.id));
+        let tables = std::mem::take(&mut self.plan.tables);
+        let mut tables: Vec<Option<TableNode>> = tables.into_iter().map(Some).collect();
+        self.plan.tables = order.iter().filter_map(|table| tables[*table].take()).collect();
     }
 
     /// Whether a node's rows can change after they came.

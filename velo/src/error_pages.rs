@@ -182,6 +182,12 @@ const PLANNING: &[(Code, &str, &str, &str)] = &[
         "CREATE STREAM t (k STRING) WITH (connector = 'file', path = 't.jsonl', watch = 'true');\nSELECT k, COUNT(*) FROM t GROUP BY k;",
     ),
     (
+        codes::EVERY_PAIR,
+        "A warning: every row of a stream meets every row of a table.",
+        "Nothing, where the table has a few rows; else write the equality of a column of each side into ON.",
+        "CREATE STREAM s (a INT) WITH (connector = 'file', path = 's.jsonl');\nCREATE TABLE t (b INT) WITH (connector = 'file', path = 't.jsonl');\nSELECT a, b FROM s CROSS JOIN t;",
+    ),
+    (
         codes::INTEGER_DIVISION,
         "A warning: integer / integer truncates.",
         "CAST one side to DECIMAL if the fraction matters.",

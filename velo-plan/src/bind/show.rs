@@ -10,7 +10,6 @@ use crate::catalog::{Object, all_specs};
 use crate::codes;
 use crate::plan::{SinkId, TableFeed};
 use crate::planner::{Analyzed, NO_JOBS, Planner, Shown, visible};
-use crate::rules;
 
 impl Planner<'_> {
     /// EXPLAIN: the statement is planned and taken back; with ANALYZE it stays, runs, and its counters are told.
@@ -64,7 +63,7 @@ impl Planner<'_> {
         }
         self.settle_dead_letters();
         self.forget_uncut(first);
-        rules::apply(&mut self.plan, self.context);
+        self.optimise();
         let text = match format {
             ExplainFormat::Text => self.plan.text_from(SinkId(sinks)),
             ExplainFormat::Dot => self.plan.dot(),

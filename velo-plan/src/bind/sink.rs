@@ -417,6 +417,7 @@ impl Planner<'_> {
         let schema = self.plan.nodes[relation.node.0].schema.clone();
         self.plan.sinks.push(sink);
         let id = SinkId(self.plan.sinks.len() - 1);
+        self.sink_is_here(id);
         self.node(NodeKind::Sink(id), vec![relation.node], schema::visible(&schema), &owner);
     }
 }

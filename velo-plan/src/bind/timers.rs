@@ -1,4 +1,4 @@
-//! What a query says that goes by a clock: `emit.interval`, `emit.idle_close`, `state.ttl`; to what it applies, and where it has
+//! What a query says that goes by a clock: `emit.interval`, `emit.idle_close`, `state.ttl`, `table.wait.timeout`; to what it applies, and where it has
 //! no meaning.
 
 use velo_core::duration::Span as Duration;
@@ -20,6 +20,8 @@ pub(crate) struct Timers {
     interval_used: bool,
     idle_close_used: bool,
     state_ttl_used: bool,
+    table_wait: Option<Span>,
+    table_wait_used: bool,
     /// A window whose input ends.
     window_ends: bool,
 }
@@ -30,6 +32,7 @@ impl Timers {
             interval: own.place("emit.interval"),
             idle_close: own.place("emit.idle_close"),
             state_ttl: own.place("state.ttl"),
+            table_wait: own.place("table.wait.timeout"),
             ..Self::default()
         }
     }
@@ -119,6 +122,13 @@ impl Planner<'_> {
         Some(StateTtl { after, by_clock: !inputs.iter().all(has_time) })
     }
 
+    /// How long a node waits for the table that it reads.
+    pub(crate) fn table_wait(&mut self, kind: &NodeKind) -> Option<Duration> {
+        kind.reads()?;
+        self.query.timers.table_wait_used = true;
+        Some(self.query.properties.table_wait)
+    }
+
     /// What a statement says and nothing took is a mistake.
     pub(crate) fn timers_taken(&mut self) {
         let timers = self.query.timers;
@@ -130,6 +140,12 @@ impl Planner<'_> {
             self.error(
                 Diagnostic::error(codes::PROPERTY, place, "this query keeps nothing that 'state.ttl' could bound")
                     .help("it is for groups without a window, DISTINCT, Top-N, set operations and joins without a bound of time over input that does not end, and for rows under a key of a sink that is not the query's; leave it out"),
+            );
+        }
+        if let Some(place) = timers.table_wait.filter(|_| !timers.table_wait_used) {
+            self.error(
+                Diagnostic::error(codes::PROPERTY, place, "this query reads no table that it could wait for")
+                    .help("leave it out; it is for queries with a table in FROM or JOIN"),
             );
         }
         let wants = self.query.properties.emit_interval.micros() > 0;

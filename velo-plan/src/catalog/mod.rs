@@ -196,6 +196,14 @@ impl Catalog {
         self.objects.remove(&name.text().to_lowercase()).is_some()
     }
 
+    /// All tables, to be changed.
+    pub(crate) fn tables_mut(&mut self) -> impl Iterator<Item = &mut Table> {
+        self.objects.values_mut().filter_map(|(_, _, object)| match object {
+            Object::Table(table) => Some(table.as_mut()),
+            _ => None,
+        })
+    }
+
     /// The name nearest to a misspelt one.
     pub fn nearest(&self, name: &ObjectName) -> Option<&str> {
         nearest(&name.text(), self.objects.values().map(|(name, _, _)| name.as_str()))

@@ -176,7 +176,12 @@ pub(super) fn run(plan: &mut Plan) {
                 plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
             }
             NodeKind::AsOfJoin(ref mut join) => {
-                plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
+                let narrowed = narrow_join(&mut join.join, &full, needed);
+                if let Some(missing) = &mut join.missing {
+                    let comes = |name: &str| join.join.columns.iter().any(|column| column.field.name() == name);
+                    missing.defaults.retain(|(name, _)| comes(name));
+                }
+                plan.nodes[at].schema = narrowed;
             }
             NodeKind::WindowJoin(ref mut join) => {
                 plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);

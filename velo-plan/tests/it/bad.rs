@@ -90,6 +90,7 @@ const CODES: &[velo_sql::Code] = {
         CONFLICT,
         LITERAL,
         KEPT_STATE,
+        EVERY_PAIR,
         INTEGER_DIVISION,
     ]
 };

@@ -55,6 +55,7 @@ impl Planner<'_> {
             let what = format!("WITHIN of {}", joining.words);
             self.needs_event_time(&joining.left, within.span, &what)?;
             self.needs_event_time(&joining.right, within.span, &what)?;
+            let (before, after) = if joining.swapped { (after, before) } else { (before, after) };
             bounds.at_least(-before);
             bounds.at_most(after);
             bounds.places.push(within.span);
@@ -119,7 +120,7 @@ impl Planner<'_> {
         let place = whole.unwrap_or(joining.span);
         if interval.lower > interval.upper {
             self.error(
-                Diagnostic::error(codes::CONFLICT, place, "no two times can meet these bounds, the earlier one lies behind the later one")
+                Diagnostic::error(codes::CONFLICT, place, "no two times can meet these bounds: the lower one is above the upper one")
                     .help("for example b.ts BETWEEN a.ts - INTERVAL '5' MINUTE AND a.ts + INTERVAL '5' MINUTE"),
             );
             return None;

@@ -108,6 +108,8 @@ struct Joining<'a> {
     span: Span,
     /// The join as it is called in messages.
     words: &'static str,
+    /// Whether the left side is the one that is written on the right.
+    swapped: bool,
     /// The conditions without those on the distance of the times.
     others: Vec<&'a Ast>,
     /// Where the distance of the times is bounded on one side only.
@@ -271,6 +273,7 @@ impl Planner<'_> {
             matching: written.matching,
             span: written.span,
             words: written.words(),
+            swapped,
             others: Vec::new(),
             one_sided: None,
         };
