@@ -37,7 +37,9 @@ pub enum GraphError {
     #[error("{}", cycle_message(.0))]
     Cycle(Vec<CycleTable>),
     /// A table needs one that is not there.
-    #[error("table '{name}' ({place}) needs table number {needs}, and there are {tables} tables\n  help: declare the table that it reads")]
+    #[error(
+        "table '{name}' ({place}) needs table number {needs}, and there are {tables} tables\n  help: declare the table that it reads"
+    )]
     Unknown {
         /// The table that needs it.
         name: String,

@@ -162,14 +162,15 @@ impl Upkeep {
     }
 }
 
-/// A table whose whole content can be replaced: what is applied between the two calls is a new content, which takes the place of the
-/// old one as a difference. Readers see nothing of it before it is published.
+/// A writer that can replace the whole content of its table: what is applied between beginning and committing is a new content, which
+/// takes the place of the old one as a difference. Readers see nothing of it before.
+#[async_trait]
 pub trait Reload: TableWriter {
     /// What is applied from now on is a whole new content.
     fn begin_reload(&mut self) -> Result<()>;
 
-    /// The new content is complete: rows that it lacks are gone, rows that differ have changed, and the others stay.
-    fn commit_reload(&mut self) -> Result<()>;
+    /// The new content is complete, and published: rows that it lacks are gone, rows that differ have changed, the others stay.
+    async fn commit_reload(&mut self) -> Result<()>;
 
     /// Forgets what was applied since [`Reload::begin_reload`].
     fn abort_reload(&mut self);
