@@ -3,8 +3,9 @@
 //! Everything that goes by the clock (idle partitions, the skew guard, flush intervals, retries) takes a [`Clock`], so that
 //! tests and the simulation set the time themselves.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -23,6 +24,39 @@ enum Source {
 struct Manual {
     micros: AtomicI64,
     moved: Notify,
+    /// The times that are waited for, and by how many.
+    waits: Mutex<BTreeMap<i64, usize>>,
+}
+
+impl Manual {
+    fn waits(&self) -> MutexGuard<'_, BTreeMap<i64, usize>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody waits for a time of a manual clock.
+struct Waiting<'a> {
+    manual: &'a Manual,
+    until: i64,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(manual: &'a Manual, until: i64) -> Self {
+        *manual.waits().entry(until).or_default() += 1;
+        Self { manual, until }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waits = self.manual.waits();
+        if let Some(count) = waits.get_mut(&self.until) {
+            *count -= 1;
+            if *count == 0 {
+                waits.remove(&self.until);
+            }
+        }
+    }
 }
 
 impl Clock {
@@ -33,7 +67,8 @@ impl Clock {
 
     /// A clock that stands at `micros` until [`Clock::advance`] moves it.
     pub fn manual(micros: i64) -> Self {
-        Self(Source::Manual(Arc::new(Manual { micros: AtomicI64::new(micros), moved: Notify::new() })))
+        let manual = Manual { micros: AtomicI64::new(micros), moved: Notify::new(), waits: Mutex::default() };
+        Self(Source::Manual(Arc::new(manual)))
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -57,6 +92,14 @@ impl Clock {
         }
     }
 
+    /// The earliest time that somebody waits for at a manual clock, so that a test or a simulation can move it there.
+    pub fn next_wait(&self) -> Option<i64> {
+        match &self.0 {
+            Source::System => None,
+            Source::Manual(manual) => manual.waits().keys().next().copied(),
+        }
+    }
+
     /// Waits for `duration`.
     pub async fn sleep(&self, duration: Duration) {
         let until = self.now().saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
@@ -73,16 +116,20 @@ impl Clock {
                     tokio::time::sleep(Duration::from_micros(left.unsigned_abs())).await;
                 }
             }
-            Source::Manual(manual) => loop {
-                let moved = manual.moved.notified();
-                tokio::pin!(moved);
-                // Registered before the time is read, so that a move in between is not missed.
-                moved.as_mut().enable();
-                if manual.micros.load(Ordering::Acquire) >= micros {
-                    return;
+            Source::Manual(manual) => {
+                let mut waiting = None;
+                loop {
+                    let moved = manual.moved.notified();
+                    tokio::pin!(moved);
+                    // Registered before the time is read, so that a move in between is not missed.
+                    moved.as_mut().enable();
+                    if manual.micros.load(Ordering::Acquire) >= micros {
+                        return;
+                    }
+                    waiting.get_or_insert_with(|| Waiting::new(manual, micros));
+                    moved.await;
                 }
-                moved.await;
-            },
+            }
         }
     }
 }

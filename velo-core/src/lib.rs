@@ -2,8 +2,8 @@
 //!
 //! It holds the batch that flows between operators ([`Batch`]), the types ([`types`]), exact decimals ([`decimal`]), time
 //! ([`time`], [`clock`], [`duration`]), where a record is ([`place`]), how far a source has been read ([`offset`]), the
-//! traits that a connector implements ([`connector`]), reference tables as others see them ([`lookup`]), typed properties ([`properties`]) and the errors of connectors
-//! ([`error`]). It knows no SQL, no plan and no operator.
+//! traits that a connector implements ([`connector`]), reference tables as others see them ([`lookup`]), typed properties ([`properties`]), the errors of connectors
+//! ([`error`]) and what is done about those that pass ([`resilience`]). It knows no SQL, no plan and no operator.
 
 pub mod batch;
 pub mod clock;
@@ -17,6 +17,7 @@ pub mod offset;
 pub mod place;
 pub mod progress;
 pub mod properties;
+pub mod resilience;
 pub mod row_kind;
 pub mod schema;
 pub mod secret;

@@ -79,6 +79,21 @@ pub(crate) fn position_lost(path: &str) -> ConnectorError {
     .advise("bring the file back, or choose where to go on: 'offset.lost' = 'earliest' or 'latest'; or start anew with --fresh")
 }
 
+/// A file was changed while it was read, so that what was read may be of two versions. Reading it again may find it whole.
+pub(crate) fn torn(path: &str) -> ConnectorError {
+    let message = format!("'{path}' was changed or replaced while it was read");
+    ConnectorError::new(ErrorKind::Io, "loading a table", message)
+        .advise("write to another name and rename the file when it is whole; a file that only grows is followed with 'watch' = 'true'")
+        .temporary()
+}
+
+/// What came after a position cannot be told, because files are not those that were read.
+pub(crate) fn changed(files: &FileSet) -> ConnectorError {
+    let message = format!("what '{}' names has changed since it was read", files.path);
+    ConnectorError::new(ErrorKind::OffsetLost, "reading what came after a position", message)
+        .advise("load the table whole; files that only grow are followed with 'watch' = 'true'")
+}
+
 /// A saved position of another connector.
 pub(crate) fn foreign_position(position: &Position) -> ConnectorError {
     ConnectorError::new(

@@ -83,13 +83,24 @@ impl Reader {
         Ok(Self { chunks, wakes: wake_sender, ticker, ended: false })
     }
 
-    /// Reads what is there now, once, and leaves the position that was reached in `reached`.
-    pub(crate) fn pass(tail: Box<dyn Walk>, files: &FileSet, reached: Arc<Mutex<Option<Position>>>) -> Result<Self> {
+    /// Reads what is there now, once, and leaves the position that was reached in `reached`. `check` has the last word on whether
+    /// what was read belongs together.
+    pub(crate) fn pass(
+        tail: Box<dyn Walk>,
+        files: &FileSet,
+        reached: Arc<Mutex<Option<Position>>>,
+        check: impl FnOnce(&dyn Walk) -> Result<()> + Send + 'static,
+    ) -> Result<Self> {
         let (chunk_sender, chunks) = mpsc::channel(AHEAD);
         let (wake_sender, wake_receiver) = wakes::channel();
         let mut reading = Reading { tail, wakes: wake_receiver, chunks: chunk_sender, lost: OffsetLost::Fail };
         spawn(files, move || {
-            if reading.pass() {
+            if !reading.pass() {
+                return;
+            }
+            if let Err(error) = check(&*reading.tail) {
+                reading.send(Err(error));
+            } else {
                 *reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading.tail.position());
                 reading.send(Ok(Fetch::End));
             }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use velo_core::connector::{Chunk, DecodeColumn};
 use velo_core::error::ErrorKind;
@@ -19,7 +20,7 @@ use crate::error;
 use crate::framing::FileFrames;
 use crate::glob::{FileSet, Found, modified};
 use crate::identity::{Fingerprint, begins_as, inode, read_at};
-use crate::tail::{DONE_LIMIT, ORDER_BITS, ORDINAL_LIMIT, Walk};
+use crate::tail::{DONE_LIMIT, ORDER_BITS, ORDINAL_LIMIT, Walk, stamp};
 
 /// The footer of the file at `path`, which is open.
 pub(crate) fn footer(path: &str, file: &File) -> Result<Footer> {
@@ -45,6 +46,8 @@ struct Open {
     identity: FileIdentity,
     resource: Arc<str>,
     modified: i64,
+    /// Length and time of change when it was opened.
+    seen: (u64, Option<SystemTime>),
 }
 
 /// Reads the files.
@@ -64,6 +67,7 @@ pub(crate) struct RowGroups {
     ordinal: u32,
     last_order: u64,
     chunks: u64,
+    torn: Option<String>,
 }
 
 impl RowGroups {
@@ -81,6 +85,7 @@ impl RowGroups {
             ordinal: 0,
             last_order: 0,
             chunks: 0,
+            torn: None,
         }
     }
 
@@ -108,7 +113,12 @@ impl RowGroups {
                         return self.chunk(group, first).map(Some);
                     }
                 }
-                Some(_) => self.open = None,
+                Some(open) => {
+                    if !open.file.metadata().is_ok_and(|metadata| stamp(&metadata) == open.seen) {
+                        self.torn.get_or_insert_with(|| open.path.clone());
+                    }
+                    self.open = None;
+                }
                 None => {
                     let Some(found) = self.work.as_mut().and_then(VecDeque::pop_front) else { return Ok(None) };
                     self.begin(found)?;
@@ -154,7 +164,8 @@ impl RowGroups {
         self.reached = Some((path.clone(), identity.clone(), rows));
         let (resource, modified) = (Arc::from(path.as_str()), modified(&metadata));
         let projection = Arc::new(projection);
-        self.open = Some(Open { path, file, footer, projection, group, rows, identity, resource, modified });
+        let seen = stamp(&metadata);
+        self.open = Some(Open { path, file, footer, projection, group, rows, identity, resource, modified, seen });
         Ok(())
     }
 
@@ -224,6 +235,10 @@ impl Walk for RowGroups {
         let (chunks, ordinal, last_order) = (self.chunks, self.ordinal.saturating_add(1), self.last_order);
         let fresh = Self::new(self.files.clone(), self.source, Arc::clone(&self.columns));
         *self = Self { chunks, ordinal, last_order, ..fresh };
+    }
+
+    fn torn(&self) -> Option<&str> {
+        self.torn.as_deref()
     }
 }
 

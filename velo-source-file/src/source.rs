@@ -92,7 +92,7 @@ impl FileSource {
         Ok(())
     }
 
-    fn is_there(&self) -> Result<bool> {
+    pub(crate) fn is_there(&self) -> Result<bool> {
         let listed = self.files.list().map_err(|failed| error::listing(&self.files, failed))?;
         if let Some(first) = listed.first() {
             std::fs::File::open(&first.path).map_err(|failed| error::reading(&first.path, failed))?;

@@ -65,6 +65,10 @@ pub(crate) trait Walk: Send {
 
     /// Begins anew at the start of what is there now; chunks are numbered on.
     fn restart(&mut self);
+
+    /// A file of which more than one version may have been given: it was changed while it was read, or it was read and then
+    /// rewritten or replaced.
+    fn torn(&self) -> Option<&str>;
 }
 
 impl Walk for Tail {
@@ -90,6 +94,10 @@ impl Walk for Tail {
 
     fn restart(&mut self) {
         Self::restart(self);
+    }
+
+    fn torn(&self) -> Option<&str> {
+        self.torn.as_deref()
     }
 }
 
@@ -173,6 +181,8 @@ struct Reading {
     resource: Arc<str>,
     modified: i64,
     seen: (u64, Option<SystemTime>),
+    /// The file again, where it is not followed: it must not have changed at its end.
+    unchanged: Option<File>,
     last: bool,
 }
 
@@ -199,6 +209,7 @@ pub(crate) struct Tail {
     used: u64,
     rewrites: u64,
     vanished: u64,
+    torn: Option<String>,
 }
 
 impl Tail {
@@ -222,6 +233,7 @@ impl Tail {
             used: 0,
             rewrites: 0,
             vanished: 0,
+            torn: None,
         }
     }
 
@@ -313,6 +325,6 @@ impl Tail {
 }
 
 /// Length and time of change, by which a file is seen to have changed.
-fn stamp(metadata: &Metadata) -> (u64, Option<SystemTime>) {
+pub(crate) fn stamp(metadata: &Metadata) -> (u64, Option<SystemTime>) {
     (metadata.len(), metadata.modified().ok())
 }

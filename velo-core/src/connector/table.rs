@@ -37,12 +37,17 @@ impl SizeHint {
 }
 
 /// A reference table in an external system.
+///
+/// It counts the records and bytes that it reads in the [`Progress`](crate::progress::Progress) of its request; what becomes of them is
+/// counted by the loader. What it gives is of one version of the system's data: where that changed while it was read, it answers
+/// with a temporary error.
 #[async_trait]
 pub trait TableDataSource: Send + Sync {
     /// Everything there is now, then the offset it reached.
     async fn bulk_load(&self) -> Result<TableStream>;
 
-    /// What came after `since`, with changes and deletes where the system knows them, then the offset it reached.
+    /// What came after `since`, with changes and deletes where the system knows them, then the offset it reached. An error of the
+    /// kind [`OffsetLost`](crate::error::ErrorKind::OffsetLost) says that this cannot be told, and everything is to be loaded again.
     async fn incremental_load(&self, since: SourceOffset) -> Result<TableStream>;
 
     /// The position now.

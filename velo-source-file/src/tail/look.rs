@@ -113,6 +113,7 @@ impl Tail {
         }
         let Some(cursor) = self.known.remove(path) else { return Ok(()) };
         self.work.retain(|work| work != path);
+        self.torn.get_or_insert_with(|| path.to_owned());
         if cursor.handle.is_none() {
             return Ok(());
         }

@@ -146,6 +146,7 @@ impl Tail {
             }
             cursor.place.print = Fingerprint::read(&file, metadata.len()).map_err(failed)?.unwrap_or_default();
         }
+        let unchanged = if self.spec.watch { None } else { Some(file.try_clone().map_err(failed)?) };
         self.used += 1;
         cursor.used = self.used;
         let (version, place) = (cursor.version, cursor.place.clone());
@@ -175,6 +176,7 @@ impl Tail {
             resource: Arc::from(path),
             modified: modified(&metadata),
             seen: stamp(&metadata),
+            unchanged,
             last,
         });
         Ok(true)
@@ -270,6 +272,13 @@ impl Tail {
             return;
         }
         let Some(cursor) = self.known.get_mut(&reading.path) else { return };
+        if let Some(file) = &reading.unchanged {
+            let same = file.metadata().is_ok_and(|metadata| stamp(&metadata) == reading.seen)
+                && cursor.place.print.holds(file).unwrap_or(false);
+            if !same {
+                self.torn.get_or_insert_with(|| reading.path.clone());
+            }
+        }
         cursor.seen = Some(reading.seen);
         cursor.framer = reading.reader.into_framer();
         if cursor.handle.is_some() {
@@ -305,6 +314,7 @@ impl Tail {
         if let Some(at) = self.leaving.iter().position(|leaving| leaving.cursor.version == version)
             && let Some(leaving) = self.leaving.remove(at)
         {
+            self.torn.get_or_insert_with(|| leaving.path.clone());
             tracing::warn!(path = leaving.path, "the file was renamed and then cut or rewritten; its rest is not read");
             self.work.push_back(leaving.path);
         }
@@ -318,6 +328,7 @@ impl Tail {
         let fresh = Cursor { version, inode: cursor.inode, handle: Some(handle), ..Cursor::default() };
         let mut old = std::mem::replace(cursor, fresh);
         self.rewrites += 1;
+        self.torn.get_or_insert_with(|| path.to_owned());
         let identity = old.identity();
         let copy = if identity.prefix > 0 && self.spec.framing.coding(path).is_plain() {
             find_copy(path, identity.inode, &identity).map_err(|error| error::reading(path, error))?
