@@ -13,7 +13,7 @@ use velo_sql::ast::{Create, Ident};
 use velo_sql::{Diagnostic, Span};
 
 use super::scope::{Scope, ScopeColumn};
-use crate::catalog::{Object, OffsetReset, Pairs, Relation, Table, TableProperties};
+use crate::catalog::{BoundTable, Object, OffsetReset, Pairs, Relation, Table, TableProperties};
 use crate::codes;
 use crate::functions::cast::cast;
 use crate::plan::{
@@ -28,7 +28,7 @@ impl Planner<'_> {
         // Mistakes in the columns and in the properties are told at once.
         let bound = self.resolver().table(&pairs);
         let Some(written) = self.written_columns(create) else { return };
-        let Some((source, properties)) = bound else { return };
+        let Some(BoundTable { source, properties, retry, breaker }) = bound else { return };
         let bounded = source.binding.bounded();
         if self.fits_table(&properties, bounded, &pairs).is_none() {
             return;
@@ -49,6 +49,8 @@ impl Planner<'_> {
             reload: properties.reload,
             publish: properties.publish,
             from_latest: properties.offset_reset == OffsetReset::Latest,
+            retry,
+            breaker,
         };
         self.plan.tables.push(TableNode {
             name: create.name.text(),

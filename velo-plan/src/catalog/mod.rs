@@ -15,7 +15,7 @@ pub use properties::{
     Changelog, ChangesPer, Delivery, JobProperties, OffsetReset, QueryProperties, SinkProperties, SourceProperties,
     TableProperties, all_specs, check_setting,
 };
-pub use resolve::{BoundSink, BoundSource, Pairs, Resolver};
+pub use resolve::{BoundSink, BoundSource, BoundTable, Pairs, Resolver};
 
 use crate::bind::{Scope, Typed};
 use crate::plan::{Missing, NodeId, SourceId, TableId, WindowSpec};

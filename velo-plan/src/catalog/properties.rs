@@ -2,6 +2,7 @@
 
 use velo_core::duration::Span;
 use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec};
+use velo_core::resilience::{CircuitBreakerProperties, ResilienceProperties};
 use velo_core::{properties, property_choices};
 use velo_eventtime::{EventTimeProperties, LateProperties, OnError, WatermarkProperties};
 
@@ -160,6 +161,8 @@ pub fn check_setting(key: &str, value: &str) -> Option<PropertyError> {
     WatermarkProperties::read(&mut options);
     SinkProperties::read(&mut options);
     TableProperties::read(&mut options);
+    ResilienceProperties::read(&mut options);
+    CircuitBreakerProperties::read(&mut options);
     QueryProperties::read(&mut options);
     LateProperties::read(&mut options);
     JobProperties::read(&mut options);
@@ -173,6 +176,8 @@ pub fn all_specs() -> Vec<(&'static str, &'static [PropertySpec])> {
         ("event time", EventTimeProperties::SPECS),
         ("watermarks", WatermarkProperties::SPECS),
         ("a table", TableProperties::SPECS),
+        ("loads and refreshes of tables", ResilienceProperties::SPECS),
+        ("the connection of a table", CircuitBreakerProperties::SPECS),
         ("every sink", SinkProperties::SPECS),
         ("a query", QueryProperties::SPECS),
         ("late data", LateProperties::SPECS),

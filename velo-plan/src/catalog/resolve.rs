@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use velo_core::connector::{Connector, Registry, SinkBinding, SourceBinding};
 use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, config_file, interpolate};
+use velo_core::resilience::{CircuitBreakerProperties, ResilienceProperties, RetryPolicy};
 use velo_eventtime::{EventTimeProperties, LateProperties, WatermarkProperties};
 use velo_sql::ast::{Ident, Property};
 use velo_sql::{Diagnostic, Span};
@@ -120,6 +121,19 @@ pub struct BoundSource {
     pub late: LateProperties,
     /// Whether it can be read more than once from the same position.
     pub replays: bool,
+}
+
+/// A table with everything that its statement said about it.
+#[derive(Debug, Clone)]
+pub struct BoundTable {
+    /// Where its rows come from.
+    pub source: BoundSource,
+    /// What every table has.
+    pub properties: TableProperties,
+    /// How often its load is tried, and how soon.
+    pub retry: RetryPolicy,
+    /// When its connection is left alone.
+    pub breaker: CircuitBreakerProperties,
 }
 
 /// A sink with everything that its statement said about it.
@@ -260,15 +274,15 @@ impl Resolver<'_> {
 
     /// A source.
     pub fn source(&mut self, pairs: &Pairs) -> Option<BoundSource> {
-        self.bound(pairs, "source", false).map(|(source, _)| source)
+        self.bound(pairs, "source", false).map(|bound| bound.source)
     }
 
     /// A table, which is loaded from a source.
-    pub fn table(&mut self, pairs: &Pairs) -> Option<(BoundSource, TableProperties)> {
+    pub fn table(&mut self, pairs: &Pairs) -> Option<BoundTable> {
         self.bound(pairs, "table", true)
     }
 
-    fn bound(&mut self, pairs: &Pairs, what: &str, is_table: bool) -> Option<(BoundSource, TableProperties)> {
+    fn bound(&mut self, pairs: &Pairs, what: &str, is_table: bool) -> Option<BoundTable> {
         let pairs = &pairs.with_config_file(self.folder, self.diagnostics);
         let of_source = [
             SourceProperties::SPECS,
@@ -276,6 +290,8 @@ impl Resolver<'_> {
             WatermarkProperties::SPECS,
             LateProperties::SPECS,
             TableProperties::SPECS,
+            ResilienceProperties::SPECS,
+            CircuitBreakerProperties::SPECS,
         ];
         let specs = if is_table { of_source.as_slice() } else { &of_source[..4] };
         let mut options = self.options(pairs, specs);
@@ -287,7 +303,11 @@ impl Resolver<'_> {
         let event_time = EventTimeProperties::read(&mut options);
         let watermark = WatermarkProperties::read(&mut options);
         let late = LateProperties::read(&mut options);
-        let table = if is_table { TableProperties::read(&mut options) } else { TableProperties::default() };
+        let mut none = Options::new();
+        let of_table = if is_table { &mut options } else { &mut none };
+        let properties = TableProperties::read(of_table);
+        let retry = ResilienceProperties::read(of_table).policy();
+        let breaker = CircuitBreakerProperties::read(of_table);
         let Some(connector) = self.connector(&mut options, pairs, "source") else {
             let errors = options.take_errors();
             self.report(errors, pairs);
@@ -302,7 +322,7 @@ impl Resolver<'_> {
         self.report(errors, pairs);
         let (binding, replays) = (binding?, connector.capabilities().replay);
         let source = BoundSource { binding, common, event_time, watermark, timed, late, replays };
-        (!failed).then_some((source, table))
+        (!failed).then_some(BoundTable { source, properties, retry, breaker })
     }
 
     /// A stream, declared to be read, as a sink.

@@ -7,6 +7,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::Expr;
 use velo_core::duration::Span;
 use velo_core::property_choices;
+use velo_core::resilience::{CircuitBreakerProperties, RetryPolicy};
 
 use super::node::{NodeId, Output, SourceNode};
 
@@ -78,7 +79,7 @@ pub struct ConnectorFeed {
 }
 
 /// How a table over a connector is kept up to date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Upkeep {
     /// How often what came after the load is asked for.
     pub refresh: Option<Span>,
@@ -88,6 +89,10 @@ pub struct Upkeep {
     pub publish: Span,
     /// Whether it begins empty, with what comes after the start.
     pub from_latest: bool,
+    /// How often its load is tried, and how soon.
+    pub retry: RetryPolicy,
+    /// When its connection is left alone.
+    pub breaker: CircuitBreakerProperties,
 }
 
 impl Upkeep {
