@@ -11,4 +11,4 @@ pub mod plan;
 mod planner;
 mod rules;
 
-pub use planner::{Analyzed, Lookup, PlanContext, PlannedScript, Shown, plan_script};
+pub use planner::{Analyzed, Lookup, PlanContext, PlannedScript, Roots, Shown, plan_script};

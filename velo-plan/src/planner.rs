@@ -37,6 +37,18 @@ pub struct PlanContext {
     pub folder: PathBuf,
     /// Whether the optimiser runs; results are the same without it.
     pub optimise: bool,
+    /// What the plan is for.
+    pub roots: Roots,
+}
+
+/// What a plan is for: nothing is in it that these do not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Roots {
+    /// What is written and shown.
+    #[default]
+    Sinks,
+    /// All tables of the script, also those that nothing reads, and no statement that only reads them.
+    Tables,
 }
 
 /// What became of a script.

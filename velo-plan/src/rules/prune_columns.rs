@@ -8,20 +8,21 @@ use datafusion_expr::Expr;
 use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
+use crate::planner::Roots;
 use crate::plan::{
     Changes, Join, JoinColumn, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed, TableNode,
     TimeOrigin, Unnest, UnnestItem,
 };
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
-pub(super) fn run(plan: &mut Plan) {
+pub(super) fn run(plan: &mut Plan, roots: Roots) {
     let mut needed: Vec<BTreeSet<String>> = vec![BTreeSet::new(); plan.nodes.len()];
     // Per table the places of the columns that are read. Its readers stand behind what feeds it.
-    let mut of_tables: Vec<BTreeSet<usize>> = plan
-        .tables
-        .iter()
-        .map(|table| table.key.iter().chain(table.indexes.iter().flatten()).copied().collect())
-        .collect();
+    let of_table = |table: &TableNode| match roots {
+        Roots::Sinks => table.key.iter().chain(table.indexes.iter().flatten()).copied().collect(),
+        Roots::Tables => (0..schema::visible(&table.schema).fields().len()).collect(),
+    };
+    let mut of_tables: Vec<BTreeSet<usize>> = plan.tables.iter().map(of_table).collect();
     for at in (0..plan.nodes.len()).rev() {
         let node = &plan.nodes[at];
         let own = std::mem::take(&mut needed[at]);
