@@ -1,1 +1,21 @@
 //! Reference tables: loaded in the order of their dependencies, and looked up by whole batches of keys.
+
+mod apply;
+mod follow;
+mod hash;
+mod index;
+mod lookup;
+mod marks;
+mod merge;
+mod ops;
+mod reload;
+mod segments;
+mod snapshot;
+mod state;
+mod table;
+mod versions;
+mod writer;
+
+pub use snapshot::{Saved, load, save};
+pub use table::{StoreSpec, Table, TableCounters, TableCounts, table};
+pub use writer::Writer;

@@ -1,0 +1,3 @@
+//! Tables, against naive computations over all rows at once.
+
+mod store;
