@@ -30,6 +30,8 @@ pub(crate) struct Restored {
     pub(crate) gone: bool,
     /// It is the row that stands under its key.
     pub(crate) stands: bool,
+    /// It is a version of its key that was not forgotten.
+    pub(crate) listed: bool,
 }
 
 impl State {
@@ -162,7 +164,11 @@ impl State {
             let position = fresh + row as u64;
             let gone = match restored {
                 None => batch.kinds.as_ref().is_some_and(|kinds| kinds.as_slice()[row].retracts()),
-                Some(restored) => restored[row].gone,
+                Some(restored) if restored[row].listed => restored[row].gone,
+                Some(_) => {
+                    self.unlisted.set(position);
+                    continue;
+                }
             };
             let version = (times.value(row), gone);
             if let Some(replaced) = histories.insert(&self.segments, *hash, position, version, due)? {

@@ -38,6 +38,7 @@ const FRAME: usize = 1 << 20;
 const WHAT: &str = "$what";
 const GONE: i8 = 1;
 const STANDS: i8 = 2;
+const LISTED: i8 = 4;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
@@ -148,7 +149,8 @@ impl Iterator for Versions<'_> {
         let what = positions.iter().map(|position| {
             let gone = if self.gone.has(*position) { GONE } else { 0 };
             let stands = if self.state.dead.has(*position) { 0 } else { STANDS };
-            gone | stands
+            let listed = if self.state.unlisted.has(*position) { 0 } else { LISTED };
+            gone | stands | listed
         });
         let what: ArrayRef = Arc::new(Int8Array::from_iter_values(what));
         Some(
@@ -245,8 +247,9 @@ fn restore(writer: &mut Writer, rows: &RecordBatch) -> Result<()> {
     }
     let (columns, what) = rows.columns().split_at(rows.num_columns() - 1);
     let what = what[0].as_primitive::<Int8Type>();
-    let what = what.values().iter().map(|what| Restored { gone: what & GONE != 0, stands: what & STANDS != 0 });
-    let what: Vec<_> = what.collect();
+    let restored =
+        |what: &i8| Restored { gone: what & GONE != 0, stands: what & STANDS != 0, listed: what & LISTED != 0 };
+    let what: Vec<_> = what.values().iter().map(restored).collect();
     let rows = columns_of(&writer.state.shape.schema, columns.to_vec(), rows.num_rows()).map_err(failed)?;
     writer.restore(&Batch::new(rows), &what)
 }

@@ -103,8 +103,9 @@ impl Histories {
             }
             return Ok(None);
         };
+        // Before a copy, which takes what it needs.
+        let before = bytes_of(self.lists.get(number));
         let list = Arc::make_mut(self.lists.get_mut(number));
-        let before = bytes_of(list);
         let at = list.partition_point(|other| other.time <= time);
         let replaced = match at.checked_sub(1).and_then(|last| list.get_mut(last)) {
             Some(last) if last.time == time => {
@@ -156,8 +157,8 @@ impl Histories {
                 continue;
             }
             let key = list[0].position();
+            let before = bytes_of(self.lists.get(number));
             let list = Arc::make_mut(self.lists.get_mut(number));
-            let before = bytes_of(list);
             forgotten.extend(list.drain(..upto).map(Version::position));
             if list.capacity() > 4 * list.len() + 4 {
                 list.shrink_to_fit();

@@ -134,7 +134,7 @@ impl List {
     /// Bytes of memory beside the list itself.
     pub(crate) fn bytes(&self) -> usize {
         let parts = self.parts.iter().map(|part| part.capacity() * size_of::<u64>() + 5 * size_of::<usize>());
-        self.parts.capacity() * size_of::<Arc<Vec<u64>>>() + parts.sum::<usize>()
+        self.parts.len() * size_of::<Arc<Vec<u64>>>() + parts.sum::<usize>()
     }
 }
 

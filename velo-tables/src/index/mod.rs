@@ -105,8 +105,9 @@ impl Index {
             if candidate >= LISTS {
                 let list = candidate - LISTS;
                 if self.keys.same((segments, self.lists.get(list).first()), (segments, position))? {
+                    // Before a copy, which takes what it needs.
+                    self.listed -= self.lists.get(list).bytes();
                     let list = self.lists.get_mut(list);
-                    self.listed -= list.bytes();
                     list.insert(position);
                     self.listed += list.bytes();
                     self.repeats += 1;
@@ -163,8 +164,8 @@ impl Index {
         }
         let number = self.pages.candidates(hash).filter(|candidate| *candidate >= LISTS).map(|number| number - LISTS);
         if let Some(number) = { number }.find(|number| self.lists.get(*number).has(position)) {
+            self.listed -= self.lists.get(number).bytes();
             let list = self.lists.get_mut(number);
-            self.listed -= list.bytes();
             list.remove(position);
             self.listed += list.bytes();
             if list.is_empty() {
