@@ -39,7 +39,9 @@ async fn told(events: &mut Events) -> Vec<String> {
 #[tokio::test]
 async fn the_course_of_two_tables() {
     let clock = Clock::manual(0);
-    let first = fed("a", &clock, |script| script.whole([Takes(Duration::from_millis(1_500)), give("+I 1 1"), Takes(seconds(2))]));
+    let first = fed("a", &clock, |script| {
+        script.whole([Takes(Duration::from_millis(1_500)), give("+I 1 1"), Takes(seconds(2))])
+    });
     let next = fed("b", &clock, |script| script.whole([Fails("gone".to_owned())]));
     let specs = vec![first.spec("a", &[]), next.spec("b", &[0])];
     let settings = LoadSettings { keep_alive: 3, ..LoadSettings::default() };
