@@ -4,6 +4,7 @@ pub mod aggregate;
 mod changes;
 pub mod error;
 pub mod expr;
+mod join;
 pub mod operator;
 pub mod physical;
 mod row_pattern;

@@ -12,9 +12,9 @@ use velo_plan::plan::{Emission, Join, Node, NodeId, NodeKind, Over, Plan, SinkId
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, IdleClose,
-    LatestByKey, Limit, MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN,
-    TopNSpec, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial, aggregate,
+    ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, IdleClose,
+    IntervalJoin, JoinSpec, LatestByKey, Limit, MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN,
+    TopNSpec, Unnest, WindowAssign, WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -427,6 +427,9 @@ impl Step {
                 let spec = MatchSpec { matching, output, statement: node.owner.clone() };
                 Box::new(MatchRecognize::new(&spec, &input)?)
             }
+            (NodeKind::ChangelogJoin(join), _) => Box::new(ChangelogJoin::new(&join_spec(plan, node, join.as_ref())?)?),
+            (NodeKind::IntervalJoin(join), _) => Box::new(IntervalJoin::new(&join_spec(plan, node, join.as_ref())?)?),
+            (NodeKind::WindowJoin(join), _) => Box::new(WindowJoin::new(&join_spec(plan, node, join.as_ref())?)?),
             (NodeKind::SetOperation { kind, all, emission }, _) => {
                 Box::new(SetOperation::new(*kind, *all, *emission, node.state_ttl, node.schema.clone())?)
             }
@@ -461,6 +464,23 @@ impl Step {
             (other, _) => return Err(ExecError::Internal(format!("{other:?} is no operator"))),
         })
     }
+}
+
+/// What the operator of a join is made from.
+fn join_spec<N: Clone>(plan: &Plan, node: &Node, join: &N) -> Result<JoinSpec<N>> {
+    let &[left, right] = node.inputs.as_slice() else {
+        return Err(ExecError::Internal("a join has two inputs".to_owned()));
+    };
+    let [left, right] = [left, right].map(|input| &plan.nodes[input.0]);
+    Ok(JoinSpec {
+        join: join.clone(),
+        left: left.schema.clone(),
+        right: right.schema.clone(),
+        output: node.schema.clone(),
+        statement: node.owner.clone(),
+        ttl: node.state_ttl,
+        retracts: [left, right].map(|input| !input.changes.is_append()),
+    })
 }
 
 fn group_spec(plan: &Plan, node: &Node) -> Result<GroupSpec> {

@@ -8,6 +8,7 @@ mod changes;
 mod equalities;
 mod fold_by_time;
 mod grouping_sets;
+mod interval_join;
 mod match_recognize;
 mod match_steps;
 mod over;
