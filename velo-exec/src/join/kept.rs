@@ -120,6 +120,11 @@ impl KeptRows {
         self.live
     }
 
+    /// The column of a chunk before the last.
+    pub(crate) fn last_but_one(&self, chunk: u32) -> Option<&ArrayRef> {
+        self.chunk(chunk).and_then(|chunk| chunk.columns.iter().rev().nth(1))
+    }
+
     /// The event times of a chunk.
     pub(crate) fn times(&self, chunk: u32) -> Option<&ScalarBuffer<i64>> {
         self.chunk(chunk).and_then(|chunk| chunk.times.as_ref())
@@ -144,9 +149,11 @@ impl KeptRows {
         }
     }
 
-    /// All owners, to be changed; whoever changes them keeps dead ones dead.
-    pub(crate) fn owners_mut(&mut self) -> impl Iterator<Item = &mut u32> {
-        self.chunks.iter_mut().flatten().flat_map(|chunk| chunk.owners.iter_mut())
+    /// All owners of rows that are needed, to be changed, each with whether its row was marked.
+    pub(crate) fn owners_mut(&mut self) -> impl Iterator<Item = (bool, &mut u32)> {
+        let chunks = self.chunks.iter_mut().flatten();
+        let owners = chunks.flat_map(|chunk| chunk.marked.iter().copied().zip(chunk.owners.iter_mut()));
+        owners.filter(|(_, owner)| **owner != KeyTable::DEAD)
     }
 
     /// Whether a row was marked.

@@ -5,8 +5,10 @@ mod keys;
 mod kept;
 mod pairs;
 mod run;
+mod shown;
 mod sides;
 mod timed;
+mod versions;
 
 use arrow_schema::SchemaRef;
 use velo_plan::plan::StateTtl;
@@ -16,8 +18,10 @@ pub(crate) use keys::{JoinKeys, NO_KEY};
 pub(crate) use kept::{KeptRows, RowRef};
 pub(crate) use pairs::{JoinColumns, Pairs, is_true};
 pub(crate) use run::{Entry, Run};
+pub(crate) use shown::ShownRows;
 pub(crate) use sides::{HeldSide, Numbers};
 pub(crate) use timed::TimedRows;
+pub(crate) use versions::{Choice, FOREVER, Nearest, Version, Versions};
 
 /// What a join's operator is made from: a plan's node, and what is around it.
 #[derive(Debug, Clone)]

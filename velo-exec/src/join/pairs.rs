@@ -153,11 +153,6 @@ impl JoinColumns {
         }
         Ok(Batch::new(columns_of(&self.schema, columns, pairs.len())?))
     }
-
-    /// By output column: its side, and its place among the kept ones.
-    pub(crate) fn output(&self) -> &[(usize, usize)] {
-        &self.output
-    }
 }
 
 fn columns_of_pairs(stores: Stores<'_>, pairs: &Pairs, columns: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {

@@ -335,7 +335,7 @@ impl IntervalJoin {
             let numbers = self.keys.retain(&stays);
             keep(&mut self.runs, &stays);
             for rows in &mut self.rows {
-                let owners = rows.rows.owners_mut();
+                let owners = rows.rows.owners_mut().map(|(_, owner)| owner);
                 owners.filter(|owner| **owner < NO_KEY).for_each(|owner| *owner = numbers[*owner as usize]);
             }
         }

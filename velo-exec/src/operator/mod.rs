@@ -1,5 +1,7 @@
 //! What an operator is: elements in, elements out, no clock, no channel, no I/O.
 
+mod as_of_join;
+mod as_of_result;
 mod changed_windows;
 mod changelog_join;
 mod distinct_on;
@@ -42,6 +44,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use crate::join::JoinSpec;
+pub use as_of_join::AsOfJoin;
 pub use changelog_join::ChangelogJoin;
 pub use distinct_on::DistinctOn;
 pub use emit_interval::EmitInterval;

@@ -12,7 +12,7 @@ use velo_plan::plan::{Emission, Join, Node, NodeId, NodeKind, Over, Plan, SinkId
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, IdleClose,
+    AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, IdleClose,
     IntervalJoin, JoinSpec, LatestByKey, Limit, MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN,
     TopNSpec, Unnest, WindowAssign, WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate,
 };
@@ -427,6 +427,7 @@ impl Step {
                 let spec = MatchSpec { matching, output, statement: node.owner.clone() };
                 Box::new(MatchRecognize::new(&spec, &input)?)
             }
+            (NodeKind::AsOfJoin(join), _) => Box::new(AsOfJoin::new(&join_spec(plan, node, join.as_ref())?)?),
             (NodeKind::ChangelogJoin(join), _) => Box::new(ChangelogJoin::new(&join_spec(plan, node, join.as_ref())?)?),
             (NodeKind::IntervalJoin(join), _) => Box::new(IntervalJoin::new(&join_spec(plan, node, join.as_ref())?)?),
             (NodeKind::WindowJoin(join), _) => Box::new(WindowJoin::new(&join_spec(plan, node, join.as_ref())?)?),

@@ -1,15 +1,15 @@
 //! Interval joins equal pairs by brute force.
 
-use velo_core::{Watermark, schema as hidden};
+use velo_core::Watermark;
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::IntervalJoin;
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{IntervalJoin as Plan, JoinKind};
 
 use crate::support::joins::{
-    condition, feed, join, later, meets, naive, on_time, random_sides, right_schema, same_key, side_batch, spec, texts,
+    Way, condition, feed, join, later, meets, naive, on_time, random_sides, same_key, side_batch, spec, texts,
 };
-use crate::support::{Row, SECOND, schema};
+use crate::support::{Row, SECOND};
 
 const KINDS: [JoinKind; 6] =
     [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti];
@@ -28,7 +28,7 @@ fn operator(kind: JoinKind, with_condition: bool, lower: i64, upper: i64) -> Har
 
 #[test]
 fn equal_pairs_by_brute_force() {
-    for seed in 0..60 {
+    for seed in 0..40 {
         let mut random = Random::new(seed);
         let disorder = random.between(0, 12);
         let rows = 1 + random.below(120) as usize;
@@ -49,8 +49,8 @@ fn equal_pairs_by_brute_force() {
                 for size in [1, 2, 8_192] {
                     let mut harness = operator(kind.clone(), with_condition, lower, upper);
                     let mut found = Vec::new();
-                    let turn = seed * 7 + size as u64;
-                    feed(&mut harness, &sides, disorder * SECOND, size, turn, |harness| {
+                    let way = Way { bound: disorder * SECOND, size, seed: seed * 7 + size as u64 };
+                    feed(&mut harness, &sides, side_batch, way, |harness| {
                         found.extend(texts(&harness.take_batches()));
                     });
                     found.sort();
@@ -183,5 +183,4 @@ fn late_rows_are_counted_and_go_to_the_dead_letters() {
     assert_eq!(shown(&mut harness), ["1, 1, not, 1, 1, p"]);
     let counters = velo_exec::operator::Operator::late(&harness.operator).unwrap();
     assert_eq!(counters.rows(), 1);
-    assert_eq!((hidden::visible(&schema()).fields().len(), right_schema().fields().len()), (6, 7));
 }

@@ -4,6 +4,8 @@
 mod support;
 
 mod aggregates;
+mod as_of_join;
+mod changelog_join;
 mod changes;
 mod equalities;
 mod fold_by_time;
@@ -17,4 +19,5 @@ mod session_revisions;
 mod sets;
 mod timers;
 mod top_n;
+mod window_join;
 mod windows;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, RecordBatch};
+use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_expr::{Expr, col};
-use velo_core::{Batch, Watermark, schema as hidden, types};
+use velo_core::{Batch, Watermark, schema as hidden};
 use velo_exec::operator::{JoinSpec, Operator};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{Join, JoinColumn, JoinKey, JoinKind, Side};
@@ -99,13 +99,20 @@ pub fn on_time(partitions: &[Vec<Row>]) -> Vec<Row> {
     partitions.iter().flatten().filter(|row| row.late_by <= 0).cloned().collect()
 }
 
+/// How rows come: the bound of their disorder, the rows of a batch, and what decides the turns.
+#[derive(Debug, Clone, Copy)]
+pub struct Way {
+    pub bound: i64,
+    pub size: usize,
+    pub seed: u64,
+}
+
 /// Hands the rows of both sides to a join, `size` at a time, in any turn.
 pub fn feed<O: Operator>(
     harness: &mut Harness<O>,
     sides: &[Vec<Vec<Row>>; 2],
-    bound: i64,
-    size: usize,
-    seed: u64,
+    make: impl Fn(usize, &[Row]) -> Batch,
+    Way { bound, size, seed }: Way,
     mut take: impl FnMut(&mut Harness<O>),
 ) {
     let mut random = Random::new(seed);
@@ -123,7 +130,7 @@ pub fn feed<O: Operator>(
         };
         for side in [first, 1 - first] {
             let Some(turn) = waiting[side].next() else { continue };
-            harness.batch_at(side, side_batch(side, turn.rows)).unwrap();
+            harness.batch_at(side, make(side, turn.rows)).unwrap();
             // A watermark may come later than it could.
             if random.below(4) > 0 || turn.watermark == Watermark::END {
                 watermarks[side] = watermarks[side].max(turn.watermark);
@@ -215,6 +222,3 @@ pub fn naive(
 pub fn later(left: Option<&Row>, right: Option<&Row>) -> i64 {
     left.into_iter().chain(right).map(|row| row.time).max().unwrap()
 }
-
-/// A type for what tests make up.
-pub const TIMESTAMP: arrow_schema::DataType = types::TIMESTAMP;
