@@ -20,8 +20,8 @@ use velo_exec::operator::Element;
 use velo_exec::runtime::{CHANNEL_DEPTH, JobProgress, JobTables, Refused, TableRows};
 use velo_plan::plan::{ConnectorFeed, NodeId, NodeKind, Plan, SourceNode, TableFeed, TableId, TableNode};
 use velo_tables::{
-    Declared, DeadLetters, Feed, GraphError, LoadSettings, OnBad, Prepared, SourceFeed, StoreSpec, TableCounters, TableGraph, TableNumber, TableSource,
-    TableSpec, Tables, Upkeep,
+    DeadLetters, Declared, Feed, GraphError, LoadSettings, OnBad, Prepared, SourceFeed, StoreSpec, TableCounters,
+    TableGraph, TableNumber, TableSource, TableSpec, Tables, Upkeep,
 };
 
 /// The tables of a running job. They are loaded and kept for as long as this lives.
@@ -86,7 +86,8 @@ pub(crate) fn start(
             TableFeed::Query(node) => {
                 job.writers.insert(id, Box::new(writer) as Box<dyn TableWriter>);
                 let (needs, sources) = behind(plan, *node);
-                let counters = sources.into_iter().map(|source| Arc::clone(&progress.sources[source])).chain([counters]);
+                let counters =
+                    sources.into_iter().map(|source| Arc::clone(&progress.sources[source])).chain([counters]);
                 let needs = needs.into_iter().filter_map(|table| numbers.get(&table).copied());
                 (Feed::Elsewhere { reader, progress: counters.collect() }, needs.collect())
             }
@@ -266,7 +267,11 @@ pub struct TableOverview {
 }
 
 /// The tables of a plan, in the order in which they can be loaded; asks their sources how large they are.
-pub(crate) async fn overview(plan: &Plan, clock: &Clock, place: impl Fn(velo_sql::Span) -> String) -> Result<Vec<TableOverview>, ExecError> {
+pub(crate) async fn overview(
+    plan: &Plan,
+    clock: &Clock,
+    place: impl Fn(velo_sql::Span) -> String,
+) -> Result<Vec<TableOverview>, ExecError> {
     let declared = |table: &TableNode| Declared {
         name: table.name.clone(),
         place: place(table.place),

@@ -158,8 +158,7 @@ impl Planner<'_> {
             });
             match found {
                 Some(first) if open.contains(&first) => {
-                    let cycle: Vec<usize> =
-                        path.iter().map(|step| step.at).skip_while(|step| *step != first).collect();
+                    let cycle: Vec<usize> = path.iter().map(|step| step.at).skip_while(|step| *step != first).collect();
                     self.cycle(&cycle);
                     // None of them can be planned, and none is missed.
                     for broken in &cycle {
@@ -209,6 +208,8 @@ impl Planner<'_> {
         for name in &names[1..] {
             diagnostic = diagnostic.also(name.span(), format!("{} is created here", name.text()));
         }
-        self.error(diagnostic.help("a table is ready when all that it reads is: let one of them read a stream instead"));
+        self.error(
+            diagnostic.help("a table is ready when all that it reads is: let one of them read a stream instead"),
+        );
     }
 }

@@ -107,7 +107,8 @@ impl Scope {
 
     fn unknown(&self, name: &ObjectName) -> Diagnostic {
         let span = name.span();
-        let visible: Vec<&ScopeColumn> = self.columns.iter().filter(|column| !column.hidden && !column.qualified).collect();
+        let visible: Vec<&ScopeColumn> =
+            self.columns.iter().filter(|column| !column.hidden && !column.qualified).collect();
         let wanted = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
         let mut diagnostic =
             Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there is no column '{}'", name.text()));

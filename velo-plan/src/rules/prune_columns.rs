@@ -8,11 +8,11 @@ use datafusion_expr::Expr;
 use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
-use crate::planner::Roots;
 use crate::plan::{
-    Changes, Join, JoinColumn, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed, TableNode,
-    TimeOrigin, Unnest, UnnestItem,
+    Changes, Join, JoinColumn, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed,
+    TableNode, TimeOrigin, Unnest, UnnestItem,
 };
+use crate::planner::Roots;
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
 pub(super) fn run(plan: &mut Plan, roots: Roots) {

@@ -100,7 +100,8 @@ async fn load(script: &Script, tables: &[TableOverview], arguments: &TablesArgum
     let loaded = loaded.map_err(|error| Failure::Job(error.into()))?;
     match arguments.output {
         ListFormat::Text => {
-            let header = ["table", "state", "rows", "read", "seconds", "memory", "replaced"].map(str::to_owned).to_vec();
+            let header =
+                ["table", "state", "rows", "read", "seconds", "memory", "replaced"].map(str::to_owned).to_vec();
             let rows = loaded.iter().map(|(status, counts)| row(status, counts)).collect();
             print_line(output::shown(&Shown { title: String::new(), header, rows }).trim_end());
             let order: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();

@@ -26,7 +26,14 @@ fn context(optimise: bool) -> PlanContext {
     let mut registry = Registry::new();
     registry.add(velo_source_file::connector());
     let folder = PathBuf::from(".");
-    PlanContext { registry, functions: Functions::new(), lookup: Box::new(|_| None), folder, optimise, roots: Roots::Sinks }
+    PlanContext {
+        registry,
+        functions: Functions::new(),
+        lookup: Box::new(|_| None),
+        folder,
+        optimise,
+        roots: Roots::Sinks,
+    }
 }
 
 fn script(select: &str) -> String {

@@ -183,7 +183,10 @@ impl Bounds {
 
     /// The whole of it, from the first to the last place.
     pub(super) fn span(&self) -> Option<Span> {
-        self.places.iter().copied().reduce(|one, other| if one.start < other.start { one.to(other) } else { other.to(one) })
+        self.places
+            .iter()
+            .copied()
+            .reduce(|one, other| if one.start < other.start { one.to(other) } else { other.to(one) })
     }
 }
 
@@ -385,11 +388,13 @@ impl Planner<'_> {
                         Some(equality) => found.equalities.push(equality),
                         None => failed = true,
                     },
-                    None => match self.binder(scope, Err("ON")).compare(Operator::Eq, one, other, *op_span, condition.span)
-                    {
-                        Some(typed) => found.others.push(typed),
-                        None => failed = true,
-                    },
+                    None => {
+                        match self.binder(scope, Err("ON")).compare(Operator::Eq, one, other, *op_span, condition.span)
+                        {
+                            Some(typed) => found.others.push(typed),
+                            None => failed = true,
+                        }
+                    }
                 }
                 continue;
             }

@@ -7,8 +7,8 @@ use arrow_schema::{DataType, FieldRef};
 use datafusion_expr::Expr;
 use velo_core::schema;
 use velo_eventtime::LateStrategy;
-use velo_sql::ast::{Expr as Ast, ExprKind, JoinConstraint, JoinKind as AstKind, Relation as FromItem, RelationKind};
 use velo_sql::Diagnostic;
+use velo_sql::ast::{Expr as Ast, ExprKind, JoinConstraint, JoinKind as AstKind, Relation as FromItem, RelationKind};
 
 use super::condition::{Both, Condition, Equality, Wheres, conjuncts, side};
 use super::sides::{is_literal_true, scope_of, unique};
@@ -79,8 +79,9 @@ impl Planner<'_> {
             JoinConstraint::On(condition) => conjuncts(condition),
             JoinConstraint::None if written.kind != AstKind::Cross => {
                 self.error(
-                    Diagnostic::error(codes::ARGUMENTS, span, format!("{} needs its condition", written.words()))
-                        .help("write ON and the equality of a column of each side, or ON TRUE for every row of the table"),
+                    Diagnostic::error(codes::ARGUMENTS, span, format!("{} needs its condition", written.words())).help(
+                        "write ON and the equality of a column of each side, or ON TRUE for every row of the table",
+                    ),
                 );
                 return None;
             }
@@ -130,7 +131,8 @@ impl Planner<'_> {
             );
         }
         let missing = self.missing_of(&looked, &kind, crossed);
-        let relation = self.looked_up_join(left, looked, kind, (keys, columns), rest, missing, as_of.is_some(), late, owner);
+        let relation =
+            self.looked_up_join(left, looked, kind, (keys, columns), rest, missing, as_of.is_some(), late, owner);
         let kind = written.plan_kind().0;
         Some(self.with_shared(relation, &kind, &shared, owner))
     }
@@ -155,7 +157,9 @@ impl Planner<'_> {
             }
             (true, true) => "a PRIMARY KEY, by which its rows replace each other",
             (false, false) => "an event time, which says since when a row holds",
-            (true, false) => "a PRIMARY KEY, by which its rows replace each other, and an event time, since when they hold",
+            (true, false) => {
+                "a PRIMARY KEY, by which its rows replace each other, and an event time, since when they hold"
+            }
         };
         self.error(
             Diagnostic::error(
@@ -200,7 +204,8 @@ impl Planner<'_> {
         relation.identity = key.iter().map(|at| fields[*at].1.name().clone()).collect();
         // Unqualified, the event time is that of the stream.
         for column in &mut relation.scope.columns {
-            column.qualified |= column.hidden && column.name.eq_ignore_ascii_case("_event_time") && left.has_event_time();
+            column.qualified |=
+                column.hidden && column.name.eq_ignore_ascii_case("_event_time") && left.has_event_time();
         }
         Some(Looked { table, relation, columns })
     }
@@ -352,9 +357,8 @@ impl Planner<'_> {
 
 /// Whether rows come with NULLs in the table's columns.
 pub(super) fn pads(missing: &Missing) -> bool {
-    let with_nulls = |strategy: MissingStrategy| {
-        matches!(strategy, MissingStrategy::UseDefaults | MissingStrategy::EmitWithNulls)
-    };
+    let with_nulls =
+        |strategy: MissingStrategy| matches!(strategy, MissingStrategy::UseDefaults | MissingStrategy::EmitWithNulls);
     let waits = missing.strategy == MissingStrategy::WaitAndRetry;
     with_nulls(missing.strategy) || (waits && with_nulls(missing.then))
 }

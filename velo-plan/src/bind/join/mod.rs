@@ -236,9 +236,10 @@ impl Planner<'_> {
             let both = Both { left: &left.scope, right: &right.scope };
             let times = condition::Times::of(&left, &right);
             let any = written.kind == AstKind::Cross;
-            conditions.extend(
-                wheres.take(|condition| (any && both.is_equality(condition)) || both.bounds(condition, &times).is_some()),
-            );
+            conditions
+                .extend(wheres.take(|condition| {
+                    (any && both.is_equality(condition)) || both.bounds(condition, &times).is_some()
+                }));
         }
         let bare = conditions.is_empty() && shared.is_empty() && written.within.is_none() && written.matching.is_none();
         if bare && written.kind != AstKind::Cross && !matches!(written.constraint, JoinConstraint::On(_)) {
@@ -313,7 +314,8 @@ impl Planner<'_> {
             scope.columns.iter().filter_map(|column| column.relation.clone()).collect()
         };
         let known = names(left);
-        let Some(twice) = names(right).into_iter().find(|name| known.iter().any(|other| other.eq_ignore_ascii_case(name)))
+        let Some(twice) =
+            names(right).into_iter().find(|name| known.iter().any(|other| other.eq_ignore_ascii_case(name)))
         else {
             return Some(());
         };
