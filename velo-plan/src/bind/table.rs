@@ -9,11 +9,12 @@ use velo_core::duration::Span as Duration;
 use velo_core::properties::Properties;
 use velo_core::{schema, types};
 use velo_eventtime::LateProperties;
-use velo_sql::ast::{Create, Ident};
+use velo_sql::ast::{Create, Ident, ObjectName};
 use velo_sql::{Diagnostic, Span};
 
 use super::scope::{Scope, ScopeColumn};
-use crate::catalog::{Object, OffsetReset, Pairs, Relation, Table, TableProperties};
+use super::source::BoundColumns;
+use crate::catalog::{BoundSource, Object, OffsetReset, Pairs, Relation, Table, TableProperties};
 use crate::codes;
 use crate::functions::cast::cast;
 use crate::plan::{
@@ -37,6 +38,41 @@ impl Planner<'_> {
         let names: Vec<String> = visible(&columns.scope).map(|column| column.name.clone()).collect();
         let Some(key) = self.key_columns(primary_key(create), &names) else { return };
         let Some(missing) = self.missing(&properties, &pairs, &columns.scope) else { return };
+        self.add_table(&create.name, columns, &key, &properties, missing);
+    }
+
+    /// A table over a connector that a query binds in place, with the columns that are found in the data.
+    pub(super) async fn table_in_place(
+        &mut self,
+        name: &ObjectName,
+        (source, properties): (BoundSource, TableProperties),
+        pairs: &Pairs,
+    ) -> Option<Table> {
+        self.fits_table(&properties, source.binding.bounded(), pairs)?;
+        let physical = match source.binding.infer_schema().await {
+            Ok(physical) => physical,
+            Err(error) => {
+                self.error(
+                    Diagnostic::error(codes::CONNECTOR, name.span(), error.to_string())
+                        .help("CREATE TABLE can declare the columns; here the data must be readable while planning"),
+                );
+                return None;
+            }
+        };
+        let columns = self.bound_columns(name, source, physical, &[], pairs)?;
+        let missing = self.missing(&properties, pairs, &columns.scope)?;
+        Some(self.add_table(name, columns, &[], &properties, missing))
+    }
+
+    /// Adds a table over a connector.
+    fn add_table(
+        &mut self,
+        name: &ObjectName,
+        columns: BoundColumns,
+        key: &[String],
+        properties: &TableProperties,
+        missing: Option<Missing>,
+    ) -> Table {
         let key: Vec<usize> = key.iter().filter_map(|name| columns.schema.index_of(name).ok()).collect();
         let feed =
             ConnectorFeed { source: columns.source, decoded: columns.decoded, outputs: columns.outputs, filter: None };
@@ -47,14 +83,14 @@ impl Planner<'_> {
             from_latest: properties.offset_reset == OffsetReset::Latest,
         };
         self.plan.tables.push(TableNode {
-            name: create.name.text(),
+            name: name.text(),
             feed: TableFeed::Connector(Box::new(feed)),
             schema: columns.schema,
             indexes: if key.is_empty() { vec![] } else { vec![key.clone()] },
             key,
             keeps_versions: false,
             upkeep,
-            place: create.name.span(),
+            place: name.span(),
         });
         let table = Table {
             id: TableId(self.plan.tables.len() - 1),
@@ -63,7 +99,8 @@ impl Planner<'_> {
             missing,
             one_row: false,
         };
-        self.catalog.add(&create.name, Object::Table(Box::new(table)));
+        self.catalog.add(name, Object::Table(Box::new(table.clone())));
+        table
     }
 
     /// What a table over a connector cannot have.
