@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use velo_sql::Diagnostic;
-use velo_sql::ast::visit::{Visitor, walk_query, walk_relation};
+use velo_sql::ast::visit::{Visitor, walk_query, walk_relation, walk_set_expr};
 use velo_sql::ast::{
     Create, ObjectKind, ObjectName, Query, Relation, RelationKind, Statement, StatementKind, WindowInput,
 };
@@ -72,7 +72,9 @@ impl Visitor for Named {
             self.ctes.push(cte.name.value.clone());
         }
         // The queries of WITH were walked above, each with the names before it.
-        walk_query(self, &Query { with: None, ..query.clone() });
+        walk_set_expr(self, &query.body);
+        query.order_by.iter().for_each(|item| self.expr(&item.expr));
+        query.limit.iter().chain(&query.offset).for_each(|expr| self.expr(expr));
         self.ctes.truncate(outer);
     }
 
@@ -170,8 +172,8 @@ impl Planner<'_> {
                 }
                 Some(needed) => {
                     // Sinks and functions that stand before it are of use to it by names of other kinds.
-                    for helper in at + 1..needed {
-                        let declares = match &statements[helper].kind {
+                    for (helper, statement) in statements.iter().enumerate().take(needed).skip(at + 1) {
+                        let declares = match &statement.kind {
                             StatementKind::CreateFunction(_) => true,
                             StatementKind::Create(create) => create.kind == ObjectKind::Sink,
                             _ => false,

@@ -1,5 +1,6 @@
 //! What a join goes by: its conditions one by one, the equalities among them, and what they say about the sides' times.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use arrow_schema::DataType;
@@ -31,17 +32,17 @@ impl<'a> Wheres<'a> {
     }
 
     /// Those that nothing took, as one condition.
-    pub(in crate::bind) fn rest(&self) -> Option<Ast> {
+    pub(in crate::bind) fn rest(&self) -> Option<Cow<'a, Ast>> {
         if self.taken.is_empty() {
-            return self.whole.cloned();
+            return self.whole.map(Cow::Borrowed);
         }
         let left = (0..self.conditions.len()).filter(|at| !self.taken.contains(at));
         let mut left: Vec<Ast> = left.map(|at| self.conditions[at].clone()).collect();
         match left.len() {
-            0 | 1 => left.pop(),
+            0 | 1 => left.pop().map(Cow::Owned),
             last => {
                 let span = left[0].span.to(left[last - 1].span);
-                Some(Ast { kind: ExprKind::And(left), span })
+                Some(Cow::Owned(Ast { kind: ExprKind::And(left), span }))
             }
         }
     }
@@ -245,7 +246,7 @@ impl Both<'_> {
             ExprKind::Path(name) => {
                 let (side, column, whole) = self.side_of(name)?;
                 let sum = Linear { columns: vec![(side, column.clone(), expr.span)], ..Linear::default() };
-                (whole && times.has(side, &column)).then(|| match side {
+                (whole && times.has(side, &column)).then_some(match side {
                     Side::Left => Linear { left: 1, ..sum },
                     Side::Right => Linear { right: 1, ..sum },
                 })

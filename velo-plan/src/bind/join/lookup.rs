@@ -12,7 +12,7 @@ use velo_sql::ast::{Expr as Ast, ExprKind, JoinConstraint, JoinKind as AstKind, 
 
 use super::condition::{Both, Condition, Equality, Wheres, conjuncts, side};
 use super::sides::{is_literal_true, scope_of, unique};
-use super::{Written, combined};
+use super::{Written, combined, qualified};
 use crate::bind::query::column_of;
 use crate::bind::scope::{Scope, ScopeColumn};
 use crate::catalog::{Relation, Table};
@@ -100,11 +100,13 @@ impl Planner<'_> {
         let of_right: BTreeSet<String> = looked.columns.iter().map(|column| column.field.name().clone()).collect();
         let mut condition = self.join_condition(&conditions, &scope, &of_right, true)?;
         for one in &shared {
-            let typed = |scope: &Scope, name: &str| {
-                scope.columns.iter().find(|column| column.field.name() == name).map(|column| column_of(column, span))
+            let found = |scope: &Scope, name: &str| {
+                scope.columns.iter().find(|column| column.field.name() == name && !column.hidden).cloned()
             };
-            let (of_left, of_table) = (typed(&left.scope, &one.left)?, typed(&looked.relation.scope, &one.right)?);
-            condition.equalities.push(self.shared_equality(of_left, of_table, &one.name, span, &scope)?);
+            let (of_left, of_table) = (found(&left.scope, &one.left)?, found(&looked.relation.scope, &one.right)?);
+            let names = (qualified(&of_left), qualified(&of_table));
+            let sides = (column_of(&of_left, span), column_of(&of_table, span));
+            condition.equalities.push(self.shared_equality(sides, names, span, &scope)?);
         }
         condition.others.retain(|typed| !is_literal_true(&typed.expr));
         let Keys { keys, columns, rest } = self.lookup_keys(condition, &looked, &of_right)?;
@@ -146,8 +148,25 @@ impl Planner<'_> {
             );
             return None;
         };
+        self.needs_event_time(&left, as_of.span, "FOR SYSTEM_TIME AS OF")?;
         let left = self.with_time_argument(left, name, owner)?;
-        self.must_be_event_time(name, &left)?;
+        let column = match left.scope.resolve(name) {
+            Ok(found) => found.column.field.name().clone(),
+            Err(diagnostic) => {
+                self.error(diagnostic);
+                return None;
+            }
+        };
+        if column != schema::EVENT_TIME && !left.event_time_columns.contains(&column) {
+            let time = left.scope.columns.iter().find(|column| left.event_time_columns.contains(column.field.name()));
+            let time = time.map_or("_event_time".to_owned(), qualified);
+            let message = format!("'{}' is not the event time, and rows are asked for as of that", name.text());
+            self.error(
+                Diagnostic::error(codes::NOT_EVENT_TIME, as_of.span, message)
+                    .help(format!("write FOR SYSTEM_TIME AS OF {time}")),
+            );
+            return None;
+        }
         let node = &self.plan.tables[table.id.0];
         let (called, place) = (node.name.clone(), node.place);
         let lacks = match (node.key.is_empty(), table.has_event_time()) {

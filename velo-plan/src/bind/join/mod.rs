@@ -127,7 +127,10 @@ impl Planner<'_> {
         pairs: &mut Pairs,
         owner: &str,
     ) -> Option<Relation> {
-        let table = self.table_of(written.item, pairs);
+        let table = match self.table_of(written.item, pairs) {
+            Some(table) => Some(table),
+            None => self.bound_as_table(&left, &written, pairs).await?,
+        };
         let as_of = match &written.item.kind {
             RelationKind::Named { as_of, .. } => as_of.as_deref(),
             _ => None,
@@ -189,6 +192,40 @@ impl Planner<'_> {
             Some(Object::Table(table)) if !bound && !is_cte(name) => Some(table.as_ref().clone()),
             _ => None,
         }
+    }
+
+    /// The right side of a join that is bound in place and is a table: what ends is read whole, unless it is joined by time.
+    async fn bound_as_table(
+        &mut self,
+        left: &Relation,
+        written: &Written<'_>,
+        pairs: &mut Pairs,
+    ) -> Option<Option<Table>> {
+        let RelationKind::Named { name, properties, .. } = &written.item.kind else { return Some(None) };
+        let (kind, swapped) = written.plan_kind();
+        let looks_up = matches!(kind, JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti) && !swapped;
+        let by_time = written.within.is_some() || written.is_as_of();
+        if !looks_up || by_time || self.catalog.get(name).is_some() || self.is_of_tables(left.node) {
+            return Some(None);
+        }
+        let mut rest = pairs.clone();
+        let mut own = rest.take_prefixed(&name.text(), name.span());
+        own.pairs.extend(Pairs::new(&properties.entries, name.span()).pairs);
+        let timed = own.pairs.iter().any(|(key, ..)| {
+            let key = key.to_lowercase();
+            key.starts_with("event.time.") || key.starts_with("watermark.")
+        });
+        if own.pairs.is_empty() || timed {
+            return Some(None);
+        }
+        let told = self.diagnostics.len();
+        let Some(bound) = self.resolver().table(&own).filter(|bound| bound.source.binding.bounded()) else {
+            // What is wrong with it is told when it is bound as a stream.
+            self.diagnostics.truncate(told);
+            return Some(None);
+        };
+        *pairs = rest;
+        self.table_in_place(name, bound, &own).await.map(Some)
     }
 
     /// Whether the rows of a node come from tables alone.
@@ -419,37 +456,43 @@ impl Planner<'_> {
             }
             let typed = |column: &ScopeColumn| column_of(column, joining.span);
             let (left, right) = (typed(&of_left), typed(&of_right));
-            condition.equalities.push(self.shared_equality(left, right, &one.name, joining.span, &scope)?);
+            let names = (qualified(&of_left), qualified(&of_right));
+            condition.equalities.push(self.shared_equality((left, right), names, joining.span, &scope)?);
         }
         Some((left, right, condition, taken))
     }
 
-    /// The equality of the columns of one name.
+    /// The equality of two columns of USING or NATURAL, which are written as `names`.
     fn shared_equality(
         &mut self,
-        left: crate::bind::Typed,
-        right: crate::bind::Typed,
-        name: &str,
+        (left, right): (crate::bind::Typed, crate::bind::Typed),
+        names: (String, String),
         span: Span,
         scope: &Scope,
     ) -> Option<condition::Equality> {
-        let types = (left.data_type.clone(), right.data_type.clone());
+        let (one, other) = (super::expr::article(&left.data_type), super::expr::article(&right.data_type));
+        let to = velo_core::types::sql_name(&right.data_type);
         let before = self.diagnostics.len();
         let equality = self.equality(left, right, span, span, scope, false);
         if equality.is_none() && self.diagnostics.len() > before {
             // The places of the columns are one and the same.
             self.diagnostics.truncate(before);
-            let (one, other) = (super::expr::article(&types.0), super::expr::article(&types.1));
-            let to = velo_core::types::sql_name(&types.1);
-            let message = format!(
-                "the column '{name}' is {one} on the left side and {other} on the right one: rows cannot be brought together by it"
-            );
+            let (left, right) = names;
+            let message = format!("{left} is {one}, and {right} is {other}: rows cannot be brought together by them");
             self.error(
                 Diagnostic::error(codes::TYPE_MISMATCH, span, message)
-                    .help(format!("write ON CAST(left.{name} AS {to}) = right.{name}")),
+                    .help(format!("write ON CAST({left} AS {to}) = {right}")),
             );
         }
         equality
+    }
+}
+
+/// A column with its relation.
+fn qualified(column: &ScopeColumn) -> String {
+    match &column.relation {
+        Some(relation) => format!("{relation}.{}", column.name),
+        None => column.name.clone(),
     }
 }
 
