@@ -22,10 +22,24 @@ use crate::writer::Writer;
 pub(crate) struct Reload {
     state: State,
     tally: Tally,
+    first: Option<First>,
+    /// Of a table that keeps its versions all rows: each of them may be one.
+    versions: Option<Vec<Batch>>,
+}
+
+/// The first content of a table that holds nothing: it becomes the table as it is.
+#[derive(Debug, Default)]
+struct First {
+    ops: Ops,
+    due: Due,
 }
 
 impl Reload {
-    fn new(shape: &Shape) -> Result<Self> {
+    fn new(shape: &Arc<Shape>, is_first: bool) -> Result<Self> {
+        if is_first {
+            let first = Some(First::default());
+            return Ok(Self { state: State::new(shape), tally: Tally::default(), first, versions: None });
+        }
         // Found by its key alone; what is kept of the past is the table's.
         let spec = StoreSpec {
             name: shape.name.clone(),
@@ -35,13 +49,29 @@ impl Reload {
             keeps_versions: false,
             counters: Arc::new(TableCounters::default()),
         };
-        Ok(Self { state: State::new(&Arc::new(Shape::new(&spec)?)), tally: Tally::default() })
+        let versions = shape.keeps_versions.then(Vec::new);
+        Ok(Self { state: State::new(&Arc::new(Shape::new(&spec)?)), tally: Tally::default(), first: None, versions })
     }
 
     /// Takes changes of the new content.
     pub(crate) fn apply(&mut self, batch: &Batch) -> Result<()> {
+        if let Some(First { ops, due }) = &mut self.first {
+            return self.state.apply(batch, ops, &mut self.tally, due);
+        }
+        if let Some(versions) = &mut self.versions {
+            versions.push(batch.clone());
+        }
         self.state.apply(batch, &mut Ops::default(), &mut self.tally, &mut Due::default())
     }
+}
+
+/// Rows as updates, so that they are no second row under a key; what is deleted stays so.
+fn as_updates(batch: &Batch) -> Batch {
+    let kind = |row: usize| match batch.kinds.as_ref().map(|kinds| kinds.as_slice()[row]) {
+        Some(kind) if kind.retracts() => kind,
+        _ => RowKind::UpdateAfter,
+    };
+    Batch::changes(batch.columns.clone(), (0..batch.rows()).map(kind).collect())
 }
 
 impl Writer {
@@ -52,7 +82,8 @@ impl Writer {
     ///
     /// Where an index over the key cannot be made.
     pub fn begin_reload(&mut self) -> Result<()> {
-        self.reload = Some(Box::new(Reload::new(&self.state.shape)?));
+        let is_first = !self.changed && self.state.holds_nothing();
+        self.reload = Some(Box::new(Reload::new(&self.state.shape, is_first)?));
         Ok(())
     }
 
@@ -75,9 +106,18 @@ impl Writer {
         };
         // What was applied before the reload began is a version of its own.
         self.publish().await?;
+        if let Some(First { ops, due }) = reload.first {
+            (self.state, self.ops, self.due, self.changed) = (reload.state, ops, due, true);
+            self.count(reload.tally);
+            return self.publish().await;
+        }
         if self.state.shape.key.is_empty() {
             self.differ_by_rows(&reload.state)?;
         } else {
+            // The rows of a content with versions are versions whose times say where they belong.
+            for rows in reload.versions.iter().flatten() {
+                self.take_difference(&as_updates(rows))?;
+            }
             self.differ_by_key(&reload.state)?;
         }
         self.count(reload.tally);
@@ -105,9 +145,7 @@ impl Writer {
             whole.compare(&whole.keys(&visible)?, |at| at, &self.state.segments, &addresses, &mut equal)?;
             let other: BooleanArray = equal.iter().map(|equal| Some(!equal)).collect();
             let rows = arrow_select::filter::filter_record_batch(&rows, &other).map_err(failed)?;
-            // As updates: they are no second row under a key.
-            let kinds = vec![RowKind::UpdateAfter; rows.num_rows()];
-            self.take_difference(&Batch::changes(rows, kinds))?;
+            self.take_difference(&as_updates(&Batch::new(rows)))?;
         }
         let mut gone = Vec::new();
         for positions in self.state.positions().collect::<Vec<_>>().chunks(SCAN_ROWS) {
