@@ -391,6 +391,7 @@ fn table_sink_task(
         name: table.name.clone(),
         inputs,
         writer: options.tables.writers.remove(&id).ok_or_else(lacks)?,
+        bounded: plan.is_settled(id),
         publish: table.upkeep.publish.to_std(),
         clock: options.clock.clone(),
         progress: Arc::clone(&progress.tables[id.0]),
