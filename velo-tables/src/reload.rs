@@ -52,6 +52,12 @@ impl Writer {
     ///
     /// Where an index over the key cannot be made.
     pub fn begin_reload(&mut self) -> Result<()> {
+        self.abort_reload();
+        if self.is_untouched() {
+            // The first content needs no place beside another one: it would lie there twice.
+            self.first = Some(self.table.counters().counts());
+            return Ok(());
+        }
         self.reload = Some(Box::new(Reload::new(&self.state.shape)?));
         Ok(())
     }
@@ -59,6 +65,9 @@ impl Writer {
     /// Gives the new content up; the table stays as it is.
     pub fn abort_reload(&mut self) {
         self.reload = None;
+        if let Some(before) = self.first.take() {
+            self.forget_all(before);
+        }
     }
 
     /// Makes the difference between the new content and the one that stands the next version: rows that came, rows under a key
@@ -69,6 +78,9 @@ impl Writer {
     ///
     /// Where no new content was begun; the content that stands stays then.
     pub async fn commit_reload(&mut self) -> Result<()> {
+        if self.first.take().is_some() {
+            return self.publish().await;
+        }
         let Some(reload) = self.reload.take() else {
             let message = "no new content of the table was begun";
             return Err(ConnectorError::new(ErrorKind::Configuration, "loading a table again", message));
