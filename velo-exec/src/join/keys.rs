@@ -49,9 +49,9 @@ impl JoinKeys {
     /// The number of each row's key, into `ids`; [`NO_KEY`] for one that has a NULL.
     pub(crate) fn number(&mut self, side: usize, batch: &Batch, ids: &mut Vec<u32>) -> Result<()> {
         let columns = self.sides[side].iter().map(|key| key.evaluate(batch)).collect::<Result<Vec<_>>>()?;
-        let valid = columns.iter().fold(None, |valid, column| {
-            NullBuffer::union(valid.as_ref(), column.logical_nulls().as_ref())
-        });
+        let valid = columns
+            .iter()
+            .fold(None, |valid, column| NullBuffer::union(valid.as_ref(), column.logical_nulls().as_ref()));
         let Some(valid) = valid.filter(|valid| valid.null_count() > 0) else {
             return self.table.intern(&columns, batch.rows(), ids);
         };

@@ -78,10 +78,13 @@ impl JoinColumns {
         let mut keep = |side: usize, name: &str| -> Result<(usize, usize)> {
             let at = inputs[side].index_of(name)?;
             let known = kept[side].iter().position(|known| *known == at);
-            Ok((side, known.unwrap_or_else(|| {
-                kept[side].push(at);
-                kept[side].len() - 1
-            })))
+            Ok((
+                side,
+                known.unwrap_or_else(|| {
+                    kept[side].push(at);
+                    kept[side].len() - 1
+                }),
+            ))
         };
         let side = |side: Side| if side == Side::Left { LEFT } else { RIGHT };
         let columns = join.columns.iter().map(|column| keep(side(column.side), column.field.name()));

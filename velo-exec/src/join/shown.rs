@@ -173,6 +173,10 @@ impl ShownRows {
     pub(crate) fn memory(&self) -> usize {
         self.table.memory()
             + self.rows.memory()
-            + self.fates.iter().map(|fate| size_of::<Fate>() + fate.shown.capacity() * size_of::<RowRef>()).sum::<usize>()
+            + self
+                .fates
+                .iter()
+                .map(|fate| size_of::<Fate>() + fate.shown.capacity() * size_of::<RowRef>())
+                .sum::<usize>()
     }
 }

@@ -4,8 +4,8 @@
 use arrow_schema::SchemaRef;
 use velo_core::{Batch, schema};
 
-use super::keys::NO_KEY;
 use super::kept::{KeptRows, RowRef};
+use super::keys::NO_KEY;
 use crate::error::{ExecError, Result};
 use crate::state::{KeyTable, Ttl, is_sparse, keep};
 

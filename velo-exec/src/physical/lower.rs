@@ -12,9 +12,10 @@ use velo_plan::plan::{Emission, Join, Node, NodeId, NodeKind, Over, Plan, SinkId
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, IdleClose,
-    IntervalJoin, JoinSpec, LatestByKey, Limit, MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN,
-    TopNSpec, Unnest, WindowAssign, WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate,
+    AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
+    GroupSpec, IdleClose, IntervalJoin, JoinSpec, LatestByKey, Limit, MatchRecognize, MatchSpec, Operator,
+    Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign, WindowFinal, WindowJoin,
+    WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 

@@ -32,7 +32,12 @@ fn row(random: &mut Random, position: usize) -> Row {
         values.get(at).map(|value| (*value).to_owned())
     };
     let (key, note, quantity) = (one_of(&["a", "b", "c"]), one_of(&["x", "y"]), one_of(&["1", "2", "3"]));
-    Row { key, note, quantity: quantity.map(|text| text.parse().unwrap()), ..Row::at("", position as i64 * SECOND, "1") }
+    Row {
+        key,
+        note,
+        quantity: quantity.map(|text| text.parse().unwrap()),
+        ..Row::at("", position as i64 * SECOND, "1")
+    }
 }
 
 /// A changelog, and the rows that are left of it. With `single` there is at most one row of a key at a time.
@@ -71,7 +76,8 @@ fn part(side: usize, log: &[(RowKind, Row)], retracts: bool) -> Batch {
 
 /// What a left row gives, given the right rows: pairs, itself, or itself with a truth.
 fn of_left(join: &Join, with_condition: bool, left: &Row, right: &[Row]) -> Vec<Vec<String>> {
-    let values = |row: &Row, at: usize| if at == 0 { row.key.clone() } else { row.quantity.map(|value| value.to_string()) };
+    let values =
+        |row: &Row, at: usize| if at == 0 { row.key.clone() } else { row.quantity.map(|value| value.to_string()) };
     // The equality of each key: true, false or nobody knows.
     let equal = |right: &Row, at: usize| values(left, at).zip(values(right, at)).map(|(left, right)| left == right);
     let places = join.keys.iter().map(|key| usize::from(key.left == col("quantity"))).collect::<Vec<_>>();
@@ -84,7 +90,13 @@ fn of_left(join: &Join, with_condition: bool, left: &Row, right: &[Row]) -> Vec<
     let pair = |right: Option<&Row>| [own.clone(), shown(right)].concat();
     match &join.kind {
         JoinKind::Semi => partners.first().map(|_| own).into_iter().collect(),
-        JoinKind::Anti => if partners.is_empty() { vec![own] } else { vec![] },
+        JoinKind::Anti => {
+            if partners.is_empty() {
+                vec![own]
+            } else {
+                vec![]
+            }
+        }
         JoinKind::Mark(mark) => {
             let unknown = mark.membership.is_some_and(|member| {
                 right.iter().any(|right| others(right, Some(member)) && equal(right, places[member]).is_none())
@@ -104,13 +116,11 @@ fn of_left(join: &Join, with_condition: bool, left: &Row, right: &[Row]) -> Vec<
 }
 
 fn naive(join: &Join, with_condition: bool, left: &[Row], right: &[Row]) -> Vec<Vec<String>> {
-    let mut rows =
-        left.iter().flat_map(|row| of_left(join, with_condition, row, right)).collect::<Vec<_>>();
+    let mut rows = left.iter().flat_map(|row| of_left(join, with_condition, row, right)).collect::<Vec<_>>();
     if join.kind.keeps_right() {
         let alone = |row: &&Row| {
-            let is_partner = |left: &Row| {
-                left.key.is_some() && left.key == row.key && (!with_condition || meets(left, row))
-            };
+            let is_partner =
+                |left: &Row| left.key.is_some() && left.key == row.key && (!with_condition || meets(left, row));
             !left.iter().any(is_partner)
         };
         rows.extend(right.iter().filter(alone).map(|row| [shown(None), shown(Some(row))].concat()));
@@ -242,16 +252,10 @@ fn padded_rows_come_and_go_with_the_partners() {
         changed(harness)
     };
     assert_eq!(give(&mut harness, 0, RowKind::Insert, "l"), ["+I k, 1, l, null, null, null"]);
-    assert_eq!(
-        give(&mut harness, 1, RowKind::Insert, "r"),
-        ["-D k, 1, l, null, null, null", "+I k, 1, l, k, 1, r"]
-    );
+    assert_eq!(give(&mut harness, 1, RowKind::Insert, "r"), ["-D k, 1, l, null, null, null", "+I k, 1, l, k, 1, r"]);
     assert_eq!(give(&mut harness, 1, RowKind::Insert, "s"), ["+I k, 1, l, k, 1, s"]);
     assert_eq!(give(&mut harness, 1, RowKind::Delete, "r"), ["-D k, 1, l, k, 1, r"]);
-    assert_eq!(
-        give(&mut harness, 1, RowKind::Delete, "s"),
-        ["-D k, 1, l, k, 1, s", "+I k, 1, l, null, null, null"]
-    );
+    assert_eq!(give(&mut harness, 1, RowKind::Delete, "s"), ["-D k, 1, l, k, 1, s", "+I k, 1, l, null, null, null"]);
     assert_eq!(give(&mut harness, 0, RowKind::Delete, "l"), ["-D k, 1, l, null, null, null"]);
     assert_eq!(harness.operator.rows(), 0);
 }

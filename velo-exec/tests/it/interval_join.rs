@@ -170,8 +170,7 @@ fn bc_13_a_null_key_matches_nothing_and_does_not_disappear() {
 #[test]
 fn late_rows_are_counted_and_go_to_the_dead_letters() {
     let join = join(JoinKind::Left, None);
-    let plan =
-        Plan { join: join.clone(), lower: 0, upper: 0, held_back: 0, late: LateStrategy::DeadLetter };
+    let plan = Plan { join: join.clone(), lower: 0, upper: 0, held_back: 0, late: LateStrategy::DeadLetter };
     let mut harness = Harness::new(IntervalJoin::new(&spec(plan, &join)).unwrap());
     harness.input_watermark(0, Watermark(3 * SECOND)).unwrap();
     harness.batch_at(0, at(0, &[("1", 2, "late"), ("1", 3, "not")])).unwrap();

@@ -66,9 +66,7 @@ fn equal_joins_of_each_window_by_brute_force() {
             partition.retain(|row| row.late_by <= 0);
         }
         let (left, right) = (on_time(&sides[0]), on_time(&sides[1]));
-        for kind in
-            [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti]
-        {
+        for kind in [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti] {
             for with_condition in [false, true] {
                 let partners = |left: &Row, right: &Row| {
                     same_key(left, right) && end(left) == end(right) && (!with_condition || meets(left, right))
