@@ -395,7 +395,7 @@ impl ScriptedTable {
             let chunks = stream::try_unfold(reader, |mut reader| async move {
                 Ok(match reader.next().await? {
                     Fetch::Chunk(chunk) => Some((chunk, reader)),
-                    Fetch::End => None,
+                    Fetch::CaughtUp | Fetch::End => None,
                 })
             });
             let items = chunks.map(move |chunk| {
