@@ -306,6 +306,9 @@ impl Planner<'_> {
         let same = known.len() == key.len() && key.iter().all(|column| known.contains(column));
         let changing = !self.changes(relation.node).is_append();
         let by_key = (changing && !key.is_empty() && !same).then(|| self.latest_by_key(relation, &key, &name));
+        if by_key.is_some() && !self.is_bounded(relation.node) {
+            self.kept_under_key(&name, &key, create.name.span());
+        }
         let relation = by_key.as_ref().unwrap_or(relation);
         let one_row = self.is_one_row(relation.node);
         let columns: Vec<ScopeColumn> = visible(&relation.scope)
