@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::Expr;
-use velo_core::duration::Span as Duration;
 use velo_core::properties::Properties;
 use velo_core::{schema, types};
 use velo_eventtime::LateProperties;
@@ -195,8 +194,8 @@ impl Planner<'_> {
             strategy,
             then,
             defaults,
-            retries: properties.max_retries.unwrap_or(10),
-            delay: properties.retry_delay.unwrap_or(Duration(1_000_000)),
+            retries: properties.max_retries,
+            delay: properties.retry_delay,
         }))
     }
 
