@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use velo_sql::Diagnostic;
-use velo_sql::ast::visit::{Visitor, walk_query, walk_relation};
+use velo_sql::ast::visit::{Visitor, walk_query, walk_relation, walk_set_expr};
 use velo_sql::ast::{
     Create, ObjectKind, ObjectName, Query, Relation, RelationKind, Statement, StatementKind, WindowInput,
 };
@@ -72,7 +72,9 @@ impl Visitor for Named {
             self.ctes.push(cte.name.value.clone());
         }
         // The queries of WITH were walked above, each with the names before it.
-        walk_query(self, &Query { with: None, ..query.clone() });
+        walk_set_expr(self, &query.body);
+        query.order_by.iter().for_each(|item| self.expr(&item.expr));
+        query.limit.iter().chain(&query.offset).for_each(|expr| self.expr(expr));
         self.ctes.truncate(outer);
     }
 
@@ -158,8 +160,7 @@ impl Planner<'_> {
             });
             match found {
                 Some(first) if open.contains(&first) => {
-                    let cycle: Vec<usize> =
-                        path.iter().map(|step| step.at).skip_while(|step| *step != first).collect();
+                    let cycle: Vec<usize> = path.iter().map(|step| step.at).skip_while(|step| *step != first).collect();
                     self.cycle(&cycle);
                     // None of them can be planned, and none is missed.
                     for broken in &cycle {
@@ -209,6 +210,8 @@ impl Planner<'_> {
         for name in &names[1..] {
             diagnostic = diagnostic.also(name.span(), format!("{} is created here", name.text()));
         }
-        self.error(diagnostic.help("a table is ready when all that it reads is: let one of them read a stream instead"));
+        self.error(
+            diagnostic.help("a table is ready when all that it reads is: let one of them read a stream instead"),
+        );
     }
 }

@@ -90,7 +90,11 @@ impl Planner<'_> {
     }
 
     /// Binds the declared columns over what is in the data; empty where they are simply that.
-    pub(super) fn computed_columns(&mut self, columns: &[DeclaredColumn], scope: &Scope) -> Option<Vec<(String, Typed)>> {
+    pub(super) fn computed_columns(
+        &mut self,
+        columns: &[DeclaredColumn],
+        scope: &Scope,
+    ) -> Option<Vec<(String, Typed)>> {
         let mut bound: Vec<(String, Typed)> = Vec::with_capacity(columns.len());
         let mut failed = false;
         for column in columns {

@@ -174,7 +174,13 @@ impl Planner<'_> {
     }
 
     /// A windowing table function whose window nothing groups by: its rows with the window's columns.
-    pub(super) fn windowed_rows(&mut self, input: Relation, window: WindowSpec, span: Span, owner: &str) -> Option<Relation> {
+    pub(super) fn windowed_rows(
+        &mut self,
+        input: Relation,
+        window: WindowSpec,
+        span: Span,
+        owner: &str,
+    ) -> Option<Relation> {
         if matches!(window.kind, WindowKind::Session { .. }) {
             self.not_yet(
                 span,

@@ -114,8 +114,12 @@ impl Planner<'_> {
         let by_time = join.within.as_ref().map(|within| within.span);
         if let Some(place) = by_time.or(join.match_condition.as_ref().map(|matching| matching.span)) {
             self.error(
-                Diagnostic::error(codes::ARGUMENTS, place, "what is computed from a row has no other time than the row")
-                    .help("leave it out: it is for two streams"),
+                Diagnostic::error(
+                    codes::ARGUMENTS,
+                    place,
+                    "what is computed from a row has no other time than the row",
+                )
+                .help("leave it out: it is for two streams"),
             );
             return None;
         }

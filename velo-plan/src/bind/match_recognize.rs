@@ -37,7 +37,8 @@ impl Planner<'_> {
     /// The relation of the matches.
     pub(super) async fn match_recognize(&mut self, matching: &Ast, pairs: &mut Pairs, owner: &str) -> Option<Relation> {
         let mut input = Box::pin(self.from(&matching.input, pairs, owner)).await?;
-        if let Some(ExprKind::Path(name)) = matching.order_by.first().map(|item| &item.expr.without_parentheses().kind) {
+        if let Some(ExprKind::Path(name)) = matching.order_by.first().map(|item| &item.expr.without_parentheses().kind)
+        {
             input = self.with_time_argument(input, name, owner)?;
         }
         let changing = !self.changes(input.node).is_append() && !self.is_bounded(input.node);

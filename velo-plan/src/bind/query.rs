@@ -119,7 +119,9 @@ impl Planner<'_> {
             );
             return None;
         }
-        for (column, name) in relation.scope.columns.iter_mut().filter(|column| !column.hidden && !column.qualified).zip(names) {
+        for (column, name) in
+            relation.scope.columns.iter_mut().filter(|column| !column.hidden && !column.qualified).zip(names)
+        {
             for key in relation.key.iter_mut().filter(|key| **key == column.name) {
                 key.clone_from(&name.value);
             }

@@ -95,8 +95,10 @@ impl Scope {
                         None => column.name.clone(),
                     })
                     .collect();
+                let same = several.iter().all(|column| column.name == several[0].name);
                 let help = match owners.iter().all(|owner| *owner == owners[0]) {
                     true => "they have one name: give one of them another with AS".to_owned(),
+                    false if same => format!("write {}", owners.join(" or ")),
                     false => format!("write the exact spelling in quotes, as in \"{}\"", several[0].name),
                 };
                 let message = format!("'{}' could be any of {}", name.value, owners.join(", "));
@@ -107,7 +109,8 @@ impl Scope {
 
     fn unknown(&self, name: &ObjectName) -> Diagnostic {
         let span = name.span();
-        let visible: Vec<&ScopeColumn> = self.columns.iter().filter(|column| !column.hidden && !column.qualified).collect();
+        let visible: Vec<&ScopeColumn> =
+            self.columns.iter().filter(|column| !column.hidden && !column.qualified).collect();
         let wanted = name.parts.last().map(|part| part.value.as_str()).unwrap_or_default();
         let mut diagnostic =
             Diagnostic::error(codes::UNKNOWN_COLUMN, span, format!("there is no column '{}'", name.text()));
@@ -123,6 +126,17 @@ impl Scope {
                 return Diagnostic::error(codes::UNKNOWN_COLUMN, span, message)
                     .help(format!("did you mean {right}.{column}?"));
             }
+        }
+        // What is named with a relation is looked for there.
+        let relation = name.parts.iter().rev().nth(1);
+        let in_relation = |column: &&ScopeColumn| match (relation, &column.relation) {
+            (Some(wanted), Some(have)) => wanted.matches(have),
+            _ => false,
+        };
+        let of_relation: Vec<&ScopeColumn> = visible.iter().copied().filter(in_relation).collect();
+        let visible = if of_relation.is_empty() { visible } else { of_relation };
+        if let Some(near) = nearest(wanted, visible.iter().map(|column| column.name.as_str())) {
+            return diagnostic.help(format!("did you mean {near}?"));
         }
         if let Some(near) = nearest(wanted, self.columns.iter().map(|column| column.name.as_str())) {
             return diagnostic.help(format!("did you mean {near}?"));

@@ -66,7 +66,7 @@ impl Planner<'_> {
     ) -> Option<Relation> {
         let mut wheres = Wheres::of(select.selection.as_ref());
         let input = self.relations(select, &mut wheres, pairs, owner).await?;
-        let input = self.filter(input, wheres.rest().as_ref(), "WHERE", owner)?;
+        let input = self.filter(input, wheres.rest().as_deref(), "WHERE", owner)?;
         let hidden = super::distinct_on::hidden(select, order);
         let relation = self.grouped(select, &hidden, input, owner)?;
         match &select.distinct {

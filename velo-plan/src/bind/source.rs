@@ -245,12 +245,7 @@ impl Planner<'_> {
 }
 
 /// The declared columns as a projection over the decoded ones.
-fn with_computed(
-    source: BoundColumns,
-    columns: Vec<(String, Typed)>,
-    time: Option<&str>,
-    owner: &str,
-) -> BoundColumns {
+fn with_computed(source: BoundColumns, columns: Vec<(String, Typed)>, time: Option<&str>, owner: &str) -> BoundColumns {
     let mut event_time_columns = source.event_time_columns.clone();
     let mut outputs = Vec::with_capacity(columns.len());
     let mut scope = Vec::with_capacity(columns.len() + 1);
@@ -278,10 +273,8 @@ fn with_computed(
     }
     // System columns can still be named behind the projection.
     for column in source.scope.columns.iter().filter(|column| column.hidden && column.name != "_event_time") {
-        outputs.push(Output {
-            expr: typed_column(&column.field, Span::default()).expr,
-            field: Arc::clone(&column.field),
-        });
+        outputs
+            .push(Output { expr: typed_column(&column.field, Span::default()).expr, field: Arc::clone(&column.field) });
         scope.push(column.clone());
     }
     let mut output = Arc::new(Schema::new(outputs.iter().map(|output| Arc::clone(&output.field)).collect::<Vec<_>>()));

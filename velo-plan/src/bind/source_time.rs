@@ -6,8 +6,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::Expr;
 use velo_core::types;
 use velo_eventtime::{EventTimeSource, Extractor, FieldPath, Format, WatermarkStrategy};
-use velo_sql::ast::{BinaryOp, ExprKind, Literal, ObjectName, WatermarkDef};
 use velo_sql::Diagnostic;
+use velo_sql::ast::{BinaryOp, ExprKind, Literal, ObjectName, WatermarkDef};
 
 use super::expr::{Typed, article};
 use super::literal;
@@ -18,7 +18,12 @@ use crate::planner::Planner;
 
 impl Planner<'_> {
     /// `WATERMARK FOR ts AS ts - INTERVAL '5' SECOND` is the properties in another spelling.
-    pub(super) fn watermark_clause(&mut self, clause: &WatermarkDef, source: &mut BoundSource, pairs: &Pairs) -> Option<()> {
+    pub(super) fn watermark_clause(
+        &mut self,
+        clause: &WatermarkDef,
+        source: &mut BoundSource,
+        pairs: &Pairs,
+    ) -> Option<()> {
         let column = clause.column.text();
         match column.parse() {
             Ok(path) if source.event_time.field.is_none() => source.event_time.field = Some(path),

@@ -38,12 +38,8 @@ impl Planner<'_> {
         let Some(key) = self.key_columns(primary_key(create), &names) else { return };
         let Some(missing) = self.missing(&properties, &pairs, &columns.scope) else { return };
         let key: Vec<usize> = key.iter().filter_map(|name| columns.schema.index_of(name).ok()).collect();
-        let feed = ConnectorFeed {
-            source: columns.source,
-            decoded: columns.decoded,
-            outputs: columns.outputs,
-            filter: None,
-        };
+        let feed =
+            ConnectorFeed { source: columns.source, decoded: columns.decoded, outputs: columns.outputs, filter: None };
         let upkeep = Upkeep {
             refresh: properties.refresh,
             reload: properties.reload,

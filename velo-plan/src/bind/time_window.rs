@@ -56,8 +56,11 @@ impl Planner<'_> {
         }
         let source = input.source.map(|id| self.plan.sources[id.0].name.clone());
         let owner = source.clone().unwrap_or_else(|| "its input".to_owned());
-        let mut diagnostic =
-            Diagnostic::error(codes::EVENT_TIME_MISSING, span, format!("{what} needs an event time, and {owner} has none"));
+        let mut diagnostic = Diagnostic::error(
+            codes::EVENT_TIME_MISSING,
+            span,
+            format!("{what} needs an event time, and {owner} has none"),
+        );
         if what == "a time window" {
             diagnostic = diagnostic.label("this window");
         }

@@ -110,9 +110,10 @@ impl Planner<'_> {
     /// For how long a node keeps what nothing else bounds.
     pub(crate) fn state_ttl(&mut self, kind: &NodeKind, inputs: &[NodeId], bounded: bool) -> Option<StateTtl> {
         let keeps = match kind {
-            NodeKind::Aggregate { window: None, .. } | NodeKind::LatestByKey(_) | NodeKind::SetOperation { .. } | NodeKind::ChangelogJoin(_) => {
-                true
-            }
+            NodeKind::Aggregate { window: None, .. }
+            | NodeKind::LatestByKey(_)
+            | NodeKind::SetOperation { .. }
+            | NodeKind::ChangelogJoin(_) => true,
             NodeKind::TopN(top) => !top.per_window,
             _ => false,
         };

@@ -9,8 +9,8 @@ use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
 use crate::plan::{
-    Changes, Join, JoinColumn, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed, TableNode,
-    TimeOrigin, Unnest, UnnestItem,
+    Changes, Join, JoinColumn, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed,
+    TableNode, TimeOrigin, Unnest, UnnestItem,
 };
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.

@@ -153,9 +153,8 @@ fn read_twice(plan: &Plan, used: &[BTreeMap<Group, Statement>]) -> Vec<ReadTwice
 
 /// Writes the plan anew: each node once for each group that uses it.
 fn copy(plan: &mut Plan, used: &[BTreeMap<Group, Statement>]) {
-    let groups = |at: usize| -> Vec<Group> {
-        if used[at].is_empty() { vec![None] } else { used[at].keys().copied().collect() }
-    };
+    let groups =
+        |at: usize| -> Vec<Group> { if used[at].is_empty() { vec![None] } else { used[at].keys().copied().collect() } };
     let mut readers: Vec<Vec<Group>> = vec![vec![None]; plan.sources.len()];
     for (at, node) in plan.nodes.iter().enumerate() {
         if let NodeKind::Source(id) = node.kind {

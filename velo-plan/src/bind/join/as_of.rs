@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind};
 use velo_sql::Diagnostic;
+use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind};
 
 use super::condition::{Both, Times, conjuncts};
 use super::interval::rest;
@@ -59,7 +59,9 @@ impl Planner<'_> {
         let place = bounds.span().unwrap_or(span);
         let (direction, inclusive, tolerance) = match (nearest.is_some(), bounds.lower, bounds.upper) {
             (true, None, None) => (AsOfDirection::Nearest, true, None),
-            (_, Some(lower), Some(upper)) if upper > 0 && lower == -upper => (AsOfDirection::Nearest, true, Some(upper)),
+            (_, Some(lower), Some(upper)) if upper > 0 && lower == -upper => {
+                (AsOfDirection::Nearest, true, Some(upper))
+            }
             (false, lower, Some(upper @ (0 | -1))) if lower.is_none_or(|lower| lower <= upper) => {
                 (AsOfDirection::Backward, upper == 0, lower.map(|lower| -lower))
             }
@@ -68,7 +70,8 @@ impl Planner<'_> {
             }
             (false, None, None) => {
                 self.error(
-                    Diagnostic::error(codes::ARGUMENTS, span, "ASOF JOIN needs to know which way to look").help(SPELLING),
+                    Diagnostic::error(codes::ARGUMENTS, span, "ASOF JOIN needs to know which way to look")
+                        .help(SPELLING),
                 );
                 return None;
             }

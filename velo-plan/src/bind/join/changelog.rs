@@ -59,7 +59,9 @@ impl Planner<'_> {
         if of_tables[0] && !with_table {
             return told(
                 joining.span,
-                format!("every row of {other} is kept as long as the job runs, so that changes of the table {left} reach it"),
+                format!(
+                    "every row of {other} is kept as long as the job runs, so that changes of the table {left} reach it"
+                ),
                 "a stream with a table behind it looks each row up once: write FROM stream JOIN table",
             );
         }
@@ -87,7 +89,9 @@ impl Planner<'_> {
         if like_table && !of_tables[1] {
             return told(
                 joining.span,
-                format!("this stream–stream join should be a stream–table join: {other} has one row for each key, and every row of both sides is kept as long as the job runs"),
+                format!(
+                    "this stream–stream join should be a stream–table join: {other} has one row for each key, and every row of both sides is kept as long as the job runs"
+                ),
                 "CREATE TABLE instead of CREATE STREAM for that side: then each row of the stream is looked up when it comes, and nothing else is kept",
             );
         }

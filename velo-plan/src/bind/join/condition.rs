@@ -1,5 +1,6 @@
 //! What a join goes by: its conditions one by one, the equalities among them, and what they say about the sides' times.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use arrow_schema::DataType;
@@ -31,17 +32,17 @@ impl<'a> Wheres<'a> {
     }
 
     /// Those that nothing took, as one condition.
-    pub(in crate::bind) fn rest(&self) -> Option<Ast> {
+    pub(in crate::bind) fn rest(&self) -> Option<Cow<'a, Ast>> {
         if self.taken.is_empty() {
-            return self.whole.cloned();
+            return self.whole.map(Cow::Borrowed);
         }
         let left = (0..self.conditions.len()).filter(|at| !self.taken.contains(at));
         let mut left: Vec<Ast> = left.map(|at| self.conditions[at].clone()).collect();
         match left.len() {
-            0 | 1 => left.pop(),
+            0 | 1 => left.pop().map(Cow::Owned),
             last => {
                 let span = left[0].span.to(left[last - 1].span);
-                Some(Ast { kind: ExprKind::And(left), span })
+                Some(Cow::Owned(Ast { kind: ExprKind::And(left), span }))
             }
         }
     }
@@ -183,7 +184,10 @@ impl Bounds {
 
     /// The whole of it, from the first to the last place.
     pub(super) fn span(&self) -> Option<Span> {
-        self.places.iter().copied().reduce(|one, other| if one.start < other.start { one.to(other) } else { other.to(one) })
+        self.places
+            .iter()
+            .copied()
+            .reduce(|one, other| if one.start < other.start { one.to(other) } else { other.to(one) })
     }
 }
 
@@ -385,11 +389,13 @@ impl Planner<'_> {
                         Some(equality) => found.equalities.push(equality),
                         None => failed = true,
                     },
-                    None => match self.binder(scope, Err("ON")).compare(Operator::Eq, one, other, *op_span, condition.span)
-                    {
-                        Some(typed) => found.others.push(typed),
-                        None => failed = true,
-                    },
+                    None => {
+                        match self.binder(scope, Err("ON")).compare(Operator::Eq, one, other, *op_span, condition.span)
+                        {
+                            Some(typed) => found.others.push(typed),
+                            None => failed = true,
+                        }
+                    }
                 }
                 continue;
             }

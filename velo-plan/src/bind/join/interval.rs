@@ -47,8 +47,12 @@ impl Planner<'_> {
                 .find_map(|(micros, ast)| (micros < 0).then_some(ast.span))
             {
                 self.error(
-                    Diagnostic::error(codes::LITERAL, place, "WITHIN goes back and forth from a row, by lengths above zero")
-                        .help("write WITHIN 5m, or WITHIN (1m, 5m): a minute before the left row, five after it"),
+                    Diagnostic::error(
+                        codes::LITERAL,
+                        place,
+                        "WITHIN goes back and forth from a row, by lengths above zero",
+                    )
+                    .help("write WITHIN 5m, or WITHIN (1m, 5m): a minute before the left row, five after it"),
                 );
                 return None;
             }
@@ -120,8 +124,12 @@ impl Planner<'_> {
         let place = whole.unwrap_or(joining.span);
         if interval.lower > interval.upper {
             self.error(
-                Diagnostic::error(codes::CONFLICT, place, "no two times can meet these bounds: the lower one is above the upper one")
-                    .help("for example b.ts BETWEEN a.ts - INTERVAL '5' MINUTE AND a.ts + INTERVAL '5' MINUTE"),
+                Diagnostic::error(
+                    codes::CONFLICT,
+                    place,
+                    "no two times can meet these bounds: the lower one is above the upper one",
+                )
+                .help("for example b.ts BETWEEN a.ts - INTERVAL '5' MINUTE AND a.ts + INTERVAL '5' MINUTE"),
             );
             return None;
         }
@@ -215,10 +223,12 @@ fn side_times(kind: &JoinKind, left: &Prepared, right: &Prepared) -> Vec<SideTim
             let columns = side.relation.event_time_columns.clone();
             found.push(SideTime { columns, time: time.clone(), missing: missing.clone() });
         }
-        found.extend(side.relation.side_times.iter().map(|inner| SideTime {
-            missing: inner.missing.clone().or_else(|| missing.clone()),
-            ..inner.clone()
-        }));
+        found.extend(
+            side.relation
+                .side_times
+                .iter()
+                .map(|inner| SideTime { missing: inner.missing.clone().or_else(|| missing.clone()), ..inner.clone() }),
+        );
     }
     found
 }

@@ -7,12 +7,12 @@ use arrow_schema::{DataType, FieldRef};
 use datafusion_expr::Expr;
 use velo_core::schema;
 use velo_eventtime::LateStrategy;
-use velo_sql::ast::{Expr as Ast, ExprKind, JoinConstraint, JoinKind as AstKind, Relation as FromItem, RelationKind};
 use velo_sql::Diagnostic;
+use velo_sql::ast::{Expr as Ast, ExprKind, JoinConstraint, JoinKind as AstKind, Relation as FromItem, RelationKind};
 
 use super::condition::{Both, Condition, Equality, Wheres, conjuncts, side};
 use super::sides::{is_literal_true, scope_of, unique};
-use super::{Written, combined};
+use super::{Written, combined, qualified};
 use crate::bind::query::column_of;
 use crate::bind::scope::{Scope, ScopeColumn};
 use crate::catalog::{Relation, Table};
@@ -79,8 +79,9 @@ impl Planner<'_> {
             JoinConstraint::On(condition) => conjuncts(condition),
             JoinConstraint::None if written.kind != AstKind::Cross => {
                 self.error(
-                    Diagnostic::error(codes::ARGUMENTS, span, format!("{} needs its condition", written.words()))
-                        .help("write ON and the equality of a column of each side, or ON TRUE for every row of the table"),
+                    Diagnostic::error(codes::ARGUMENTS, span, format!("{} needs its condition", written.words())).help(
+                        "write ON and the equality of a column of each side, or ON TRUE for every row of the table",
+                    ),
                 );
                 return None;
             }
@@ -99,11 +100,13 @@ impl Planner<'_> {
         let of_right: BTreeSet<String> = looked.columns.iter().map(|column| column.field.name().clone()).collect();
         let mut condition = self.join_condition(&conditions, &scope, &of_right, true)?;
         for one in &shared {
-            let typed = |scope: &Scope, name: &str| {
-                scope.columns.iter().find(|column| column.field.name() == name).map(|column| column_of(column, span))
+            let found = |scope: &Scope, name: &str| {
+                scope.columns.iter().find(|column| column.field.name() == name && !column.hidden).cloned()
             };
-            let (of_left, of_table) = (typed(&left.scope, &one.left)?, typed(&looked.relation.scope, &one.right)?);
-            condition.equalities.push(self.shared_equality(of_left, of_table, &one.name, span, &scope)?);
+            let (of_left, of_table) = (found(&left.scope, &one.left)?, found(&looked.relation.scope, &one.right)?);
+            let names = (qualified(&of_left), qualified(&of_table));
+            let sides = (column_of(&of_left, span), column_of(&of_table, span));
+            condition.equalities.push(self.shared_equality(sides, names, span, &scope)?);
         }
         condition.others.retain(|typed| !is_literal_true(&typed.expr));
         let Keys { keys, columns, rest } = self.lookup_keys(condition, &looked, &of_right)?;
@@ -130,7 +133,8 @@ impl Planner<'_> {
             );
         }
         let missing = self.missing_of(&looked, &kind, crossed);
-        let relation = self.looked_up_join(left, looked, kind, (keys, columns), rest, missing, as_of.is_some(), late, owner);
+        let relation =
+            self.looked_up_join(left, looked, kind, (keys, columns), rest, missing, as_of.is_some(), late, owner);
         let kind = written.plan_kind().0;
         Some(self.with_shared(relation, &kind, &shared, owner))
     }
@@ -144,8 +148,25 @@ impl Planner<'_> {
             );
             return None;
         };
+        self.needs_event_time(&left, as_of.span, "FOR SYSTEM_TIME AS OF")?;
         let left = self.with_time_argument(left, name, owner)?;
-        self.must_be_event_time(name, &left)?;
+        let column = match left.scope.resolve(name) {
+            Ok(found) => found.column.field.name().clone(),
+            Err(diagnostic) => {
+                self.error(diagnostic);
+                return None;
+            }
+        };
+        if column != schema::EVENT_TIME && !left.event_time_columns.contains(&column) {
+            let time = left.scope.columns.iter().find(|column| left.event_time_columns.contains(column.field.name()));
+            let time = time.map_or("_event_time".to_owned(), qualified);
+            let message = format!("'{}' is not the event time, and rows are asked for as of that", name.text());
+            self.error(
+                Diagnostic::error(codes::NOT_EVENT_TIME, as_of.span, message)
+                    .help(format!("write FOR SYSTEM_TIME AS OF {time}")),
+            );
+            return None;
+        }
         let node = &self.plan.tables[table.id.0];
         let (called, place) = (node.name.clone(), node.place);
         let lacks = match (node.key.is_empty(), table.has_event_time()) {
@@ -155,7 +176,9 @@ impl Planner<'_> {
             }
             (true, true) => "a PRIMARY KEY, by which its rows replace each other",
             (false, false) => "an event time, which says since when a row holds",
-            (true, false) => "a PRIMARY KEY, by which its rows replace each other, and an event time, since when they hold",
+            (true, false) => {
+                "a PRIMARY KEY, by which its rows replace each other, and an event time, since when they hold"
+            }
         };
         self.error(
             Diagnostic::error(
@@ -200,7 +223,8 @@ impl Planner<'_> {
         relation.identity = key.iter().map(|at| fields[*at].1.name().clone()).collect();
         // Unqualified, the event time is that of the stream.
         for column in &mut relation.scope.columns {
-            column.qualified |= column.hidden && column.name.eq_ignore_ascii_case("_event_time") && left.has_event_time();
+            column.qualified |=
+                column.hidden && column.name.eq_ignore_ascii_case("_event_time") && left.has_event_time();
         }
         Some(Looked { table, relation, columns })
     }
@@ -352,9 +376,8 @@ impl Planner<'_> {
 
 /// Whether rows come with NULLs in the table's columns.
 pub(super) fn pads(missing: &Missing) -> bool {
-    let with_nulls = |strategy: MissingStrategy| {
-        matches!(strategy, MissingStrategy::UseDefaults | MissingStrategy::EmitWithNulls)
-    };
+    let with_nulls =
+        |strategy: MissingStrategy| matches!(strategy, MissingStrategy::UseDefaults | MissingStrategy::EmitWithNulls);
     let waits = missing.strategy == MissingStrategy::WaitAndRetry;
     with_nulls(missing.strategy) || (waits && with_nulls(missing.then))
 }

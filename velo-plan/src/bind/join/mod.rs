@@ -236,9 +236,10 @@ impl Planner<'_> {
             let both = Both { left: &left.scope, right: &right.scope };
             let times = condition::Times::of(&left, &right);
             let any = written.kind == AstKind::Cross;
-            conditions.extend(
-                wheres.take(|condition| (any && both.is_equality(condition)) || both.bounds(condition, &times).is_some()),
-            );
+            conditions
+                .extend(wheres.take(|condition| {
+                    (any && both.is_equality(condition)) || both.bounds(condition, &times).is_some()
+                }));
         }
         let bare = conditions.is_empty() && shared.is_empty() && written.within.is_none() && written.matching.is_none();
         if bare && written.kind != AstKind::Cross && !matches!(written.constraint, JoinConstraint::On(_)) {
@@ -313,7 +314,8 @@ impl Planner<'_> {
             scope.columns.iter().filter_map(|column| column.relation.clone()).collect()
         };
         let known = names(left);
-        let Some(twice) = names(right).into_iter().find(|name| known.iter().any(|other| other.eq_ignore_ascii_case(name)))
+        let Some(twice) =
+            names(right).into_iter().find(|name| known.iter().any(|other| other.eq_ignore_ascii_case(name)))
         else {
             return Some(());
         };
@@ -417,37 +419,43 @@ impl Planner<'_> {
             }
             let typed = |column: &ScopeColumn| column_of(column, joining.span);
             let (left, right) = (typed(&of_left), typed(&of_right));
-            condition.equalities.push(self.shared_equality(left, right, &one.name, joining.span, &scope)?);
+            let names = (qualified(&of_left), qualified(&of_right));
+            condition.equalities.push(self.shared_equality((left, right), names, joining.span, &scope)?);
         }
         Some((left, right, condition, taken))
     }
 
-    /// The equality of the columns of one name.
+    /// The equality of two columns of USING or NATURAL, which are written as `names`.
     fn shared_equality(
         &mut self,
-        left: crate::bind::Typed,
-        right: crate::bind::Typed,
-        name: &str,
+        (left, right): (crate::bind::Typed, crate::bind::Typed),
+        names: (String, String),
         span: Span,
         scope: &Scope,
     ) -> Option<condition::Equality> {
-        let types = (left.data_type.clone(), right.data_type.clone());
+        let (one, other) = (super::expr::article(&left.data_type), super::expr::article(&right.data_type));
+        let to = velo_core::types::sql_name(&right.data_type);
         let before = self.diagnostics.len();
         let equality = self.equality(left, right, span, span, scope, false);
         if equality.is_none() && self.diagnostics.len() > before {
             // The places of the columns are one and the same.
             self.diagnostics.truncate(before);
-            let (one, other) = (super::expr::article(&types.0), super::expr::article(&types.1));
-            let to = velo_core::types::sql_name(&types.1);
-            let message = format!(
-                "the column '{name}' is {one} on the left side and {other} on the right one: rows cannot be brought together by it"
-            );
+            let (left, right) = names;
+            let message = format!("{left} is {one}, and {right} is {other}: rows cannot be brought together by them");
             self.error(
                 Diagnostic::error(codes::TYPE_MISMATCH, span, message)
-                    .help(format!("write ON CAST(left.{name} AS {to}) = right.{name}")),
+                    .help(format!("write ON CAST({left} AS {to}) = {right}")),
             );
         }
         equality
+    }
+}
+
+/// A column with its relation.
+fn qualified(column: &ScopeColumn) -> String {
+    match &column.relation {
+        Some(relation) => format!("{relation}.{}", column.name),
+        None => column.name.clone(),
     }
 }
 

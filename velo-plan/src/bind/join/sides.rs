@@ -130,7 +130,8 @@ impl Planner<'_> {
     /// The node of a side: what it was, or a projection of it.
     pub(super) fn side_node(&mut self, side: &Prepared, owner: &str) -> NodeId {
         let input = side.relation.node;
-        let unchanged = |output: &Output| matches!(&output.expr, Expr::Column(column) if column.name() == output.field.name());
+        let unchanged =
+            |output: &Output| matches!(&output.expr, Expr::Column(column) if column.name() == output.field.name());
         if side.outputs.iter().all(unchanged) {
             return input;
         }
@@ -288,7 +289,13 @@ pub(super) struct Shared {
 impl Planner<'_> {
     /// The shared columns of USING and NATURAL in front, named once: that of the side whose rows all come, of FULL the one that
     /// is there.
-    pub(super) fn with_shared(&mut self, relation: Relation, kind: &JoinKind, shared: &[Shared], owner: &str) -> Relation {
+    pub(super) fn with_shared(
+        &mut self,
+        relation: Relation,
+        kind: &JoinKind,
+        shared: &[Shared],
+        owner: &str,
+    ) -> Relation {
         if shared.is_empty() {
             return relation;
         }

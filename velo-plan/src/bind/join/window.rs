@@ -41,7 +41,9 @@ impl Planner<'_> {
         };
         let mut place = joining.span;
         for (at, condition) in joining.conditions.iter().enumerate() {
-            let ExprKind::Binary { left: one, op: BinaryOp::Equal, right: other, .. } = &condition.kind else { continue };
+            let ExprKind::Binary { left: one, op: BinaryOp::Equal, right: other, .. } = &condition.kind else {
+                continue;
+            };
             let name = |expr: &velo_sql::ast::Expr| match &expr.without_parentheses().kind {
                 ExprKind::Path(name) => both.side_of(name),
                 _ => None,
@@ -75,7 +77,10 @@ impl Planner<'_> {
                 Diagnostic::error(
                     codes::WINDOW,
                     place,
-                    format!("rows meet in the same window, and the windows differ: {} and {}", left.window, right.window),
+                    format!(
+                        "rows meet in the same window, and the windows differ: {} and {}",
+                        left.window, right.window
+                    ),
                 )
                 .help("give both sides windows of the same kind, size and offset"),
             );
@@ -96,16 +101,24 @@ impl Planner<'_> {
         let bounds = |of: &OfWindow| Some([of.start.clone()?, of.end.clone()?]);
         let (Some(of_left), Some(of_right)) = (bounds(left), bounds(right)) else {
             self.error(
-                Diagnostic::error(codes::WINDOW, place, "a join of windows needs their start and their end on both sides")
-                    .help("select window_start and window_end in the queries that are joined"),
+                Diagnostic::error(
+                    codes::WINDOW,
+                    place,
+                    "a join of windows needs their start and their end on both sides",
+                )
+                .help("select window_start and window_end in the queries that are joined"),
             );
             return None;
         };
         // One bound of a window of one length says the other one.
         if !fixed && met != [true; 2] {
             self.error(
-                Diagnostic::error(codes::WINDOW, place, "windows of several lengths are the same by their start and their end")
-                    .help("write a.window_start = b.window_start AND a.window_end = b.window_end"),
+                Diagnostic::error(
+                    codes::WINDOW,
+                    place,
+                    "windows of several lengths are the same by their start and their end",
+                )
+                .help("write a.window_start = b.window_start AND a.window_end = b.window_end"),
             );
             return None;
         }
