@@ -4,6 +4,7 @@ pub mod aggregate;
 mod changes;
 pub mod error;
 pub mod expr;
+mod join;
 mod lookup;
 pub mod operator;
 pub mod physical;

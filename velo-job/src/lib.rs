@@ -5,7 +5,10 @@
 
 pub mod scenario;
 mod script;
+mod tables;
 
-pub use script::{RunOptions, Script};
+pub use script::{OnTables, RunOptions, Script};
+pub use tables::TableOverview;
 pub use velo_exec::runtime::{JobProgress, Stop};
-pub use velo_plan::{PlanContext, PlannedScript};
+pub use velo_plan::{PlanContext, PlannedScript, Roots, Shown};
+pub use velo_tables::{Events, TableCounts, TableEvent, TableState, TableStatus};

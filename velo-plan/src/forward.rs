@@ -172,8 +172,8 @@ impl Planner<'_> {
                 }
                 Some(needed) => {
                     // Sinks and functions that stand before it are of use to it by names of other kinds.
-                    for helper in at + 1..needed {
-                        let declares = match &statements[helper].kind {
+                    for (helper, statement) in statements.iter().enumerate().take(needed).skip(at + 1) {
+                        let declares = match &statement.kind {
                             StatementKind::CreateFunction(_) => true,
                             StatementKind::Create(create) => create.kind == ObjectKind::Sink,
                             _ => false,

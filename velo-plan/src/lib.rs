@@ -10,5 +10,6 @@ pub mod functions;
 pub mod plan;
 mod planner;
 mod rules;
+mod whole;
 
-pub use planner::{Analyzed, Lookup, PlanContext, PlannedScript, Shown, plan_script};
+pub use planner::{Analyzed, Lookup, PlanContext, PlannedScript, Roots, Shown, plan_script};

@@ -19,8 +19,7 @@ use crate::catalog::{
 };
 use crate::codes;
 use crate::functions::Functions;
-use crate::plan::{Changes, Node, NodeId, NodeKind, Plan, SinkId, TableId, TableNode};
-use crate::rules::{self, ReadTwice, Statement as Written};
+use crate::plan::{Changes, Node, NodeId, NodeKind, Plan, SinkId};
 
 /// Gives the value of a variable, where it has one.
 pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -37,6 +36,18 @@ pub struct PlanContext {
     pub folder: PathBuf,
     /// Whether the optimiser runs; results are the same without it.
     pub optimise: bool,
+    /// What the plan is for.
+    pub roots: Roots,
+}
+
+/// What a plan is for: nothing is in it that these do not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Roots {
+    /// What is written and shown.
+    #[default]
+    Sinks,
+    /// All tables of the script, also those that nothing reads, and no statement that only reads them.
+    Tables,
 }
 
 /// What became of a script.
@@ -605,46 +616,6 @@ impl Planner<'_> {
     /// The place of a sink is that of the statement which writes it.
     pub(crate) fn sink_is_here(&mut self, sink: SinkId) {
         self.sink_places.insert(sink, self.place);
-    }
-
-    /// Runs the passes over the plan, and tells what they find.
-    pub(crate) fn optimise(&mut self) {
-        for ReadTwice { source, first, waiting } in rules::apply(&mut self.plan, self.context) {
-            let place = |statement: Written| match statement {
-                Written::Sink(sink) => self.sink_places.get(&sink).copied().unwrap_or_default(),
-                Written::Table(table) => self.plan.tables[table.0].place,
-            };
-            let (first, waiting) = (place(first), place(waiting));
-            let message = format!(
-                "this waits for a table that '{source}' feeds, and reads '{source}' itself from the beginning, which cannot be read twice"
-            );
-            self.error(
-                Diagnostic::error(codes::CONFLICT, waiting, message)
-                    .also(first, format!("this reads '{source}' first"))
-                    .help("write one of the two from a stream that can be read again, such as a file or a topic that the other one fills"),
-            );
-        }
-    }
-
-    /// The tables in the order in which they stand in the script, whenever they were planned.
-    fn order_tables(&mut self) {
-        let mut order: Vec<usize> = (0..self.plan.tables.len()).collect();
-        order.sort_by_key(|table| self.plan.tables[*table].place.start);
-        let place = |table: &mut TableId| {
-            *table = TableId(order.iter().position(|other| *other == table.0).unwrap_or(table.0));
-        };
-        for node in &mut self.plan.nodes {
-            match &mut node.kind {
-                NodeKind::LookupJoin(join) => place(&mut join.table),
-                NodeKind::TableScan(scan) => place(&mut scan.table),
-                NodeKind::TableSink(table) => place(table),
-                _ => {}
-            }
-        }
-        self.catalog.tables_mut().for_each(|table| place(&mut table.id));
-        let tables = std::mem::take(&mut self.plan.tables);
-        let mut tables: Vec<Option<TableNode>> = tables.into_iter().map(Some).collect();
-        self.plan.tables = order.iter().filter_map(|table| tables[*table].take()).collect();
     }
 
     /// Whether a node's rows can change after they came.

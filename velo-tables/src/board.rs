@@ -144,6 +144,10 @@ impl Board {
             inner.shown = Counts::of(&entry.counters);
             inner.state = state.clone();
         }
+        self.changed.send_modify(|changes| *changes += 1);
+        if self.events.receiver_count() == 0 {
+            return;
+        }
         let table = self.status(number);
         self.tell(match state {
             TableState::Ready => TableEvent::TableCompleted { at: now, table },
@@ -154,7 +158,6 @@ impl Board {
             _ => TableEvent::TableUpdate { at: now, table },
         });
         self.tell(TableEvent::SummaryUpdate { at: now, summary: Summary::of(&self.statuses()) });
-        self.changed.send_modify(|changes| *changes += 1);
     }
 
     /// An attempt to load a table begins.

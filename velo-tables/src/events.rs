@@ -8,7 +8,7 @@ use crate::status::{Summary, TableStatus};
 
 /// Something that happened. `at` is in microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
 pub enum TableEvent {
     /// How everything stands: the first event of each subscription, and again for one that was too slow to get all.
     InitialSnapshot {

@@ -31,7 +31,7 @@ impl Gate {
     /// Waits until all of `tables` are ready.
     ///
     /// `timeout` is counted from the last progress of any of them, or of what they need: a table that begins, is ready, or
-    /// reads records or bytes. Without one it waits as long as it takes.
+    /// reads records or bytes, which is seen within a second. Without one it waits as long as it takes.
     ///
     /// # Errors
     ///
@@ -51,6 +51,11 @@ impl Gate {
             if self.is_open(tables) {
                 return Ok(());
             }
+            let Some(timeout) = timeout else {
+                // The board lives as long as the gate, so that there is always somebody to tell of changes.
+                changes.changed().await.unwrap_or_default();
+                continue;
+            };
             let now = board.clock.now();
             let counts: Vec<_> = involved.iter().map(|table| (board.counts(*table), self.version(*table))).collect();
             if counts != seen {
@@ -59,16 +64,12 @@ impl Gate {
             }
             let moved = involved.iter().map(|table| board.moved(*table)).max();
             last = last.max(moved.unwrap_or(i64::MIN));
-            let mut until = now.saturating_add(LOOK);
-            if let Some(timeout) = timeout {
-                let end = last.saturating_add(timeout.micros());
-                if now >= end {
-                    return Err(self.not_ready(tables, Some(timeout)));
-                }
-                until = until.min(end);
+            let end = last.saturating_add(timeout.micros());
+            if now >= end {
+                return Err(self.not_ready(tables, Some(timeout)));
             }
+            let until = end.min(now.saturating_add(LOOK));
             tokio::select! {
-                // The board lives as long as the gate, so that there is always somebody to tell of changes.
                 _ = changes.changed() => {}
                 () = board.clock.sleep_until(until) => {}
             }

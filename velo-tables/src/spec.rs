@@ -175,3 +175,18 @@ pub trait Reload: TableWriter {
     /// Forgets what was applied since [`Reload::begin_reload`].
     fn abort_reload(&mut self);
 }
+
+#[async_trait]
+impl Reload for crate::writer::Writer {
+    fn begin_reload(&mut self) -> Result<()> {
+        Self::begin_reload(self)
+    }
+
+    async fn commit_reload(&mut self) -> Result<()> {
+        Self::commit_reload(self).await
+    }
+
+    fn abort_reload(&mut self) {
+        Self::abort_reload(self);
+    }
+}

@@ -5,7 +5,7 @@ use velo_core::resilience::ConnectionHealth;
 
 /// What a table is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum TableState {
     /// It waits for tables that it needs.
     Waiting {
@@ -54,7 +54,6 @@ pub struct TableStatus {
     /// Its name in the script.
     pub name: String,
     /// What it is doing.
-    #[serde(flatten)]
     pub state: TableState,
     /// Records read, by this attempt to load it and all refreshes since.
     pub records: u64,
@@ -147,7 +146,6 @@ pub struct TableHealth {
     /// Whether it can be relied on.
     pub condition: Condition,
     /// What it is doing.
-    #[serde(flatten)]
     pub state: TableState,
     /// Its rows, in the version that stands.
     pub rows: u64,

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use velo_job::PlanContext;
+use velo_job::{PlanContext, Roots};
 use velo_plan::functions::Functions;
 
 use crate::connectors;
@@ -51,5 +51,6 @@ pub fn plan_context(folder: &Path) -> PlanContext {
         lookup: Box::new(|name| std::env::var(name).ok()),
         folder: folder.to_owned(),
         optimise: true,
+        roots: Roots::Sinks,
     }
 }

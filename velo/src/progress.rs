@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use velo_core::clock::Stopwatch;
 use velo_core::progress::Progress;
 use velo_core::{Clock, Watermark};
-use velo_job::JobProgress;
+use velo_job::{Events, JobProgress, OnTables, TableEvent, TableState, TableStatus};
 
 /// A line that is kept up to date while a job runs.
 pub struct ProgressLine {
@@ -62,4 +62,102 @@ fn line(progress: &JobProgress, elapsed: Duration) -> String {
         line.push_str(&format!(", watermark {}", Watermark(watermark)));
     }
     line
+}
+
+/// A bar for each table while it loads; nothing where stderr is no terminal.
+pub struct TableBars {
+    bars: MultiProgress,
+    visible: bool,
+}
+
+impl TableBars {
+    /// No bars yet; invisible where stderr is no terminal or `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        let visible = !quiet && std::io::stderr().is_terminal();
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { bars: MultiProgress::with_draw_target(target), visible }
+    }
+
+    /// What takes the events of a job's tables.
+    pub fn watch(&self) -> OnTables {
+        let (bars, visible) = (self.bars.clone(), self.visible);
+        Box::new(move |events| {
+            if visible {
+                tokio::spawn(follow(events, bars));
+            }
+        })
+    }
+
+    /// Takes the bars away.
+    pub fn finish(self) {
+        // Nothing is lost where the terminal is gone.
+        self.bars.clear().ok();
+    }
+}
+
+/// Keeps a bar for each table until it is ready.
+async fn follow(mut events: Events, bars: MultiProgress) {
+    let mut shown: Vec<(String, ProgressBar)> = Vec::new();
+    while let Some(event) = events.next().await {
+        let tables = match event {
+            TableEvent::InitialSnapshot { tables, .. } => tables,
+            TableEvent::TableUpdate { table, .. }
+            | TableEvent::TableCompleted { table, .. }
+            | TableEvent::TableFailed { table, .. } => vec![table],
+            TableEvent::SummaryUpdate { .. } | TableEvent::KeepAlive { .. } => continue,
+        };
+        for table in tables {
+            let at = shown.iter().position(|(name, _)| *name == table.name);
+            if table.state == TableState::Ready {
+                if let Some(at) = at {
+                    shown.remove(at).1.finish_and_clear();
+                }
+                continue;
+            }
+            let bar = match at {
+                Some(at) => shown[at].1.clone(),
+                None => {
+                    let bar = bars.add(ProgressBar::new(100));
+                    if let Ok(style) = ProgressStyle::with_template("{prefix:20} {bar:24} {msg}") {
+                        bar.set_style(style);
+                    }
+                    bar.set_prefix(table.name.clone());
+                    shown.push((table.name.clone(), bar.clone()));
+                    bar
+                }
+            };
+            bar.set_position(table.percent.map_or(0, |percent| percent as u64));
+            bar.set_message(table_line(&table));
+        }
+    }
+}
+
+/// How far a table is, in a few words.
+fn table_line(table: &TableStatus) -> String {
+    match &table.state {
+        TableState::Waiting { on } => format!("waits for {}", on.join(", ")),
+        TableState::Queued => "waits for its turn".to_owned(),
+        TableState::Opening => "opening its source".to_owned(),
+        TableState::Ready => "ready".to_owned(),
+        TableState::Retrying { error, failed, .. } => format!("tried {failed} times: {error}"),
+        TableState::Blocked { by } => format!("blocked by {by}"),
+        TableState::Failed { error } => format!("failed: {error}"),
+        TableState::Loading => {
+            let mut line = format!(
+                "{} rows, {}, {:.0} rows/s, {}/s",
+                table.records,
+                HumanBytes(table.bytes),
+                table.records_rate,
+                HumanBytes(table.bytes_rate as u64)
+            );
+            if let Some(percent) = table.percent {
+                line.push_str(&format!(", {percent:.0} %"));
+            }
+            if let Some(end) = table.estimated_completion {
+                let left = end.saturating_sub(Clock::system().now()).max(0);
+                line.push_str(&format!(", {} left", HumanDuration(Duration::from_micros(left.unsigned_abs()))));
+            }
+            line
+        }
+    }
 }

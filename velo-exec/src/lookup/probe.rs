@@ -256,13 +256,7 @@ impl Probe {
         }
     }
 
-    fn general(
-        &self,
-        batch: &Batch,
-        version: &dyn TableVersion,
-        matches: &Matches,
-        fate: Fate,
-    ) -> Result<Pairs> {
+    fn general(&self, batch: &Batch, version: &dyn TableVersion, matches: &Matches, fate: Fate) -> Result<Pairs> {
         let passed = self.passed(batch, version, &matches.keys, &matches.rows)?;
         let passes = |at: usize| passed.as_ref().is_none_or(|passed| passed.value(at));
         let mut left = Vec::with_capacity(matches.keys.len());
@@ -384,9 +378,9 @@ impl Probe {
         let others = others.collect::<std::result::Result<Vec<_>, _>>()?;
         let mut found = Matches::default();
         match self.join.others {
-            Some(index) => version
-                .find(index, &others, &mut found)
-                .map_err(|error| ExecError::connector(&self.table, error))?,
+            Some(index) => {
+                version.find(index, &others, &mut found).map_err(|error| ExecError::connector(&self.table, error))?
+            }
             None => {
                 let mut all = Vec::new();
                 version.all(&mut all);

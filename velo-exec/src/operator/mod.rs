@@ -1,6 +1,9 @@
 //! What an operator is: elements in, elements out, no clock, no channel, no I/O.
 
+mod as_of_join;
+mod as_of_result;
 mod changed_windows;
+mod changelog_join;
 mod distinct_on;
 mod emit_interval;
 mod filter_project;
@@ -12,6 +15,7 @@ mod group_steps;
 mod group_store;
 mod grouping;
 mod idle_close;
+mod interval_join;
 mod late_rows;
 mod latest_by_key;
 mod limit;
@@ -34,11 +38,15 @@ mod top_n;
 mod unnest;
 mod window_aggregate;
 mod window_assign;
+mod window_join;
 mod window_limit;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use crate::join::JoinSpec;
+pub use as_of_join::AsOfJoin;
+pub use changelog_join::ChangelogJoin;
 pub use distinct_on::DistinctOn;
 pub use emit_interval::EmitInterval;
 pub use filter_project::FilterProject;
@@ -49,6 +57,7 @@ pub use group_changes::GroupChanges;
 pub use group_steps::{GroupFinal, GroupPartial};
 pub use grouping::{GroupSpec, aggregate};
 pub use idle_close::IdleClose;
+pub use interval_join::IntervalJoin;
 pub use latest_by_key::LatestByKey;
 pub use limit::Limit;
 pub use lookup_join::{LookupJoin, LookupSpec};
@@ -64,6 +73,7 @@ pub use top_n::{TopN, TopNSpec};
 pub use unnest::Unnest;
 pub use window_aggregate::{WindowAggregate, WindowFinal, WindowPartial};
 pub use window_assign::WindowAssign;
+pub use window_join::WindowJoin;
 pub use window_limit::WindowLimit;
 
 use velo_core::connector::CheckpointId;
@@ -120,7 +130,7 @@ pub struct Outbox {
 }
 
 /// How many batches an outbox holds before it is full.
-const OUTBOX_BATCHES: usize = 4;
+pub(crate) const OUTBOX_BATCHES: usize = 4;
 
 impl Outbox {
     /// An empty outbox.
@@ -152,6 +162,11 @@ impl Outbox {
     /// Whether an operator should stop and answer [`Flow::More`].
     pub fn is_full(&self) -> bool {
         self.batches >= OUTBOX_BATCHES
+    }
+
+    /// How many batches there are.
+    pub(crate) fn batches(&self) -> usize {
+        self.batches
     }
 
     /// Takes the oldest element out.

@@ -16,9 +16,10 @@ use velo_plan::plan::{
 
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial, GroupSpec, IdleClose,
-    LatestByKey, Limit, LookupJoin, LookupSpec, MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN,
-    TopNSpec, Unnest, WindowAssign, WindowFinal, WindowLimit, WindowPartial, aggregate,
+    AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
+    GroupSpec, IdleClose, IntervalJoin, JoinSpec, LatestByKey, Limit, LookupJoin, LookupSpec, MatchRecognize,
+    MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign,
+    WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate,
 };
 use crate::runtime::{Chain, JobProgress};
 
@@ -475,6 +476,10 @@ impl Step {
                 let spec = MatchSpec { matching, output, statement: node.owner.clone() };
                 Box::new(MatchRecognize::new(&spec, &input)?)
             }
+            (NodeKind::AsOfJoin(join), _) => Box::new(AsOfJoin::new(&join_spec(plan, node, join.as_ref())?)?),
+            (NodeKind::ChangelogJoin(join), _) => Box::new(ChangelogJoin::new(&join_spec(plan, node, join.as_ref())?)?),
+            (NodeKind::IntervalJoin(join), _) => Box::new(IntervalJoin::new(&join_spec(plan, node, join.as_ref())?)?),
+            (NodeKind::WindowJoin(join), _) => Box::new(WindowJoin::new(&join_spec(plan, node, join.as_ref())?)?),
             (NodeKind::SetOperation { kind, all, emission }, _) => {
                 Box::new(SetOperation::new(*kind, *all, *emission, node.state_ttl, node.schema.clone())?)
             }
@@ -535,6 +540,23 @@ fn lookup_spec(
         input: plan.nodes[input.0].schema.clone(),
         output: node.schema.clone(),
         statement: node.owner.clone(),
+    })
+}
+
+/// What the operator of a join is made from.
+fn join_spec<N: Clone>(plan: &Plan, node: &Node, join: &N) -> Result<JoinSpec<N>> {
+    let &[left, right] = node.inputs.as_slice() else {
+        return Err(ExecError::Internal("a join has two inputs".to_owned()));
+    };
+    let [left, right] = [left, right].map(|input| &plan.nodes[input.0]);
+    Ok(JoinSpec {
+        join: join.clone(),
+        left: left.schema.clone(),
+        right: right.schema.clone(),
+        output: node.schema.clone(),
+        statement: node.owner.clone(),
+        ttl: node.state_ttl,
+        retracts: [left, right].map(|input| !input.changes.is_append()),
     })
 }
 

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use velo_core::Clock;
 use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceBinding, SourceRequest};
-use velo_core::lookup::{TableReader, TableWriter};
 use velo_core::duration::Span;
+use velo_core::lookup::{TableReader, TableWriter};
 use velo_core::progress::Progress;
 use velo_eventtime::{OnError, WatermarkProperties};
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId, TableId};
@@ -391,6 +391,7 @@ fn table_sink_task(
         name: table.name.clone(),
         inputs,
         writer: options.tables.writers.remove(&id).ok_or_else(lacks)?,
+        bounded: plan.is_settled(id),
         publish: table.upkeep.publish.to_std(),
         clock: options.clock.clone(),
         progress: Arc::clone(&progress.tables[id.0]),

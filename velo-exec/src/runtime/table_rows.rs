@@ -25,7 +25,8 @@ impl TableRows {
     /// For a table called `name` with the columns of `schema`.
     pub fn new(feed: &ConnectorFeed, schema: &SchemaRef, name: &str) -> Result<Self> {
         let evaluator = |expr| Evaluator::new(expr, &feed.decoded, name);
-        let outputs = feed.outputs.as_ref().map(|outputs| outputs.iter().map(|output| evaluator(&output.expr)).collect());
+        let outputs =
+            feed.outputs.as_ref().map(|outputs| outputs.iter().map(|output| evaluator(&output.expr)).collect());
         Ok(Self {
             timing: Timing::new(&feed.source, &feed.decoded)?,
             filter: feed.filter.as_ref().map(evaluator).transpose()?,

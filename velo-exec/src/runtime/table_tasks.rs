@@ -115,6 +115,8 @@ pub struct TableSinkTask {
     pub inputs: Inputs,
     /// Where they go.
     pub writer: Box<dyn TableWriter>,
+    /// Whether its inputs end: it is ready then, and not before, for some results come only at the end.
+    pub bounded: bool,
     /// Changes are published at the latest after so long.
     pub publish: Duration,
     /// The clock.
@@ -162,7 +164,7 @@ impl TableSinkTask {
                     watermark = next;
                     due = due.or_else(|| ready.then(|| soon(&self.clock)));
                 }
-                Element::CaughtUp if !ready => {
+                Element::CaughtUp if !ready && !self.bounded => {
                     ready = true;
                     due = None;
                     self.writer.ready().await.map_err(|error| ExecError::connector(&self.name, error))?;

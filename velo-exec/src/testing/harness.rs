@@ -6,7 +6,7 @@ use velo_core::dead_letter::DeadLetter;
 use velo_core::{Batch, Watermark, schema};
 
 use crate::error::Result;
-use crate::operator::{Element, Flow, InputId, Operator, Outbox};
+use crate::operator::{Element, Flow, InputId, OUTBOX_BATCHES, Operator, Outbox};
 
 /// An operator, what came out of it so far, and checks that every operator must pass.
 pub struct Harness<O> {
@@ -29,6 +29,18 @@ impl<O: Operator> Harness<O> {
     /// Hands in rows at the first input.
     pub fn batch(&mut self, batch: Batch) -> Result<()> {
         let flow = self.operator.on_batch(InputId(0), batch, &mut self.outbox)?;
+        self.drain(flow)
+    }
+
+    /// Hands in rows at any input.
+    pub fn batch_at(&mut self, input: usize, batch: Batch) -> Result<()> {
+        let flow = self.operator.on_batch(InputId(input), batch, &mut self.outbox)?;
+        self.drain(flow)
+    }
+
+    /// Hands in the watermark of one of several inputs.
+    pub fn input_watermark(&mut self, input: usize, watermark: Watermark) -> Result<()> {
+        let flow = self.operator.on_input_watermark(InputId(input), watermark, &mut self.outbox)?;
         self.drain(flow)
     }
 
@@ -81,6 +93,7 @@ impl<O: Operator> Harness<O> {
     /// Takes what is in the outbox, and resumes the operator until it is done.
     fn drain(&mut self, mut flow: Flow) -> Result<()> {
         loop {
+            assert!(self.outbox.batches() <= 2 * OUTBOX_BATCHES, "far more than a full outbox");
             while let Some(element) = self.outbox.pop() {
                 self.check(&element);
                 self.output.push(element);

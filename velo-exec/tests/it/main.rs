@@ -4,10 +4,13 @@
 mod support;
 
 mod aggregates;
+mod as_of_join;
+mod changelog_join;
 mod changes;
 mod equalities;
 mod fold_by_time;
 mod grouping_sets;
+mod interval_join;
 mod match_recognize;
 mod match_steps;
 mod over;
@@ -16,4 +19,5 @@ mod session_revisions;
 mod sets;
 mod timers;
 mod top_n;
+mod window_join;
 mod windows;

@@ -301,7 +301,10 @@ impl TableDataSource for ScenarioTable {
             let end = Position::Row(rows.len() as u64);
             let chunk =
                 Chunk { partition: partition as u32, number: 0, bytes: Bytes::new(), origin, end, frames: Some(rows) };
-            items.extend(decoder.decode(&chunk)?.batches.into_iter().map(|batch| Ok(TableItem::Batch(batch))));
+            let batches = decoder.decode(&chunk)?.batches;
+            let rows: usize = batches.iter().map(Batch::rows).sum();
+            Progress::add(&self.request.progress.records, rows as u64);
+            items.extend(batches.into_iter().map(|batch| Ok(TableItem::Batch(batch))));
         }
         items.push(Ok(TableItem::Offset(self.end())));
         Ok(Box::pin(stream::iter(items)))

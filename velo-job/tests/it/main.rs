@@ -20,8 +20,8 @@ mod timers;
 use std::path::Path;
 
 use velo_core::connector::Registry;
-use velo_job::PlanContext;
 use velo_job::scenario::Runner;
+use velo_job::{PlanContext, Roots};
 use velo_plan::functions::Functions;
 
 /// What scripts are planned with: the file connector and the generators.
@@ -37,6 +37,7 @@ fn context(folder: &Path) -> PlanContext {
         lookup: Box::new(|_| None),
         folder: folder.to_owned(),
         optimise: true,
+        roots: Roots::Sinks,
     }
 }
 

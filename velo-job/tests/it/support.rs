@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use velo_core::Clock;
 use velo_core::connector::{ChangelogMode, Guarantee, Registry, Sink, SinkRequest};
 use velo_core::progress::Progress;
-use velo_job::{JobProgress, PlanContext, RunOptions, Script, Stop};
+use velo_job::{JobProgress, PlanContext, Roots, RunOptions, Script, Stop};
 use velo_plan::functions::Functions;
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Script as Rows, ScriptedConnector};
@@ -34,6 +34,7 @@ impl Scripted {
             lookup: Box::new(|_| None),
             folder: ".".into(),
             optimise: true,
+            roots: Roots::Sinks,
         };
         let script = Script::plan(sql, &context).await;
         assert_eq!(script.diagnostics(), []);

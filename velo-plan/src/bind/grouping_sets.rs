@@ -6,7 +6,8 @@ use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind, GroupBy, GroupByItem};
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed};
-use super::group::{is_window_column, window_call};
+use super::group::is_window_column;
+use super::group_window::window_call;
 use super::scope::Scope;
 use super::select::Item;
 use crate::codes;

@@ -6,6 +6,7 @@ mod distinct_on;
 mod expr;
 mod from;
 mod group;
+mod group_window;
 mod grouping_sets;
 mod join;
 mod lateral;

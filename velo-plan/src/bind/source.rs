@@ -178,6 +178,7 @@ impl Planner<'_> {
             decode_parallelism: source.common.decode_parallelism,
             changelog,
             replays: source.replays,
+            sees_deletes: source.sees_deletes,
         };
         let decoded = Arc::new(Schema::new(fields));
         let bound = BoundColumns {

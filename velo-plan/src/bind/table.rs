@@ -9,10 +9,11 @@ use velo_core::duration::Span as Duration;
 use velo_core::properties::Properties;
 use velo_core::{schema, types};
 use velo_eventtime::LateProperties;
-use velo_sql::ast::{Create, Ident};
+use velo_sql::ast::{Create, Ident, ObjectName};
 use velo_sql::{Diagnostic, Span};
 
 use super::scope::{Scope, ScopeColumn};
+use super::source::BoundColumns;
 use crate::catalog::{BoundTable, Object, OffsetReset, Pairs, Relation, Table, TableProperties};
 use crate::codes;
 use crate::functions::cast::cast;
@@ -22,13 +23,28 @@ use crate::plan::{
 };
 use crate::planner::{Planner, primary_key, visible};
 
+/// How a table is kept up to date.
+fn upkeep(bound: &BoundTable) -> Upkeep {
+    let BoundTable { properties, retry, breaker, .. } = bound;
+    Upkeep {
+        refresh: properties.refresh,
+        reload: properties.reload,
+        publish: properties.publish,
+        from_latest: properties.offset_reset == OffsetReset::Latest,
+        retry: *retry,
+        breaker: breaker.clone(),
+    }
+}
+
 impl Planner<'_> {
     /// Declares a table over a connector.
     pub(crate) async fn create_table(&mut self, create: &Create, pairs: Pairs) {
         // Mistakes in the columns and in the properties are told at once.
         let bound = self.resolver().table(&pairs);
         let Some(written) = self.written_columns(create) else { return };
-        let Some(BoundTable { source, properties, retry, breaker }) = bound else { return };
+        let Some(bound) = bound else { return };
+        let upkeep = upkeep(&bound);
+        let BoundTable { source, properties, .. } = bound;
         let bounded = source.binding.bounded();
         if self.fits_table(&properties, bounded, &pairs).is_none() {
             return;
@@ -37,26 +53,55 @@ impl Planner<'_> {
         let names: Vec<String> = visible(&columns.scope).map(|column| column.name.clone()).collect();
         let Some(key) = self.key_columns(primary_key(create), &names) else { return };
         let Some(missing) = self.missing(&properties, &pairs, &columns.scope) else { return };
+        self.add_table(&create.name, columns, &key, upkeep, missing);
+    }
+
+    /// A table over a connector that a query binds in place, with the columns that are found in the data.
+    pub(super) async fn table_in_place(
+        &mut self,
+        name: &ObjectName,
+        bound: BoundTable,
+        pairs: &Pairs,
+    ) -> Option<Table> {
+        let upkeep = upkeep(&bound);
+        let BoundTable { source, properties, .. } = bound;
+        self.fits_table(&properties, source.binding.bounded(), pairs)?;
+        let physical = match source.binding.infer_schema().await {
+            Ok(physical) => physical,
+            Err(error) => {
+                self.error(
+                    Diagnostic::error(codes::CONNECTOR, name.span(), error.to_string())
+                        .help("CREATE TABLE can declare the columns; here the data must be readable while planning"),
+                );
+                return None;
+            }
+        };
+        let columns = self.bound_columns(name, source, physical, &[], pairs)?;
+        let missing = self.missing(&properties, pairs, &columns.scope)?;
+        Some(self.add_table(name, columns, &[], upkeep, missing))
+    }
+
+    /// Adds a table over a connector.
+    fn add_table(
+        &mut self,
+        name: &ObjectName,
+        columns: BoundColumns,
+        key: &[String],
+        upkeep: Upkeep,
+        missing: Option<Missing>,
+    ) -> Table {
         let key: Vec<usize> = key.iter().filter_map(|name| columns.schema.index_of(name).ok()).collect();
         let feed =
             ConnectorFeed { source: columns.source, decoded: columns.decoded, outputs: columns.outputs, filter: None };
-        let upkeep = Upkeep {
-            refresh: properties.refresh,
-            reload: properties.reload,
-            publish: properties.publish,
-            from_latest: properties.offset_reset == OffsetReset::Latest,
-            retry,
-            breaker,
-        };
         self.plan.tables.push(TableNode {
-            name: create.name.text(),
+            name: name.text(),
             feed: TableFeed::Connector(Box::new(feed)),
             schema: columns.schema,
             indexes: if key.is_empty() { vec![] } else { vec![key.clone()] },
             key,
             keeps_versions: false,
             upkeep,
-            place: create.name.span(),
+            place: name.span(),
         });
         let table = Table {
             id: TableId(self.plan.tables.len() - 1),
@@ -65,7 +110,8 @@ impl Planner<'_> {
             missing,
             one_row: false,
         };
-        self.catalog.add(&create.name, Object::Table(Box::new(table)));
+        self.catalog.add(name, Object::Table(Box::new(table.clone())));
+        table
     }
 
     /// What a table over a connector cannot have.

@@ -139,7 +139,11 @@ impl Planner<'_> {
                     );
                     return None;
                 }
-                NodeKind::Filter(_) | NodeKind::Project(_) | NodeKind::Union | NodeKind::Unnest(_) => {
+                NodeKind::Filter(_)
+                | NodeKind::Project(_)
+                | NodeKind::Union
+                | NodeKind::Unnest(_)
+                | NodeKind::LookupJoin(_) => {
                     nodes.extend(&node.inputs);
                 }
                 _ => {}

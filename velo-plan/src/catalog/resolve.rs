@@ -121,6 +121,8 @@ pub struct BoundSource {
     pub late: LateProperties,
     /// Whether it can be read more than once from the same position.
     pub replays: bool,
+    /// Whether its table sees that rows were deleted.
+    pub sees_deletes: bool,
 }
 
 /// A table with everything that its statement said about it.
@@ -320,8 +322,9 @@ impl Resolver<'_> {
         let errors = options.finish(&owner, known);
         let failed = !errors.is_empty();
         self.report(errors, pairs);
-        let (binding, replays) = (binding?, connector.capabilities().replay);
-        let source = BoundSource { binding, common, event_time, watermark, timed, late, replays };
+        let (binding, can) = (binding?, connector.capabilities());
+        let (replays, sees_deletes) = (can.replay, can.deletes);
+        let source = BoundSource { binding, common, event_time, watermark, timed, late, replays, sees_deletes };
         (!failed).then_some(BoundTable { source, properties, retry, breaker })
     }
 

@@ -258,6 +258,9 @@ impl Plan {
         if let Some(interval) = table.upkeep.reload {
             text.push_str(&format!(", loaded again every {interval}"));
         }
+        if table.misses_deletes() {
+            text.push_str(", deletes: not seen");
+        }
         if table.keeps_versions {
             text.push_str(", with its versions");
         }

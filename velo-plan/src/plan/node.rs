@@ -273,6 +273,8 @@ pub struct SourceNode {
     pub decode_parallelism: Option<usize>,
     /// Whether it can be read more than once from the same position.
     pub replays: bool,
+    /// Whether a table that is loaded from it sees that rows were deleted.
+    pub sees_deletes: bool,
 }
 
 /// How a source gets its event time and watermark.

@@ -46,6 +46,17 @@ impl TableNode {
         }
     }
 
+    /// Whether it is refreshed in a way that does not show which rows were deleted.
+    pub fn misses_deletes(&self) -> bool {
+        match &self.feed {
+            TableFeed::Connector(feed) => {
+                let seen = feed.source.sees_deletes || feed.source.changelog || self.upkeep.reload.is_some();
+                !seen && (self.upkeep.refresh.is_some() || !feed.source.binding.bounded())
+            }
+            TableFeed::Query(_) => false,
+        }
+    }
+
     /// The number of the index over these columns, which is added where there is none.
     pub fn index(&mut self, columns: &[usize]) -> velo_core::lookup::IndexId {
         let at = self.indexes.iter().position(|index| index == columns).unwrap_or_else(|| {

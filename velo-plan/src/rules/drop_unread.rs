@@ -1,18 +1,20 @@
-//! Nodes that no sink reads do not run: those of a view that nobody asks, and those in whose place others stand.
+//! Nodes that nobody reads do not run: those of a view that nobody asks, and those in whose place others stand.
 
 use std::collections::BTreeSet;
 
 use crate::plan::{NodeId, NodeKind, Plan, TableFeed};
+use crate::planner::Roots;
 
-/// Takes out what no sink reads.
-pub(super) fn run(plan: &mut Plan) {
+/// Takes out what is not read for `roots`.
+pub(super) fn run(plan: &mut Plan, roots: Roots) {
     let mut read = vec![false; plan.nodes.len()];
     let mut tables = BTreeSet::new();
     // Consumers stand behind their inputs, and readers of a table behind what feeds it.
     for at in (0..plan.nodes.len()).rev() {
         read[at] |= match plan.nodes[at].kind {
-            NodeKind::Sink(_) => true,
-            NodeKind::TableSink(table) => tables.contains(&table),
+            // One without an input is for dead letters.
+            NodeKind::Sink(_) => roots == Roots::Sinks || plan.nodes[at].inputs.is_empty(),
+            NodeKind::TableSink(table) => roots == Roots::Tables || tables.contains(&table),
             _ => false,
         };
         if read[at] {

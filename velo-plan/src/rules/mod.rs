@@ -16,12 +16,12 @@ use crate::planner::PlanContext;
 /// neither read nor decoded, and nothing waits for itself, with or without the optimiser. Returns the sources that would have to be
 /// read twice, and cannot be.
 pub(crate) fn apply(plan: &mut Plan, context: &PlanContext) -> Vec<ReadTwice> {
-    drop_unread::run(plan);
+    drop_unread::run(plan, context.roots);
     let read_twice = separate_readers::run(plan);
     if context.optimise {
         fold_constants::run(plan);
     }
-    prune_columns::run(plan);
-    plain_projections::run(plan);
+    prune_columns::run(plan, context.roots);
+    plain_projections::run(plan, context.roots);
     read_twice
 }

@@ -4,9 +4,10 @@ use datafusion_expr::Expr;
 
 use super::drop_unread;
 use crate::plan::{NodeId, NodeKind, Plan};
+use crate::planner::Roots;
 
 /// Takes such projections out.
-pub(super) fn run(plan: &mut Plan) {
+pub(super) fn run(plan: &mut Plan, roots: Roots) {
     let is_join = |kind: &NodeKind| {
         matches!(
             kind,
@@ -27,7 +28,7 @@ pub(super) fn run(plan: &mut Plan) {
         }
     }
     if found {
-        drop_unread::run(plan);
+        drop_unread::run(plan, roots);
     }
 }
 

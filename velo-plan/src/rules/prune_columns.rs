@@ -12,16 +12,19 @@ use crate::plan::{
     Changes, Join, JoinColumn, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed,
     TableNode, TimeOrigin, Unnest, UnnestItem,
 };
+use crate::planner::Roots;
 
 /// Finds what every source must give, and narrows the schemas of the nodes that pass columns on.
-pub(super) fn run(plan: &mut Plan) {
+pub(super) fn run(plan: &mut Plan, roots: Roots) {
     let mut needed: Vec<BTreeSet<String>> = vec![BTreeSet::new(); plan.nodes.len()];
     // Per table the places of the columns that are read. Its readers stand behind what feeds it.
-    let mut of_tables: Vec<BTreeSet<usize>> = plan
-        .tables
-        .iter()
-        .map(|table| table.key.iter().chain(table.indexes.iter().flatten()).copied().collect())
-        .collect();
+    let of_table = |table: &TableNode| match roots {
+        Roots::Sinks => table.key.iter().chain(table.indexes.iter().flatten()).copied().collect(),
+        Roots::Tables => {
+            (0..schema::visible(&table.schema).fields().len()).filter(|at| !is_system(table, *at)).collect()
+        }
+    };
+    let mut of_tables: Vec<BTreeSet<usize>> = plan.tables.iter().map(of_table).collect();
     for at in (0..plan.nodes.len()).rev() {
         let node = &plan.nodes[at];
         let own = std::mem::take(&mut needed[at]);
@@ -248,6 +251,15 @@ pub(super) fn run(plan: &mut Plan) {
 /// Whether an output of a projection is needed; another event time for its rows always is.
 fn is_used(output: &Output, needed: &BTreeSet<String>) -> bool {
     output.field.name() == schema::EVENT_TIME || needed.contains(output.field.name())
+}
+
+/// Whether a column of a table is one that its source adds to the declared ones.
+fn is_system(table: &TableNode, column: usize) -> bool {
+    let name = table.schema.field(column).name();
+    match &table.feed {
+        TableFeed::Connector(feed) => feed.source.system.iter().any(|field| field.name() == name),
+        TableFeed::Query(_) => false,
+    }
 }
 
 /// The places of the columns of a table whose names are used.

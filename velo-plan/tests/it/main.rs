@@ -7,6 +7,8 @@ mod golden;
 #[cfg(test)]
 mod good;
 #[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod spellings;
 #[cfg(test)]
 mod world;

@@ -13,7 +13,7 @@ use velo_core::error::ErrorKind;
 use velo_core::properties::{Options, Properties, PropertySpec};
 use velo_core::{ConnectorError, Result, types};
 use velo_plan::functions::Functions;
-use velo_plan::{PlanContext, PlannedScript, plan_script};
+use velo_plan::{PlanContext, PlannedScript, Roots, plan_script};
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Script, ScriptedConnector};
 
@@ -28,6 +28,7 @@ pub fn plan(script: &str, optimise: bool) -> PlannedScript {
         // Relative, so that no report has the place of this checkout in it.
         folder: PathBuf::from("tests/it/golden"),
         optimise,
+        roots: Roots::Sinks,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(plan_script(script, &context))

@@ -272,12 +272,14 @@ impl Tail {
             return;
         }
         let Some(cursor) = self.known.get_mut(&reading.path) else { return };
-        if let Some(file) = &reading.unchanged {
-            let same = file.metadata().is_ok_and(|metadata| stamp(&metadata) == reading.seen)
-                && cursor.place.print.holds(file).unwrap_or(false);
-            if !same {
-                self.torn.get_or_insert_with(|| reading.path.clone());
-            }
+        // A file that was cut ends early.
+        let holds = |file: &File| cursor.place.print.holds(file).unwrap_or(false);
+        let same = match &reading.unchanged {
+            Some(file) => file.metadata().is_ok_and(|metadata| stamp(&metadata) == reading.seen) && holds(file),
+            None => reading.reader.file().is_none_or(holds),
+        };
+        if !same {
+            self.torn.get_or_insert_with(|| reading.path.clone());
         }
         cursor.seen = Some(reading.seen);
         cursor.framer = reading.reader.into_framer();

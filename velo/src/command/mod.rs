@@ -8,6 +8,7 @@ mod fmt;
 mod functions;
 mod properties;
 mod run;
+mod tables;
 mod test;
 mod validate;
 
@@ -38,6 +39,8 @@ enum Command {
     Validate(validate::ValidateArguments),
     /// Shows how a script would run.
     Explain(explain::ExplainArguments),
+    /// Shows the tables of a script, what each needs, and the order in which they are loaded.
+    Tables(tables::TablesArguments),
     /// Writes a script in the standard layout.
     Fmt(fmt::FmtArguments),
     /// Runs scenario files: scripts with the rows that go in and the rows that must come out.
@@ -86,6 +89,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Tables(arguments) => tables::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Functions(arguments) => functions::run(&arguments),

@@ -12,7 +12,7 @@ use super::{print_error, print_line};
 use crate::context::{self, ScriptText};
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Counted, OutputFormat, TerminalSink};
-use crate::progress::ProgressLine;
+use crate::progress::{ProgressLine, TableBars};
 use crate::signals;
 
 /// What `run` takes.
@@ -95,9 +95,13 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
     guarantees(&script);
     signals::watch(options.stop.clone(), arguments.finish_on_stop);
     let progress = script.progress();
-    let line = ProgressLine::start(&progress, arguments.quiet || script.terminals().next().is_some());
+    let hidden = arguments.quiet || script.terminals().next().is_some();
+    let bars = TableBars::new(arguments.quiet);
+    options.on_tables = Some(bars.watch());
+    let line = ProgressLine::start(&progress, hidden);
     let result = script.run(options, &progress).await;
     line.finish();
+    bars.finish();
     result.map_err(|error| Failure::Job(error.into()))?;
     for analysis in script.analysis(&progress) {
         print_line(analysis.trim_end());
@@ -128,6 +132,9 @@ fn summary(script: &Script, progress: &JobProgress) {
     }
     for (statement, rows) in progress.late_rows(script.graph()) {
         print_error(&format!("{statement}: {rows} rows came too late for their windows\n"));
+    }
+    for (table, rows) in progress.missing_rows(script.graph()) {
+        print_error(&format!("{table}: {rows} rows found nothing in it\n"));
     }
     let held = progress.held.load(std::sync::atomic::Ordering::Relaxed);
     if held > 0 {

@@ -246,7 +246,7 @@ impl Both<'_> {
             ExprKind::Path(name) => {
                 let (side, column, whole) = self.side_of(name)?;
                 let sum = Linear { columns: vec![(side, column.clone(), expr.span)], ..Linear::default() };
-                (whole && times.has(side, &column)).then(|| match side {
+                (whole && times.has(side, &column)).then_some(match side {
                     Side::Left => Linear { left: 1, ..sum },
                     Side::Right => Linear { right: 1, ..sum },
                 })

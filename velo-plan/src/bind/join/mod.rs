@@ -129,7 +129,10 @@ impl Planner<'_> {
         pairs: &mut Pairs,
         owner: &str,
     ) -> Option<Relation> {
-        let table = self.table_of(written.item, pairs);
+        let table = match self.table_of(written.item, pairs) {
+            Some(table) => Some(table),
+            None => self.bound_as_table(&left, &written, pairs).await?,
+        };
         let as_of = match &written.item.kind {
             RelationKind::Named { as_of, .. } => as_of.as_deref(),
             _ => None,
@@ -191,6 +194,40 @@ impl Planner<'_> {
             Some(Object::Table(table)) if !bound && !is_cte(name) => Some(table.as_ref().clone()),
             _ => None,
         }
+    }
+
+    /// The right side of a join that is bound in place and is a table: what ends is read whole, unless it is joined by time.
+    async fn bound_as_table(
+        &mut self,
+        left: &Relation,
+        written: &Written<'_>,
+        pairs: &mut Pairs,
+    ) -> Option<Option<Table>> {
+        let RelationKind::Named { name, properties, .. } = &written.item.kind else { return Some(None) };
+        let (kind, swapped) = written.plan_kind();
+        let looks_up = matches!(kind, JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti) && !swapped;
+        let by_time = written.within.is_some() || written.is_as_of();
+        if !looks_up || by_time || self.catalog.get(name).is_some() || self.is_of_tables(left.node) {
+            return Some(None);
+        }
+        let mut rest = pairs.clone();
+        let mut own = rest.take_prefixed(&name.text(), name.span());
+        own.pairs.extend(Pairs::new(&properties.entries, name.span()).pairs);
+        let timed = own.pairs.iter().any(|(key, ..)| {
+            let key = key.to_lowercase();
+            key.starts_with("event.time.") || key.starts_with("watermark.")
+        });
+        if own.pairs.is_empty() || timed {
+            return Some(None);
+        }
+        let told = self.diagnostics.len();
+        let Some(bound) = self.resolver().table(&own).filter(|bound| bound.source.binding.bounded()) else {
+            // What is wrong with it is told when it is bound as a stream.
+            self.diagnostics.truncate(told);
+            return Some(None);
+        };
+        *pairs = rest;
+        self.table_in_place(name, bound, &own).await.map(Some)
     }
 
     /// Whether the rows of a node come from tables alone.

@@ -1,5 +1,7 @@
 //! What is told while tables load: states, rates, per cent, estimates.
 
+use std::time::Duration;
+
 use velo_core::Clock;
 use velo_core::connector::SizeHint;
 use velo_tables::{Events, LoadSettings, TableEvent, TableState, Tables};
@@ -15,7 +17,9 @@ async fn told(events: &mut Events) -> Vec<String> {
         let json = serde_json::to_string(&event).unwrap();
         assert_eq!(serde_json::from_str::<TableEvent>(&json).unwrap(), event, "{json}");
         told.push(match event {
-            TableEvent::InitialSnapshot { tables, summary, .. } => format!("snapshot {} {}", tables.len(), summary.ready),
+            TableEvent::InitialSnapshot { tables, summary, .. } => {
+                format!("snapshot {} {}", tables.len(), summary.ready)
+            }
             TableEvent::TableUpdate { table, .. } => match table.state {
                 TableState::Loading => format!("{} loading {}", table.name, table.records),
                 TableState::Waiting { .. } => format!("{} waits", table.name),
@@ -35,14 +39,16 @@ async fn told(events: &mut Events) -> Vec<String> {
 #[tokio::test]
 async fn the_course_of_two_tables() {
     let clock = Clock::manual(0);
-    let first = fed("a", &clock, |script| script.whole([Takes(seconds(2)), give("+I 1 1"), Takes(seconds(2))]));
+    let first = fed("a", &clock, |script| {
+        script.whole([Takes(Duration::from_millis(1_500)), give("+I 1 1"), Takes(seconds(2))])
+    });
     let next = fed("b", &clock, |script| script.whole([Fails("gone".to_owned())]));
     let specs = vec![first.spec("a", &[]), next.spec("b", &[0])];
     let settings = LoadSettings { keep_alive: 3, ..LoadSettings::default() };
     let tables = Tables::start(specs, settings, clock.clone()).unwrap();
     let mut events = tables.subscribe();
     assert_eq!(told(&mut events).await, ["snapshot 2 0"]);
-    until(&clock, 3 * SECOND).await;
+    until(&clock, 2 * SECOND + SECOND / 2).await;
     assert_eq!(
         told(&mut events).await,
         ["b waits", "0+0+2+0", "a Opening", "0+1+1+0", "a loading 0", "0+1+1+0", "a loading 1", "0+1+1+0"]

@@ -13,8 +13,8 @@ use velo_core::resilience::{Backoff, CircuitBreakerProperties, Connection, Retry
 use velo_core::table_text;
 use velo_core::{Batch, Clock, Result};
 use velo_tables::{
-    DeadLetters, Feed, LoadSettings, OnBad, Prepare, Prepared, SourceFeed, StoreSpec, Table, TableCounters, TableNumber,
-    TableSource, TableSpec, Tables, Upkeep, Writer, table,
+    DeadLetters, Feed, LoadSettings, OnBad, Prepare, Prepared, SourceFeed, StoreSpec, Table, TableCounters,
+    TableNumber, TableSource, TableSpec, Tables, Upkeep, Writer, table,
 };
 use velo_testkit::loads::{LoadStep, ScriptedLoads};
 
@@ -44,7 +44,8 @@ pub fn content(reader: &dyn TableReader) -> String {
     let mut rows = Vec::new();
     for batch in version.scan() {
         for row in 0..batch.num_rows() {
-            let cell = |column: usize| table_text::value_text(batch.column(column), row).unwrap_or_else(|| "NULL".to_owned());
+            let cell =
+                |column: usize| table_text::value_text(batch.column(column), row).unwrap_or_else(|| "NULL".to_owned());
             rows.push((cell(0).parse::<i64>().unwrap(), cell(1)));
         }
     }
@@ -56,14 +57,8 @@ pub fn content(reader: &dyn TableReader) -> String {
 pub fn empty(name: &str) -> (Arc<Table>, Writer) {
     let counters = Arc::new(TableCounters::default());
     let (schema, key) = (schema(), vec![0]);
-    let spec = StoreSpec {
-        name: name.to_owned(),
-        schema,
-        indexes: vec![key.clone()],
-        key,
-        keeps_versions: false,
-        counters,
-    };
+    let spec =
+        StoreSpec { name: name.to_owned(), schema, indexes: vec![key.clone()], key, keeps_versions: false, counters };
     table(spec).unwrap()
 }
 
@@ -83,7 +78,6 @@ impl DeadLetters for Letters {
 pub struct Fed {
     pub reader: Arc<Table>,
     pub letters: Arc<Letters>,
-    pub progress: Arc<Progress>,
     pub feed: SourceFeed,
 }
 
@@ -106,13 +100,13 @@ pub fn from_source(name: &str, clock: &Clock, source: TableSource, progress: Arc
         on_bad: OnBad::Fail,
         on_refused: OnBad::Fail,
         dead_letters: Arc::clone(&letters) as Arc<dyn DeadLetters>,
-        progress: Arc::clone(&progress),
+        progress,
         connection: Arc::new(Connection::new(name, CircuitBreakerProperties::default(), clock.clone())),
         retry: RetryPolicy { backoff: Backoff::default(), attempts: Some(4) },
         upkeep: Upkeep { bounded: true, ..Upkeep::default() },
         saved: None,
     };
-    Fed { reader, letters, progress, feed }
+    Fed { reader, letters, feed }
 }
 
 impl Fed {

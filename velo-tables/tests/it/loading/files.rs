@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use velo_core::Clock;
 use velo_core::connector::Connector;
 use velo_core::lookup::TableReader;
 use velo_core::progress::Progress;
 use velo_core::properties::Options;
-use velo_core::Clock;
 use velo_source_file::FileConnector;
 use velo_tables::{Condition, Table, TableNumber, TableSource, TableState, Tables};
 use velo_testkit::{drive, source_request};
@@ -27,7 +27,8 @@ fn over(clock: &Clock, path: &Path, more: &[(&str, &str)]) -> Fed {
 }
 
 fn write(path: &Path, keys: u64, value: u64) {
-    let rows: Vec<String> = (0..keys).map(|key| format!("{{\"k\":{key},\"v\":{value},\"pad\":\"{}\"}}\n", "x".repeat(500))).collect();
+    let rows: Vec<String> =
+        (0..keys).map(|key| format!("{{\"k\":{key},\"v\":{value},\"pad\":\"{}\"}}\n", "x".repeat(500))).collect();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, rows.concat()).unwrap();
 }
@@ -108,7 +109,11 @@ async fn a_file_that_is_replaced_during_the_load() {
         let (table, tables) = fed.start(&clock);
         drive(&clock, tables.settled()).await;
         let values = values(&table);
-        assert_eq!(values.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [6_000], "one version, whole: {values:?}");
+        assert_eq!(
+            values.iter().map(|(_, count)| *count).collect::<Vec<_>>(),
+            [6_000],
+            "one version, whole: {values:?}"
+        );
         assert!(is_ready(&tables));
     }
 }

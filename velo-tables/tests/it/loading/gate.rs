@@ -13,7 +13,8 @@ const MINUTE: Option<Span> = Some(Span(60 * SECOND));
 #[tokio::test]
 async fn as_long_as_something_comes_it_waits() {
     let clock = Clock::manual(0);
-    let slow = |most: u64| (0..most).flat_map(|at| [Takes(seconds(50)), give(&format!("+I {at} 1"))]).collect::<Vec<_>>();
+    let slow =
+        |most: u64| (0..most).flat_map(|at| [Takes(seconds(50)), give(&format!("+I {at} 1"))]).collect::<Vec<_>>();
     let first = fed("a", &clock, |script| script.whole(slow(5)));
     let next = fed("b", &clock, |script| script.whole(slow(3)));
     let tables = start(vec![first.spec("a", &[]), next.spec("b", &[0])], &clock);
@@ -42,7 +43,7 @@ async fn a_table_that_stands_still() {
     let next = fed("next", &clock, |script| script.whole([]));
     let tables = start(vec![stuck.spec("quotes", &[]), next.spec("next", &[0])], &clock);
     let (at, error) = wait(&tables, &clock, &[1]).await;
-    assert_eq!(at, 90, "a minute after the rows came");
+    assert!((90..=91).contains(&at), "a minute after the rows came, which is seen within a second: {at}");
     assert_eq!(
         error,
         format!(

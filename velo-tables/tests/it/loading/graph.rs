@@ -54,7 +54,8 @@ fn an_order_or_a_cycle() {
             needs[random.below(count as u64) as usize].push(random.below(count as u64) as usize);
         }
         let names: Vec<String> = (0..count).map(|at| format!("t{at}")).collect();
-        let tables: Vec<(&str, &[usize])> = names.iter().map(String::as_str).zip(needs.iter().map(Vec::as_slice)).collect();
+        let tables: Vec<(&str, &[usize])> =
+            names.iter().map(String::as_str).zip(needs.iter().map(Vec::as_slice)).collect();
         match graph(&tables) {
             Ok(graph) => {
                 let mut done = vec![false; count];

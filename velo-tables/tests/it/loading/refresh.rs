@@ -46,7 +46,12 @@ async fn a_refresh_that_fails_keeps_the_last_good_rows() {
     let clock = Clock::manual(0);
     let down = || [give("+I 7 7"), Breaks("the line is down".to_owned())];
     let fed = fed("t", &clock, |script| {
-        script.whole([give("+I 1 1")]).after(down()).after(down()).after([Fails("odd".to_owned())]).after([give("+I 2 2")])
+        script
+            .whole([give("+I 1 1")])
+            .after(down())
+            .after(down())
+            .after([Fails("odd".to_owned())])
+            .after([give("+I 2 2")])
     })
     .refreshed(10);
     let (table, tables) = fed.start(&clock);
@@ -92,7 +97,8 @@ async fn a_whole_load_again_finds_what_is_gone() {
 #[tokio::test]
 async fn a_source_without_increments_is_loaded_again() {
     let clock = Clock::manual(0);
-    let fed = fed("t", &clock, |script| script.whole([give("+I 1 1\n+I 2 2")]).whole([give("+I 2 2\n+I 3 3")])).refreshed(5);
+    let fed =
+        fed("t", &clock, |script| script.whole([give("+I 1 1\n+I 2 2")]).whole([give("+I 2 2\n+I 3 3")])).refreshed(5);
     let (table, _tables) = fed.start(&clock);
     until(&clock, SECOND).await;
     let before = table.version();
@@ -130,7 +136,8 @@ async fn a_source_that_does_not_end_is_followed() {
 #[tokio::test]
 async fn latest_begins_empty() {
     let clock = Clock::manual(0);
-    let mut fed = fed("t", &clock, |script| script.whole([give("+I 1 1")]).after([give("+I 2 2")]).after([])).refreshed(5);
+    let mut fed =
+        fed("t", &clock, |script| script.whole([give("+I 1 1")]).after([give("+I 2 2")]).after([])).refreshed(5);
     fed.feed.upkeep.from_latest = true;
     let (table, tables) = fed.start(&clock);
     until(&clock, 1).await;
@@ -151,7 +158,8 @@ async fn latest_begins_empty() {
 #[tokio::test]
 async fn a_restart_loads_what_came_after() {
     let clock = Clock::manual(0);
-    let fed = fed("t", &clock, |script| script.whole([give("+I 1 1\n+I 2 2")]).after([give("+U 2 20")]).after([])).refreshed(5);
+    let fed = fed("t", &clock, |script| script.whole([give("+I 1 1\n+I 2 2")]).after([give("+U 2 20")]).after([]))
+        .refreshed(5);
     let (table, tables) = fed.start(&clock);
     assert_eq!(tables.save(TableNumber(0), |_| ()).await, None, "nothing is loaded yet");
     until(&clock, 6 * SECOND).await;

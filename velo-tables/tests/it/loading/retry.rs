@@ -7,9 +7,9 @@ use velo_core::duration::Span;
 use velo_core::lookup::TableReader;
 use velo_core::resilience::{BreakerState, CircuitBreakerProperties, Connection};
 use velo_tables::{Condition, TableNumber, TableState, described};
+use velo_testkit::Gate;
 use velo_testkit::drive;
 use velo_testkit::loads::LoadStep::{Breaks, Fails, Hold, Takes};
-use velo_testkit::Gate;
 
 use super::feeds::{SECOND, content, fed, give, seconds, start, until};
 
@@ -135,7 +135,10 @@ async fn a_loader_that_stops_unexpectedly_is_a_failed_table() {
     let tables = start(vec![fed.spec("t", &[]), next.spec("u", &[0])], &clock);
     drive(&clock, tables.settled()).await;
     let states = tables.status();
-    assert!(matches!(&states[0].state, TableState::Failed { error } if error.contains("stopped unexpectedly")), "{states:?}");
+    assert!(
+        matches!(&states[0].state, TableState::Failed { error } if error.contains("stopped unexpectedly")),
+        "{states:?}"
+    );
     assert_eq!(states[1].state, TableState::Blocked { by: "t".to_owned() });
     assert!(table.ready().await.is_err(), "nobody waits for it for ever");
 }

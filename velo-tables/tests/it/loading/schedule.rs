@@ -59,7 +59,9 @@ impl Case {
                 1..=70 => Made::Source { attempts: vec![time(2_000_000)], last: End::Loads },
                 71..=85 => Made::Source { attempts: vec![time(500_000), time(900_000)], last: End::Loads },
                 86..=90 => Made::Source { attempts: vec![time(500_000), time(1), time(900_000)], last: End::Loads },
-                91..=93 if losses => Made::Source { attempts: (0..4).map(|_| time(100_000)).collect(), last: End::Breaks },
+                91..=93 if losses => {
+                    Made::Source { attempts: (0..4).map(|_| time(100_000)).collect(), last: End::Breaks }
+                }
                 94..=95 if losses => Made::Source { attempts: vec![time(1_000_000)], last: End::Fails },
                 _ => Made::Query(time(1_000_000)),
             });
@@ -197,7 +199,8 @@ async fn a_thousand_graphs() {
         let mut random = Random::new(seed + 77);
         let waiters: Vec<_> = (0..6)
             .map(|_| {
-                let awaited: Vec<usize> = (0..1 + random.below(4)).map(|_| random.below(TABLES as u64) as usize).collect();
+                let awaited: Vec<usize> =
+                    (0..1 + random.below(4)).map(|_| random.below(TABLES as u64) as usize).collect();
                 let (gate, clock) = (tables.gate(), clock.clone());
                 let numbers: Vec<TableNumber> = awaited.iter().copied().map(TableNumber).collect();
                 let opens = tokio::spawn(async move {
@@ -213,7 +216,11 @@ async fn a_thousand_graphs() {
         for (table, status) in tables.status().into_iter().enumerate() {
             let ready = status.state == TableState::Ready;
             let real = Course { began: status.started, ended: status.finished.expect("it is settled"), ready };
-            assert_eq!(real, courses[table], "seed {seed}, {}: {:?}, {:?}", status.name, status.state, case.tables[table]);
+            assert_eq!(
+                real, courses[table],
+                "seed {seed}, {}: {:?}, {:?}",
+                status.name, status.state, case.tables[table]
+            );
             blocked += usize::from(matches!(status.state, TableState::Blocked { .. }));
             retried += usize::from(matches!(&case.tables[table], Made::Source { attempts, .. } if attempts.len() > 1));
         }

@@ -1,0 +1,48 @@
+//! What joins of two inputs share: numbers for keys of both sides, rows that are kept, and what pairs of them become.
+
+mod hash;
+mod kept;
+mod keys;
+mod pairs;
+mod run;
+mod shown;
+mod sides;
+mod timed;
+mod versions;
+
+use arrow_schema::SchemaRef;
+use velo_plan::plan::StateTtl;
+
+pub(crate) use hash::{Gives, HashJoin};
+pub(crate) use kept::{KeptRows, RowRef};
+pub(crate) use keys::{JoinKeys, NO_KEY};
+pub(crate) use pairs::{JoinColumns, Pairs, is_true};
+pub(crate) use run::{Entry, Run};
+pub(crate) use shown::ShownRows;
+pub(crate) use sides::{HeldSide, Numbers};
+pub(crate) use timed::TimedRows;
+pub(crate) use versions::{Choice, FOREVER, Nearest, Version, Versions};
+
+/// What a join's operator is made from: a plan's node, and what is around it.
+#[derive(Debug, Clone)]
+pub struct JoinSpec<N> {
+    /// The node.
+    pub join: N,
+    /// The schema of the left input.
+    pub left: SchemaRef,
+    /// The schema of the right input.
+    pub right: SchemaRef,
+    /// What comes out.
+    pub output: SchemaRef,
+    /// The stream, table or view whose statement it is, for errors and dead letters.
+    pub statement: String,
+    /// For how long a row is kept that nothing else bounds.
+    pub ttl: Option<StateTtl>,
+    /// Whether rows of the left and of the right input can be taken back.
+    pub retracts: [bool; 2],
+}
+
+/// The left side's place among two.
+pub(crate) const LEFT: usize = 0;
+/// The right side's.
+pub(crate) const RIGHT: usize = 1;

@@ -1,0 +1,268 @@
+//! The join of windows: pairs of rows of the same window, when the watermark has passed its end.
+//!
+//! Rows are held by window as they come, and joined at once when it closes; then all of them go. Rows that are taken back while
+//! their window is open are not there when it closes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, BooleanArray, UInt32Array};
+use arrow_schema::{DataType, SchemaRef};
+use velo_core::{Batch, RowKinds, Watermark, schema};
+use velo_eventtime::LateStrategy;
+use velo_eventtime::late::for_window;
+use velo_plan::plan::WindowJoin as Plan;
+
+use super::late_rows::{LateRows, window_named};
+use super::window_aggregate::OUTPUT_ROWS;
+use super::{Flow, InputId, Operator, Outbox};
+use crate::error::{ExecError, Result};
+use crate::join::{Gives, HashJoin, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef};
+use crate::state::KeyTable;
+use crate::window::LateCounters;
+use crate::window::late::Measure;
+
+/// Joins windows.
+pub struct WindowJoin {
+    gives: Gives,
+    late: LateRows,
+    keys: JoinKeys,
+    columns: JoinColumns,
+    inputs: [SchemaRef; 2],
+    /// Of each input the places of the window's start and end.
+    bounds: [[usize; 2]; 2],
+    retracts: [bool; 2],
+    /// By end and start.
+    windows: BTreeMap<(i64, i64), Window>,
+    held: u64,
+    watermark: Watermark,
+    /// The window that is closing, with its end.
+    closing: Option<(i64, HashJoin)>,
+    pairs: Pairs,
+    forward: Option<Watermark>,
+}
+
+/// The rows of a window.
+#[derive(Debug, Default)]
+struct Window {
+    sides: [Side; 2],
+}
+
+#[derive(Debug, Default)]
+struct Side {
+    batches: Vec<Batch>,
+    rows: u64,
+    /// How many of the last batches are small.
+    small: usize,
+}
+
+/// A batch of fewer rows is put together with others, once there are so many.
+const SMALL: usize = 1_024;
+const MANY: usize = 32;
+
+impl Side {
+    fn push(&mut self, batch: Batch) -> Result<()> {
+        self.rows += batch.rows() as u64;
+        self.small = if batch.rows() < SMALL { self.small + 1 } else { 0 };
+        self.batches.push(batch);
+        if self.small == MANY {
+            let small = self.batches.split_off(self.batches.len() - MANY);
+            let schema = small[0].schema();
+            let whole = Batch::concat(&schema, &small)?;
+            self.small = usize::from(whole.rows() < SMALL);
+            self.batches.push(whole);
+        }
+        Ok(())
+    }
+}
+
+impl WindowJoin {
+    /// The operator of a node.
+    pub fn new(spec: &JoinSpec<Plan>) -> Result<Self> {
+        let join = &spec.join.join;
+        let keys = join.keys.iter().map(|key| (&key.left, &key.right));
+        let bounds = |names: &[String; 2], input: &SchemaRef| -> Result<[usize; 2]> {
+            Ok([input.index_of(&names[0])?, input.index_of(&names[1])?])
+        };
+        Ok(Self {
+            gives: Gives::new(&join.kind)?,
+            late: LateRows::new(spec.join.late, &spec.statement),
+            keys: JoinKeys::new(keys, &spec.left, &spec.right, &spec.statement)?,
+            columns: JoinColumns::new(join, &spec.left, &spec.right, spec.output.clone(), &spec.statement)?,
+            bounds: [bounds(&spec.join.left_window, &spec.left)?, bounds(&spec.join.right_window, &spec.right)?],
+            inputs: [spec.left.clone(), spec.right.clone()],
+            retracts: spec.retracts,
+            windows: BTreeMap::new(),
+            held: 0,
+            watermark: Watermark::NONE,
+            closing: None,
+            pairs: Pairs::default(),
+            forward: None,
+        })
+    }
+
+    /// Bytes of memory of its state.
+    pub fn memory(&self) -> usize {
+        let sides = self.windows.values().flat_map(|window| &window.sides);
+        sides.flat_map(|side| &side.batches).map(Batch::memory).sum()
+    }
+
+    /// Puts the rows of a batch into their windows.
+    fn insert(&mut self, side: usize, batch: &Batch, out: &mut Outbox) -> Result<()> {
+        let bound = |which: usize| {
+            let column = batch.columns.column(self.bounds[side][which]);
+            let times = column.as_primitive_opt::<TimestampMicrosecondType>().filter(|times| times.null_count() == 0);
+            times.ok_or_else(|| ExecError::Internal("a join of windows without their bounds".to_owned()))
+        };
+        let (starts, ends) = (bound(0)?.values(), bound(1)?.values());
+        let measure = Measure::new(batch, self.watermark);
+        let mut of_windows: BTreeMap<(i64, i64), Vec<u32>> = BTreeMap::new();
+        let mut late = 0;
+        let mut last: Option<((i64, i64), Vec<u32>)> = None;
+        for (row, (start, end)) in starts.iter().zip(ends).enumerate() {
+            // A row of a window stands for its last time.
+            let watermark = measure.of(row, end - 1);
+            if for_window(*end, watermark).is_late() {
+                late += 1;
+                if self.late.policy == LateStrategy::DeadLetter {
+                    let window = window_named(Some((*start, *end)));
+                    out.dead_letter(self.late.letter(batch, row, end - 1, window, watermark)?);
+                }
+                continue;
+            }
+            // Rows of one window mostly come together.
+            match &mut last {
+                Some((window, rows)) if *window == (*end, *start) => rows.push(row as u32),
+                _ => {
+                    let rows = of_windows.remove(&(*end, *start)).unwrap_or_default();
+                    if let Some((window, rows)) = last.replace(((*end, *start), rows)) {
+                        of_windows.insert(window, rows);
+                    }
+                    last.iter_mut().for_each(|(_, rows)| rows.push(row as u32));
+                }
+            }
+        }
+        of_windows.extend(last);
+        self.late.counters.add(late, late);
+        for (window, rows) in of_windows {
+            self.held += rows.len() as u64;
+            let part = if rows.len() == batch.rows() { batch.clone() } else { batch.take(&UInt32Array::from(rows))? };
+            let part = Batch { origin: None, late_by: None, ..part };
+            self.windows.entry(window).or_default().sides[side].push(part)?;
+        }
+        Ok(())
+    }
+
+    /// Begins to join the rows of a window.
+    fn close(&mut self, window: Window) -> Result<HashJoin> {
+        self.keys.clear();
+        let mut stores = [LEFT, RIGHT].map(|side| KeptRows::new(self.columns.types(side).to_vec(), None));
+        let (mut rows, mut numbers) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        let mut ids = Vec::new();
+        for (side, held) in window.sides.into_iter().enumerate() {
+            self.held -= held.rows;
+            let batches = if self.retracts[side] { left_over(&self.inputs[side], held.batches)? } else { held.batches };
+            for batch in batches {
+                self.keys.number(side, &batch, &mut ids)?;
+                let chunk = stores[side].push(self.columns.keep(side, &batch), vec![0; batch.rows()]);
+                rows[side].extend((0..batch.rows() as u32).map(|row| RowRef { chunk, row }));
+                numbers[side].append(&mut ids);
+            }
+        }
+        Ok(HashJoin::new(stores, rows, numbers, self.keys.len()))
+    }
+
+    fn drive(&mut self, out: &mut Outbox) -> Result<Flow> {
+        loop {
+            let Some((end, join)) = &mut self.closing else {
+                match self.windows.first_entry() {
+                    Some(entry) if entry.key().0 <= self.watermark.0 => {
+                        let ((end, _), window) = entry.remove_entry();
+                        self.closing = Some((end, self.close(window)?));
+                        continue;
+                    }
+                    _ => break,
+                }
+            };
+            if out.is_full() {
+                return Ok(Flow::More);
+            }
+            let more = join.next(self.gives, &self.columns, &mut self.pairs, OUTPUT_ROWS)?;
+            let stores = [&join.stores[LEFT], &join.stores[RIGHT]];
+            let time = *end - 1;
+            let all = self.columns.batch(stores, &self.pairs, std::iter::repeat_n(time, self.pairs.len()))?;
+            for from in (0..all.rows()).step_by(OUTPUT_ROWS) {
+                out.batch(all.slice(from, OUTPUT_ROWS.min(all.rows() - from)));
+            }
+            self.pairs.clear();
+            if !more {
+                self.closing = None;
+            }
+        }
+        if let Some(watermark) = self.forward.take() {
+            out.watermark(watermark);
+        }
+        Ok(Flow::Done)
+    }
+}
+
+/// The rows of a changing side that are there in the end.
+fn left_over(input: &SchemaRef, batches: Vec<Batch>) -> Result<Vec<Batch>> {
+    let visible = schema::visible(input);
+    let types: Vec<DataType> = visible.fields().iter().map(|field| field.data_type().clone()).collect();
+    let (mut table, mut counts) = (KeyTable::new(&types)?, Vec::<i64>::new());
+    let mut ids = Vec::new();
+    let mut numbers = Vec::with_capacity(batches.len());
+    let retracts = |batch: &Batch, row: usize| {
+        let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
+        kinds.is_some_and(|kinds| kinds[row].retracts())
+    };
+    for batch in &batches {
+        table.intern(&batch.columns.columns()[..types.len()], batch.rows(), &mut ids)?;
+        counts.resize(table.len(), 0);
+        for (row, id) in ids.iter().enumerate() {
+            counts[*id as usize] += if retracts(batch, row) { -1 } else { 1 };
+        }
+        numbers.push(std::mem::take(&mut ids));
+    }
+    let mut left = Vec::with_capacity(batches.len());
+    for (batch, ids) in batches.iter().zip(numbers) {
+        let stays = ids.iter().enumerate().map(|(row, id)| {
+            let count = &mut counts[*id as usize];
+            let stays = *count > 0 && !retracts(batch, row);
+            *count -= i64::from(stays);
+            stays
+        });
+        let stays = BooleanArray::from(stays.collect::<Vec<_>>());
+        left.push(Batch { kinds: None, ..batch.filter(&stays)? });
+    }
+    left.retain(|batch| !batch.is_empty());
+    Ok(left)
+}
+
+impl Operator for WindowJoin {
+    fn held(&self) -> u64 {
+        self.held
+    }
+
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        Some(Arc::clone(&self.late.counters))
+    }
+
+    fn on_batch(&mut self, input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
+        self.insert(input.0.min(RIGHT), &batch, out)?;
+        Ok(Flow::Done)
+    }
+
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
+        self.watermark = self.watermark.max(watermark);
+        self.forward = Some(self.watermark);
+        self.drive(out)
+    }
+
+    fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
+        self.drive(out)
+    }
+}

@@ -1,0 +1,130 @@
+//! Hashes of values: what chooses the slot of a key. They are saved nowhere, so they may change between releases.
+
+/// Odd constants with many bits set, from the digits of π.
+const K0: u64 = 0x243f_6a88_85a3_08d3;
+const K1: u64 = 0x1319_8a2e_0370_7345;
+const K2: u64 = 0xa409_3822_299f_31d1;
+
+/// What a NULL counts as, where NULLs are equal.
+pub(crate) const NULL: u64 = 0x082e_fa98_ec4e_6c89;
+
+/// Multiplies to 128 bits and folds.
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// The hash of a number.
+#[inline(always)]
+pub(crate) fn of_word(word: u64) -> u64 {
+    fold(word ^ K0, K1)
+}
+
+/// The hash of a number of 128 bits.
+#[inline(always)]
+pub(crate) fn of_wide(wide: i128) -> u64 {
+    fold((wide as u64) ^ K0, ((wide >> 64) as u64) ^ K1)
+}
+
+/// The hash of several columns: of what came before, and of the next.
+#[inline(always)]
+pub(crate) fn and(before: u64, next: u64) -> u64 {
+    fold(before ^ K2, next ^ K0)
+}
+
+#[inline(always)]
+fn eight(bytes: &[u8]) -> u64 {
+    let mut word = [0_u8; 8];
+    word.copy_from_slice(&bytes[..8]);
+    u64::from_le_bytes(word)
+}
+
+#[inline(always)]
+fn four(bytes: &[u8]) -> u64 {
+    let mut word = [0_u8; 4];
+    word.copy_from_slice(&bytes[..4]);
+    u64::from(u32::from_le_bytes(word))
+}
+
+/// Up to 16 bytes as two words, which overlap where there are fewer; with the length they say it all.
+#[inline(always)]
+fn ends(bytes: &[u8]) -> (u64, u64) {
+    let length = bytes.len();
+    match length {
+        8.. => (eight(bytes), eight(&bytes[length - 8..])),
+        4..8 => (four(bytes), four(&bytes[length - 4..])),
+        0 => (0, 0),
+        1..4 => {
+            let middle = u64::from(bytes[length / 2]) << 8;
+            (u64::from(bytes[0]) | middle | (u64::from(bytes[length - 1]) << 16), 0)
+        }
+    }
+}
+
+/// The hash of bytes.
+#[inline(always)]
+pub(crate) fn of_bytes(bytes: &[u8]) -> u64 {
+    let mut sum = K2 ^ bytes.len() as u64;
+    let mut rest = bytes;
+    while rest.len() > 16 {
+        sum = fold(eight(rest) ^ K0 ^ sum, eight(&rest[8..]) ^ K1);
+        rest = &rest[16..];
+    }
+    let (a, b) = ends(rest);
+    fold(fold(a ^ K0, b ^ K1) ^ sum, K2)
+}
+
+/// A number as one word. Both zeros of a floating-point type are one key, and all NaNs are.
+pub(crate) trait Word: Copy + PartialEq {
+    /// The word: equal for equal keys.
+    fn word(self) -> u64;
+}
+
+macro_rules! integers {
+    ($($native:ty),*) => {$(
+        impl Word for $native {
+            #[inline(always)]
+            fn word(self) -> u64 {
+                self as u64
+            }
+        }
+    )*};
+}
+
+integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+macro_rules! floats {
+    ($($native:ty),*) => {$(
+        impl Word for $native {
+            #[inline(always)]
+            fn word(self) -> u64 {
+                let canonical = if self.is_nan() { Self::NAN } else { self + 0.0 };
+                u64::from(canonical.to_bits())
+            }
+        }
+    )*};
+}
+
+floats!(f32, f64);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn prefixes_and_neighbours_differ() {
+        let text = b"abababababababababababababababababababab";
+        let mut seen = HashSet::new();
+        for length in 0..=text.len() {
+            assert!(seen.insert(of_bytes(&text[..length])), "{length}");
+        }
+        // The lower bits choose the page: neighbours must not meet there.
+        let pages: HashSet<_> = (0..1_000_u64).map(|number| of_word(number) & 0xffff).collect();
+        assert!(pages.len() > 950, "{}", pages.len());
+        assert_eq!((-0.0_f64).word(), 0.0_f64.word());
+        assert_eq!(f64::NAN.word(), (-f64::NAN).word());
+    }
+}

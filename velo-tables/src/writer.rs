@@ -1,0 +1,211 @@
+//! The one who writes a table: takes changes, publishes them together, and has what nobody needs taken out in the background.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use velo_core::batch::Batch;
+use velo_core::error::{ConnectorError, ErrorKind, Result};
+use velo_core::lookup::{TableVersion, TableWriter};
+use velo_core::time::Watermark;
+
+use crate::apply::{Restored, Tally};
+use crate::index::failed;
+use crate::merge::Merge;
+use crate::ops::{Delta, Ops};
+use crate::reload::Reload;
+use crate::state::State;
+use crate::table::Table;
+use crate::versions::Due;
+
+/// Writes a table.
+///
+/// The row that stands under a key is the one that came last, whatever its event time; [`velo_core::lookup::TableVersion::find_as_of`]
+/// goes by event time. A row that takes the place of another one comes last in the order of the table.
+#[derive(Debug)]
+pub struct Writer {
+    pub(crate) table: Arc<Table>,
+    pub(crate) state: State,
+    pub(crate) ops: Ops,
+    pub(crate) due: Due,
+    /// Whether something was applied since the last version.
+    pub(crate) changed: bool,
+    pub(crate) reload: Option<Box<Reload>>,
+    merge: Option<Merge>,
+    ended: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(table: Arc<Table>, state: State) -> Self {
+        Self {
+            table,
+            state,
+            ops: Ops::default(),
+            due: Due::default(),
+            changed: false,
+            reload: None,
+            merge: None,
+            ended: false,
+        }
+    }
+
+    /// The table that it writes.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Nobody asks any more for rows as of a time before `time` (microseconds): what only they could see is forgotten. Of each key the
+    /// newest version not after it stays. A row that comes later with an event time before it counts as the newest of its time.
+    ///
+    /// # Errors
+    ///
+    /// Where columns cannot be read.
+    pub fn forget_before(&mut self, time: i64) -> Result<()> {
+        let State { histories, segments, unlisted, .. } = &mut self.state;
+        if let Some(histories) = histories {
+            let mut forgotten = Vec::new();
+            histories.forget_before(segments, time, &mut self.due, &mut forgotten)?;
+            for position in forgotten {
+                unlisted.set(position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until rows that nobody needs have been taken out, as far as it is worth it; the version that stands then lies in less memory.
+    ///
+    /// # Errors
+    ///
+    /// Where columns cannot be put together.
+    pub async fn settle(&mut self) -> Result<()> {
+        // What was applied and not published may have ended rows that those who follow the table are still to be told of.
+        while !self.changed {
+            if self.merge.is_none() {
+                self.merge = Merge::begin(&self.state);
+            }
+            let Some(merge) = &mut self.merge else { return Ok(()) };
+            merge.install(&mut self.state).await?;
+            self.merge = None;
+            self.table.move_to(self.state.clone());
+        }
+        Ok(())
+    }
+
+    /// Takes rows of a snapshot.
+    pub(crate) fn restore(&mut self, batch: &Batch, restored: &[Restored]) -> Result<()> {
+        self.changed = true;
+        self.state.restore(batch, restored, &mut self.due)
+    }
+
+    pub(crate) fn count(&self, tally: Tally) {
+        self.table.counters().replaced.fetch_add(tally.replaced, Ordering::Relaxed);
+        self.table.counters().absent.fetch_add(tally.absent, Ordering::Relaxed);
+    }
+
+    /// Waits until all who follow the table have room for one version more. Only this writer fills it.
+    async fn room(&self) {
+        for queue in self.table.queues() {
+            queue.room().await;
+        }
+    }
+
+    fn install_merged(&mut self) -> Result<()> {
+        if let Some(merge) = &mut self.merge
+            && merge.try_install(&mut self.state)?
+        {
+            self.merge = None;
+            if !self.changed {
+                self.table.move_to(self.state.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what was applied the next version. Nothing in here waits.
+    fn publish_now(&mut self, last: bool) -> Result<()> {
+        self.state.segments.tidy().map_err(failed)?;
+        let ops = std::mem::take(&mut self.ops);
+        let delta = (!ops.is_empty()).then(|| Delta::new(&self.state, ops));
+        self.table.publish(self.state.clone(), delta, last);
+        self.changed = false;
+        if self.merge.is_none() {
+            self.merge = Merge::begin(&self.state);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TableWriter for Writer {
+    fn apply(&mut self, batch: &Batch) -> Result<()> {
+        if self.ended {
+            let message = "the table cannot change any more: it was finished";
+            return Err(ConnectorError::new(ErrorKind::Unsupported, "writing a table", message));
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if let Some(reload) = &mut self.reload {
+            return reload.apply(batch);
+        }
+        let mut tally = Tally::default();
+        self.state.apply(batch, &mut self.ops, &mut tally, &mut self.due)?;
+        self.changed = true;
+        self.count(tally);
+        Ok(())
+    }
+
+    async fn publish(&mut self) -> Result<()> {
+        self.install_merged()?;
+        if !self.changed {
+            return Ok(());
+        }
+        self.room().await;
+        self.publish_now(false)
+    }
+
+    fn advance(&mut self, watermark: Watermark) {
+        self.table.advance(watermark);
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        self.publish().await?;
+        self.table.set_ready();
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        self.install_merged()?;
+        self.room().await;
+        self.publish_now(true)?;
+        self.ended = true;
+        self.table.set_ready();
+        self.table.advance(Watermark::END);
+        self.table.end();
+        Ok(())
+    }
+
+    fn fail(&mut self, message: String) {
+        self.table.fail(&message);
+    }
+}
+
+impl Drop for Writer {
+    /// Nobody is to wait for what cannot come.
+    fn drop(&mut self) {
+        if !self.ended {
+            let name = velo_core::lookup::TableReader::name(self.table.as_ref());
+            self.table.fail(&format!("what writes table `{name}` has stopped"));
+        }
+    }
+}
+
+impl Writer {
+    /// The watermark of the version that stands.
+    pub(crate) fn watermark(&self) -> Watermark {
+        self.table.current().watermark()
+    }
+}
