@@ -8,7 +8,7 @@ use velo_sql::ast::{Expr as Ast, GroupByItem, Select, SelectItem};
 
 use super::{Correlation, INNER, Subqueries, columns_of, has_subquery};
 use crate::bind::expr::Typed;
-use crate::bind::group::window_call;
+use crate::bind::group_window::window_call;
 use crate::bind::join::conjuncts;
 use crate::bind::row_window::BoundOver;
 use crate::bind::scope::Scope;
