@@ -12,7 +12,7 @@ use velo_sql::ast::{
 };
 use velo_sql::{Diagnostic, Span, parse_script};
 
-use crate::bind::{Scope, Timers, Uncut, forgotten_at_once};
+use crate::bind::{Correlation, Scope, Timers, Uncut, forgotten_at_once};
 use crate::catalog::{
     Catalog, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, TableProperties, all_specs,
     check_setting,
@@ -191,6 +191,14 @@ pub(crate) struct QueryContext {
     pub(crate) emit: Option<EmitMode>,
     /// What it says that goes by a clock.
     pub(crate) timers: Timers,
+    /// What the queries around a sub-query can name, the innermost last.
+    pub(crate) outer: Vec<Scope>,
+    /// What ties the SELECT of the sub-query that is planned next to the outer query.
+    pub(crate) correlation: Option<Correlation>,
+    /// The same when its SELECT is planned.
+    pub(crate) correlated: Option<Correlation>,
+    /// How many sub-queries it has.
+    pub(crate) subqueries: usize,
 }
 
 impl Planner<'_> {

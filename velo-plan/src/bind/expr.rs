@@ -6,7 +6,7 @@ use datafusion_expr::{BinaryExpr, Case, Expr, Operator};
 use velo_core::types;
 use velo_sql::ast::{
     BinaryOp, CaseBranch, CastSpelling, DataTypeKind, Expr as Ast, ExprKind, Ident, Literal, MapEntry, ObjectName,
-    Rounding, StructItem, TrimSide, UnaryOp,
+    QuantifiedSet, Rounding, StructItem, TrimSide, UnaryOp,
 };
 use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
@@ -15,6 +15,7 @@ use super::literal;
 use super::match_value::MatchScope;
 use super::row_window::RowWindows;
 use super::scope::Scope;
+use super::subquery::Subqueries;
 use super::types::{arrow_type, common_type};
 use crate::codes;
 use crate::functions::Functions;
@@ -55,6 +56,12 @@ pub struct ExprBinder<'a> {
     pub row_windows: Result<&'a mut RowWindows, &'static str>,
     /// The pattern whose conditions or measures it binds.
     pub matching: Option<&'a mut MatchScope>,
+    /// The planned sub-queries, which take what is asked of them; else the name of the place, where there can be none.
+    pub subqueries: Result<&'a mut Subqueries, &'static str>,
+    /// What the queries around a sub-query can name, the innermost last.
+    pub outer: &'a [Scope],
+    /// Whether columns of the query around it can be named here.
+    pub correlates: bool,
 }
 
 impl ExprBinder<'_> {
@@ -169,11 +176,10 @@ impl ExprBinder<'_> {
             | ExprKind::Between { .. }
             | ExprKind::InList { .. }
             | ExprKind::Like { .. } => self.predicate(ast),
-            ExprKind::InSubquery { .. } | ExprKind::Exists(_) | ExprKind::Subquery(_) => self.not_supported(
-                span,
-                "a sub-query",
-                "a query inside an expression is not built yet: read it in FROM, or list the values, as in IN (1, 2)",
-            ),
+            ExprKind::InSubquery { .. }
+            | ExprKind::Exists(_)
+            | ExprKind::Subquery(_)
+            | ExprKind::Quantified { right: QuantifiedSet::Query(_), .. } => self.subquery(ast),
             ExprKind::Quantified { left, op, op_span, quantifier, right } => {
                 self.quantified(left, (*op, *op_span), *quantifier, right, span)
             }
@@ -249,7 +255,7 @@ impl ExprBinder<'_> {
             Err(diagnostic) => {
                 return match scope.alias(name) {
                     Some(typed) => Some(Typed { span, ..typed.clone() }),
-                    None => self.report(diagnostic),
+                    None => self.outer_path(name, diagnostic),
                 };
             }
         };
@@ -263,6 +269,35 @@ impl ExprBinder<'_> {
             span,
         };
         fields.iter().try_fold(column, |inner, field| self.field(inner, field))
+    }
+
+    /// A column that is none of the query's own: one of the query around it, where that can be named.
+    fn outer_path(&mut self, name: &ObjectName, unknown: Diagnostic) -> Option<Typed> {
+        let span = name.span();
+        if unknown.code != codes::UNKNOWN_COLUMN {
+            return self.report(unknown);
+        }
+        let Some(depth) = self.outer.iter().rev().position(|outer| outer.resolve(name).is_ok()) else {
+            return self.report(unknown);
+        };
+        if depth > 0 {
+            let message = format!("'{}' is a column of a query more than one level out", name.text());
+            return self.report(
+                Diagnostic::error(codes::NOT_SUPPORTED, span, message)
+                    .help("a sub-query sees the query that it stands in: select the column there, or join the two in one sub-query"),
+            );
+        }
+        if !self.correlates {
+            let message = format!("'{}' is a column of the outer query, which cannot be named here", name.text());
+            return self.report(
+                Diagnostic::error(codes::NOT_SUPPORTED, span, message)
+                    .help("name it in a condition of the sub-query's own WHERE, such as inner.column = outer.column; compute with it outside of the sub-query"),
+            );
+        }
+        let outer = self.outer;
+        let resolved = outer.last()?.resolve(name).ok()?;
+        let column = super::query::column_of(resolved.column, span);
+        resolved.fields.iter().try_fold(column, |inner, field| self.field(inner, field))
     }
 
     /// `struct.field`

@@ -18,6 +18,7 @@ use super::grouping_sets::{GroupKeys, SET, grouping_bits, has_grouping};
 use super::over::window_columns_of;
 use super::row_window::{BoundOver, RowWindows};
 use super::scope::{Scope, ScopeColumn};
+use super::subquery::{self, Correlation, Subqueries};
 use super::select::{Item, WINDOW_END, WINDOW_START, WINDOW_TIME, hidden_event_time, window_columns, with_aliases};
 use crate::catalog::{ChangesPer, OfWindow, Relation};
 use crate::codes;
@@ -49,6 +50,8 @@ impl Planner<'_> {
         select: &Select,
         hidden: &[Ast],
         mut input: Relation,
+        mut correlation: Option<&mut Correlation>,
+        mut subqueries: Subqueries,
         owner: &str,
     ) -> Option<Relation> {
         input = self.with_side_time(select, input, owner)?;
@@ -64,15 +67,13 @@ impl Planner<'_> {
         }
         let mut overs = RowWindows { named: select.named_windows.clone().into(), calls: Vec::new() };
         self.named_windows(select, &scope, &aggregates)?;
-        let mut items = self.items(select, &scope, &mut aggregates, &mut overs)?;
+        let mut items = self.items(select, &scope, &mut aggregates, &mut overs, Some(&mut subqueries))?;
         items.extend(self.hidden_items(hidden, &scope, &items, &mut aggregates)?);
-        let GroupKeys { keys, sets, by_window } = self.group_keys(select.group_by.as_ref(), &scope, &items)?;
+        let GroupKeys { mut keys, sets, by_window } = self.group_keys(select.group_by.as_ref(), &scope, &items)?;
         let having = match &select.having {
             Some(having) => {
                 let aliased = with_aliases(&scope, &items);
-                let mut binder = self.binder(&aliased, Ok(&mut aggregates));
-                binder.row_windows = Err("HAVING");
-                Some(binder.condition(having, "HAVING")?)
+                self.having(having, &aliased, &mut aggregates, &mut subqueries)?
             }
             None => None,
         };
@@ -81,6 +82,7 @@ impl Planner<'_> {
                 let aliased = with_aliases(&scope, &items);
                 let mut binder = self.binder(&aliased, Ok(&mut aggregates));
                 binder.row_windows = Ok(&mut overs);
+                binder.subqueries = Err("QUALIFY");
                 let condition = binder.condition(qualify, "QUALIFY")?;
                 if overs.calls.is_empty() {
                     self.error(
@@ -112,6 +114,14 @@ impl Planner<'_> {
             }
         }
         let is_grouped = window.is_some() || !aggregates.is_empty() || select.group_by.is_some();
+        if let Some(correlation) = correlation.as_deref_mut() {
+            let tied = self.tied_items(correlation, &items, &mut keys, (is_grouped, !sets.is_empty()))?;
+            items.extend(tied);
+            if is_grouped && window.is_none() && select.group_by.is_none() && select.distinct.is_none() {
+                self.bare_aggregate(correlation, &mut items, &aggregates, having.as_ref())?;
+            }
+        }
+        self.no_subquery_in_windows(&mut overs.calls)?;
         if !is_grouped {
             if let Some(having) = &select.having {
                 self.error(
@@ -135,7 +145,15 @@ impl Planner<'_> {
                 }
                 None => input,
             };
-            let mut input = self.over(input, overs.calls, true, owner)?;
+            let mut input = input;
+            let mut overs = overs.calls;
+            for asked in subqueries.take_asked() {
+                input = self.place(input, &subqueries, asked, owner)?;
+            }
+            for typed in items.iter_mut().map(|item| &mut item.typed).chain(overs.iter_mut().flat_map(BoundOver::expressions)) {
+                typed.expr = self.retimed(std::mem::take(&mut typed.expr), &input);
+            }
+            let mut input = self.over(input, overs, true, owner)?;
             if let Some(qualify) = qualify {
                 input = self.kept(input, qualify, owner)?;
             }
@@ -164,8 +182,21 @@ impl Planner<'_> {
             }
         };
         let clause = select.group_by.as_ref().map(|group_by| group_by.span);
+        let below = subqueries.take_below(aggregates.iter().flat_map(AggregateCall::expressions));
+        for asked in below {
+            input = self.place(input, &subqueries, asked, owner)?;
+        }
+        if window.is_some() && input.timeless.is_some() {
+            self.needs_event_time(&input, select.span, "a time window")?;
+        }
+        for expr in aggregates.iter_mut().flat_map(AggregateCall::expressions_mut) {
+            *expr = self.retimed(std::mem::take(expr), &input);
+        }
+        for key in &mut keys {
+            key.expr = self.retimed(std::mem::take(&mut key.expr), &input);
+        }
         let grouping = Grouping { keys, sets, window, span: select.span, clause, overs: overs.calls, qualify };
-        self.aggregate(input, grouping, aggregates, items, having, owner)
+        self.aggregate(input, grouping, aggregates, items, having, subqueries, owner)
     }
 
     /// A windowing table function whose window nothing groups by: its rows with the window's columns.
@@ -276,6 +307,13 @@ impl Planner<'_> {
             );
             return None;
         }
+        if key.expr.column_refs().iter().any(|column| column.name().starts_with(subquery::INNER)) {
+            self.error(
+                Diagnostic::error(codes::NOT_SUPPORTED, expr.span, "a sub-query cannot stand in GROUP BY")
+                    .help("select it in a query of FROM under a name, and name that here"),
+            );
+            return None;
+        }
         if key.expr.column_refs().iter().any(|column| column.name().starts_with("$agg")) {
             self.error(
                 Diagnostic::error(codes::MISPLACED_AGGREGATE, expr.span, "an aggregate cannot be grouped by")
@@ -286,6 +324,7 @@ impl Planner<'_> {
         Some(key)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the clauses of one SELECT")]
     fn aggregate(
         &mut self,
         input: Relation,
@@ -293,6 +332,7 @@ impl Planner<'_> {
         aggregates: Vec<AggregateCall>,
         items: Vec<Item>,
         having: Option<Typed>,
+        mut subqueries: Subqueries,
         owner: &str,
     ) -> Option<Relation> {
         let Grouping { keys, sets, window, span, clause, overs, qualify } = grouping;
@@ -345,10 +385,17 @@ impl Planner<'_> {
         if windowed {
             relation.scope.columns.push(hidden_event_time());
         }
+        for mut asked in subqueries.take_asked() {
+            let output = asked.beside(&self.plan.nodes[relation.node.0].schema, &subqueries);
+            for typed in asked.expressions_mut() {
+                *typed = self.over_groups(typed.clone(), &keys, &output, in_sets)?;
+            }
+            relation = self.place(relation, &subqueries, asked, owner)?;
+        }
         if let Some(having) = having {
-            let condition = self.over_groups(having, &keys, &output, in_sets)?;
-            let schema = self.plan.nodes[node.0].schema.clone();
-            relation.node = self.node(NodeKind::Filter(condition.expr), vec![node], schema, owner);
+            let schema = self.plan.nodes[relation.node.0].schema.clone();
+            let condition = self.over_groups(having, &keys, &schema, in_sets)?;
+            relation.node = self.node(NodeKind::Filter(condition.expr), vec![relation.node], schema, owner);
         }
         let mut relation = self.over_result(relation, overs, &keys, in_sets, owner)?;
         let output = self.plan.nodes[relation.node.0].schema.clone();

@@ -484,7 +484,7 @@ impl Planner<'_> {
         let relation = self.filter(relation, select.selection.as_ref(), "WHERE", owner)?;
         let mut aggregates = Vec::new();
         let mut overs = RowWindows { named: select.named_windows.clone().into(), ..RowWindows::default() };
-        let items = self.items(select, &relation.scope, &mut aggregates, &mut overs)?;
+        let items = self.items(select, &relation.scope, &mut aggregates, &mut overs, None)?;
         if let Some(span) = overs.first_place() {
             self.not_yet(
                 span,

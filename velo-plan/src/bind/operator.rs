@@ -121,11 +121,7 @@ impl ExprBinder<'_> {
         let (op, op_span) = op;
         let left = self.bind(left);
         let QuantifiedSet::Expr(array) = right else {
-            let message = "a comparison with a sub-query cannot run yet";
-            return self.report(
-                Diagnostic::error(codes::NOT_SUPPORTED, span, message)
-                    .help("compare with an array, as in x = ANY (ARRAY[1, 2]), or read the query in FROM"),
-            );
+            return None;
         };
         let array = self.bind(array);
         let (left, array) = (left?, array?);

@@ -15,6 +15,7 @@ use super::join::Wheres;
 use super::query::column_of;
 use super::row_window::RowWindows;
 use super::scope::{Scope, ScopeColumn};
+use super::subquery::Subqueries;
 use crate::catalog::{OfWindow, Pairs, Ranked, Relation, SideTime};
 use crate::codes;
 use crate::functions::json::gives_json;
@@ -53,6 +54,9 @@ impl Planner<'_> {
             aggregates,
             row_windows: Err(place),
             matching: None,
+            subqueries: Err(place),
+            outer: &self.query.outer,
+            correlates: false,
         }
     }
 
@@ -66,14 +70,26 @@ impl Planner<'_> {
     ) -> Option<Relation> {
         let mut wheres = Wheres::of(select.selection.as_ref());
         let input = self.relations(select, &mut wheres, pairs, owner).await?;
-        let input = self.filter(input, wheres.rest().as_deref(), "WHERE", owner)?;
+        let mut correlation = self.query.correlation.take_if(|correlation| correlation.is_of(select));
+        let rest = wheres.rest();
+        let input = self.where_holds(input, rest.as_deref(), correlation.as_mut(), pairs, owner).await?;
+        let first = match &correlation {
+            Some(correlation) => self.tied_clauses(select, correlation)?,
+            None => None,
+        };
+        let select = first.as_ref().unwrap_or(select);
+        let subqueries = self.selected_subqueries(select, &input, pairs, owner).await?;
         let hidden = super::distinct_on::hidden(select, order);
-        let relation = self.grouped(select, &hidden, input, owner)?;
-        match &select.distinct {
-            Some(distinct) if !distinct.on.is_empty() => self.distinct_on(relation, distinct, order, owner),
-            Some(distinct) => self.distinct(relation, distinct.span, owner),
-            None => Some(relation),
+        let relation = self.grouped(select, &hidden, input, correlation.as_mut(), subqueries, owner)?;
+        let relation = match &select.distinct {
+            Some(distinct) if !distinct.on.is_empty() => self.distinct_on(relation, distinct, order, owner)?,
+            Some(distinct) => self.distinct(relation, distinct.span, owner)?,
+            None => relation,
+        };
+        if correlation.is_some() {
+            self.query.correlated = correlation;
         }
+        Some(relation)
     }
 
     pub(super) fn filter(
@@ -108,6 +124,7 @@ impl Planner<'_> {
         scope: &Scope,
         aggregates: &mut Vec<AggregateCall>,
         row_windows: &mut RowWindows,
+        mut subqueries: Option<&mut Subqueries>,
     ) -> Option<Vec<Item>> {
         let mut items: Vec<Item> = Vec::new();
         let mut failed = false;
@@ -118,6 +135,9 @@ impl Planner<'_> {
                     let known = with_aliases(scope, &items);
                     let mut binder = self.binder(&known, Ok(&mut *aggregates));
                     binder.row_windows = Ok(&mut *row_windows);
+                    if let Some(subqueries) = &mut subqueries {
+                        binder.subqueries = Ok(&mut **subqueries);
+                    }
                     let bound = binder.bind(expr);
                     if let Some(alias) = alias.as_ref().filter(|alias| alias.value.starts_with('$')) {
                         let message = format!("the name '{}' begins with $", alias.value);

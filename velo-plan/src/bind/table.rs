@@ -361,7 +361,7 @@ impl Planner<'_> {
     }
 
     /// Whether a node gives one row at most, whatever it reads.
-    fn is_one_row(&self, mut node: NodeId) -> bool {
+    pub(super) fn is_one_row(&self, mut node: NodeId) -> bool {
         loop {
             let found = &self.plan.nodes[node.0];
             match &found.kind {

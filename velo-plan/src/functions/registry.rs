@@ -154,6 +154,12 @@ impl Functions {
         self.scalars.get(&name.to_lowercase())
     }
 
+    /// Whether `name` is an aggregate.
+    pub fn is_aggregate(&self, name: &str) -> bool {
+        let own = ["first", "last", "mean", "every", "arg_min", "arg_max", "min_by", "max_by", "count_distinct"];
+        own.contains(&name.to_lowercase().as_str()) || self.aggregate(name).is_some()
+    }
+
     /// The library's aggregate called `name`, without regard to case.
     pub fn aggregate(&self, name: &str) -> Option<&Arc<AggregateUDF>> {
         self.aggregates.get(&name.to_lowercase())

@@ -97,3 +97,15 @@ pub struct AggregateCall {
     /// The call as written, for EXPLAIN and errors.
     pub text: String,
 }
+
+impl AggregateCall {
+    /// What goes into it, over the input's columns.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        self.arguments.iter().chain(&self.filter).chain(self.order_by.iter().map(|key| &key.expr))
+    }
+
+    /// See [`Self::expressions`].
+    pub fn expressions_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
+        self.arguments.iter_mut().chain(&mut self.filter).chain(self.order_by.iter_mut().map(|key| &mut key.expr))
+    }
+}

@@ -61,7 +61,7 @@ impl<'a> Wheres<'a> {
 }
 
 /// The operands of AND.
-pub(super) fn conjuncts(condition: &Ast) -> Vec<&Ast> {
+pub(in crate::bind) fn conjuncts(condition: &Ast) -> Vec<&Ast> {
     let condition = condition.without_parentheses();
     match &condition.kind {
         ExprKind::And(operands) => operands.iter().flat_map(conjuncts).collect(),

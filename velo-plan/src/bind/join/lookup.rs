@@ -383,7 +383,7 @@ pub(super) fn pads(missing: &Missing) -> bool {
 }
 
 /// Whether different values can become one.
-fn loses(from: &DataType, to: &DataType) -> bool {
+pub(in crate::bind) fn loses(from: &DataType, to: &DataType) -> bool {
     let scale = |data_type: &DataType| match data_type {
         DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => *scale,
         _ => 0,

@@ -20,7 +20,9 @@ use velo_sql::ast::{
 use velo_sql::{Diagnostic, Span};
 
 pub(super) use condition::Wheres;
-use condition::{Both, Condition, conjuncts};
+pub(super) use condition::conjuncts;
+use condition::{Both, Condition};
+pub(super) use lookup::loses;
 use sides::{Prepared, Shared, combined, names_of};
 
 use super::query::column_of;
@@ -179,7 +181,7 @@ impl Planner<'_> {
     }
 
     /// The table that an item of FROM names.
-    fn table_of(&self, item: &FromItem, pairs: &Pairs) -> Option<Table> {
+    pub(super) fn table_of(&self, item: &FromItem, pairs: &Pairs) -> Option<Table> {
         let RelationKind::Named { name, properties, .. } = &item.kind else { return None };
         let prefix = format!("{}.", name.text().to_lowercase());
         let bound = !properties.entries.is_empty()
@@ -229,7 +231,7 @@ impl Planner<'_> {
     }
 
     /// Whether the rows of a node come from tables alone.
-    fn is_of_tables(&self, node: NodeId) -> bool {
+    pub(super) fn is_of_tables(&self, node: NodeId) -> bool {
         let (mut nodes, mut seen, mut tables) = (vec![node], BTreeSet::new(), false);
         while let Some(node) = nodes.pop() {
             if !seen.insert(node) {
