@@ -14,10 +14,10 @@ use velo_core::lookup::{TableReader, TableWriter};
 use velo_core::progress::Progress;
 use velo_core::resilience::Connection;
 use velo_core::{Batch, Clock, ConnectorError};
-use velo_eventtime::OnError;
 use velo_exec::ExecError;
 use velo_exec::operator::Element;
 use velo_exec::runtime::{CHANNEL_DEPTH, JobProgress, JobTables, Refused, TableRows};
+use velo_plan::OnError;
 use velo_plan::plan::{ConnectorFeed, NodeId, NodeKind, Plan, SourceNode, TableFeed, TableId, TableNode};
 use velo_tables::{
     DeadLetters, Declared, Feed, GraphError, LoadSettings, OnBad, Prepared, SourceFeed, StoreSpec, TableCounters,

@@ -12,4 +12,6 @@ mod planner;
 mod rules;
 mod whole;
 
+pub use velo_eventtime::OnError;
+
 pub use planner::{Analyzed, Lookup, PlanContext, PlannedScript, Roots, Shown, plan_script};
