@@ -22,12 +22,12 @@ use velo_core::offset::SourceOffset;
 use velo_core::time::Watermark;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::apply::Restored;
-use crate::index::failed;
-use crate::marks::Marks;
-use crate::state::{SCAN_ROWS, State};
-use crate::table::{Table, TableCounts};
-use crate::writer::Writer;
+use crate::store::apply::Restored;
+use crate::store::index::failed;
+use crate::store::marks::Marks;
+use crate::store::state::{SCAN_ROWS, State};
+use crate::store::table::{Table, TableCounts};
+use crate::store::writer::Writer;
 
 const MAGIC: &[u8; 6] = b"VELOTB";
 /// The version of the form; one that is not known is refused.

@@ -8,14 +8,14 @@ use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::{TableRow, TableWriter};
 use velo_core::row_kind::RowKind;
 
-use crate::apply::Tally;
-use crate::index::failed;
-use crate::marks::Marks;
-use crate::ops::Ops;
-use crate::state::{SCAN_ROWS, Shape, State};
-use crate::table::{StoreSpec, TableCounters};
-use crate::versions::Due;
-use crate::writer::Writer;
+use crate::store::apply::Tally;
+use crate::store::index::failed;
+use crate::store::marks::Marks;
+use crate::store::ops::Ops;
+use crate::store::state::{SCAN_ROWS, Shape, State};
+use crate::store::table::{StoreSpec, TableCounters};
+use crate::store::versions::Due;
+use crate::store::writer::Writer;
 
 /// A content that is not yet that of the table.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ pub(crate) use keys::{KeyColumns, Keys, failed, nulls_of};
 pub(crate) use lists::{List, Paged};
 pub(crate) use pages::{NUMBERS, Pages};
 
-use crate::segments::{Address, Segments};
+use crate::store::segments::{Address, Segments};
 
 /// So many keys are searched at a time: what their slots and rows bring into the cache stays there.
 pub(crate) const CHUNK: usize = 512;

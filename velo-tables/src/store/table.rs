@@ -13,11 +13,11 @@ use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::{TableChanges, TableReader, TableVersion};
 use velo_core::time::Watermark;
 
-use crate::follow::{Content, Event, Follower, Queue};
-use crate::lookup::Version;
-use crate::ops::Delta;
-use crate::state::{Shape, State};
-use crate::writer::Writer;
+use crate::store::follow::{Content, Event, Follower, Queue};
+use crate::store::lookup::Version;
+use crate::store::ops::Delta;
+use crate::store::state::{Shape, State};
+use crate::store::writer::Writer;
 
 /// What a table is made from.
 #[derive(Debug, Clone)]

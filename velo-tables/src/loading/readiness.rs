@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use velo_core::duration::Span;
 
-use crate::board::Board;
-use crate::graph::TableNumber;
-use crate::status::{TableState, TableStatus};
+use crate::loading::board::Board;
+use crate::loading::graph::TableNumber;
+use crate::loading::status::{TableState, TableStatus};
 
 /// How often counters are looked at while they are waited for (microseconds), at least.
 const LOOK: i64 = 1_000_000;

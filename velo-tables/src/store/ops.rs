@@ -7,9 +7,9 @@ use velo_core::error::Result;
 use velo_core::lookup::TableRow;
 use velo_core::row_kind::RowKind;
 
-use crate::index::failed;
-use crate::segments::Segments;
-use crate::state::{SCAN_ROWS, State};
+use crate::store::index::failed;
+use crate::store::segments::Segments;
+use crate::store::state::{SCAN_ROWS, State};
 
 /// One change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

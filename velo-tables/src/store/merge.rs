@@ -7,10 +7,10 @@ use arrow_schema::ArrowError;
 use tokio::sync::oneshot;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 
-use crate::index::failed;
-use crate::marks::{Bits, count};
-use crate::segments::Segment;
-use crate::state::State;
+use crate::store::index::failed;
+use crate::store::marks::{Bits, count};
+use crate::store::segments::Segment;
+use crate::store::state::State;
 
 /// A segment is written anew when more than one of so many of its rows are not needed.
 const SHARE: usize = 8;

@@ -9,14 +9,14 @@ use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::{TableVersion, TableWriter};
 use velo_core::time::Watermark;
 
-use crate::apply::{Restored, Tally};
-use crate::index::failed;
-use crate::merge::Merge;
-use crate::ops::{Delta, Ops};
-use crate::reload::Reload;
-use crate::state::State;
-use crate::table::{Table, TableCounts};
-use crate::versions::Due;
+use crate::store::apply::{Restored, Tally};
+use crate::store::index::failed;
+use crate::store::merge::Merge;
+use crate::store::ops::{Delta, Ops};
+use crate::store::reload::Reload;
+use crate::store::state::State;
+use crate::store::table::{Table, TableCounts};
+use crate::store::versions::Due;
 
 /// Writes a table.
 ///

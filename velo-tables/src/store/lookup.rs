@@ -8,8 +8,8 @@ use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::{IndexId, Matches, TableRow, TableVersion};
 use velo_core::time::Watermark;
 
-use crate::index::{Index, failed};
-use crate::state::State;
+use crate::store::index::{Index, failed};
+use crate::store::state::State;
 
 /// One version of a table.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use arrow_schema::SchemaRef;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::schema::event_time_index;
 
-use crate::index::{Index, KeyColumns, failed, nulls_of};
-use crate::marks::Marks;
-use crate::segments::{Segment, Segments};
-use crate::table::StoreSpec;
-use crate::versions::Histories;
+use crate::store::index::{Index, KeyColumns, failed, nulls_of};
+use crate::store::marks::Marks;
+use crate::store::segments::{Segment, Segments};
+use crate::store::table::StoreSpec;
+use crate::store::versions::Histories;
 
 /// Rows of a batch of a scan.
 pub(crate) const SCAN_ROWS: usize = 8_192;
@@ -216,7 +216,7 @@ impl Scan {
     fn batch(&self, segment: &Segment, from: usize, rows: usize) -> Result<RecordBatch> {
         let columns = segment.columns().iter().map(|column| column.slice(from, rows)).collect();
         let batch = velo_core::batch::columns_of(self.segments.schema(), columns, rows).map_err(failed)?;
-        let part = (segment.start() / crate::segments::SPAN) as usize;
+        let part = (segment.start() / crate::store::segments::SPAN) as usize;
         if self.dead.part(part).is_none() {
             return Ok(batch);
         }

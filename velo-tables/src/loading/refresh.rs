@@ -10,11 +10,11 @@ use velo_core::offset::SourceOffset;
 use velo_core::resilience::{Decision, Retries};
 use velo_core::{Clock, ConnectorError, Watermark};
 
-use crate::board::Board;
-use crate::graph::TableNumber;
-use crate::load::{Broken, Loaded};
-use crate::spec::SourceFeed;
-use crate::status::TableState;
+use crate::loading::board::Board;
+use crate::loading::graph::TableNumber;
+use crate::loading::load::{Broken, Loaded};
+use crate::loading::spec::SourceFeed;
+use crate::loading::status::TableState;
 
 /// A table that is loaded and kept.
 pub(crate) struct Keeper {

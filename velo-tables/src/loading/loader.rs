@@ -10,13 +10,13 @@ use velo_core::Clock;
 use velo_core::lookup::TableReader;
 use velo_core::offset::SourceOffset;
 
-use crate::board::{Board, Entry};
-use crate::events::Events;
-use crate::graph::{GraphError, TableGraph, TableNumber};
-use crate::readiness::Gate;
-use crate::refresh::Keeper;
-use crate::spec::{Feed, SourceFeed, TableSpec};
-use crate::status::{Summary, TableHealth, TableState, TableStatus};
+use crate::loading::board::{Board, Entry};
+use crate::loading::events::Events;
+use crate::loading::graph::{GraphError, TableGraph, TableNumber};
+use crate::loading::readiness::Gate;
+use crate::loading::refresh::Keeper;
+use crate::loading::spec::{Feed, SourceFeed, TableSpec};
+use crate::loading::status::{Summary, TableHealth, TableState, TableStatus};
 
 /// How tables are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use velo_core::offset::SourceOffset;
 use velo_core::progress::Progress;
 use velo_core::resilience::Connection;
 
-use crate::events::{Events, KEPT, TableEvent};
-use crate::graph::{TableGraph, TableNumber};
-use crate::progress::{Counts, Course};
-use crate::status::{Condition, Summary, TableHealth, TableState, TableStatus};
+use crate::loading::events::{Events, KEPT, TableEvent};
+use crate::loading::graph::{TableGraph, TableNumber};
+use crate::loading::progress::{Counts, Course};
+use crate::loading::status::{Condition, Summary, TableHealth, TableState, TableStatus};
 
 /// A table on the board.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use velo_core::error::Result;
 use velo_core::lookup::TableRow;
 
-use crate::index::{CHUNK, KeyColumns, Keys, Paged, Pages};
-use crate::segments::Segments;
+use crate::store::index::{CHUNK, KeyColumns, Keys, Paged, Pages};
+use crate::store::segments::Segments;
 
 /// A row, or the end of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Histories {
         }
         for keys in emptied.chunks(CHUNK) {
             let positions: Vec<u64> = keys.iter().map(|(_, position)| *position).collect();
-            let rows = segments.rows(&positions).map_err(crate::index::failed)?;
+            let rows = segments.rows(&positions).map_err(crate::store::index::failed)?;
             let columns: Vec<_> = self.keys.columns().iter().map(|column| Arc::clone(rows.column(*column))).collect();
             let hashed = self.keys.keys(&columns)?;
             for ((number, _), hash) in keys.iter().zip(&hashed.hashes) {

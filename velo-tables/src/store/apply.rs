@@ -9,10 +9,10 @@ use velo_core::lookup::TableRow;
 use velo_core::row_kind::RowKind;
 use velo_core::types::sql_name;
 
-use crate::index::failed;
-use crate::ops::Ops;
-use crate::state::State;
-use crate::versions::Due;
+use crate::store::index::failed;
+use crate::store::ops::Ops;
+use crate::store::state::State;
+use crate::store::versions::Due;
 
 /// What was counted while rows went in.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use velo_core::batch::columns_of;
 
-use crate::marks::{BITS, Bits};
+use crate::store::marks::{BITS, Bits};
 
 /// So many positions belong to one sealed segment.
 pub(crate) const SPAN: u64 = BITS as u64;

@@ -14,8 +14,8 @@ use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::types::sql_name;
 
-use crate::hash::{self, Word};
-use crate::segments::{Address, Segments};
+use crate::store::hash::{self, Word};
+use crate::store::segments::{Address, Segments};
 
 /// How a column is hashed and compared.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::{TableChange, TableChanges};
 use velo_core::time::Watermark;
 
-use crate::ops::Delta;
-use crate::state::Scan;
+use crate::store::ops::Delta;
+use crate::store::state::Scan;
 
 /// So many published versions may wait for a follower; then the writer waits.
 const BEHIND: usize = 64;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::status::{Summary, TableStatus};
+use crate::loading::status::{Summary, TableStatus};
 
 /// Something that happened. `at` is in microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,14 +64,14 @@ pub(crate) const KEPT: usize = 1_024;
 pub struct Events {
     first: Option<TableEvent>,
     rest: broadcast::Receiver<TableEvent>,
-    again: std::sync::Weak<crate::board::Board>,
+    again: std::sync::Weak<crate::loading::board::Board>,
 }
 
 impl Events {
     pub(crate) fn new(
         first: TableEvent,
         rest: broadcast::Receiver<TableEvent>,
-        again: std::sync::Weak<crate::board::Board>,
+        again: std::sync::Weak<crate::loading::board::Board>,
     ) -> Self {
         Self { first: Some(first), rest, again }
     }

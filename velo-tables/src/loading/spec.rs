@@ -13,7 +13,7 @@ use velo_core::progress::Progress;
 use velo_core::resilience::{Connection, RetryPolicy};
 use velo_core::{Batch, Result};
 
-use crate::graph::{Declared, TableNumber};
+use crate::loading::graph::{Declared, TableNumber};
 
 /// A table that is to be loaded and kept.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ pub trait Reload: TableWriter {
 }
 
 #[async_trait]
-impl Reload for crate::writer::Writer {
+impl Reload for crate::store::Writer {
     fn begin_reload(&mut self) -> Result<()> {
         Self::begin_reload(self)
     }

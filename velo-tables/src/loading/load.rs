@@ -10,7 +10,7 @@ use velo_core::offset::SourceOffset;
 use velo_core::progress::Progress;
 use velo_core::{Batch, ConnectorError, Result};
 
-use crate::spec::{OnBad, SourceFeed};
+use crate::loading::spec::{OnBad, SourceFeed};
 
 /// Why a load was given up.
 #[derive(Debug)]
