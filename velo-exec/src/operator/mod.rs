@@ -130,7 +130,7 @@ pub struct Outbox {
 }
 
 /// How many batches an outbox holds before it is full.
-pub(crate) const OUTBOX_BATCHES: usize = 4;
+const OUTBOX_BATCHES: usize = 4;
 
 impl Outbox {
     /// An empty outbox.

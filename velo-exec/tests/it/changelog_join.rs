@@ -349,6 +349,7 @@ fn many_pairs_come_piece_by_piece() {
     harness.batch_at(0, part(0, &rows(RowKind::Delete, 3_000), true)).unwrap();
     harness.batch_at(1, part(1, &rows(RowKind::Delete, 100), true)).unwrap();
     count(&mut harness);
+    assert!(harness.fullest() <= 6, "about a full outbox");
     // Left rows come padded and go as such; right ones are padded in between.
     assert_eq!(pairs, 3_000 + 3_000 + 300_000 + 300_000 + 100 + 100);
     assert_eq!(harness.operator.rows(), 0);
