@@ -13,6 +13,7 @@ mod lateral;
 mod literal;
 mod match_recognize;
 mod match_value;
+mod nested;
 mod operator;
 mod over;
 mod predicate;

@@ -290,7 +290,7 @@ mod tests {
     use velo_testkit::Random;
 
     use super::*;
-    use crate::hash;
+    use crate::store::hash;
 
     #[test]
     fn equals_a_set_while_a_copy_stays_as_it_was() {
