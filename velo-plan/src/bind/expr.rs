@@ -6,7 +6,7 @@ use datafusion_expr::{BinaryExpr, Case, Expr, Operator};
 use velo_core::types;
 use velo_sql::ast::{
     BinaryOp, CaseBranch, CastSpelling, DataTypeKind, Expr as Ast, ExprKind, Literal, ObjectName, QuantifiedSet,
-    Rounding, TrimSide, UnaryOp,
+    Rounding, StructItem, TrimSide, UnaryOp,
 };
 use velo_sql::{Diagnostic, Span};
 
