@@ -32,9 +32,12 @@ pub(crate) struct FileTable {
     source: FileSource,
     request: SourceRequest,
     decoder: Arc<FileDecoder>,
-    /// The files of the last whole load and the offset that it reached.
-    loaded: Arc<Mutex<Option<(Vec<Found>, SourceOffset)>>>,
+    /// The last whole load.
+    loaded: Arc<Mutex<Option<WholeLoad>>>,
 }
+
+/// The files of a whole load, and the offset that it reached.
+type WholeLoad = (Vec<Found>, SourceOffset);
 
 /// What a pass reads.
 #[derive(Debug, Clone)]

@@ -41,7 +41,6 @@ impl MadeTable {
                         let batches = load.maker.decode(&chunk)?.batches;
                         let rows: usize = batches.iter().map(Batch::rows).sum();
                         Progress::add(&progress.records, rows as u64);
-                        Progress::add(&progress.delivered, rows as u64);
                         batches.into_iter().map(|batch| Ok(TableItem::Batch(batch))).collect()
                     }
                     Fetch::CaughtUp => Vec::new(),

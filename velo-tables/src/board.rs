@@ -192,11 +192,11 @@ impl Board {
             bytes: figures.counts.bytes,
             total_records: inner.course.size.rows,
             total_bytes: inner.course.size.bytes,
-            percent: figures.percent,
-            records_rate: figures.recent.0,
-            records_rate_overall: figures.overall.0,
-            bytes_rate: figures.recent.1,
-            bytes_rate_overall: figures.overall.1,
+            percent: figures.percent.map(rounded),
+            records_rate: rounded(figures.recent.0),
+            records_rate_overall: rounded(figures.overall.0),
+            bytes_rate: rounded(figures.recent.1),
+            bytes_rate_overall: rounded(figures.overall.1),
             estimated_completion: figures.estimated_completion,
             started: inner.course.started,
             finished: inner.course.finished,
@@ -281,4 +281,9 @@ impl Board {
         // Without a reader there is nobody to be told.
         self.events.send(event).map(drop).unwrap_or_default();
     }
+}
+
+/// A figure for people: with one digit behind the point.
+fn rounded(figure: f64) -> f64 {
+    (figure * 10.0).round() / 10.0
 }

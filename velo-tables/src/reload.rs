@@ -22,24 +22,12 @@ use crate::writer::Writer;
 pub(crate) struct Reload {
     state: State,
     tally: Tally,
-    first: Option<First>,
     /// Of a table that keeps its versions all rows: each of them may be one.
     versions: Option<Vec<Batch>>,
 }
 
-/// The first content of a table that holds nothing: it becomes the table as it is.
-#[derive(Debug, Default)]
-struct First {
-    ops: Ops,
-    due: Due,
-}
-
 impl Reload {
-    fn new(shape: &Arc<Shape>, is_first: bool) -> Result<Self> {
-        if is_first {
-            let first = Some(First::default());
-            return Ok(Self { state: State::new(shape), tally: Tally::default(), first, versions: None });
-        }
+    fn new(shape: &Shape) -> Result<Self> {
         // Found by its key alone; what is kept of the past is the table's.
         let spec = StoreSpec {
             name: shape.name.clone(),
@@ -50,14 +38,11 @@ impl Reload {
             counters: Arc::new(TableCounters::default()),
         };
         let versions = shape.keeps_versions.then(Vec::new);
-        Ok(Self { state: State::new(&Arc::new(Shape::new(&spec)?)), tally: Tally::default(), first: None, versions })
+        Ok(Self { state: State::new(&Arc::new(Shape::new(&spec)?)), tally: Tally::default(), versions })
     }
 
     /// Takes changes of the new content.
     pub(crate) fn apply(&mut self, batch: &Batch) -> Result<()> {
-        if let Some(First { ops, due }) = &mut self.first {
-            return self.state.apply(batch, ops, &mut self.tally, due);
-        }
         if let Some(versions) = &mut self.versions {
             versions.push(batch.clone());
         }
@@ -82,14 +67,22 @@ impl Writer {
     ///
     /// Where an index over the key cannot be made.
     pub fn begin_reload(&mut self) -> Result<()> {
-        let is_first = !self.changed && self.state.holds_nothing();
-        self.reload = Some(Box::new(Reload::new(&self.state.shape, is_first)?));
+        self.abort_reload();
+        if self.is_untouched() {
+            // The first content needs no place beside another one: it would lie there twice.
+            self.first = Some(self.table.counters().counts());
+            return Ok(());
+        }
+        self.reload = Some(Box::new(Reload::new(&self.state.shape)?));
         Ok(())
     }
 
     /// Gives the new content up; the table stays as it is.
     pub fn abort_reload(&mut self) {
         self.reload = None;
+        if let Some(before) = self.first.take() {
+            self.forget_all(before);
+        }
     }
 
     /// Makes the difference between the new content and the one that stands the next version: rows that came, rows under a key
@@ -100,17 +93,15 @@ impl Writer {
     ///
     /// Where no new content was begun; the content that stands stays then.
     pub async fn commit_reload(&mut self) -> Result<()> {
+        if self.first.take().is_some() {
+            return self.publish().await;
+        }
         let Some(reload) = self.reload.take() else {
             let message = "no new content of the table was begun";
             return Err(ConnectorError::new(ErrorKind::Configuration, "loading a table again", message));
         };
         // What was applied before the reload began is a version of its own.
         self.publish().await?;
-        if let Some(First { ops, due }) = reload.first {
-            (self.state, self.ops, self.due, self.changed) = (reload.state, ops, due, true);
-            self.count(reload.tally);
-            return self.publish().await;
-        }
         if self.state.shape.key.is_empty() {
             self.differ_by_rows(&reload.state)?;
         } else {

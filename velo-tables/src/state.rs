@@ -105,11 +105,6 @@ impl State {
         }
     }
 
-    /// Whether no row was ever put into it.
-    pub(crate) fn holds_nothing(&self) -> bool {
-        self.rows == 0 && self.segments.end() == 0
-    }
-
     /// Bytes of memory: columns, indexes, and what is kept for updates.
     pub(crate) fn bytes(&self) -> usize {
         self.segments.bytes()

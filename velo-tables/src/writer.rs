@@ -15,7 +15,7 @@ use crate::merge::Merge;
 use crate::ops::{Delta, Ops};
 use crate::reload::Reload;
 use crate::state::State;
-use crate::table::Table;
+use crate::table::{Table, TableCounts};
 use crate::versions::Due;
 
 /// Writes a table.
@@ -31,6 +31,8 @@ pub struct Writer {
     /// Whether something was applied since the last version.
     pub(crate) changed: bool,
     pub(crate) reload: Option<Box<Reload>>,
+    /// A first content is being applied, and what the table had counted before.
+    pub(crate) first: Option<TableCounts>,
     merge: Option<Merge>,
     ended: bool,
 }
@@ -44,6 +46,7 @@ impl Writer {
             due: Due::default(),
             changed: false,
             reload: None,
+            first: None,
             merge: None,
             ended: false,
         }
@@ -89,6 +92,19 @@ impl Writer {
             self.table.move_to(self.state.clone());
         }
         Ok(())
+    }
+
+    /// Whether it never had a row, in no version.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.changed && self.state.segments.end() == 0 && self.table.current().number() == 0
+    }
+
+    /// Makes it as untouched as it was when it had counted `before`.
+    pub(crate) fn forget_all(&mut self, before: TableCounts) {
+        self.state = State::new(&self.state.shape);
+        (self.ops, self.due, self.merge, self.changed) = (Ops::default(), Due::default(), None, false);
+        self.table.counters().replaced.store(before.replaced, Ordering::Relaxed);
+        self.table.counters().absent.store(before.absent, Ordering::Relaxed);
     }
 
     /// Takes rows of a snapshot.
@@ -157,7 +173,8 @@ impl TableWriter for Writer {
 
     async fn publish(&mut self) -> Result<()> {
         self.install_merged()?;
-        if !self.changed {
+        // A first content is shown when it is complete.
+        if !self.changed || self.first.is_some() {
             return Ok(());
         }
         self.room().await;
@@ -178,6 +195,7 @@ impl TableWriter for Writer {
         if self.ended {
             return Ok(());
         }
+        self.abort_reload();
         self.install_merged()?;
         self.room().await;
         self.publish_now(true)?;

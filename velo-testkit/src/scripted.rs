@@ -14,7 +14,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_nu
 use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt, TryStreamExt, stream};
 use velo_core::connector::{
     Capabilities, Chunk, ChunkDecoder, Connector, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader,
     RecordError, SinkBinding, SourceBinding, SourceRequest, StreamSource, TableDataSource, TableItem, TableStream,
@@ -22,6 +22,7 @@ use velo_core::connector::{
 use velo_core::error::ErrorKind;
 use velo_core::offset::{Position, SourceOffset};
 use velo_core::place::{Origin, Positions, Resource};
+use velo_core::progress::Progress;
 use velo_core::properties::{Options, Properties, PropertyError, PropertySpec};
 use velo_core::table_text::value_text;
 use velo_core::{Batch, ConnectorError, Result};
@@ -370,39 +371,55 @@ struct ScriptedTable {
 }
 
 impl ScriptedTable {
-    fn load(&self, since: &SourceOffset) -> Result<TableStream> {
-        let decoder = ScriptedDecoder { request: self.request.clone() };
-        let mut items: Vec<Result<TableItem>> = Vec::new();
-        for (partition, steps) in self.script.partitions.iter().enumerate() {
-            let after = match since.partitions.get(&partition.to_string()) {
+    /// The steps of one partition after the other, behind what `since` says of each, and then the offset.
+    fn load(&self, since: &SourceOffset) -> TableStream {
+        let partitions = self.script.partitions.iter().enumerate().map(|(partition, _)| {
+            let skip = match since.partitions.get(&partition.to_string()) {
                 Some(Position::Row(row)) => *row,
                 Some(_) => u64::MAX,
                 None => 0,
             };
-            let mut reader = ScriptedReader {
-                script: Arc::clone(&self.script),
-                request: self.request.clone(),
-                partition: partition as u32,
-                step: 0,
-                row: 0,
-                skip: after,
-                chunks: 0,
-            };
-            for step in steps {
-                let Step::Rows(batch) = step else { continue };
-                reader.row += batch.rows() as u64;
-                if reader.row > after {
-                    let chunk = reader.chunk(Arc::new(step.clone()), batch.rows() as u64);
-                    items.extend(decoder.decode(&chunk)?.batches.into_iter().map(|batch| Ok(TableItem::Batch(batch))));
-                }
+            // A table is what there is now: an endless script ends behind its last step too, and there is no watermark to wait for.
+            let mut script = Script { endless: false, ..Script::clone(&self.script) };
+            for steps in &mut script.partitions {
+                steps.retain(|step| !matches!(step, Step::UntilWatermark(_)));
             }
-        }
-        items.push(Ok(TableItem::Offset(self.end())));
-        Ok(Box::pin(stream::iter(items)))
+            let script = Arc::new(script);
+            let (request, partition) = (self.request.clone(), partition as u32);
+            ScriptedReader { script, request, partition, step: 0, row: 0, skip, chunks: 0 }
+        });
+        let decoder = Arc::new(ScriptedDecoder { request: self.request.clone() });
+        let progress = Arc::clone(&self.request.progress);
+        let rows = stream::iter(partitions.collect::<Vec<_>>()).flat_map(move |reader| {
+            let (decoder, progress) = (Arc::clone(&decoder), Arc::clone(&progress));
+            let chunks = stream::try_unfold(reader, |mut reader| async move {
+                Ok(match reader.next().await? {
+                    Fetch::Chunk(chunk) => Some((chunk, reader)),
+                    Fetch::CaughtUp | Fetch::End => None,
+                })
+            });
+            let items = chunks.map(move |chunk| {
+                let decoded = decoder.decode(&chunk?)?;
+                let rows: usize = decoded.batches.iter().map(Batch::rows).sum();
+                Progress::add(&progress.records, (rows + decoded.errors.len()) as u64);
+                // A chunk of a script is either good or bad.
+                let good = decoded.batches.into_iter().map(TableItem::Batch);
+                let items: Vec<Result<TableItem>> =
+                    good.chain(decoded.errors.into_iter().map(TableItem::Bad)).map(Ok).collect();
+                Ok(stream::iter(items))
+            });
+            items.try_flatten()
+        });
+        let end = Ok(TableItem::Offset(self.end()));
+        rows.chain(stream::iter([end])).boxed()
     }
 
     fn end(&self) -> SourceOffset {
-        let rows = |step: &Step| if let Step::Rows(batch) = step { batch.rows() as u64 } else { 0 };
+        let rows = |step: &Step| match step {
+            Step::Rows(batch) => batch.rows() as u64,
+            Step::Bad(_) => 1,
+            Step::Hold(_) | Step::UntilWatermark(_) | Step::Fail(_) => 0,
+        };
         let partitions = self.script.partitions.iter().enumerate();
         let position = |steps: &Vec<Step>| Position::Row(steps.iter().map(rows).sum());
         SourceOffset { partitions: partitions.map(|(at, steps)| (at.to_string(), position(steps))).collect() }
@@ -412,11 +429,11 @@ impl ScriptedTable {
 #[async_trait]
 impl TableDataSource for ScriptedTable {
     async fn bulk_load(&self) -> Result<TableStream> {
-        self.load(&SourceOffset::default())
+        Ok(self.load(&SourceOffset::default()))
     }
 
     async fn incremental_load(&self, since: SourceOffset) -> Result<TableStream> {
-        self.load(&since)
+        Ok(self.load(&since))
     }
 
     async fn get_current_offset(&self) -> Result<SourceOffset> {

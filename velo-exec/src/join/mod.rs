@@ -11,7 +11,10 @@ mod timed;
 mod versions;
 
 use arrow_schema::SchemaRef;
+use velo_core::{Batch, RowKinds};
 use velo_plan::plan::StateTtl;
+
+use crate::error::{ExecError, Result};
 
 pub(crate) use hash::{Gives, HashJoin};
 pub(crate) use kept::{KeptRows, RowRef};
@@ -46,3 +49,12 @@ pub struct JoinSpec<N> {
 pub(crate) const LEFT: usize = 0;
 /// The right side's.
 pub(crate) const RIGHT: usize = 1;
+
+/// Rows can be taken back only where the plan says so.
+pub(crate) fn check_kinds(batch: &Batch, retracts: bool) -> Result<()> {
+    let kinds = batch.kinds.as_ref().map_or(&[][..], RowKinds::as_slice);
+    if !retracts && kinds.iter().any(|kind| kind.retracts()) {
+        return Err(ExecError::Internal("a join of rows that only come got a retraction".to_owned()));
+    }
+    Ok(())
+}

@@ -28,7 +28,9 @@ pub(crate) struct Nearest {
     pub(crate) direction: AsOfDirection,
     /// Whether a row of the very same time counts.
     pub(crate) inclusive: bool,
-    pub(crate) tolerance: Option<i64>,
+    /// How far away an earlier row may be, and a later one.
+    pub(crate) back: Option<i64>,
+    pub(crate) ahead: Option<i64>,
 }
 
 /// What is known of a row's partner.
@@ -109,23 +111,23 @@ impl Versions {
     pub(crate) fn choose(&self, time: i64, nearest: Nearest, watermark: i64) -> Choice {
         let is_over = watermark == i64::MAX;
         let known = |limit: i64| is_over || watermark > limit;
-        let reach = nearest.tolerance.unwrap_or(i64::MAX);
+        let [back, ahead] = [nearest.back, nearest.ahead].map(|reach| reach.unwrap_or(i64::MAX));
         // All that is at or before the row, or only what is before it.
         let last = if nearest.inclusive { time } else { time.saturating_sub(1) };
         let earlier = || {
             let count = self.all.partition_point(|version| version.time <= last);
             let found = self.all[..count].iter().rev().find(|version| version.until > time);
-            found.filter(|version| time.saturating_sub(version.time) <= reach)
+            found.filter(|version| time.saturating_sub(version.time) <= back)
         };
         let later = || {
             let first = if nearest.inclusive { time } else { time.saturating_add(1) };
             let from = self.all.partition_point(|version| version.time < first);
             let found = self.all.get(from)?;
             let of_time = self.all[from..].partition_point(|version| version.time == found.time);
-            self.all.get(from + of_time - 1).filter(|version| version.time.saturating_sub(time) <= reach)
+            self.all.get(from + of_time - 1).filter(|version| version.time.saturating_sub(time) <= ahead)
         };
         let row = |version: Option<&Version>| Choice::Is(version.map(|version| version.row));
-        let far = time.saturating_add(reach);
+        let far = time.saturating_add(ahead);
         match nearest.direction {
             AsOfDirection::Backward if known(last) => row(earlier()),
             AsOfDirection::Backward => Choice::Waits(last),
@@ -159,14 +161,14 @@ impl Versions {
 
     /// Drops versions that no row of at least this time can need; `gone` is told of each.
     pub(crate) fn evict(&mut self, time: i64, nearest: Nearest, mut gone: impl FnMut(RowRef)) {
-        let count = match (nearest.direction, nearest.tolerance) {
+        let count = match (nearest.direction, nearest.back) {
             (AsOfDirection::Forward, _) => self.all.partition_point(|version| version.time < time),
-            (_, tolerance) => {
+            (_, back) => {
                 let last = if nearest.inclusive { time } else { time.saturating_sub(1) };
                 let there = self.all.partition_point(|version| version.time <= last);
                 // The newest that nothing takes back stays, and what is there before that ends.
                 let newest = self.all[..there].iter().rposition(|version| version.until == FOREVER).unwrap_or(0);
-                let reach = tolerance.map_or(i64::MIN, |tolerance| time.saturating_sub(tolerance));
+                let reach = back.map_or(i64::MIN, |back| time.saturating_sub(back));
                 newest.max(self.all.partition_point(|version| version.time < reach))
             }
         };

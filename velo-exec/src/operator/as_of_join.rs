@@ -27,7 +27,7 @@ use crate::aggregate::RowOrder;
 use crate::error::{ExecError, Result};
 use crate::join::{
     Choice, FOREVER, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Nearest, RIGHT, RowRef, ShownRows,
-    TimedRows, Version, Versions,
+    TimedRows, Version, Versions, check_kinds,
 };
 use crate::state::{KeyTable, is_sparse, keep};
 use crate::window::LateCounters;
@@ -122,7 +122,9 @@ impl AsOfJoin {
             nearest: Nearest {
                 direction: spec.join.direction,
                 inclusive: spec.join.inclusive,
-                tolerance: spec.join.tolerance,
+                // A row that was not replaced for so long is forgotten.
+                back: spec.ttl.map(|ttl| ttl.after.micros() - 1).into_iter().chain(spec.join.tolerance).min(),
+                ahead: spec.join.tolerance,
             },
             late: LateRows::new(spec.join.late, &spec.statement),
             keys: JoinKeys::new(keys, &spec.left, &spec.right, &spec.statement)?,
@@ -448,9 +450,9 @@ impl AsOfJoin {
     /// Drops right rows that no left row can need any more.
     fn evict(&mut self) {
         let needed = self.oldest().min(self.watermark(LEFT).0);
-        let limit = match (self.nearest.direction, self.nearest.tolerance) {
+        let limit = match (self.nearest.direction, self.nearest.back) {
             (AsOfDirection::Forward, _) | (_, None) => needed,
-            (_, Some(tolerance)) => needed.saturating_sub(tolerance),
+            (_, Some(back)) => needed.saturating_sub(back),
         };
         let is_over = self.watermark(LEFT) == Watermark::END && needed == i64::MAX;
         let (rows, versions) = (&mut self.right.rows, &mut self.versions);
@@ -578,6 +580,7 @@ impl Operator for AsOfJoin {
     }
 
     fn on_batch(&mut self, input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
+        check_kinds(&batch, [self.shown.is_some(), self.identities.is_some()][input.0.min(RIGHT)])?;
         if input.0 == LEFT {
             let batch = self.late.leave_out(batch, self.watermark(LEFT), TARGET, for_row, out)?;
             if !batch.is_empty() {

@@ -17,7 +17,7 @@ use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
 use crate::join::{
-    HeldSide, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Numbers, Pairs, RIGHT, RowRef, is_true,
+    HeldSide, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Numbers, Pairs, RIGHT, RowRef, check_kinds, is_true,
 };
 use crate::state::{Ttl, is_sparse};
 
@@ -29,6 +29,8 @@ pub struct ChangelogJoin {
     groups: Option<JoinKeys>,
     columns: JoinColumns,
     sides: [HeldSide; 2],
+    /// Whether rows of each side can be taken back.
+    retracts: [bool; 2],
     /// Whether a left row goes when it has a partner: it can have none again.
     drops_matched: bool,
     /// Whether one partner of a left row is enough to know.
@@ -177,6 +179,7 @@ impl ChangelogJoin {
                 && !columns.has_condition()
                 && spec.ttl.is_none(),
             columns,
+            retracts: spec.retracts,
             statement: spec.statement.clone(),
             work: None,
             candidates: Candidates::default(),
@@ -585,6 +588,7 @@ impl ChangelogJoin {
 impl Operator for ChangelogJoin {
     fn on_batch(&mut self, input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         if !batch.is_empty() {
+            check_kinds(&batch, self.retracts[input.0.min(RIGHT)])?;
             self.begin_batch(input.0.min(RIGHT), &batch, out.now())?;
         }
         self.drive(out)

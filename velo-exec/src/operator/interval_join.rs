@@ -16,7 +16,7 @@ use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
 use crate::join::{
-    Entry, Gives, JoinColumns, JoinKeys, JoinSpec, LEFT, NO_KEY, Pairs, RIGHT, RowRef, Run, TimedRows, is_true,
+    Entry, Gives, JoinColumns, JoinKeys, JoinSpec, LEFT, NO_KEY, Pairs, RIGHT, RowRef, Run, TimedRows, check_kinds, is_true,
 };
 use crate::state::{is_sparse, keep};
 use crate::window::LateCounters;
@@ -354,6 +354,7 @@ impl Operator for IntervalJoin {
 
     fn on_batch(&mut self, input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         let side = input.0.min(RIGHT);
+        check_kinds(&batch, false)?;
         let batch = self.late.leave_out(batch, self.watermark(side), "an interval join", for_row, out)?;
         if batch.is_empty() {
             return Ok(Flow::Done);

@@ -19,7 +19,7 @@ use super::late_rows::{LateRows, window_named};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
-use crate::join::{Gives, HashJoin, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef};
+use crate::join::{Gives, HashJoin, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef, check_kinds};
 use crate::state::KeyTable;
 use crate::window::LateCounters;
 use crate::window::late::Measure;
@@ -252,7 +252,9 @@ impl Operator for WindowJoin {
     }
 
     fn on_batch(&mut self, input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
-        self.insert(input.0.min(RIGHT), &batch, out)?;
+        let side = input.0.min(RIGHT);
+        check_kinds(&batch, self.retracts[side])?;
+        self.insert(side, &batch, out)?;
         Ok(Flow::Done)
     }
 

@@ -6,7 +6,7 @@ use velo_core::{Batch, RowKind, Watermark};
 use velo_eventtime::LateStrategy;
 use velo_exec::operator::{AsOfJoin, JoinSpec, Operator};
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::{AsOfDirection, AsOfJoin as Plan, JoinKind, Missing, MissingStrategy};
+use velo_plan::plan::{AsOfDirection, AsOfJoin as Plan, JoinKind, Missing, MissingStrategy, StateTtl};
 
 use crate::support::changelog::{Folded, changes};
 use crate::support::joins::{
@@ -289,6 +289,19 @@ fn what_is_missing_meets_the_strategy() {
             assert!(error.contains(r#"no row for {"key":"other","quantity":1,"note":"missing"} as of"#), "{error}");
         }
     }
+}
+
+/// Under `state.ttl` a right row that nothing replaces is forgotten, also where the watermark is not so far.
+#[test]
+fn state_ttl_forgets_right_rows() {
+    let ttl = Some(StateTtl { after: Span(10 * SECOND), by_clock: false });
+    let plan = plan(JoinKind::Left, AsOfDirection::Backward);
+    let mut harness = Harness::new(AsOfJoin::new(&JoinSpec { ttl, ..spec(plan.clone(), &plan.join) }).unwrap());
+    harness.batch_at(1, side_batch(1, &[at("k", 0, "old"), at("j", 0, "old")])).unwrap();
+    harness.batch_at(0, side_batch(0, &[at("k", 9, "in time"), at("k", 10, "not")])).unwrap();
+    harness.watermark(Watermark(11 * SECOND)).unwrap();
+    assert_eq!(harness.take_rows(), ["k, 1, in time, k, 1, old", "k, 1, not, null, null, null"]);
+    assert_eq!(harness.operator.versions(), 0);
 }
 
 /// What is kept follows the watermarks, also where one row waits for ever.

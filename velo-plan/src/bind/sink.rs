@@ -219,6 +219,22 @@ impl Planner<'_> {
         Relation { node, ..relation.clone() }
     }
 
+    /// Warns of what stays under a key that is not that of the rows.
+    pub(super) fn kept_under_key(&mut self, name: &str, key: &[String], span: Span) {
+        if self.query.properties.state_ttl.is_some() {
+            return;
+        }
+        let key = key.join(", ");
+        self.diagnostics.push(
+            Diagnostic::warning(
+                codes::KEPT_STATE,
+                span,
+                format!("all rows are kept under the key of '{name}', which is {key} and not that of the query"),
+            )
+            .help("so that a row which goes uncovers the one below; with the query's own key nothing needs to be kept, and 'state.ttl' = '1d' lets go what was not touched for a day"),
+        );
+    }
+
     /// How the changes of a relation are written.
     fn changelog_mode(
         &mut self,
@@ -248,16 +264,7 @@ impl Planner<'_> {
                     "leave the key out, make it the columns of GROUP BY (with the window in a windowed query), or write 'changelog.mode' = 'full'",
                 );
             }
-            if planner.query.properties.state_ttl.is_none() {
-                planner.diagnostics.push(
-                    Diagnostic::warning(
-                        codes::KEPT_STATE,
-                        span,
-                        format!("all rows are kept under the key of '{name}', which is {} and not that of the query", key.join(", ")),
-                    )
-                    .help("so that a row which goes uncovers the one below; with the query's own key nothing needs to be kept, and 'state.ttl' = '1d' lets go what was not touched for a day"),
-                );
-            }
+            planner.kept_under_key(name, key, span);
             Some(ChangelogMode::Upsert)
         };
         match sink.common.changelog {

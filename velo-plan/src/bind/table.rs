@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::Expr;
-use velo_core::duration::Span as Duration;
 use velo_core::properties::Properties;
 use velo_core::{schema, types};
 use velo_eventtime::LateProperties;
@@ -195,8 +194,8 @@ impl Planner<'_> {
             strategy,
             then,
             defaults,
-            retries: properties.max_retries.unwrap_or(10),
-            delay: properties.retry_delay.unwrap_or(Duration(1_000_000)),
+            retries: properties.max_retries,
+            delay: properties.retry_delay,
         }))
     }
 
@@ -306,6 +305,9 @@ impl Planner<'_> {
         let same = known.len() == key.len() && key.iter().all(|column| known.contains(column));
         let changing = !self.changes(relation.node).is_append();
         let by_key = (changing && !key.is_empty() && !same).then(|| self.latest_by_key(relation, &key, &name));
+        if by_key.is_some() && !self.is_bounded(relation.node) {
+            self.kept_under_key(&name, &key, create.name.span());
+        }
         let relation = by_key.as_ref().unwrap_or(relation);
         let one_row = self.is_one_row(relation.node);
         let columns: Vec<ScopeColumn> = visible(&relation.scope)

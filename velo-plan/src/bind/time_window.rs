@@ -5,6 +5,7 @@ use velo_sql::ast::{Expr as Ast, ExprKind, Literal, ObjectName, TimeWindowKind, 
 use velo_sql::{Diagnostic, Span};
 
 use super::literal;
+use super::scope::ScopeColumn;
 use crate::catalog::Relation;
 use crate::codes;
 use crate::plan::{WindowKind, WindowSpec};
@@ -105,7 +106,25 @@ impl Planner<'_> {
         if column == velo_core::schema::EVENT_TIME || input.event_time_columns.contains(&column) {
             return Some(());
         }
+        // Behind a join by time either side's time can be gone by.
+        let named = |column: &ScopeColumn| match &column.relation {
+            Some(relation) => format!("{relation}.{}", column.name),
+            None => column.name.clone(),
+        };
+        let of_sides: Vec<String> = input
+            .scope
+            .columns
+            .iter()
+            .filter(|column| input.side_times.iter().any(|side| side.columns.contains(column.field.name())))
+            .map(named)
+            .collect();
         let help = match input.event_time_columns.first() {
+            None if !of_sides.is_empty() => {
+                format!(
+                    "a window can go by _event_time, the newer one of both sides, or by {}",
+                    of_sides.join(" or by ")
+                )
+            }
             Some(right) => format!("the event time is {right}; a window can go by nothing else"),
             None if input.has_event_time() => {
                 "the event time is _event_time; a window can go by nothing else".to_owned()

@@ -34,9 +34,9 @@ properties! {
         /// comma stands in single quotes; columns that are not named are NULL.
         "table.missing.defaults" => defaults: Option<String>,
         /// How often a row that waits is looked up again.
-        "table.missing.max_retries" => max_retries: Option<u32>,
+        "table.missing.max_retries" => max_retries: u32 = 10,
         /// The time between two look-ups of a row that waits.
-        "table.missing.retry.delay" => retry_delay: Option<Span>,
+        "table.missing.retry.delay" => retry_delay: Span = Span(1_000_000),
         /// What happens to a row that has waited in vain: `fail_fast` (the default) or one of the others, but not to wait again.
         "table.missing.then" => then: Option<MissingStrategy>,
         /// How often the table is asked for what came after its load; off by default.

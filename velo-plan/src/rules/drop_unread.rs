@@ -37,7 +37,7 @@ pub(super) fn run(plan: &mut Plan, roots: Roots) {
     for table in &mut plan.tables {
         // The number of one that is not read means nothing.
         if let TableFeed::Query(node) = &mut table.feed {
-            *node = NodeId(numbers[node.0]);
+            *node = NodeId(numbers.get(node.0).copied().unwrap_or_default());
         }
     }
 }

@@ -8,9 +8,13 @@ use crate::world;
 const STREAM: &str = "CREATE STREAM trades (symbol STRING, price DECIMAL(18,4), ts TIMESTAMP) \
                       WITH (connector = 'rows', 'event.time.field' = 'ts');\n";
 
+const QUOTES: &str = "CREATE STREAM quotes (symbol STRING, bid DECIMAL(18,4), qts TIMESTAMP) \
+                      WITH (connector = 'rows', 'event.time.field' = 'qts');\n\
+                      CREATE TABLE names (symbol STRING PRIMARY KEY, name STRING) WITH (connector = 'rows');\n";
+
 /// The plan of a query over trades.
 fn plan(query: &str) -> String {
-    let script = format!("{STREAM}{query}");
+    let script = format!("{STREAM}{QUOTES}{query}");
     let planned = world::plan(&script, true);
     assert!(planned.is_runnable(), "{}", render(&planned.diagnostics, "script.sql", &script));
     planned.plan.text()
@@ -180,4 +184,67 @@ fn names_and_forms_of_functions() {
         let known = |plan: String| plan.replace("COUNT_DISTINCT(symbol)", "COUNT(DISTINCT symbol)");
         assert_eq!(known(plan(left)), known(plan(right)));
     }
+}
+
+#[test]
+fn joins_by_time() {
+    expect![[r#"
+        Sink terminal → terminal (price, bid), at least once, visible at once
+          Project price, bid
+            Inner join on symbol = symbol#2 from -5m to 5m of the left row's time; late rows are dropped
+              Source trades ← scripted (symbol, price), ends; event time ts as auto in UTC, watermark 5s behind
+              Project symbol AS symbol#2, bid
+                Source quotes ← scripted (symbol, bid), ends; event time qts as auto in UTC, watermark 5s behind
+    "#]]
+    .assert_eq(&all_alike(&[
+        "SELECT t.price, q.bid FROM trades t JOIN quotes q WITHIN 5m ON t.symbol = q.symbol",
+        "SELECT t.price, q.bid FROM trades t JOIN quotes q WITHIN (5m, 5m) ON q.symbol = t.symbol",
+        "SELECT t.price, q.bid FROM trades t JOIN quotes q WITHIN 5m USING (symbol)",
+        "SELECT t.price, q.bid FROM trades t NATURAL JOIN quotes q WITHIN 5m",
+        "SELECT t.price, q.bid FROM trades t JOIN quotes q ON t.symbol = q.symbol AND q.qts BETWEEN t.ts - INTERVAL '5' MINUTE AND t.ts + INTERVAL '5' MINUTE",
+        "SELECT t.price, q.bid FROM trades t JOIN quotes q ON t.symbol = q.symbol AND t.ts BETWEEN q.qts - INTERVAL '5' MINUTE AND q.qts + INTERVAL '5' MINUTE",
+        "SELECT t.price, q.bid FROM trades t JOIN quotes q ON t.symbol = q.symbol AND (q.qts >= t.ts - INTERVAL '5' MINUTE AND q.qts - t.ts <= INTERVAL '5' MINUTE)",
+        "SELECT t.price, q.bid FROM trades t JOIN quotes q ON t.symbol = q.symbol AND t.ts - INTERVAL '5' MINUTE <= q._event_time AND q.qts <= t._event_time + INTERVAL '5' MINUTE",
+        "SELECT t.price, q.bid FROM trades t, quotes q WHERE t.symbol = q.symbol AND q.qts BETWEEN t.ts - INTERVAL '5' MINUTE AND t.ts + INTERVAL '5' MINUTE",
+        "SELECT t.price, q.bid FROM trades t CROSS JOIN quotes q WHERE t.symbol = q.symbol AND q.qts BETWEEN t.ts - INTERVAL '5' MINUTE AND t.ts + INTERVAL '5' MINUTE",
+        "SELECT t.price, q.bid FROM trades t JOIN quotes q USING (symbol) WHERE q.qts BETWEEN t.ts - INTERVAL '5' MINUTE AND t.ts + INTERVAL '5' MINUTE",
+        "SELECT t.price, q.bid FROM (trades t JOIN quotes q WITHIN 5m ON t.symbol = q.symbol)",
+    ]));
+}
+
+#[test]
+fn nearest_rows() {
+    expect![[r#"
+        Sink terminal → terminal (price, bid), at least once, visible at once
+          Project price, bid
+            Inner join with the newest row at or before its time on symbol = symbol#2, 5s away at most; late rows are dropped
+              Source trades ← scripted (symbol, price), ends; event time ts as auto in UTC, watermark 5s behind
+              Project symbol AS symbol#2, bid
+                Source quotes ← scripted (symbol, bid), ends; event time qts as auto in UTC, watermark 5s behind
+    "#]]
+    .assert_eq(&all_alike(&[
+        "SELECT t.price, q.bid FROM trades t ASOF JOIN quotes q MATCH_CONDITION (t.ts >= q.qts) ON t.symbol = q.symbol WITHIN 5s",
+        "SELECT t.price, q.bid FROM trades t ASOF JOIN quotes q MATCH_CONDITION (q.qts <= t.ts) USING (symbol) WITHIN 5s",
+        "SELECT t.price, q.bid FROM trades t ASOF INNER JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.qts AND t.ts - q.qts <= INTERVAL '5' SECOND",
+        "SELECT t.price, q.bid FROM trades t ASOF JOIN quotes q ON t.symbol = q.symbol AND q.qts BETWEEN t.ts - INTERVAL '5' SECOND AND t.ts",
+    ]));
+}
+
+#[test]
+fn lookups_in_tables() {
+    expect![[r#"
+        Sink terminal → terminal (price, name), at least once, visible at once
+          Project price, name
+            Inner join with the table names as it is (results depend on when it runs) on symbol = symbol; missing rows are left out
+              Source trades ← scripted (symbol, price), ends; event time ts as auto in UTC, watermark 5s behind
+        Table names ← scripted (symbol, name), key symbol
+    "#]]
+    .assert_eq(&all_alike(&[
+        "SELECT t.price, n.name FROM trades t JOIN names n ON t.symbol = n.symbol",
+        "SELECT t.price, n.name FROM trades t INNER JOIN names n ON n.symbol = t.symbol AND TRUE",
+        "SELECT t.price, n.name FROM trades t JOIN names n USING (symbol)",
+        "SELECT t.price, n.name FROM trades t NATURAL JOIN names n",
+        "SELECT t.price, n.name FROM trades t, names n WHERE t.symbol = n.symbol",
+        "SELECT t.price, n.name FROM trades t JOIN names AS n (symbol, name) USING (symbol)",
+    ]));
 }

@@ -20,7 +20,7 @@ pub(crate) use pages::{NUMBERS, Pages};
 use crate::segments::{Address, Segments};
 
 /// So many keys are searched at a time: what their slots and rows bring into the cache stays there.
-pub(crate) const CHUNK: usize = 1_024;
+pub(crate) const CHUNK: usize = 512;
 /// A key with more rows than this has them in a list of their own.
 const FEW: usize = 8;
 /// Numbers of slots from here on are those of lists.

@@ -1,8 +1,9 @@
 //! The slots of an index: small hash tables, the pages, of which one is split at a time as keys come.
 //!
-//! A slot has the tag, 24 bits of the hash, and a number. Pages lie behind `Arc`: a version is a list of pages, and a change
-//! copies those that it touches. Linear hashing says which page is split next, so the whole never grows at once; within a
-//! page the tag says where to look first, so that growing or splitting one reads nothing but its slots.
+//! A slot has the tag, 24 bits of the hash, and a number. Eight slots are a bucket, which is one line of the processor's cache: a key
+//! is in the bucket that its tag names, or in the next ones where that was full. Pages lie behind `Arc`: a version is a list of
+//! pages, and a change copies those that it touches. Linear hashing says which page is split next, so the whole never grows at once;
+//! growing or splitting a page reads nothing but its slots.
 
 use std::sync::Arc;
 
@@ -16,18 +17,49 @@ const FIRST_BITS: u32 = 6;
 const KEYS_PER_PAGE: usize = 512;
 /// Numbers of a slot are below this.
 pub(crate) const NUMBERS: u64 = NUMBER;
+/// Slots of a bucket.
+const SLOTS: usize = 8;
+
+/// Slots that are read together: tag and number + 1, those in use first; 0 is free.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Bucket([u64; SLOTS]);
+
+impl Bucket {
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        self.0[SLOTS - 1] != 0
+    }
+
+    fn push(&mut self, slot: u64) -> bool {
+        match self.0.iter_mut().find(|free| **free == 0) {
+            Some(free) => {
+                *free = slot;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a slot out; the last one takes its place.
+    fn take(&mut self, at: usize) {
+        let last = self.0.iter().rposition(|slot| *slot != 0).unwrap_or(at);
+        self.0[at] = self.0[last];
+        self.0[last] = 0;
+    }
+}
 
 /// Slots by hash.
 #[derive(Debug, Clone)]
 pub(crate) struct Pages {
-    /// A slot is tag and number + 1; 0 is free. A page always has a free slot.
-    pages: Vec<Arc<[u64]>>,
+    /// A page always has a free slot.
+    pages: Vec<Arc<[Bucket]>>,
     /// How many slots of each page are in use.
     used: Vec<u16>,
     /// There are between 2^level and twice as many pages.
     level: u32,
     entries: usize,
-    slots: usize,
+    buckets: usize,
 }
 
 /// The tag of a hash.
@@ -36,44 +68,43 @@ fn tag_of(hash: u64) -> u64 {
     (hash >> FIRST_BITS) & ((1 << TAG_BITS) - 1)
 }
 
-/// Where to look first in a page of so many slots.
+/// The bucket of a tag in a page of so many.
 #[inline(always)]
-fn home(tag: u64, slots: usize) -> usize {
-    ((tag * slots as u64) >> TAG_BITS) as usize
+fn home(tag: u64, buckets: usize) -> usize {
+    ((tag * buckets as u64) >> TAG_BITS) as usize
 }
 
-fn put(page: &mut [u64], slot: u64) {
+#[inline(always)]
+fn next(at: usize, buckets: usize) -> usize {
+    if at + 1 == buckets { 0 } else { at + 1 }
+}
+
+fn put(page: &mut [Bucket], slot: u64) {
     let mut at = home(slot >> NUMBER_BITS, page.len());
-    while page[at] != 0 {
+    while !page[at].push(slot) {
         at = next(at, page.len());
     }
-    page[at] = slot;
-}
-
-#[inline(always)]
-fn next(at: usize, slots: usize) -> usize {
-    if at + 1 == slots { 0 } else { at + 1 }
 }
 
 /// The size of a page for so many keys: two of three slots are in use.
-fn size_for(keys: usize) -> usize {
-    keys + keys / 2 + 2
-}
-
-fn page_of(slots: impl Iterator<Item = u64>, keys: usize) -> Arc<[u64]> {
-    let mut page: Arc<[u64]> = std::iter::repeat_n(0, size_for(keys)).collect();
+fn page_of(slots: impl Iterator<Item = u64>, keys: usize) -> Arc<[Bucket]> {
+    let buckets = (keys + keys / 2) / SLOTS + 1;
+    let mut page: Arc<[Bucket]> = std::iter::repeat_n(Bucket::default(), buckets).collect();
     if let Some(page) = Arc::get_mut(&mut page) {
         slots.for_each(|slot| put(page, slot));
     }
     page
 }
 
+fn slots_of(page: &[Bucket]) -> impl Iterator<Item = u64> + '_ {
+    page.iter().flat_map(|bucket| bucket.0).filter(|slot| *slot != 0)
+}
+
 impl Pages {
     /// No keys.
     pub(crate) fn new() -> Self {
         let pages = vec![page_of(std::iter::empty(), 0); 1 << FIRST_BITS];
-        let slots = pages.iter().map(|page| page.len()).sum();
-        Self { used: vec![0; pages.len()], pages, level: FIRST_BITS, entries: 0, slots }
+        Self { used: vec![0; pages.len()], buckets: pages.len(), pages, level: FIRST_BITS, entries: 0 }
     }
 
     #[inline(always)]
@@ -82,14 +113,14 @@ impl Pages {
         if wide < self.pages.len() { wide } else { wide & ((1 << self.level) - 1) }
     }
 
-    /// Reads the first slot of each hash, so that it is in the processor's cache when it is looked at: reads that wait for
-    /// nothing overlap.
+    /// Reads the bucket of each hash, so that it is in the processor's cache when it is looked at: reads that wait for nothing
+    /// overlap.
     #[inline(always)]
     pub(crate) fn touch(&self, hashes: &[u64]) {
         let mut sum = 0;
         for hash in hashes {
             let page = &self.pages[self.page(*hash)];
-            sum ^= page[home(tag_of(*hash), page.len())];
+            sum ^= page[home(tag_of(*hash), page.len())].0[0];
         }
         std::hint::black_box(sum);
     }
@@ -99,40 +130,44 @@ impl Pages {
     pub(crate) fn candidates(&self, hash: u64) -> Candidates<'_> {
         let page = &self.pages[self.page(hash)];
         let tag = tag_of(hash);
-        Candidates { page, tag, at: home(tag, page.len()) }
+        Candidates { page, tag, bucket: home(tag, page.len()), slot: 0 }
     }
 
     /// As [`Self::candidates`], going on behind what [`Candidates::place`] said.
     #[inline(always)]
     pub(crate) fn candidates_from(&self, hash: u64, place: u32) -> Candidates<'_> {
-        Candidates { page: &self.pages[self.page(hash)], tag: tag_of(hash), at: place as usize }
+        let (bucket, slot) = (place as usize / (2 * SLOTS), place as usize % (2 * SLOTS));
+        Candidates { page: &self.pages[self.page(hash)], tag: tag_of(hash), bucket, slot }
     }
 
-    fn slot_of(&self, hash: u64, number: u64) -> Option<(usize, usize)> {
+    /// Page, bucket and slot of a number.
+    fn slot_of(&self, hash: u64, number: u64) -> Option<(usize, usize, usize)> {
         let page = self.page(hash);
-        let slots = &self.pages[page];
+        let buckets = &self.pages[page];
         let wanted = (tag_of(hash) << NUMBER_BITS) | (number + 1);
-        let mut at = home(tag_of(hash), slots.len());
-        while slots[at] != 0 {
-            if slots[at] == wanted {
-                return Some((page, at));
+        let mut at = home(tag_of(hash), buckets.len());
+        loop {
+            if let Some(slot) = buckets[at].0.iter().position(|slot| *slot == wanted) {
+                return Some((page, at, slot));
             }
-            at = next(at, slots.len());
+            if !buckets[at].is_full() {
+                return None;
+            }
+            at = next(at, buckets.len());
         }
-        None
     }
 
     /// Adds a number under a hash.
     pub(crate) fn insert(&mut self, hash: u64, number: u64) {
         let page = self.page(hash);
         let used = usize::from(self.used[page]) + 1;
-        let slots = &mut self.pages[page];
-        if used * 5 > slots.len() * 4 {
-            let grown = page_of(slots.iter().copied().filter(|slot| *slot != 0), used);
-            self.slots = self.slots + grown.len() - slots.len();
-            *slots = grown;
+        let buckets = &mut self.pages[page];
+        if used * 5 > buckets.len() * SLOTS * 4 {
+            let grown = page_of(slots_of(buckets), used);
+            self.buckets = self.buckets + grown.len() - buckets.len();
+            *buckets = grown;
         }
-        put(Arc::make_mut(slots), (tag_of(hash) << NUMBER_BITS) | (number + 1));
+        put(Arc::make_mut(buckets), (tag_of(hash) << NUMBER_BITS) | (number + 1));
         self.used[page] += 1;
         self.entries += 1;
         if self.entries > KEYS_PER_PAGE * self.pages.len() {
@@ -145,11 +180,11 @@ impl Pages {
         let source = self.pages.len() - (1 << self.level);
         let bit = NUMBER_BITS + self.level - FIRST_BITS;
         let old = Arc::clone(&self.pages[source]);
-        let moved = old.iter().filter(|slot| **slot >> bit & 1 == 1).count();
+        let moved = slots_of(&old).filter(|slot| slot >> bit & 1 == 1).count();
         let stay = usize::from(self.used[source]) - moved;
-        let of = |wanted: u64| old.iter().copied().filter(move |slot| *slot != 0 && *slot >> bit & 1 == wanted);
+        let of = |wanted: u64| slots_of(&old).filter(move |slot| slot >> bit & 1 == wanted);
         let (low, high) = (page_of(of(0), stay), page_of(of(1), moved));
-        self.slots = self.slots + low.len() + high.len() - old.len();
+        self.buckets = self.buckets + low.len() + high.len() - old.len();
         self.pages[source] = low;
         self.pages.push(high);
         self.used[source] = stay as u16;
@@ -161,28 +196,39 @@ impl Pages {
 
     /// Puts `new` in the place of `old`; whether that was there.
     pub(crate) fn replace(&mut self, hash: u64, old: u64, new: u64) -> bool {
-        let Some((page, at)) = self.slot_of(hash, old) else { return false };
-        Arc::make_mut(&mut self.pages[page])[at] = (tag_of(hash) << NUMBER_BITS) | (new + 1);
+        let Some((page, bucket, slot)) = self.slot_of(hash, old) else { return false };
+        Arc::make_mut(&mut self.pages[page])[bucket].0[slot] = (tag_of(hash) << NUMBER_BITS) | (new + 1);
         true
     }
 
     /// Takes a number away; whether it was there.
     pub(crate) fn remove(&mut self, hash: u64, number: u64) -> bool {
-        let Some((page, mut free)) = self.slot_of(hash, number) else { return false };
-        let slots = Arc::make_mut(&mut self.pages[page]);
-        let size = slots.len();
-        // What follows moves up, unless that would be before the place where it is first looked for.
-        let mut at = next(free, size);
-        while slots[at] != 0 {
-            let from = home(slots[at] >> NUMBER_BITS, size);
-            let (to_free, to_at) = ((free + size - from) % size, (at + size - from) % size);
-            if to_free <= to_at {
-                slots[free] = slots[at];
-                free = at;
-            }
+        let Some((page, mut hole, slot)) = self.slot_of(hash, number) else { return false };
+        let buckets = Arc::make_mut(&mut self.pages[page]);
+        let size = buckets.len();
+        let mut was_full = buckets[hole].is_full();
+        buckets[hole].take(slot);
+        // Where a bucket was full, slots of its own may have gone to the next ones: one of them comes back.
+        let mut at = hole;
+        while was_full {
             at = next(at, size);
+            if at == hole {
+                break;
+            }
+            let full = buckets[at].is_full();
+            let comes_back = buckets[at].0.iter().position(|slot| {
+                let from = home(slot >> NUMBER_BITS, size);
+                // It has passed the hole on its way from where it belongs.
+                *slot != 0 && (hole + size - from) % size < (at + size - from) % size
+            });
+            if let Some(slot) = comes_back {
+                let moved = buckets[at].0[slot];
+                buckets[hole].push(moved);
+                buckets[at].take(slot);
+                hole = at;
+            }
+            was_full = full;
         }
-        slots[free] = 0;
         self.used[page] -= 1;
         self.entries -= 1;
         true
@@ -190,10 +236,9 @@ impl Pages {
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        // A page has its two counts before it.
-        self.slots * size_of::<u64>()
-            + self.pages.len() * 2 * size_of::<usize>()
-            + self.pages.capacity() * size_of::<Arc<[u64]>>()
+        // A page has its two counts before it, in a line of their own.
+        (self.buckets + self.pages.len()) * size_of::<Bucket>()
+            + self.pages.capacity() * size_of::<Arc<[Bucket]>>()
             + self.used.capacity() * size_of::<u16>()
     }
 }
@@ -201,16 +246,17 @@ impl Pages {
 /// The numbers under one tag.
 #[derive(Debug)]
 pub(crate) struct Candidates<'a> {
-    page: &'a [u64],
+    page: &'a [Bucket],
     tag: u64,
-    at: usize,
+    bucket: usize,
+    slot: usize,
 }
 
 impl Candidates<'_> {
     /// Where the search goes on.
     #[inline(always)]
     pub(crate) fn place(&self) -> u32 {
-        self.at as u32
+        (self.bucket * 2 * SLOTS + self.slot) as u32
     }
 }
 
@@ -220,14 +266,19 @@ impl Iterator for Candidates<'_> {
     #[inline(always)]
     fn next(&mut self) -> Option<u64> {
         loop {
-            let slot = self.page[self.at];
-            if slot == 0 {
-                return None;
+            let bucket = &self.page[self.bucket];
+            while self.slot < SLOTS {
+                let slot = bucket.0[self.slot];
+                if slot == 0 {
+                    return None;
+                }
+                self.slot += 1;
+                if slot >> NUMBER_BITS == self.tag {
+                    return Some((slot & NUMBER) - 1);
+                }
             }
-            self.at = next(self.at, self.page.len());
-            if slot >> NUMBER_BITS == self.tag {
-                return Some((slot & NUMBER) - 1);
-            }
+            self.bucket = next(self.bucket, self.page.len());
+            self.slot = 0;
         }
     }
 }
@@ -266,9 +317,8 @@ mod tests {
                     let found = pages.candidates(hash::of_word(number)).any(|candidate| candidate == number);
                     assert_eq!(found, naive.contains(&number), "{number}");
                 }
-                let slots: usize = pages.pages.iter().map(|page| page.len()).sum();
-                assert_eq!(slots, pages.slots);
-                assert!(pages.pages.iter().all(|page| page.contains(&0)));
+                assert_eq!(pages.pages.iter().map(|page| page.len()).sum::<usize>(), pages.buckets);
+                assert!(pages.pages.iter().all(|page| page.iter().any(|bucket| !bucket.is_full())));
             }
         }
     }

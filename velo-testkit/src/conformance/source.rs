@@ -10,6 +10,7 @@ use velo_core::connector::{
 };
 use velo_core::error::ErrorKind;
 use velo_core::offset::{Position, SourceOffset};
+use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
 
 use super::{Harness, Pairs, misspelt, options};
@@ -189,10 +190,14 @@ pub(super) async fn table(connector: &dyn Connector, harness: &dyn Harness, incr
     let rows = harness.put(harness.rows());
     let schema = harness.schema();
     let binding = bind(connector, &harness.filled(&rows));
-    let table = binding.open_table(request(&schema)).await.expect("the table opens");
+    let request = request(&schema);
+    let progress = Arc::clone(&request.progress);
+    let table = binding.open_table(request).await.expect("the table opens");
     let (batches, offset) = load(table.bulk_load().await.expect("the table loads")).await;
     let loaded = Batch::concat(&schema, &batches).expect("batches have the columns asked for");
     assert_eq!(loaded.columns, rows.columns, "a bulk load gives what the stream gives");
+    assert_eq!(Progress::get(&progress.records), rows.rows() as u64, "records are counted as they are read");
+    assert_eq!(Progress::get(&progress.delivered), 0, "what becomes of them is counted by who loads the table");
     assert_eq!(table.supports_incremental(), incremental, "capabilities and table agree");
     if !incremental {
         return;

@@ -79,11 +79,14 @@ impl Both<'_> {
     /// Whose column a name is, and the column's name in the plan; none where that is not clear.
     pub(super) fn side_of(&self, name: &ObjectName) -> Option<(Side, String, bool)> {
         let found = |scope: &Scope| {
-            scope.resolve(name).ok().map(|found| (found.column.field.name().clone(), found.fields.is_empty()))
+            scope.resolve(name).ok().map(|found| (found.column.field.name().clone(), found.fields.len()))
         };
         match (found(self.left), found(self.right)) {
-            (Some((column, whole)), None) => Some((Side::Left, column, whole)),
-            (None, Some((column, whole))) => Some((Side::Right, column, whole)),
+            (Some((column, fields)), None) => Some((Side::Left, column, fields == 0)),
+            (None, Some((column, fields))) => Some((Side::Right, column, fields == 0)),
+            // `t.t` is the column of the relation `t`, and no field of the other side's column `t`.
+            (Some((column, fields)), Some((_, others))) if fields < others => Some((Side::Left, column, fields == 0)),
+            (Some((_, others)), Some((column, fields))) if fields < others => Some((Side::Right, column, fields == 0)),
             _ => None,
         }
     }

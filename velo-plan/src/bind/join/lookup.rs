@@ -144,7 +144,7 @@ impl Planner<'_> {
         let ExprKind::Path(name) = &as_of.without_parentheses().kind else {
             self.error(
                 Diagnostic::error(codes::NOT_EVENT_TIME, as_of.span, "AS OF goes by the event time of the stream")
-                    .help("name the stream's event-time column, as in FOR SYSTEM_TIME AS OF s.ts"),
+                    .help("name the stream's event-time column, as in FOR SYSTEM_TIME AS OF s.ts; or leave it out to join the table as it is"),
             );
             return None;
         };
@@ -163,7 +163,7 @@ impl Planner<'_> {
             let message = format!("'{}' is not the event time, and rows are asked for as of that", name.text());
             self.error(
                 Diagnostic::error(codes::NOT_EVENT_TIME, as_of.span, message)
-                    .help(format!("write FOR SYSTEM_TIME AS OF {time}")),
+                    .help(format!("write FOR SYSTEM_TIME AS OF {time}; or leave it out to join the table as it is")),
             );
             return None;
         }

@@ -18,7 +18,7 @@ async fn an_attempt_that_fails_half_way_leaves_nothing() {
     let clock = Clock::manual(0);
     let fed = fed("t", &clock, |script| {
         script
-            .whole([give("+I 1 1\n+I 2 2\n+I 9 9"), Takes(seconds(1)), Breaks("the line is down".to_owned())])
+            .whole([give("+I 1 1\n+I 2 2\n+I 9 9\n+I 9 8"), Takes(seconds(1)), Breaks("the line is down".to_owned())])
             .whole([give("+I 1 10"), Takes(seconds(5)), give("+I 2 20")])
     });
     let (table, tables) = fed.start(&clock);
@@ -28,7 +28,7 @@ async fn an_attempt_that_fails_half_way_leaves_nothing() {
     assert!(error.contains("the line is down"));
     assert!((SECOND + SECOND / 2..=2 * SECOND).contains(at), "after half of a second to a second: {at}");
     let line = described(&status);
-    assert!(line.starts_with("'t': to be tried again after 1 failure; 3 records and "), "{line}");
+    assert!(line.starts_with("'t': to be tried again after 1 failure; 4 records and "), "{line}");
     assert!(line.ends_with(" bytes so far: reading the script: the line is down"), "{line}");
     until(&clock, 6 * SECOND).await;
     assert_eq!((content(&*table), table.version().number()), (String::new(), 0), "nothing of either attempt is seen");
@@ -36,6 +36,8 @@ async fn an_attempt_that_fails_half_way_leaves_nothing() {
     assert_eq!((content(&*table).as_str(), table.version().is_last()), ("1=10 2=20", true));
     assert_eq!(table.version().watermark(), velo_core::Watermark::END);
     assert_eq!((tables.status()[0].records, tables.health()[0].delivered), (2, 2), "only what counts is counted");
+    let counts = table.counters().counts();
+    assert_eq!((counts.rows, counts.replaced, counts.versions), (2, 0, 2), "and the end is a version of its own");
 }
 
 #[tokio::test]

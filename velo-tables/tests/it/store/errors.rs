@@ -63,9 +63,9 @@ async fn keys_and_rows_of_another_type_are_refused() {
     assert!(version.find(IndexId(7), &text, &mut matches).unwrap_err().message.contains("no index 7"));
     let error = version.find_as_of(&Key::Long.columns(&[1]), &[1], &mut found).unwrap_err();
     assert!(error.message.contains("does not keep its versions"), "{error}");
-    let error = writer.apply(&Batch::new(batch(Key::Text, &[row.clone()]))).unwrap_err();
+    let error = writer.apply(&Batch::new(batch(Key::Text, std::slice::from_ref(&row)))).unwrap_err();
     assert!(error.message.contains("a STRING for column `key0`"), "{error}");
-    let error = writer.apply(&Batch::new(batch(Key::LongAndText, &[row.clone()]))).unwrap_err();
+    let error = writer.apply(&Batch::new(batch(Key::LongAndText, std::slice::from_ref(&row)))).unwrap_err();
     assert!(error.message.contains("rows of 6 columns"), "{error}");
     writer.finish().await.unwrap();
     assert!(writer.apply(&Batch::new(batch(Key::Long, &[row]))).unwrap_err().message.contains("was finished"));

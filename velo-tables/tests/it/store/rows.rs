@@ -258,7 +258,8 @@ pub fn random_row(random: &mut Random, keys: u64) -> Row {
 
 /// Compares what is found under every key and in every group with all rows, which are in their order.
 pub fn check_lookups(key: Key, version: &dyn TableVersion, rows: &[Row], keys: u64) {
-    let (mut by_key, mut by_group): (HashMap<u64, Vec<&Row>>, HashMap<i64, Vec<&Row>>) = Default::default();
+    let mut by_key: HashMap<u64, Vec<&Row>> = HashMap::new();
+    let mut by_group: HashMap<i64, Vec<&Row>> = HashMap::new();
     for row in rows {
         by_key.entry(row.key).or_default().push(row);
         if let Some(group) = row.group {
