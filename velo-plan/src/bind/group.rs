@@ -18,8 +18,8 @@ use super::grouping_sets::{GroupKeys, SET, grouping_bits, has_grouping};
 use super::over::window_columns_of;
 use super::row_window::{BoundOver, RowWindows};
 use super::scope::{Scope, ScopeColumn};
-use super::subquery::{self, Correlation, Subqueries};
 use super::select::{Item, WINDOW_END, WINDOW_START, WINDOW_TIME, hidden_event_time, window_columns, with_aliases};
+use super::subquery::{self, Correlation, Subqueries};
 use crate::catalog::{ChangesPer, OfWindow, Relation};
 use crate::codes;
 use crate::functions::grouping::grouping_of;
@@ -150,7 +150,9 @@ impl Planner<'_> {
             for asked in subqueries.take_asked() {
                 input = self.place(input, &subqueries, asked, owner)?;
             }
-            for typed in items.iter_mut().map(|item| &mut item.typed).chain(overs.iter_mut().flat_map(BoundOver::expressions)) {
+            for typed in
+                items.iter_mut().map(|item| &mut item.typed).chain(overs.iter_mut().flat_map(BoundOver::expressions))
+            {
                 typed.expr = self.retimed(std::mem::take(&mut typed.expr), &input);
             }
             let mut input = self.over(input, overs, true, owner)?;

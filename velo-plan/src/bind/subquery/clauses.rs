@@ -37,7 +37,8 @@ impl Planner<'_> {
             return Some(Subqueries::default());
         }
         let groups = select.group_by.iter().flat_map(|group_by| &group_by.items);
-        let mut in_window = groups.filter(|item| matches!(item, GroupByItem::Expr(expr) if window_call(expr).is_some()));
+        let mut in_window =
+            groups.filter(|item| matches!(item, GroupByItem::Expr(expr) if window_call(expr).is_some()));
         let outer = match select.time_window.is_some() || in_window.next().is_some() {
             true => {
                 let mut scope = input.scope.clone();
@@ -97,7 +98,9 @@ impl Planner<'_> {
     pub(in crate::bind) fn tied_clauses(&mut self, select: &Select, tie: &Correlation) -> Option<Option<Select>> {
         let distinct = select.distinct.as_ref().filter(|distinct| !distinct.on.is_empty());
         let mistake = match (tie.is_tied(), tie.limited, distinct) {
-            (true, Some(place), _) => Some((place, "LIMIT and OFFSET", "only LIMIT 1 goes, and gives the first row of each")),
+            (true, Some(place), _) => {
+                Some((place, "LIMIT and OFFSET", "only LIMIT 1 goes, and gives the first row of each"))
+            }
             (true, None, Some(distinct)) => {
                 Some((distinct.span, "DISTINCT ON", "write ORDER BY and LIMIT 1, which give the first row of each"))
             }

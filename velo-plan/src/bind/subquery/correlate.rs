@@ -103,7 +103,12 @@ impl Planner<'_> {
     }
 
     /// Binds the conditions of a sub-query that name columns of the outer query.
-    pub(super) fn correlate(&mut self, correlation: &mut Correlation, conditions: &[&Ast], scope: &Scope) -> Option<()> {
+    pub(super) fn correlate(
+        &mut self,
+        correlation: &mut Correlation,
+        conditions: &[&Ast],
+        scope: &Scope,
+    ) -> Option<()> {
         let mut failed = false;
         for condition in conditions {
             if super::has_subquery(condition) {
@@ -299,12 +304,8 @@ impl Planner<'_> {
         };
         let number = Ast::new(ExprKind::Call(Box::new(number)), span);
         let one = Ast::new(ExprKind::Literal(Literal::Number("1".to_owned())), span);
-        let first = ExprKind::Binary {
-            left: Box::new(number),
-            op: BinaryOp::LessOrEqual,
-            op_span: span,
-            right: Box::new(one),
-        };
+        let first =
+            ExprKind::Binary { left: Box::new(number), op: BinaryOp::LessOrEqual, op_span: span, right: Box::new(one) };
         Some(Select { qualify: Some(Ast::new(first, span)), ..select.clone() })
     }
 

@@ -1,7 +1,7 @@
 //! Where sub-queries stand in expressions, and what expressions name.
 
 use velo_sql::ast::visit::{Visitor, walk_expr};
-use velo_sql::ast::{BinaryOp, Call, Expr as Ast, ExprKind, ObjectName, Quantifier, QuantifiedSet, Query};
+use velo_sql::ast::{BinaryOp, Call, Expr as Ast, ExprKind, ObjectName, QuantifiedSet, Quantifier, Query};
 
 /// What an expression asks of a sub-query, as far as its planning depends on that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -232,9 +232,7 @@ fn renamed(expr: &Expr, name: &dyn Fn(&str) -> Option<String>) -> Expr {
 /// A scope as the outer one of a sub-query sees it: its columns cannot be taken for those inside.
 fn as_outer(scope: &Scope) -> Scope {
     let columns = scope.columns.iter().map(|column| super::scope::ScopeColumn {
-        field: Arc::new(
-            column.field.as_ref().clone().with_name(format!("{OUTER}{}", column.field.name())),
-        ),
+        field: Arc::new(column.field.as_ref().clone().with_name(format!("{OUTER}{}", column.field.name()))),
         ..column.clone()
     });
     Scope::of(columns.collect())

@@ -185,8 +185,14 @@ impl Planner<'_> {
         let Asked { mut kind, pairs, conditions, member, out, span, .. } = asked;
         if left.window.is_some() {
             self.error(
-                Diagnostic::error(codes::NOT_SUPPORTED, span, "a sub-query over a stream beside a window of FROM cannot run yet")
-                    .help("CREATE TABLE instead of CREATE STREAM for what it reads: then each row is looked up when it comes"),
+                Diagnostic::error(
+                    codes::NOT_SUPPORTED,
+                    span,
+                    "a sub-query over a stream beside a window of FROM cannot run yet",
+                )
+                .help(
+                    "CREATE TABLE instead of CREATE STREAM for what it reads: then each row is looked up when it comes",
+                ),
             );
             return None;
         }
@@ -223,8 +229,7 @@ impl Planner<'_> {
         }));
         let condition = conditions.into_iter().map(|typed| typed.expr).reduce(Expr::and);
         let schema = joined(&Arc::new(Schema::empty()), &columns, kind.mark());
-        let inputs =
-            vec![self.below(&below.0, left.node, owner), self.below(&below.1, right.node, owner)];
+        let inputs = vec![self.below(&below.0, left.node, owner), self.below(&below.1, right.node, owner)];
         let join = Join { kind, keys, condition, columns };
         let node = self.node(NodeKind::ChangelogJoin(Box::new(ChangelogJoin { join })), inputs, schema, owner);
         if self.query.emit == Some(EmitMode::Final) && !self.is_bounded(node) && !self.changes(node).is_append() {
@@ -252,7 +257,13 @@ impl Planner<'_> {
     }
 
     /// State without a key grows with every row, and every row is met by every other one.
-    fn state_is_bounded(&mut self, left: &Relation, right: &Relation, keys: &[JoinKey], span: velo_sql::Span) -> Option<()> {
+    fn state_is_bounded(
+        &mut self,
+        left: &Relation,
+        right: &Relation,
+        keys: &[JoinKey],
+        span: velo_sql::Span,
+    ) -> Option<()> {
         let ends = [left, right].map(|side| self.is_bounded(side.node));
         if ends == [true; 2] || self.query.properties.state_ttl.is_some() {
             return Some(());
@@ -263,7 +274,7 @@ impl Planner<'_> {
         if keys.is_empty() {
             self.error(
                 Diagnostic::error(
-                    codes::KEPT_STATE,
+                    codes::UNBOUNDED,
                     span,
                     "this sub-query reads a stream, and nothing brings its rows together with those of the outer query but that all meet: every row would be kept as long as the job runs",
                 )

@@ -73,7 +73,9 @@ impl Planner<'_> {
         }
         let (query, first) = self.simplified(&found.query, found.form);
         let select = match (&query.body, &query.with) {
-            (SetExpr::Select(select), None) if query.limit.is_none() && query.offset.is_none() && !first => Some(select),
+            (SetExpr::Select(select), None) if query.limit.is_none() && query.offset.is_none() && !first => {
+                Some(select)
+            }
             _ => None,
         };
         if let Some(select) = select {
@@ -271,8 +273,9 @@ impl Planner<'_> {
             }
             return Some(None);
         }
-        let missing = (computed && form == Form::Value)
-            .then(|| Some((found?, Expr::Literal(datafusion_common::ScalarValue::try_from(&values[0].data_type).ok()?, None))));
+        let missing = (computed && form == Form::Value).then(|| {
+            Some((found?, Expr::Literal(datafusion_common::ScalarValue::try_from(&values[0].data_type).ok()?, None)))
+        });
         conditions.extend(tie.conditions);
         Some(Some(Planned {
             span,
@@ -355,12 +358,7 @@ impl Planner<'_> {
     }
 
     /// The columns of a sub-query under names that say what they are; returns the names, in their order.
-    fn named_for_itself(
-        &mut self,
-        relation: Relation,
-        tie: &Correlation,
-        owner: &str,
-    ) -> (Relation, Vec<String>) {
+    fn named_for_itself(&mut self, relation: Relation, tie: &Correlation, owner: &str) -> (Relation, Vec<String>) {
         let mut taken = BTreeSet::new();
         let columns: Vec<ScopeColumn> = visible(&relation.scope).cloned().collect();
         let (keys, read, _) = tie.places(columns.len());

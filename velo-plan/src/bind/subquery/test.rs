@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field};
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, Operator};
-use velo_sql::ast::{BinaryOp, Expr as Ast, ExprKind, Quantifier, QuantifiedSet, Query, UnaryOp};
+use velo_sql::ast::{BinaryOp, Expr as Ast, ExprKind, QuantifiedSet, Quantifier, Query, UnaryOp};
 use velo_sql::{Diagnostic, Span};
 
 use super::correlate::{are_keys, do_not_compare};
@@ -91,7 +91,9 @@ impl ExprBinder<'_> {
                 let kind = if negated { Kind::Anti } else { Kind::Semi };
                 Some(self.ask(at, Question::rows(kind), ast.span).map(|_| ()))
             }
-            ExprKind::InSubquery { expr, query, negated: false } if !negated => self.kept_members(expr, query, ast.span),
+            ExprKind::InSubquery { expr, query, negated: false } if !negated => {
+                self.kept_members(expr, query, ast.span)
+            }
             ExprKind::Quantified {
                 left,
                 op: BinaryOp::Equal,
@@ -121,9 +123,7 @@ impl ExprBinder<'_> {
         };
         let help = match place {
             "ON" => "write it into WHERE, or read the sub-query in FROM and join it",
-            "GROUP BY" | "ORDER BY" | "DISTINCT ON" => {
-                "select it in a query of FROM under a name, and name that here"
-            }
+            "GROUP BY" | "ORDER BY" | "DISTINCT ON" => "select it in a query of FROM under a name, and name that here",
             _ => "compute it in a query of FROM, and read its column here",
         };
         self.report(
@@ -138,8 +138,7 @@ impl ExprBinder<'_> {
         if let [value] = planned.values.as_slice() {
             return Some(value.clone());
         }
-        let message =
-            format!("this sub-query selects {} columns, and one is wanted here", planned.values.len());
+        let message = format!("this sub-query selects {} columns, and one is wanted here", planned.values.len());
         let diagnostic = Diagnostic::error(codes::ARGUMENTS, planned.span, message);
         self.report(diagnostic.help("select the column that is compared or computed with; EXISTS takes any number"));
         None
