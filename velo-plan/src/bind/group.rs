@@ -115,7 +115,7 @@ impl Planner<'_> {
         }
         let is_grouped = window.is_some() || !aggregates.is_empty() || select.group_by.is_some();
         if let Some(correlation) = correlation.as_deref_mut() {
-            let tied = self.tied_items(correlation, &items, &mut keys, (is_grouped, !sets.is_empty()))?;
+            let tied = self.tied_items(correlation, &mut keys, (is_grouped, !sets.is_empty()))?;
             items.extend(tied);
             if is_grouped && window.is_none() && select.group_by.is_none() && select.distinct.is_none() {
                 self.bare_aggregate(correlation, &mut items, &aggregates, having.as_ref())?;

@@ -38,8 +38,6 @@ pub(crate) struct Correlation {
     pub(super) conditions: Vec<Typed>,
     /// What the conditions read of the rows of FROM.
     read: Vec<Typed>,
-    /// How many columns are selected.
-    pub(super) selected: usize,
     /// Where it is an aggregate without GROUP BY.
     pub(super) bare: Option<Bare>,
 }
@@ -71,11 +69,12 @@ impl Correlation {
         !self.pairs.is_empty() || !self.conditions.is_empty()
     }
 
-    /// The columns behind the selected ones, by their places: of the inner sides, of what conditions read, of the sign.
-    pub(super) fn places(&self) -> (usize, usize, usize) {
-        let keys = self.selected;
-        let read = keys + self.pairs.len();
-        (keys, read, read + self.read.len())
+    /// How many of so many columns are selected, and the places of those behind them: the first of the inner sides, the first of
+    /// what conditions read, the sign.
+    pub(super) fn places(&self, columns: usize) -> (usize, usize, usize) {
+        let sign = columns - usize::from(self.bare.is_some()).min(columns);
+        let read = sign.saturating_sub(self.read.len());
+        (read.saturating_sub(self.pairs.len()), read, sign)
     }
 
     /// What the inner side of a pair is called: the column's own name, else the expression as it is written.
@@ -187,12 +186,10 @@ impl Planner<'_> {
     /// The columns that come out behind the selected ones; those by which groups are told apart are keys of them.
     pub(in crate::bind) fn tied_items(
         &mut self,
-        correlation: &mut Correlation,
-        items: &[Item],
+        correlation: &Correlation,
         keys: &mut Vec<Typed>,
         (grouped, sets): (bool, bool),
     ) -> Option<Vec<Item>> {
-        correlation.selected = items.len();
         let item = |name: String, typed: &Typed| Item { typed: typed.clone(), name, aliased: false, key: false };
         let inner = correlation.pairs.iter().enumerate();
         let mut found: Vec<Item> = inner.map(|(at, pair)| item(format!("{KEY}{at}"), &pair.inner)).collect();

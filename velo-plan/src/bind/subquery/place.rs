@@ -274,7 +274,7 @@ impl Planner<'_> {
         if keys.is_empty() {
             self.error(
                 Diagnostic::error(
-                    codes::KEPT_STATE,
+                    codes::UNBOUNDED,
                     span,
                     "this sub-query reads a stream, and nothing brings its rows together with those of the outer query but that all meet: every row would be kept as long as the job runs",
                 )

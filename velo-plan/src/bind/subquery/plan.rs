@@ -320,7 +320,7 @@ impl Planner<'_> {
             _ => &[],
         };
         let typed = |at: usize, place: Span| {
-            let field = schema.field_with_name(&names[at]).ok()?;
+            let field = schema.field_with_name(names.get(at)?).ok()?;
             Some(Typed {
                 expr: column(&own_name(number, field.name())),
                 data_type: field.data_type().clone(),
@@ -329,16 +329,15 @@ impl Planner<'_> {
                 span: place,
             })
         };
-        let selected = if tie.selected == 0 { names.len() } else { tie.selected };
+        let (selected, read, sign) = tie.places(names.len());
         let place = |at: usize| match items.get(at) {
             Some(SelectItem::Expr { expr, .. }) if items.len() == selected => expr.span,
             _ => span,
         };
         let values = (0..selected).map(|at| typed(at, place(at))).collect::<Option<Vec<_>>>()?;
-        let (keys, read, found) = tie.places();
         let mut pairs = Vec::with_capacity(tie.pairs.len());
         for (at, pair) in tie.pairs.iter().enumerate() {
-            let inner = typed(keys + at, pair.inner.span)?;
+            let inner = typed(selected + at, pair.inner.span)?;
             let outer = of_outer(pair.outer.clone());
             let (place, scope) = (pair.whole.span, Scope::default());
             let sides = (outer.clone(), inner.clone());
@@ -351,7 +350,7 @@ impl Planner<'_> {
         });
         let conditions = conditions.collect();
         let missing = match &tie.bare {
-            Some(Bare { missing: Some(missing) }) => Some((typed(found, span)?.expr, missing.clone())),
+            Some(Bare { missing: Some(missing) }) => Some((typed(sign, span)?.expr, missing.clone())),
             _ => None,
         };
         let always = missing.is_some();
@@ -361,12 +360,12 @@ impl Planner<'_> {
     /// The columns of a sub-query under names that say what they are; returns the names, in their order.
     fn named_for_itself(&mut self, relation: Relation, tie: &Correlation, owner: &str) -> (Relation, Vec<String>) {
         let mut taken = BTreeSet::new();
-        let (keys, read, _) = tie.places();
         let columns: Vec<ScopeColumn> = visible(&relation.scope).cloned().collect();
+        let (keys, read, _) = tie.places(columns.len());
         let mut outputs = Vec::with_capacity(columns.len());
         let mut identity = relation.identity.clone();
         for (at, known) in columns.iter().enumerate() {
-            let own = match tie.selected > 0 && (keys..read).contains(&at) {
+            let own = match (keys..read).contains(&at) {
                 true => tie.key_name(at - keys, self.script),
                 false => known.name.trim_start_matches('$').to_owned(),
             };
