@@ -53,15 +53,13 @@ GROUP BY category",
     SELECT auction, COUNT(*) AS num, _window_start AS starttime FROM bid GROUP BY auction WINDOW SLIDING(10s, 2s)))
 WHERE place <= 1",
     ),
-    // The bound is above what an auction lasts at most, and gives the join an event time.
     (
         "q6",
         &["auction", "bid"],
         "SELECT seller, AVG(final) OVER (PARTITION BY seller ORDER BY dateTime ROWS BETWEEN 9 PRECEDING AND CURRENT ROW) AS average
 FROM (
   SELECT A.seller, B.price AS final, B.dateTime, ROW_NUMBER() OVER (PARTITION BY A.id ORDER BY B.price DESC, B.dateTime) AS place
-  FROM auction A JOIN bid B
-    ON A.id = B.auction AND B.dateTime BETWEEN A.dateTime AND A.dateTime + INTERVAL '1' SECOND AND B.dateTime <= A.expires)
+  FROM auction A, bid B WHERE A.id = B.auction AND B.dateTime BETWEEN A.dateTime AND A.expires)
 WHERE place <= 1",
     ),
     (

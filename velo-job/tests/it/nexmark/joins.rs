@@ -16,6 +16,7 @@ pub const JOINS: &[(&str, Plainly)] = &[
     ("q3", q3),
     ("q4", q4),
     ("q6", q6),
+    ("q6 within a bound", q6),
     ("q8", q8),
     ("q9", q9),
     ("q13", q13),
