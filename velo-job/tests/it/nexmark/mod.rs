@@ -2,6 +2,7 @@
 //! what a plain computation over the same events gives.
 
 mod events;
+mod joins;
 mod queries;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,9 @@ use velo_job::scenario::parse::read;
 use velo_job::{RunOptions, Script};
 use velo_testkit::collecting::Collected;
 
-use queries::{QUERIES, WAITING};
+use events::Events;
+use joins::JOINS;
+use queries::QUERIES;
 
 /// When everything arrives: the clock stands.
 const ARRIVAL: i64 = 1_893_456_003_000_000;
@@ -77,45 +80,56 @@ fn rows(batch: &Batch) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_give_what_a_plain_computation_gives() {
-    let scripts = scripts();
     for (name, plainly) in QUERIES {
-        let (path, script) = &scripts[*name];
-        for (events, seed, group, batch_rows, tasks) in SETTINGS {
-            let few = format!("events = '{}'", said(script, "events").unwrap());
-            let many = format!("events = '{events}', seed = '{seed}', 'out.of.order.group.size' = '{group}'");
-            let mut pairs = vec![("events", events), ("seed", seed), ("out.of.order.group.size", group)];
-            let (rate, start) = (said(script, "'event.rate'"), said(script, "'time.start'"));
-            // Few events a second leave too many behind the watermark where they are far out of order.
-            let rate = rate.map(|rate| if group == "1" { rate } else { "1000".to_owned() });
-            if let Some(rate) = &rate {
-                pairs.push(("event.rate", rate));
-            }
-            if let Some(start) = &start {
-                pairs.push(("time.start", start));
-            }
-            let mut script = script.replace(&few, &many);
-            if let (Some(rate), Some(written)) = (&rate, said(&script, "'event.rate'")) {
-                script = script.replace(&format!("'event.rate' = '{written}'"), &format!("'event.rate' = '{rate}'"));
-            }
-            let mut expected = plainly(&events::bids(&pairs).await);
-            let mut found = run(&script, path.parent().unwrap(), batch_rows, tasks).await;
-            assert!(!expected.is_empty(), "{name}, seed {seed}: there is something to compare");
-            expected.sort_unstable();
-            found.sort_unstable();
-            let differing = expected.iter().zip(&found).find(|(expected, found)| expected != found);
-            assert_eq!(differing, None, "{name}, seed {seed}: expected and found");
-            assert_eq!(found.len(), expected.len(), "{name}, seed {seed}");
-        }
+        compare(name, |events| plainly(&events.bids)).await;
     }
 }
 
-/// Every scenario is compared, and every query of the benchmark is there or waits for something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_give_what_a_plain_computation_gives() {
+    for (name, plainly) in JOINS {
+        compare(name, plainly).await;
+    }
+}
+
+/// The rows of the query `name` are those of `plainly` in every setting.
+async fn compare(name: &str, plainly: impl Fn(&Events) -> Vec<String>) {
+    let (path, script) = &scripts()[name];
+    for (events, seed, group, batch_rows, tasks) in SETTINGS {
+        let few = format!("events = '{}'", said(script, "events").unwrap());
+        let many = format!("events = '{events}', seed = '{seed}', 'out.of.order.group.size' = '{group}'");
+        let mut pairs = vec![("events", events), ("seed", seed), ("out.of.order.group.size", group)];
+        let (rate, start) = (said(script, "'event.rate'"), said(script, "'time.start'"));
+        // Few events a second leave too many behind the watermark where they are far out of order.
+        let rate = rate.map(|rate| if group == "1" { rate } else { "1000".to_owned() });
+        if let Some(rate) = &rate {
+            pairs.push(("event.rate", rate));
+        }
+        if let Some(start) = &start {
+            pairs.push(("time.start", start));
+        }
+        let mut script = script.replace(&few, &many);
+        if let (Some(rate), Some(written)) = (&rate, said(&script, "'event.rate'")) {
+            script = script.replace(&format!("'event.rate' = '{written}'"), &format!("'event.rate' = '{rate}'"));
+        }
+        let mut expected = plainly(&events::events(&pairs).await);
+        let mut found = run(&script, path.parent().unwrap(), batch_rows, tasks).await;
+        assert!(!expected.is_empty(), "{name}, seed {seed}: there is something to compare");
+        expected.sort_unstable();
+        found.sort_unstable();
+        let differing = expected.iter().zip(&found).find(|(expected, found)| expected != found);
+        assert_eq!(differing, None, "{name}, seed {seed}: expected and found");
+        assert_eq!(found.len(), expected.len(), "{name}, seed {seed}");
+    }
+}
+
+/// Every scenario is compared, and every query of the benchmark is there.
 #[test]
 fn no_query_is_forgotten() {
     let scripts: BTreeSet<String> = scripts().into_keys().collect();
-    let compared: BTreeSet<String> = QUERIES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let names = QUERIES.iter().map(|(name, _)| *name).chain(JOINS.iter().map(|(name, _)| *name));
+    let compared: BTreeSet<String> = names.map(str::to_owned).collect();
     assert_eq!(scripts, compared);
-    let waiting = WAITING.iter().map(|(name, _)| (*name).to_owned());
-    let all: BTreeSet<String> = compared.into_iter().chain(waiting).collect();
-    assert_eq!(all, (0..=22).map(|number| format!("q{number}")).collect());
+    let plain: BTreeSet<String> = compared.into_iter().filter(|name| !name.contains(' ')).collect();
+    assert_eq!(plain, (0..=23).map(|number| format!("q{number}")).collect());
 }

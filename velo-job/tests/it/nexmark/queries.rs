@@ -1,4 +1,4 @@
-//! Each query of the scenarios in `scenarios/nexmark/`, computed in the plainest way.
+//! Each query of bids alone of the scenarios in `scenarios/nexmark/`, computed in the plainest way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,23 +30,14 @@ pub const QUERIES: &[(&str, Plainly)] = &[
     ("q22", q22),
 ];
 
-/// Queries that are not there yet, and what each waits for.
-pub const WAITING: &[(&str, &str)] = &[
-    ("q3", "a join of streams over all time"),
-    ("q4", "a join of streams, and an aggregate over an aggregate"),
-    ("q6", "a join of streams, and OVER"),
-    ("q8", "a join of windows"),
-    ("q9", "a join of streams, and the first row per key"),
-    ("q13", "a join with a table"),
-    ("q20", "a join of streams"),
-];
-
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
+/// The text of a row.
 macro_rules! row {
     ($($cell:expr),+ $(,)?) => { [$($cell.to_string()),+].join("|") };
 }
+pub(super) use row;
 
 fn q0(bids: &[Bid]) -> Vec<String> {
     bids.iter().map(|bid| row![bid.auction, bid.bidder, bid.price, iso8601(bid.at), bid.extra]).collect()
