@@ -131,7 +131,7 @@ fn summary(script: &Script, progress: &JobProgress) {
         }
     }
     for (statement, rows) in progress.late_rows(script.graph()) {
-        print_error(&format!("{statement}: {rows} rows came too late for their windows\n"));
+        print_error(&format!("{statement}: {rows} rows came too late\n"));
     }
     for (table, rows) in progress.missing_rows(script.graph()) {
         print_error(&format!("{table}: {rows} rows found nothing in it\n"));
