@@ -87,7 +87,8 @@ pub fn measure(bench: &mut Bench, quick: bool) -> Result<()> {
         if !file.exists() {
             let partial = file.with_extension("partial");
             let write = format!(
-                "{generated}CREATE SINK written WITH (connector = 'file', path = '{}', format = 'json');\nINSERT INTO written SELECT * FROM {kind};\n",
+                "{generated}CREATE SINK written WITH (connector = 'file', path = '{}', format = 'json');\n\
+                 INSERT INTO written SELECT * FROM {kind};\n",
                 partial.display()
             );
             run(bench, &bench.velo, "write", &write)?;
