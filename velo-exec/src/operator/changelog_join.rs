@@ -17,7 +17,8 @@ use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
 use crate::join::{
-    HeldSide, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Numbers, Pairs, RIGHT, RowRef, check_kinds, is_true,
+    HeldSide, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Numbers, Pairs, RIGHT, RowRef, check_kinds,
+    is_true,
 };
 use crate::state::{Ttl, is_sparse};
 

@@ -16,7 +16,8 @@ use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
 use crate::join::{
-    Entry, Gives, JoinColumns, JoinKeys, JoinSpec, LEFT, NO_KEY, Pairs, RIGHT, RowRef, Run, TimedRows, check_kinds, is_true,
+    Entry, Gives, JoinColumns, JoinKeys, JoinSpec, LEFT, NO_KEY, Pairs, RIGHT, RowRef, Run, TimedRows, check_kinds,
+    is_true,
 };
 use crate::state::{is_sparse, keep};
 use crate::window::LateCounters;

@@ -19,7 +19,9 @@ use super::late_rows::{LateRows, window_named};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
-use crate::join::{Gives, HashJoin, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef, check_kinds};
+use crate::join::{
+    Gives, HashJoin, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef, check_kinds,
+};
 use crate::state::KeyTable;
 use crate::window::LateCounters;
 use crate::window::late::Measure;
