@@ -84,8 +84,9 @@ fn operator(table: &Arc<Table>, kind: &JoinKind, with_condition: bool) -> Lookup
         columns.extend(right().fields()[1..].iter().map(|field| column(Side::Right, field)));
     }
     let fields = columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>();
+    let of_table = right();
     let table_columns =
-        right().fields().iter().enumerate().map(|(column, field)| TableColumn { column, field: Arc::clone(field) });
+        of_table.fields().iter().enumerate().map(|(column, field)| TableColumn { column, field: Arc::clone(field) });
     let join = Plan {
         table: TableId(0),
         kind: kind.clone(),
