@@ -9,7 +9,7 @@ use velo_plan::plan::StateTtl;
 
 use crate::error::Result;
 use crate::operator::{Outbox, RowTable};
-use crate::state::{KeyTable, Ttl, is_sparse, keep};
+use crate::state::{Ttl, is_sparse, keep};
 
 /// Some rows that came out, all of one row that went in.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,18 @@ struct Entry {
     below: u32,
 }
 
+/// A batch that came out.
+struct Kept {
+    batch: Arc<RecordBatch>,
+    /// How many of its rows can still be taken back.
+    uses: usize,
+    /// Its place among the batches of which rows come out, where it is there.
+    place: usize,
+}
+
+/// Rows of a batch into which what is left of others is gathered.
+const GATHERED: usize = 65_536;
+
 /// Nothing below.
 const BOTTOM: u32 = u32::MAX;
 
@@ -36,9 +48,14 @@ pub(crate) struct Given {
     last: Vec<u32>,
     entries: Vec<Entry>,
     free: Vec<u32>,
-    /// What came out, with how many of its rows can still be taken back.
-    batches: Vec<Option<(Arc<RecordBatch>, usize)>>,
+    /// What came out.
+    batches: Vec<Option<Kept>>,
     unused: Vec<u32>,
+    /// Batches of which perhaps nothing can be taken back any more.
+    done: Vec<u32>,
+    /// Rows of all batches, and how many of them can still be taken back.
+    kept: usize,
+    used: usize,
     /// Rows with an entry.
     alive: usize,
     ttl: Option<Ttl>,
@@ -54,27 +71,55 @@ impl Given {
             free: Vec::new(),
             batches: Vec::new(),
             unused: Vec::new(),
+            done: Vec::new(),
+            kept: 0,
+            used: 0,
             alive: 0,
             ttl: ttl.map(Ttl::new),
         })
     }
 
-    /// The number of each row of a batch; `now` is the clock's time.
-    pub(crate) fn intern(&mut self, batch: &Batch, now: i64) -> Result<Vec<u32>> {
+    /// How many different rows can be taken back.
+    pub(crate) fn rows(&self) -> usize {
+        self.alive
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        let batches = self.batches.iter().flatten().map(|kept| kept.batch.get_array_memory_size()).sum::<usize>();
+        let numbers = self.last.capacity() + self.free.capacity() + self.unused.capacity() + self.done.capacity();
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        self.rows.memory() + self.entries.capacity() * size_of::<Entry>() + numbers * size_of::<u32>() + batches + ttl
+    }
+
+    /// The number of each row of a batch.
+    pub(crate) fn intern(&mut self, batch: &Batch) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(batch.rows());
         self.rows.intern(batch, &mut ids)?;
         self.last.resize(self.rows.len(), BOTTOM);
-        if let Some(ttl) = &mut self.ttl {
-            let times = ttl.times(batch, now);
-            ids.iter().enumerate().for_each(|(row, id)| ttl.touch(*id, times(row)));
-        }
         Ok(ids)
+    }
+
+    /// When each row of a batch touches what it is about, where it can be forgotten; `now` is the clock's time.
+    pub(crate) fn times<'a>(&self, batch: &'a Batch, now: i64) -> Option<impl Fn(usize) -> i64 + use<'a>> {
+        self.ttl.as_ref().map(|ttl| ttl.times(batch, now))
+    }
+
+    /// A row comes, or is taken back, at this time: what was made of it too long before is forgotten.
+    pub(crate) fn touch(&mut self, row: u32, time: i64) {
+        if self.ttl.as_ref().is_some_and(|ttl| ttl.is_over(row, time)) {
+            while self.take_back(row).is_some() {}
+        }
+        if let Some(ttl) = &mut self.ttl {
+            ttl.touch(row, time);
+        }
     }
 
     /// Keeps a batch that came out.
     pub(crate) fn keep(&mut self, batch: &RecordBatch) -> u32 {
-        let kept = Some((Arc::new(batch.clone()), 0));
-        match self.unused.pop() {
+        self.kept += batch.num_rows();
+        let kept = Some(Kept { batch: Arc::new(batch.clone()), uses: 0, place: 0 });
+        let number = match self.unused.pop() {
             Some(number) => {
                 self.batches[number as usize] = kept;
                 number
@@ -83,12 +128,24 @@ impl Given {
                 self.batches.push(kept);
                 (self.batches.len() - 1) as u32
             }
-        }
+        };
+        self.done.push(number);
+        number
     }
 
     /// A batch that came out.
     pub(crate) fn batch(&self, number: u32) -> Option<Arc<RecordBatch>> {
-        self.batches.get(number as usize)?.as_ref().map(|(batch, _)| Arc::clone(batch))
+        self.batches.get(number as usize)?.as_ref().map(|kept| Arc::clone(&kept.batch))
+    }
+
+    /// The place of a batch among those of which rows come out; it is added where it is not there.
+    pub(crate) fn place(&mut self, number: u32, sources: &mut Vec<u32>) -> usize {
+        let Some(Some(kept)) = self.batches.get_mut(number as usize) else { return 0 };
+        if sources.get(kept.place) != Some(&number) {
+            kept.place = sources.len();
+            sources.push(number);
+        }
+        kept.place
     }
 
     /// The row came once more, and this came out.
@@ -107,9 +164,7 @@ impl Given {
         };
         self.last[row as usize] = at;
         self.alive += usize::from(below == BOTTOM);
-        if let Some(Some((_, uses))) = self.batches.get_mut(made.batch as usize) {
-            *uses += made.rows as usize;
-        }
+        self.use_rows(made);
     }
 
     /// The row is taken back once: what came out of it the last time. Nothing where it never came, or is forgotten.
@@ -119,50 +174,114 @@ impl Given {
         self.last[row as usize] = below;
         self.alive -= usize::from(below == BOTTOM);
         self.free.push(at);
-        if let Some(Some((_, uses))) = self.batches.get_mut(made.batch as usize) {
-            *uses -= made.rows as usize;
+        if made.rows > 0
+            && let Some(Some(kept)) = self.batches.get_mut(made.batch as usize)
+        {
+            kept.uses -= made.rows as usize;
+            self.used -= made.rows as usize;
+            if kept.uses == 0 {
+                self.done.push(made.batch);
+            }
         }
         Some(made)
     }
 
+    fn use_rows(&mut self, made: Made) {
+        if let Some(Some(kept)) = self.batches.get_mut(made.batch as usize) {
+            kept.uses += made.rows as usize;
+            self.used += made.rows as usize;
+        }
+    }
+
     /// Lets go of batches of which nothing can be taken back, and of rows that are not there.
-    pub(crate) fn compact(&mut self) {
-        for (number, batch) in self.batches.iter_mut().enumerate() {
-            if matches!(batch, Some((_, 0))) {
-                *batch = None;
-                self.unused.push(number as u32);
+    pub(crate) fn compact(&mut self) -> Result<()> {
+        for number in std::mem::take(&mut self.done) {
+            let kept = &mut self.batches[number as usize];
+            if let Some(gone) = kept.take_if(|kept| kept.uses == 0) {
+                self.kept -= gone.batch.num_rows();
+                self.unused.push(number);
             }
         }
-        if !is_sparse(self.alive, self.rows.len()) {
-            return;
+        if is_sparse(self.used, self.kept) {
+            self.gather()?;
         }
-        let stays: Vec<bool> = self.last.iter().map(|last| *last != BOTTOM).collect();
-        let numbers = self.rows.retain(&stays);
-        keep(&mut self.last, &stays);
-        if let Some(ttl) = &mut self.ttl {
-            ttl.renumber(&numbers);
+        if is_sparse(self.alive, self.rows.len()) {
+            let stays: Vec<bool> = self.last.iter().map(|last| *last != BOTTOM).collect();
+            let numbers = self.rows.retain(&stays);
+            keep(&mut self.last, &stays);
+            if let Some(ttl) = &mut self.ttl {
+                ttl.renumber(&numbers);
+            }
         }
-        debug_assert!(numbers.iter().all(|number| *number == KeyTable::DEAD || (*number as usize) < self.last.len()));
+        Ok(())
+    }
+
+    /// Gathers what can still be taken back in batches of its own, where it is the lesser part of those that are kept.
+    fn gather(&mut self) -> Result<()> {
+        let mut left = Vec::new();
+        for last in &self.last {
+            let mut at = *last;
+            while let Some(entry) = self.entries.get(at as usize) {
+                if entry.made.rows > 0 {
+                    left.push(at);
+                }
+                at = entry.below;
+            }
+        }
+        let old = std::mem::take(&mut self.batches);
+        let batches: Vec<&RecordBatch> = old.iter().flatten().map(|kept| kept.batch.as_ref()).collect();
+        let mut places = vec![0; old.len()];
+        let numbered = old.iter().enumerate().filter(|(_, kept)| kept.is_some()).enumerate();
+        numbered.for_each(|(place, (number, _))| places[number] = place);
+        (self.kept, self.used) = (0, 0);
+        self.unused.clear();
+        let (mut from, mut entries) = (Vec::with_capacity(GATHERED), Vec::new());
+        for (nth, at) in left.iter().enumerate() {
+            let Made { batch, from: first, rows } = self.entries[*at as usize].made;
+            entries.push((*at, Made { batch: 0, from: from.len() as u32, rows }));
+            from.extend((first..first + rows).map(|row| (places[batch as usize], row as usize)));
+            if from.len() >= GATHERED || nth + 1 == left.len() {
+                let gathered = arrow_select::interleave::interleave_record_batch(&batches, &from)?;
+                let batch = self.keep(&gathered);
+                for (at, made) in entries.drain(..) {
+                    let made = Made { batch, ..made };
+                    self.entries[at as usize].made = made;
+                    self.use_rows(made);
+                }
+                from.clear();
+            }
+        }
+        self.done.clear();
+        Ok(())
     }
 
     /// Forgets rows that were not touched for too long when the watermark has come to this.
-    pub(crate) fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) {
-        if let Some(time) = self.ttl.as_ref().and_then(|ttl| ttl.watermark(watermark)) {
-            self.expire(time, out);
+    pub(crate) fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<()> {
+        match self.ttl.as_ref().and_then(|ttl| ttl.watermark(watermark)) {
+            Some(time) => self.expire(time, out),
+            None => Ok(()),
         }
     }
 
     /// Forgets rows that were not touched for too long by the clock, and asks to be called again.
-    pub(crate) fn on_clock(&mut self, out: &mut Outbox) {
-        if let Some(time) = self.ttl.as_ref().and_then(|ttl| ttl.clock(out.now())) {
-            self.expire(time, out);
+    pub(crate) fn on_clock(&mut self, out: &mut Outbox) -> Result<()> {
+        match self.ttl.as_ref().and_then(|ttl| ttl.clock(out.now())) {
+            Some(time) => self.expire(time, out),
+            None => Ok(()),
         }
     }
 
-    fn expire(&mut self, time: i64, out: &mut Outbox) {
+    /// Asks to be called when the next rows are forgotten by the clock.
+    pub(crate) fn ask(&self, out: &mut Outbox) {
+        if let Some(next) = self.ttl.as_ref().and_then(Ttl::next) {
+            out.timer_at(next);
+        }
+    }
+
+    fn expire(&mut self, time: i64, out: &mut Outbox) -> Result<()> {
         for row in out.expired(&mut self.ttl, time) {
             while self.take_back(row).is_some() {}
         }
-        self.compact();
+        self.compact()
     }
 }

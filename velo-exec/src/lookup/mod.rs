@@ -11,5 +11,5 @@ mod waiting;
 pub(crate) use given::{Given, Made};
 pub use missing::MissingCounters;
 pub(crate) use missing::{Fate, fate};
-pub(crate) use probe::{Candidates, Probe, ProbeSpec};
-pub(crate) use waiting::Waiting;
+pub(crate) use probe::{Candidates, PAIRS, Pairs, Probe, ProbeSpec};
+pub(crate) use waiting::{Held, Waiting};

@@ -15,6 +15,12 @@ use super::Fate;
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 
+/// Pairs of one step at most, but for those of a single row.
+pub(crate) const PAIRS: usize = 65_536;
+
+/// Rows of a membership that are looked up at once by their other keys.
+const UNSURE: usize = 256;
+
 /// Stands in for a row of the table where the defaults come out.
 const DEFAULT: TableRow = TableRow(u64::MAX - 1);
 
@@ -76,8 +82,14 @@ pub(crate) struct Pairs {
     marks: Option<BooleanArray>,
     /// Rows of the batch that the table lacks and that are to wait, ascending.
     pub(crate) waits: Vec<u32>,
-    /// How many rows met their fate.
+    /// How many rows met their fate; one that is taken back did so when it came.
     pub(crate) missing: usize,
+}
+
+/// Whether a row of a batch is counted where the table lacks it.
+fn counted(batch: &Batch) -> impl Fn(usize) -> bool + use<'_> {
+    let kinds = batch.kinds.as_ref().map(velo_core::RowKinds::as_slice);
+    move |row: usize| kinds.is_none_or(|kinds| !kinds[row].retracts())
 }
 
 impl Pairs {
@@ -159,22 +171,33 @@ impl Probe {
             version.find_as_of(&keys, times.values(), &mut found).map_err(fail)?;
             return Ok(Candidates::One(found));
         }
-        if version.is_unique(index) {
+        // Who asks only whether there is a partner needs no more than one.
+        if version.is_unique(index) || self.enough() == 1 {
             let mut found = Vec::with_capacity(batch.rows());
             version.find_one(index, &keys, &mut found).map_err(fail)?;
             return Ok(Candidates::One(found));
         }
-        let mut found = Matches::default();
+        let mut found = std::mem::take(&mut self.scratch);
         version.find(index, &keys, &mut found).map_err(fail)?;
         Ok(Candidates::Many(found))
     }
 
-    /// How many rows of a batch may be joined at once, so that pairs stay few.
-    pub(crate) fn rows_at_once(&self, version: &dyn TableVersion) -> usize {
-        const PAIRS: u64 = 65_536;
+    /// How many rows of a batch may be joined at once, so that pairs stay few; none: how many there will be is not known.
+    pub(crate) fn rows_at_once(&self, version: &dyn TableVersion) -> Option<usize> {
         match self.join.index {
-            Some(_) => usize::MAX,
-            None => (PAIRS / version.rows().max(1)).max(1) as usize,
+            Some(index) if self.join.as_of || version.is_unique(index) || self.enough() == 1 => Some(usize::MAX),
+            Some(_) => None,
+            None => Some((PAIRS / (version.rows() as usize).min(self.enough()).max(1)).max(1)),
+        }
+    }
+
+    /// How many candidates of a row decide what becomes of it.
+    fn enough(&self) -> usize {
+        match &self.join.kind {
+            _ if self.condition.is_some() => usize::MAX,
+            JoinKind::Semi | JoinKind::Anti | JoinKind::Mark(_) => 1,
+            JoinKind::Single => 2,
+            _ => usize::MAX,
         }
     }
 
@@ -185,6 +208,7 @@ impl Probe {
     fn all(&mut self, rows: usize, version: &dyn TableVersion) -> Result<Candidates> {
         let mut all = Vec::new();
         version.all(&mut all);
+        all.truncate(self.enough());
         let mut matches = std::mem::take(&mut self.scratch);
         matches.clear();
         for row in 0..rows {
@@ -230,10 +254,15 @@ impl Probe {
 
     /// One partner at most, and no condition: nothing is taken apart where none is missing.
     fn simple(&self, batch: &Batch, mut rows: Vec<TableRow>, fate: Fate) -> Result<Pairs> {
-        let missing = rows.iter().filter(|row| !row.is_some()).count();
+        let lacking = rows.iter().filter(|row| !row.is_some()).count();
+        let counted = counted(batch);
+        let missing = match (lacking, fate) {
+            (0, _) | (_, Fate::Wait) => 0,
+            _ => rows.iter().enumerate().filter(|(row, found)| !found.is_some() && counted(*row)).count(),
+        };
         let whole = |rows| Ok(Pairs { left: None, rows, marks: None, waits: Vec::new(), missing });
         match fate {
-            _ if missing == 0 => whole(rows),
+            _ if lacking == 0 => whole(rows),
             Fate::Nulls => whole(rows),
             Fate::Defaults => {
                 rows.iter_mut().filter(|row| !row.is_some()).for_each(|row| *row = DEFAULT);
@@ -251,7 +280,7 @@ impl Probe {
                 let waits = if fate == Fate::Wait { numbers(false) } else { Vec::new() };
                 let left = Some(numbers(true));
                 rows.retain(|row| row.is_some());
-                Ok(Pairs { left, rows, marks: None, missing: missing - waits.len(), waits })
+                Ok(Pairs { left, rows, marks: None, missing, waits })
             }
         }
     }
@@ -264,6 +293,7 @@ impl Probe {
         let mut marks = Vec::new();
         let (mut waits, mut unsure) = (Vec::new(), Vec::new());
         let (mut missing, mut at) = (0, 0);
+        let counted = counted(batch);
         for row in 0..batch.rows() as u32 {
             let from = at;
             let (mut partners, mut first) = (0_usize, TableRow::NONE);
@@ -298,7 +328,7 @@ impl Probe {
                     rows.push(TableRow::NONE);
                 }
                 _ => {
-                    missing += usize::from(fate != Fate::Wait);
+                    missing += usize::from(fate != Fate::Wait && counted(row as usize));
                     match fate {
                         Fate::LeaveOut => {}
                         Fate::Wait => waits.push(row),
@@ -372,36 +402,50 @@ impl Probe {
             }
             return Ok(());
         }
-        let numbers = UInt32Array::from(unsure.to_vec());
-        let others = keys.iter().enumerate().filter(|(at, _)| *at != membership);
-        let others = others.map(|(_, key)| arrow_select::take::take(key, &numbers, None));
-        let others = others.collect::<std::result::Result<Vec<_>, _>>()?;
+        let member = self.member.ok_or_else(|| ExecError::Internal("a membership without its column".to_owned()))?;
         let mut found = Matches::default();
-        match self.join.others {
-            Some(index) => {
-                version.find(index, &others, &mut found).map_err(|error| ExecError::connector(&self.table, error))?
-            }
-            None => {
-                let mut all = Vec::new();
-                version.all(&mut all);
-                for at in 0..unsure.len() {
-                    found.keys.extend(std::iter::repeat_n(at as u32, all.len()));
-                    found.rows.extend_from_slice(&all);
+        let mut settle = |found: &Matches| -> Result<()> {
+            let passed = self.passed(batch, version, &found.keys, &found.rows)?;
+            let values = self.take(version, &found.rows, &[member])?;
+            for (at, row) in found.keys.iter().enumerate() {
+                let row = *row as usize;
+                let holds = passed.as_ref().is_none_or(|passed| passed.value(at));
+                if holds && (of_left.is_null(row) || values[0].is_null(at)) {
+                    marks[row] = None;
                 }
             }
+            Ok(())
+        };
+        if let Some(index) = self.join.others {
+            for unsure in unsure.chunks(UNSURE) {
+                let numbers = UInt32Array::from(unsure.to_vec());
+                let others = keys.iter().enumerate().filter(|(at, _)| *at != membership);
+                let others = others.map(|(_, key)| arrow_select::take::take(key, &numbers, None));
+                let others = others.collect::<std::result::Result<Vec<_>, _>>()?;
+                version.find(index, &others, &mut found).map_err(|error| ExecError::connector(&self.table, error))?;
+                found.keys.iter_mut().for_each(|at| *at = unsure[*at as usize]);
+                settle(&found)?;
+            }
+            return Ok(());
         }
-        let left: Vec<u32> = found.keys.iter().map(|at| unsure[*at as usize]).collect();
-        let passed = self.passed(batch, version, &left, &found.rows)?;
-        let member = self.member.ok_or_else(|| ExecError::Internal("a membership without its column".to_owned()))?;
-        let values = self.take(version, &found.rows, &[member])?;
-        for (at, row) in left.iter().enumerate() {
-            let row = *row as usize;
-            let holds = passed.as_ref().is_none_or(|passed| passed.value(at));
-            if holds && (of_left.is_null(row) || values[0].is_null(at)) {
-                marks[row] = None;
+        // A value that is there can only be equal to NULLs of the table, and NULL to any of its rows.
+        let mut all = Vec::new();
+        version.all(&mut all);
+        let values = self.take(version, &all, &[member])?;
+        let nulls: Vec<TableRow> =
+            all.iter().enumerate().filter(|(at, _)| values[0].is_null(*at)).map(|(_, row)| *row).collect();
+        for row in unsure {
+            let asked = if of_left.is_null(*row as usize) { &all } else { &nulls };
+            for asked in asked.chunks(PAIRS) {
+                if found.rows.len() + asked.len() > PAIRS {
+                    settle(&found)?;
+                    found.clear();
+                }
+                found.keys.extend(std::iter::repeat_n(*row, asked.len()));
+                found.rows.extend_from_slice(asked);
             }
         }
-        Ok(())
+        settle(&found)
     }
 
     /// The rows that come out.

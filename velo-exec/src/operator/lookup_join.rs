@@ -19,7 +19,9 @@ use velo_plan::plan::{self, JoinKind, MissingStrategy, StateTtl};
 use super::late_rows::LateRows;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::error::{ExecError, Result};
-use crate::lookup::{Candidates, Fate, Given, Made, MissingCounters, Probe, ProbeSpec, Waiting, fate};
+use crate::lookup::{
+    Candidates, Fate, Given, Held, Made, MissingCounters, PAIRS, Pairs, Probe, ProbeSpec, Waiting, fate,
+};
 use crate::state::KeyTable;
 use crate::window::LateCounters;
 
@@ -65,6 +67,8 @@ pub struct LookupJoin {
     waiting: Waiting,
     /// The version in which the waiting rows were looked up last.
     seen: u64,
+    /// How many rows are joined at once, where it is not known how many pairs they have.
+    at_once: usize,
     work: VecDeque<Work>,
     watermark: Watermark,
     forwarded: Watermark,
@@ -90,8 +94,8 @@ struct Work {
     due: i64,
 }
 
-/// Pairs of one step at most, but for those of a single row.
-const PAIRS: usize = 65_536;
+/// Rows that are joined at once at first, where it is not known how many pairs they have, and at most.
+const AT_ONCE: [usize; 2] = [256, 65_536];
 
 impl LookupJoin {
     /// The operator.
@@ -127,6 +131,7 @@ impl LookupJoin {
             blocked,
             waiting: Waiting::default(),
             seen: 0,
+            at_once: AT_ONCE[0],
             work: VecDeque::new(),
             watermark: Watermark::NONE,
             forwarded: Watermark::NONE,
@@ -154,13 +159,15 @@ impl LookupJoin {
             }
         }
         if let Some(given) = &mut self.given {
-            given.compact();
+            given.compact()?;
+            given.ask(out);
         }
-        self.counters.set_waiting(self.waiting.rows());
-        if !self.as_of
-            && let Some(due) = self.waiting.due()
-        {
-            out.timer_at(due);
+        // Of rows that wait for their time nothing is known to be missing.
+        if !self.as_of {
+            self.counters.set_waiting(self.waiting.rows());
+            if let Some(due) = self.waiting.due() {
+                out.timer_at(due);
+            }
         }
         self.forward(out);
         Ok(Flow::Done)
@@ -170,107 +177,130 @@ impl LookupJoin {
     fn step(&mut self, work: &mut Work, out: &mut Outbox) -> Result<()> {
         let version = Arc::clone(&work.version);
         let version = version.as_ref();
-        let rows = self.probe.rows_at_once(version).min(work.batch.rows() - work.at);
+        let most = self.probe.rows_at_once(version);
+        let rows = most.unwrap_or(self.at_once).min(work.batch.rows() - work.at);
         let mut part = work.batch.slice(work.at, rows);
-        let mut candidates = self.probe.candidates(&part, version)?;
-        if let Candidates::Many(matches) = &mut candidates
-            && matches.keys.len() > PAIRS
-        {
-            let cut = matches.keys[PAIRS].max(1);
-            let kept = matches.keys.partition_point(|row| *row < cut);
-            matches.keys.truncate(kept);
-            matches.rows.truncate(kept);
-            part = part.slice(0, cut as usize);
+        // What is taken back is what was given; only the others are looked up. Where all are, there are no places.
+        let mut asked = part.clone();
+        let mut places = None;
+        if let (Some(_), Some(kinds)) = (&self.given, &part.kinds) {
+            let comes: Vec<bool> = kinds.as_slice().iter().map(|kind| !kind.retracts()).collect();
+            places = Some((0..part.rows() as u32).filter(|row| comes[*row as usize]).collect::<Vec<_>>());
+            asked = part.filter(&comes.into())?;
+        }
+        let mut candidates = self.probe.candidates(&asked, version)?;
+        if let Candidates::Many(matches) = &mut candidates {
+            let pairs = matches.keys.len();
+            if pairs > PAIRS {
+                let cut = matches.keys[PAIRS].max(1);
+                let kept = matches.keys.partition_point(|row| *row < cut);
+                matches.keys.truncate(kept);
+                matches.rows.truncate(kept);
+                let cut = cut as usize;
+                if cut < asked.rows() {
+                    asked = asked.slice(0, cut);
+                    let before = places.as_ref().map_or(cut, |places| places[cut] as usize);
+                    part = part.slice(0, before);
+                    places.iter_mut().for_each(|places| places.truncate(cut));
+                }
+            }
+            if most.is_none() {
+                // Behind a cut everything is looked up once more: few rows are to meet that.
+                self.at_once = match pairs {
+                    pairs if pairs > PAIRS => part.rows().max(1),
+                    pairs if pairs < PAIRS / 4 => (self.at_once * 2).min(AT_ONCE[1]),
+                    _ => self.at_once,
+                };
+            }
         }
         work.at += part.rows();
+        let pairs = self.probe.pairs(&asked, version, candidates, work.fate)?;
         match self.given.is_some() {
-            true => self.changes(part, version, candidates, work, out),
-            false => self.plain(part, version, candidates, work, out),
+            true => self.changes(&part, (&asked, places), &pairs, work, out),
+            false => self.plain(&part, &pairs, work, out),
+        }
+    }
+
+    /// Counts rows that the table lacks; without a policy none is missing.
+    fn count(&self, fate: Fate, pairs: &Pairs) {
+        if self.missing.is_some() {
+            self.counters.count(fate, pairs.missing);
         }
     }
 
     /// Rows that are joined, and forgotten.
-    fn plain(
-        &mut self,
-        part: Batch,
-        version: &dyn TableVersion,
-        candidates: Candidates,
-        work: &Work,
-        out: &mut Outbox,
-    ) -> Result<()> {
-        let pairs = self.probe.pairs(&part, version, candidates, work.fate)?;
-        self.counters.count(work.fate, pairs.missing);
+    fn plain(&mut self, part: &Batch, pairs: &Pairs, work: &Work, out: &mut Outbox) -> Result<()> {
+        self.count(work.fate, pairs);
         if pairs.len() > 0 {
-            let mut batch = self.probe.output(&part, version, &pairs)?;
+            let mut batch = self.probe.output(part, work.version.as_ref(), pairs)?;
             batch.kinds = batch.kinds.map(|kinds| kinds.unpaired());
             out.batch(batch);
         }
         if !pairs.waits.is_empty() {
-            self.waiting.push(part.take(&UInt32Array::from(pairs.waits))?, work.tries, work.due);
+            self.waiting.push(part.take(&UInt32Array::from(pairs.waits.clone()))?, work.tries, work.due);
         }
         Ok(())
     }
 
-    /// Rows that come and are taken back: what comes of them is remembered, and taken back as it was.
+    /// Rows that come and are taken back: what comes of them is remembered, and taken back as it was. `asked` are those that
+    /// come, and their places in `part`.
     fn changes(
         &mut self,
-        part: Batch,
-        version: &dyn TableVersion,
-        candidates: Candidates,
+        part: &Batch,
+        (asked, places): (&Batch, Option<Vec<u32>>),
+        pairs: &Pairs,
         work: &Work,
         out: &mut Outbox,
     ) -> Result<()> {
-        let pairs = self.probe.pairs(&part, version, candidates, work.fate)?;
+        self.count(work.fate, pairs);
         let Some(given) = &mut self.given else {
             return Err(ExecError::Internal("nothing is remembered".to_owned()));
         };
-        let kinds = part.kinds.as_ref().map(RowKinds::as_slice);
-        let retracts = |row: usize| kinds.is_some_and(|kinds| kinds[row].retracts());
         let mut waits = vec![false; part.rows()];
-        for row in pairs.waits.iter().filter(|row| !retracts(**row as usize)) {
-            waits[*row as usize] = true;
+        for row in &pairs.waits {
+            waits[places.as_ref().map_or(*row, |places| places[*row as usize]) as usize] = true;
         }
         if let Some(blocked) = &mut self.blocked {
-            blocked.follow(&part, &mut waits)?;
+            blocked.follow(part, &mut waits)?;
         }
-        let made = self.probe.output(&part, version, &pairs)?.columns;
-        let kept = given.keep(&made);
-        let ids = given.intern(&part, out.now())?;
+        let kept = given.keep(&self.probe.output(asked, work.version.as_ref(), pairs)?.columns);
+        let ids = given.intern(part)?;
+        let times = given.times(part, out.now());
         // What comes out: the row that it comes of, its kind, and where its columns are.
         let (mut of, mut out_kinds, mut from) = (Vec::new(), Vec::new(), Vec::new());
-        let mut sources: Vec<u32> = vec![kept];
-        let mut at = 0_usize;
-        let mut missing = pairs.missing;
+        let mut sources: Vec<u32> = Vec::new();
+        let kinds = part.kinds.as_ref().map(RowKinds::as_slice);
+        let (mut nth, mut at) = (0_u32, 0_usize);
         for row in 0..part.rows() {
+            let retracts = kinds.is_some_and(|kinds| kinds[row].retracts());
             let begin = at;
-            match &pairs.left {
-                Some(left) => {
-                    while left.get(at) == Some(&(row as u32)) {
-                        at += 1;
+            if !retracts {
+                match &pairs.left {
+                    Some(left) => {
+                        while left.get(at) == Some(&nth) {
+                            at += 1;
+                        }
                     }
+                    None => at += 1,
                 }
-                None => at += 1,
+                nth += 1;
             }
             if waits[row] {
                 continue;
             }
-            let (kind, made) = match retracts(row) {
+            if let Some(times) = &times {
+                given.touch(ids[row], times(row));
+            }
+            let (kind, made) = match retracts {
                 false => {
                     let made = Made { batch: kept, from: begin as u32, rows: (at - begin) as u32 };
                     given.give(ids[row], made);
                     (RowKind::Insert, Some(made))
                 }
-                true => {
-                    // What is taken back was counted when it came.
-                    missing = missing.saturating_sub(usize::from(at == begin));
-                    (RowKind::Delete, given.take_back(ids[row]))
-                }
+                true => (RowKind::Delete, given.take_back(ids[row])),
             };
             for made in made.into_iter().filter(|made| made.rows > 0) {
-                let source = sources.iter().position(|source| *source == made.batch).unwrap_or_else(|| {
-                    sources.push(made.batch);
-                    sources.len() - 1
-                });
+                let source = given.place(made.batch, &mut sources);
                 for place in made.from..made.from + made.rows {
                     of.push(row as u32);
                     out_kinds.push(kind);
@@ -278,9 +308,8 @@ impl LookupJoin {
                 }
             }
         }
-        self.counters.count(work.fate, missing);
-        let batches = sources.iter().filter_map(|source| given.batch(*source)).collect::<Vec<_>>();
         if !of.is_empty() {
+            let batches = sources.iter().filter_map(|source| given.batch(*source)).collect::<Vec<_>>();
             let batches: Vec<_> = batches.iter().map(AsRef::as_ref).collect();
             let columns = arrow_select::interleave::interleave_record_batch(&batches, &from)?;
             let rows = part.take(&UInt32Array::from(of))?;
@@ -306,10 +335,9 @@ impl LookupJoin {
     }
 
     /// Takes rows in to be joined with the version that stands.
-    fn take_in(&mut self, batch: Batch, now: i64) {
-        let (due, _) = self.next_try(now);
-        let version = self.table.version();
-        let fate = self.fate(version.is_last() || self.ending);
+    fn take_in(&mut self, batch: Batch, version: Arc<dyn TableVersion>, now: i64) {
+        let (due, most) = self.next_try(now);
+        let fate = self.fate(version.is_last() || self.ending || most == 0);
         self.work.push_back(Work { batch, at: 0, version, fate, tries: 0, due });
     }
 
@@ -320,47 +348,78 @@ impl LookupJoin {
         (now.saturating_add(delay.micros()), missing.map_or(0, |missing| missing.retries))
     }
 
-    /// Looks the waiting rows up again; `timed`: those whose time has come have tried once more.
-    fn retry(&mut self, now: i64, timed: bool) {
-        if self.waiting.is_empty() || self.as_of {
-            return;
-        }
-        let version = self.table.version();
+    /// Looks the waiting rows up again, in this version.
+    fn look_again(&mut self, version: &Arc<dyn TableVersion>) {
         self.seen = version.number();
         if let Some(blocked) = &mut self.blocked {
             blocked.clear();
         }
-        let (next, most) = self.next_try(now);
-        for held in self.waiting.take() {
-            let tried = timed && held.due <= now;
-            let tries = held.tries + u32::from(tried);
+        let (_, most) = self.next_try(0);
+        let held = self.waiting.take();
+        self.again(held, version, most);
+    }
+
+    fn again(&mut self, held: impl IntoIterator<Item = Held>, version: &Arc<dyn TableVersion>, most: u32) {
+        for Held { batch, tries, due, .. } in held {
             let fate = self.fate(version.is_last() || self.ending || tries >= most);
-            let due = if tried { next } else { held.due };
-            self.work.push_back(Work { batch: held.batch, at: 0, version: Arc::clone(&version), fate, tries, due });
+            self.work.push_back(Work { batch, at: 0, version: Arc::clone(version), fate, tries, due });
+        }
+    }
+
+    /// Waiting rows whose time has come have tried once more. In the same version that finds nothing, so that only those are
+    /// looked up for which waiting is over; over a changelog what waits behind them too.
+    fn try_again(&mut self, now: i64) {
+        let (next, most) = self.next_try(now);
+        let version = self.table.version();
+        let over = match self.blocked {
+            Some(_) if self.waiting.tried_in_order(now, next, most) => return self.look_again(&version),
+            Some(_) => Vec::new(),
+            None => self.waiting.tried(now, next, most),
+        };
+        match version.number() == self.seen {
+            true => self.again(over, &version, most),
+            false => {
+                self.again(over, &version, most);
+                self.look_again(&version);
+            }
         }
     }
 
     /// Lets go of the rows as of whose time the table is known.
     fn release(&mut self) -> Result<()> {
         let version = self.table.version();
-        let known = version.watermark();
         let fate = self.fate(true);
-        for held in self.waiting.take_before(known.0) {
-            let times = held.batch.event_times();
-            let ready = times.map(|times| times.iter().map(|time| time.is_some_and(|time| time < known.0)).collect());
-            let ready: Vec<bool> = ready.unwrap_or_default();
-            let batch = match ready.iter().all(|ready| *ready) {
-                true => held.batch,
-                false => {
-                    let later = ready.iter().map(|ready| Some(!ready)).collect();
-                    self.waiting.push(held.batch.filter(&later)?, 0, i64::MAX);
-                    held.batch.filter(&ready.into())?
-                }
-            };
+        for batch in self.waiting.take_before(version.watermark().0)? {
             let version = Arc::clone(&version);
             self.work.push_back(Work { batch, at: 0, version, fate, tries: 0, due: i64::MAX });
         }
         Ok(())
+    }
+
+    /// Rows wait until the table is known as of their time. One that is taken back does not go before it has come out.
+    fn hold(&mut self, batch: Batch) {
+        let times = batch.event_times().map(|times| times.values().to_vec());
+        let mut until = times.unwrap_or_default();
+        if let (Some(_), Some(kinds)) = (&self.given, &batch.kinds) {
+            let mut latest = self.waiting.latest().unwrap_or(i64::MIN);
+            for (until, kind) in until.iter_mut().zip(kinds.as_slice()) {
+                if kind.retracts() {
+                    *until = latest.max(*until);
+                }
+                latest = latest.max(*until);
+            }
+        }
+        self.waiting.push_until(batch, until);
+    }
+
+    /// How many different rows it can take back.
+    pub fn remembered(&self) -> usize {
+        self.given.as_ref().map_or(0, Given::rows)
+    }
+
+    /// Bytes of what it remembers of rows that can be taken back.
+    pub fn memory(&self) -> usize {
+        self.given.as_ref().map_or(0, Given::memory)
     }
 
     /// Forwards the watermark as far as no row that waits will come out behind it.
@@ -400,47 +459,54 @@ impl Blocked {
 impl Operator for LookupJoin {
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         if let Some(given) = &mut self.given {
-            given.on_clock(out);
+            given.on_clock(out)?;
         }
         if self.as_of {
             let batch = self.late.leave_out(batch, self.watermark, "a join as of its time", for_row, out)?;
-            self.waiting.push(batch, 0, i64::MAX);
+            self.hold(batch);
             self.release()?;
             return self.run(out);
         }
         // Rows of one key come out in their order: those that wait are looked up in the version that a new one is.
-        if self.table.version().number() != self.seen {
-            self.retry(out.now(), false);
+        let version = self.table.version();
+        if version.number() != self.seen {
+            self.look_again(&version);
         }
-        self.take_in(batch, out.now());
+        self.take_in(batch, version, out.now());
         self.run(out)
     }
 
     fn on_tables(&mut self, out: &mut Outbox) -> Result<Flow> {
+        let version = self.table.version();
         match self.as_of {
             true => self.release()?,
-            false => self.retry(out.now(), false),
+            false if version.number() != self.seen => self.look_again(&version),
+            // Only its watermark has moved.
+            false => {}
         }
         self.run(out)
     }
 
     fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
         if let Some(given) = &mut self.given {
-            given.on_clock(out);
+            given.on_clock(out)?;
         }
-        self.retry(now, true);
+        if !self.as_of {
+            self.try_again(now);
+        }
         self.run(out)
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
         if let Some(given) = &mut self.given {
-            given.on_watermark(watermark, out);
+            given.on_watermark(watermark, out)?;
         }
         // The end of the input is the end of waiting, and its watermark comes before it.
         if watermark == Watermark::END && !self.as_of {
             self.ending = true;
-            self.retry(out.now(), false);
+            let version = self.table.version();
+            self.look_again(&version);
             return self.run(out);
         }
         self.forward(out);
@@ -451,7 +517,10 @@ impl Operator for LookupJoin {
         self.ending = true;
         match self.as_of {
             true => self.release()?,
-            false => self.retry(out.now(), false),
+            false => {
+                let version = self.table.version();
+                self.look_again(&version);
+            }
         }
         self.run(out)
     }

@@ -51,6 +51,12 @@ impl<O: Operator> Harness<O> {
         self.drain(flow)
     }
 
+    /// Tells that a table has changed.
+    pub fn tables_changed(&mut self) -> Result<()> {
+        let flow = self.operator.on_tables(&mut self.outbox)?;
+        self.drain(flow)
+    }
+
     /// Tells that all inputs are idle.
     pub fn idle(&mut self) -> Result<()> {
         let flow = self.operator.on_idle(&mut self.outbox)?;

@@ -11,6 +11,8 @@ mod equalities;
 mod fold_by_time;
 mod grouping_sets;
 mod interval_join;
+mod lookup_join;
+mod lookup_waiting;
 mod match_recognize;
 mod match_steps;
 mod over;

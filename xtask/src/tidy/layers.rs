@@ -51,9 +51,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Tests of every crate may use it, by path alone (`manifests.rs` checks how).
 const TESTKIT: &str = "velo-testkit";
 
-/// What tests alone may use beside that: the scenarios read files and generators, and tables are loaded from files that change.
-const FOR_TESTS: &[(&str, &str)] =
-    &[("velo-job", "velo-source-file"), ("velo-job", "velo-source-gen"), ("velo-tables", "velo-source-file")];
+/// What tests alone may use beside that: the scenarios read files and generators, tables are loaded from files that change, and
+/// joins look rows up in tables as they are kept.
+const FOR_TESTS: &[(&str, &str)] = &[
+    ("velo-exec", "velo-tables"),
+    ("velo-job", "velo-source-file"),
+    ("velo-job", "velo-source-gen"),
+    ("velo-tables", "velo-source-file"),
+];
 
 /// Compares every dependency on one of ours with the table.
 pub fn check(members: &[Member]) -> Vec<Finding> {

@@ -3,6 +3,7 @@
 
 pub mod changelog;
 pub mod joins;
+pub mod lookups;
 pub mod naive;
 pub mod over;
 pub mod patterns;
