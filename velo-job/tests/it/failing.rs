@@ -58,11 +58,11 @@ async fn a_wrong_name_of_a_column() {
 
 #[tokio::test]
 async fn names_that_the_script_does_not_have() {
-    assert!(failure("```input s\na\n1\n```\n```output sums\n```\n").await.contains("no source 's'"));
+    assert!(failure("```input s\na\n1\n```\n```output sums\n```\n").await.contains("no source or table 's'"));
     assert!(failure(&format!("{ROWS}```output other\n```\n")).await.contains("'other'"));
     assert!(failure(&format!("{ROWS}```output\n```\n")).await.contains("no further SELECT"));
     assert!(failure(&format!("{ROWS}```metrics\nt lost=0\n```\n")).await.contains("no counter 'lost'"));
-    assert!(failure(&format!("{ROWS}```metrics\nq late=0\n```\n")).await.contains("no source, sink or query 'q'"));
+    assert!(failure(&format!("{ROWS}```metrics\nq late=0\n```\n")).await.contains("no source, table, sink or query 'q'"));
 }
 
 #[tokio::test]
