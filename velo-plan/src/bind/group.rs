@@ -50,7 +50,7 @@ impl Planner<'_> {
         select: &Select,
         hidden: &[Ast],
         mut input: Relation,
-        mut correlation: Option<&mut Correlation>,
+        correlation: Option<&mut Correlation>,
         mut subqueries: Subqueries,
         owner: &str,
     ) -> Option<Relation> {
@@ -114,7 +114,7 @@ impl Planner<'_> {
             }
         }
         let is_grouped = window.is_some() || !aggregates.is_empty() || select.group_by.is_some();
-        if let Some(correlation) = correlation.as_deref_mut() {
+        if let Some(correlation) = correlation {
             let tied = self.tied_items(correlation, &mut keys, (is_grouped, !sets.is_empty()))?;
             items.extend(tied);
             if is_grouped && window.is_none() && select.group_by.is_none() && select.distinct.is_none() {
