@@ -62,7 +62,9 @@ async fn names_that_the_script_does_not_have() {
     assert!(failure(&format!("{ROWS}```output other\n```\n")).await.contains("'other'"));
     assert!(failure(&format!("{ROWS}```output\n```\n")).await.contains("no further SELECT"));
     assert!(failure(&format!("{ROWS}```metrics\nt lost=0\n```\n")).await.contains("no counter 'lost'"));
-    assert!(failure(&format!("{ROWS}```metrics\nq late=0\n```\n")).await.contains("no source, table, sink or query 'q'"));
+    assert!(
+        failure(&format!("{ROWS}```metrics\nq late=0\n```\n")).await.contains("no source, table, sink or query 'q'")
+    );
 }
 
 #[tokio::test]

@@ -416,7 +416,8 @@ impl Planner<'_> {
             feed: TableFeed::Query(relation.node),
             schema: Arc::clone(&schema),
             indexes: if key.is_empty() { vec![] } else { vec![key.clone()] },
-            key,
+            // A group of NULLs is one of the rows, and no key of a table.
+            key: if key.iter().any(|at| schema.field(*at).is_nullable()) { vec![] } else { key },
             keeps_versions: false,
             upkeep,
             place,
