@@ -31,12 +31,14 @@ const SETTINGS: [(&str, &str, &str, usize, usize); 3] =
 /// Each query's script by its name: what comes before the colon of a scenario's heading.
 fn scripts() -> BTreeMap<String, (PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/nexmark");
+    // Paths of a scenario are relative to it.
+    let data = format!("'{}/../data/", folder.display());
     let mut scripts = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let file = read(&entry.unwrap().path()).unwrap();
         for scenario in &file.scenarios {
             let (name, _) = scenario.name.split_once(':').unwrap();
-            let script = (file.path.clone(), scenario.sql.text.clone());
+            let script = (file.path.clone(), scenario.sql.text.replace("'../data/", &data));
             assert!(scripts.insert(name.to_owned(), script).is_none(), "{name} is there twice");
         }
     }
