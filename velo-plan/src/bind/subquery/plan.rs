@@ -408,7 +408,9 @@ impl Planner<'_> {
     /// A table that holds the rows of a sub-query.
     fn own_table(&mut self, relation: &Relation, place: Span, number: usize, one: bool, owner: &str) -> Rows {
         let schema = Arc::clone(&self.plan.nodes[relation.node.0].schema);
+        // Rows whose key can be NULL are taken back whole: a table has no NULL in its key.
         let key: Vec<usize> = relation.identity.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let key = if key.iter().any(|at| schema.field(*at).is_nullable()) { Vec::new() } else { key };
         let publish = self.query_table_properties(&Pairs::default()).map(|properties| properties.publish);
         let upkeep = Upkeep { publish: publish.unwrap_or(velo_core::duration::Span(100_000)), ..Upkeep::default() };
         self.plan.tables.push(TableNode {
