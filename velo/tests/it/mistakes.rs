@@ -236,23 +236,17 @@ fn what_cannot_run_yet_says_so() {
         source("")
     ));
     expect![[r#"
-        error[not-supported]: a join cannot run yet
-          --> script.sql:5:17
-           5 | SELECT * FROM t JOIN t u ON t.id = u.id;
-             |                 ^^^^^^^^^^^^^^^^^^^^^^^
-           = help: joins are not built yet: UNION ALL makes one stream of two, and GROUP BY brings their rows together
+        error[not-supported]: START JOB cannot run yet
+          --> script.sql:5:1
+           5 | START JOB j AS SELECT id FROM t;
+             | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+           = help: jobs by name are not built yet: a script is one job, and runs as long as `velo run` does
 
-        error[not-supported]: CREATE TABLE cannot run yet
-          --> script.sql:6:14
-           6 | CREATE TABLE x (id BIGINT) WITH (connector = 'file', path = 'x');
-             |              ^
-           = help: tables are not built yet: CREATE STREAM reads the same rows
-
-        error[not-supported]: a sub-query cannot run yet
-          --> script.sql:7:24
-           7 | SELECT id FROM t WHERE id IN (SELECT id FROM t);
-             |                        ^^^^^^^^^^^^^^^^^^^^^^^^
-           = help: a query inside an expression is not built yet: read it in FROM, or list the values, as in IN (1, 2)
+        error[not-supported]: INSERT with a column list cannot run yet
+          --> script.sql:6:16
+           6 | INSERT INTO t (id) SELECT id FROM t;
+             |                ^^
+           = help: leave it out, and select the columns in the order of the sink
     "#]]
     .assert_eq(&report);
 }
