@@ -321,7 +321,7 @@ fn as_of_equals_a_search_among_versions() {
             .collect();
         for (kind, size) in [(Inner, 1), (Left, 2), (Left, 8_192)] {
             let mut store = Store::new(&[KEY], &[&[KEY]], true);
-            let mut harness = Lookup::new(kind.clone()).as_of().harness(&store);
+            let mut harness = Lookup::new(kind.clone()).at_event_time().harness(&store);
             let mut versions = log.clone();
             versions.sort_by_key(|(_, row)| row.time);
             let (mut next, mut known, mut watermark) = (0, 0, 0);
@@ -386,7 +386,7 @@ fn late_rows_are_not_joined_as_of_their_time() {
     store.insert(&[at("a", 0, "gold")]);
     store.finish();
     for (late, letters) in [(LateStrategy::Drop, 0), (LateStrategy::DeadLetter, 2)] {
-        let mut lookup = Lookup::new(Left).as_of();
+        let mut lookup = Lookup::new(Left).at_event_time();
         lookup.plan.late = late;
         let mut harness = lookup.harness(&store);
         harness
@@ -407,7 +407,7 @@ fn late_rows_are_not_joined_as_of_their_time() {
 fn as_of_keeps_the_order_of_a_changelog() {
     let mut store = Store::new(&[KEY], &[&[KEY]], true);
     store.insert(&[at("a", 0, "gold")]);
-    let mut harness = Lookup::new(Left).as_of().retracts().harness(&store);
+    let mut harness = Lookup::new(Left).at_event_time().retracts().harness(&store);
     let x = |second| at("a", second, "x");
     harness.batch(changes(&[(RowKind::Insert, at("a", 1, "first")), (RowKind::Insert, x(10))])).unwrap();
     harness.batch(changes(&[(RowKind::Delete, x(10))])).unwrap();

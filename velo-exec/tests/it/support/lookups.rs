@@ -115,7 +115,7 @@ impl Lookup {
         self
     }
 
-    pub fn as_of(mut self) -> Self {
+    pub fn at_event_time(mut self) -> Self {
         self.plan.as_of = true;
         self
     }
