@@ -7,13 +7,13 @@ mod support;
 #[allow(dead_code, reason = "it shares the input")]
 mod shared;
 
-use shared::{ROWS, trades};
+use shared::{ROWS, drain, report, trades};
 use support::SECOND;
 use support::joins::{join, renamed, spec};
 use velo_core::clock::Stopwatch;
 use velo_core::{Batch, Watermark};
 use velo_eventtime::LateStrategy;
-use velo_exec::operator::{AsOfJoin, ChangelogJoin, Element, Flow, InputId, IntervalJoin, Operator, Outbox};
+use velo_exec::operator::{AsOfJoin, ChangelogJoin, InputId, IntervalJoin, Operator, Outbox};
 use velo_plan::plan::{
     AsOfDirection, AsOfJoin as AsOfPlan, ChangelogJoin as ChangelogPlan, IntervalJoin as IntervalPlan, JoinKind,
 };
@@ -29,38 +29,22 @@ fn run(name: &str, sides: &[Vec<Batch>; 2], behind: i64, make: impl Fn() -> Box<
         let mut operator = make();
         let mut out = Outbox::new();
         results = 0;
-        let mut drain = |operator: &mut dyn Operator, out: &mut Outbox, mut flow: Flow| loop {
-            while let Some(element) = out.pop() {
-                if let Element::Batch(batch) = element {
-                    results += batch.rows();
-                }
-            }
-            if flow == Flow::Done {
-                break;
-            }
-            flow = operator.resume(out).unwrap();
-        };
         let watch = Stopwatch::start();
         for (left, right) in sides[0].iter().zip(&sides[1]) {
             for (side, batch) in [left, right].into_iter().enumerate() {
                 let last = *batch.event_times().unwrap().values().last().unwrap();
                 let flow = operator.on_batch(InputId(side), batch.clone(), &mut out).unwrap();
-                drain(operator.as_mut(), &mut out, flow);
+                results += drain(operator.as_mut(), &mut out, flow);
                 let flow = operator.on_input_watermark(InputId(side), Watermark(last - behind), &mut out).unwrap();
-                drain(operator.as_mut(), &mut out, flow);
+                results += drain(operator.as_mut(), &mut out, flow);
             }
             let last = *left.event_times().unwrap().values().last().unwrap();
             let flow = operator.on_watermark(Watermark(last - behind), &mut out).unwrap();
-            drain(operator.as_mut(), &mut out, flow);
+            results += drain(operator.as_mut(), &mut out, flow);
         }
         best = best.min(watch.elapsed().as_secs_f64());
     }
-    let rows = sides.iter().map(Vec::len).sum::<usize>() * ROWS;
-    println!(
-        r#"{{"bench":"{name}","rows":{rows},"results":{results},"seconds":{best:.4},"million_rows_a_second":{:.1},"ns_a_row":{:.2}}}"#,
-        rows as f64 / best / 1e6,
-        best * 1e9 / rows as f64
-    );
+    report(name, sides.iter().map(Vec::len).sum::<usize>() * ROWS, results, best);
 }
 
 /// The same trades on both sides, of so many keys and a million rows a second.

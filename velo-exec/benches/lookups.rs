@@ -1,22 +1,28 @@
 //! Rows a second through joins with a table of a million rows, on one core. Prints one JSON object a line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a program that measures")]
 
+#[path = "../tests/it/support/mod.rs"]
+mod support;
+
+#[allow(dead_code, reason = "it shares the measuring")]
+mod shared;
+
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::{col, lit};
+use shared::{ROWS, drain, report};
 use tokio::runtime::Builder;
 use velo_core::clock::Stopwatch;
 use velo_core::lookup::{IndexId, TableWriter};
 use velo_core::{Batch, schema as hidden};
 use velo_eventtime::LateStrategy;
-use velo_exec::operator::{Element, Flow, InputId, LookupJoin, LookupSpec, Operator, Outbox};
+use velo_exec::operator::{InputId, LookupJoin, LookupSpec, Operator, Outbox};
 use velo_exec::testing::Random;
 use velo_plan::plan::{JoinColumn, JoinKind, LookupJoin as Plan, Side, TableColumn, TableId};
 use velo_tables::{StoreSpec, Table, table};
 
-const ROWS: usize = 8_192;
 const BATCHES: usize = 256;
 const KEYS: i64 = 1_000_000;
 /// The best of so many runs counts.
@@ -122,27 +128,12 @@ fn run(name: &str, batches: &[Batch], make: impl Fn() -> LookupJoin) {
         results = 0;
         let watch = Stopwatch::start();
         for batch in batches {
-            let mut flow = operator.on_batch(InputId(0), batch.clone(), &mut out).unwrap();
-            loop {
-                while let Some(element) = out.pop() {
-                    if let Element::Batch(batch) = element {
-                        results += batch.rows();
-                    }
-                }
-                if flow == Flow::Done {
-                    break;
-                }
-                flow = operator.resume(&mut out).unwrap();
-            }
+            let flow = operator.on_batch(InputId(0), batch.clone(), &mut out).unwrap();
+            results += drain(&mut operator, &mut out, flow);
         }
         best = best.min(watch.elapsed().as_secs_f64());
     }
-    let rows = batches.len() * ROWS;
-    println!(
-        r#"{{"bench":"{name}","rows":{rows},"results":{results},"seconds":{best:.4},"million_rows_a_second":{:.1},"ns_a_row":{:.2}}}"#,
-        rows as f64 / best / 1e6,
-        best * 1e9 / rows as f64
-    );
+    report(name, batches.len() * ROWS, results, best);
 }
 
 fn main() {

@@ -150,7 +150,7 @@ impl Script {
         if all_ready {
             ran?;
         }
-        Ok(statuses.into_iter().zip(started.counters.iter().map(|(_, counters)| counters.counts())).collect())
+        Ok(statuses.into_iter().zip(started.counters.iter().map(|counters| counters.counts())).collect())
     }
 
     /// Its tables in the order in which they can be loaded.
@@ -188,7 +188,7 @@ impl Script {
 struct Started {
     job: JobOptions,
     loading: Option<Tables>,
-    counters: Vec<(String, Arc<TableCounters>)>,
+    counters: Vec<Arc<TableCounters>>,
 }
 
 fn place(text: &SourceText<'_>, span: Span) -> String {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use velo_core::connector::{SizeHint, SourceRequest};
-use velo_core::dead_letter::{self, DeadLetter, Stage};
+use velo_core::dead_letter::{self, DeadLetter};
 use velo_core::duration::Span;
 use velo_core::error::ErrorKind;
 use velo_core::lookup::{TableReader, TableWriter};
@@ -16,7 +16,7 @@ use velo_core::resilience::Connection;
 use velo_core::{Batch, Clock, ConnectorError};
 use velo_exec::ExecError;
 use velo_exec::operator::Element;
-use velo_exec::runtime::{CHANNEL_DEPTH, JobProgress, JobTables, Refused, TableRows};
+use velo_exec::runtime::{CHANNEL_DEPTH, JobProgress, JobTables, TableRows};
 use velo_plan::OnError;
 use velo_plan::plan::{ConnectorFeed, NodeId, NodeKind, Plan, SourceNode, TableFeed, TableId, TableNode};
 use velo_tables::{
@@ -27,8 +27,8 @@ use velo_tables::{
 /// The tables of a running job. They are loaded and kept for as long as this lives.
 pub(crate) struct RunningTables {
     pub(crate) loading: Option<Tables>,
-    /// What each of them counts, with its name.
-    pub(crate) counters: Vec<(String, Arc<TableCounters>)>,
+    /// What each of them counts, in the order of the script.
+    pub(crate) counters: Vec<Arc<TableCounters>>,
     /// What the dataflow takes of them.
     pub(crate) job: JobTables,
 }
@@ -75,7 +75,7 @@ pub(crate) fn start(
         if !read.contains(&id) {
             continue;
         }
-        counted.push((table.name.clone(), counters));
+        counted.push(counters);
         let counters = Arc::clone(&progress.tables[at]);
         let (feed, needs) = match &table.feed {
             TableFeed::Connector(connector) => {
@@ -118,14 +118,13 @@ fn no_order(error: GraphError) -> ExecError {
 
 /// The tables and sources that a node's rows come from.
 fn behind(plan: &Plan, node: NodeId) -> (BTreeSet<TableId>, BTreeSet<usize>) {
-    let (mut tables, mut sources, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![node]);
-    while let Some(id) = open.pop() {
-        let node = &plan.nodes[id.0];
-        tables.extend(node.kind.reads());
-        if let NodeKind::Source(source) = node.kind {
+    let (mut tables, mut sources) = (BTreeSet::new(), BTreeSet::new());
+    for node in plan.upstream(node) {
+        let kind = &plan.nodes[node.0].kind;
+        tables.extend(kind.reads());
+        if let NodeKind::Source(source) = kind {
             sources.insert(source.0);
         }
-        open.extend(node.inputs.iter().copied());
     }
     (tables, sources)
 }
@@ -146,7 +145,7 @@ fn source_feed(
     let prepare = move |batch: Batch| {
         let failed = |error: ExecError| ConnectorError::new(ErrorKind::Decode, "loading a table", error.to_string());
         let (rows, refused) = rows.rows(batch, clock.now()).map_err(failed)?;
-        Ok(Prepared { rows, refused: refused.into_iter().map(|refused| letter(&name, refused)).collect() })
+        Ok(Prepared { rows, refused: refused.into_iter().map(|refused| refused.into_letter(&name)).collect() })
     };
     Ok(SourceFeed {
         source: TableSource::Binding(Arc::clone(&source.binding), request),
@@ -198,17 +197,6 @@ fn policy(on_error: OnError) -> OnBad {
         OnError::Fail => OnBad::Fail,
         OnError::Skip => OnBad::Skip,
         OnError::DeadLetter => OnBad::DeadLetter,
-    }
-}
-
-fn letter(table: &str, refused: Refused) -> DeadLetter {
-    DeadLetter {
-        stage: if refused.decoded { Stage::EventTime } else { Stage::Decode },
-        source: table.to_owned(),
-        bytes: refused.bytes.unwrap_or_default(),
-        error: refused.message,
-        code: refused.code,
-        place: Some(refused.place),
     }
 }
 

@@ -67,22 +67,32 @@ pub fn run(name: &str, batches: &[Batch], behind: i64, make: impl Fn() -> Box<dy
         for batch in batches {
             let last = *batch.event_times().unwrap().values().last().unwrap();
             operator.on_batch(InputId(0), batch.clone(), &mut out).unwrap();
-            let mut flow = operator.on_watermark(Watermark(last - behind), &mut out).unwrap();
-            loop {
-                while let Some(element) = out.pop() {
-                    if let Element::Batch(batch) = element {
-                        results += batch.rows();
-                    }
-                }
-                if flow == Flow::Done {
-                    break;
-                }
-                flow = operator.resume(&mut out).unwrap();
-            }
+            let flow = operator.on_watermark(Watermark(last - behind), &mut out).unwrap();
+            results += drain(operator.as_mut(), &mut out, flow);
         }
         best = best.min(watch.elapsed().as_secs_f64());
     }
-    let rows = batches.len() * ROWS;
+    report(name, batches.len() * ROWS, results, best);
+}
+
+/// Takes everything out that comes of an element; how many rows that are.
+pub fn drain(operator: &mut dyn Operator, out: &mut Outbox, mut flow: Flow) -> usize {
+    let mut rows = 0;
+    loop {
+        while let Some(element) = out.pop() {
+            if let Element::Batch(batch) = element {
+                rows += batch.rows();
+            }
+        }
+        if flow == Flow::Done {
+            return rows;
+        }
+        flow = operator.resume(out).unwrap();
+    }
+}
+
+/// Prints what came of `rows` rows in the best run.
+pub fn report(name: &str, rows: usize, results: usize, best: f64) {
     println!(
         r#"{{"bench":"{name}","rows":{rows},"results":{results},"seconds":{best:.4},"million_rows_a_second":{:.1},"ns_a_row":{:.2}}}"#,
         rows as f64 / best / 1e6,

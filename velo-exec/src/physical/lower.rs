@@ -11,7 +11,7 @@ use datafusion_expr::Expr;
 use velo_core::duration::Span;
 use velo_core::lookup::TableReader;
 use velo_plan::plan::{
-    self, Emission, Join, JoinKind, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, TableId, WindowKind,
+    self, Emission, JoinKind, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, TableId, WindowKind,
 };
 
 use crate::error::{ExecError, Result};
@@ -122,10 +122,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 stages.connect(home[node.inputs[0].0], stage, vec![]);
                 stage
             }
-            NodeKind::IntervalJoin(join) => stages.join(&home, plan, node, id, parallelism, &join.join)?,
-            NodeKind::AsOfJoin(join) => stages.join(&home, plan, node, id, parallelism, &join.join)?,
-            NodeKind::WindowJoin(join) => stages.join(&home, plan, node, id, parallelism, &join.join)?,
-            NodeKind::ChangelogJoin(join) => stages.join(&home, plan, node, id, parallelism, &join.join)?,
+            NodeKind::IntervalJoin(_)
+            | NodeKind::AsOfJoin(_)
+            | NodeKind::WindowJoin(_)
+            | NodeKind::ChangelogJoin(_) => stages.join(&home, plan, node, id, parallelism)?,
             NodeKind::Sink(sink) => {
                 let stage = stages.push(StageKind::Sink(*sink), vec![], 1);
                 // A sink of dead letters has no input of its own.
@@ -242,6 +242,11 @@ impl Stages {
         of.into_iter().map(|part| awaited[part].clone()).collect()
     }
 
+    /// The stage of a sink.
+    pub fn sink(&self, sink: SinkId) -> Option<usize> {
+        self.stages.iter().position(|stage| stage.kind == StageKind::Sink(sink))
+    }
+
     fn push(&mut self, kind: StageKind, steps: Vec<Step>, tasks: usize) -> usize {
         self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: None });
         self.stages.len() - 1
@@ -256,16 +261,8 @@ impl Stages {
     }
 
     /// A stage of its own with two inputs, both exchanged by the keys where these are columns; else one task.
-    fn join(
-        &mut self,
-        home: &[usize],
-        plan: &Plan,
-        node: &Node,
-        id: NodeId,
-        parallelism: usize,
-        join: &Join,
-    ) -> Result<usize> {
-        let &[left, right] = node.inputs.as_slice() else {
+    fn join(&mut self, home: &[usize], plan: &Plan, node: &Node, id: NodeId, parallelism: usize) -> Result<usize> {
+        let (&[left, right], Some(join)) = (node.inputs.as_slice(), node.kind.join()) else {
             return Err(ExecError::Internal("a join has two inputs".to_owned()));
         };
         let of_left = columns_in(&plan.nodes[left.0].schema, join.keys.iter().map(|key| &key.left));

@@ -101,30 +101,14 @@ impl JobProgress {
 
     /// Rows that came too late for all their windows, by the statement that met them.
     pub fn late_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
-        let mut rows = BTreeMap::new();
-        // Nothing panics while it holds the lock, so it is never poisoned.
-        if let Ok(late) = self.late.lock() {
-            for (node, counters) in late.iter() {
-                *rows.entry(plan.nodes[node.0].owner.clone()).or_insert(0) += counters.rows();
-            }
-        }
-        rows.retain(|_, rows| *rows > 0);
-        rows
+        let owner = |node: NodeId| Some(plan.nodes[node.0].owner.clone());
+        rows_by_name(&self.late, owner, LateCounters::rows)
     }
 
     /// Rows that each table lacked, by its name.
     pub fn missing_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
-        let mut rows = BTreeMap::new();
-        // Nothing panics while it holds the lock, so it is never poisoned.
-        if let Ok(missing) = self.missing.lock() {
-            for (node, counters) in missing.iter() {
-                if let Some(table) = plan.nodes[node.0].kind.reads() {
-                    *rows.entry(plan.tables[table.0].name.clone()).or_insert(0) += counters.rows();
-                }
-            }
-        }
-        rows.retain(|_, rows| *rows > 0);
-        rows
+        let table = |node: NodeId| plan.nodes[node.0].kind.reads().map(|table| plan.tables[table.0].name.clone());
+        rows_by_name(&self.missing, table, MissingCounters::rows)
     }
 
     /// Rows that have come out of a node.
@@ -137,6 +121,25 @@ impl JobProgress {
             _ => Progress::get(&self.nodes[node.0]),
         }
     }
+}
+
+/// The rows that operators counted, by the names of their nodes, where there are some.
+fn rows_by_name<T>(
+    counted: &Mutex<Vec<(NodeId, Arc<T>)>>,
+    name: impl Fn(NodeId) -> Option<String>,
+    rows: impl Fn(&T) -> u64,
+) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    // Nothing panics while it holds the lock, so it is never poisoned.
+    if let Ok(counted) = counted.lock() {
+        for (node, counters) in counted.iter() {
+            if let Some(name) = name(*node) {
+                *found.entry(name).or_insert(0) += rows(counters);
+            }
+        }
+    }
+    found.retain(|_, rows| *rows > 0);
+    found
 }
 
 /// What a finished task leaves.
@@ -472,7 +475,7 @@ impl Wiring {
         let mut letters: Vec<Vec<_>> = stages.stages.iter().map(|_| Vec::new()).collect();
         for (from, stage) in stages.stages.iter().enumerate() {
             let Some(sink) = stage.dead_letters else { continue };
-            let target = stages.stages.iter().position(|stage| stage.kind == StageKind::Sink(sink));
+            let target = stages.sink(sink);
             for _ in 0..stage.tasks {
                 if let Some(target) = target {
                     let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
@@ -486,8 +489,7 @@ impl Wiring {
 
     /// The sink of the dead letters of a table takes them beside what else it takes.
     fn letters_of_table(&mut self, stages: &Stages, sink: SinkId, letters: mpsc::Receiver<Element>) {
-        let target = stages.stages.iter().position(|stage| stage.kind == StageKind::Sink(sink));
-        if let Some(target) = target {
+        if let Some(target) = stages.sink(sink) {
             self.inputs[target][0].push((0, letters));
         }
     }

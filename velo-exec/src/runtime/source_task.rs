@@ -10,7 +10,7 @@ use futures::stream::FuturesOrdered;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use velo_core::connector::{Chunk, ChunkDecoder, Fetch, PartitionReader, StreamSource};
-use velo_core::dead_letter::{DeadLetter, Stage};
+use velo_core::dead_letter::DeadLetter;
 use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
@@ -305,14 +305,7 @@ impl SourceTask {
             }
             OnError::DeadLetter => {
                 Progress::add(&self.progress.dead_letters, 1);
-                self.letters.push(DeadLetter {
-                    stage: if refused.decoded { Stage::EventTime } else { Stage::Decode },
-                    source: self.name.clone(),
-                    bytes: refused.bytes.unwrap_or_default(),
-                    error: refused.message,
-                    code: refused.code,
-                    place: Some(refused.place),
-                });
+                self.letters.push(refused.into_letter(&self.name));
                 Ok(())
             }
             OnError::Fail if refused.decoded => {

@@ -11,6 +11,7 @@ use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::batch::columns_of;
 use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
+use velo_core::dead_letter::{DeadLetter, Stage};
 use velo_core::{Batch, Place, RowKind, RowKinds, schema};
 use velo_eventtime::{EventTimeError, EventTimeErrorKind, Extractor};
 use velo_plan::plan::{Punctuation, SourceNode, TimeOrigin};
@@ -31,6 +32,20 @@ pub struct Refused {
     pub place: Place,
     /// Its bytes, where they are kept.
     pub bytes: Option<bytes::Bytes>,
+}
+
+impl Refused {
+    /// The dead letter of a record of `source`.
+    pub fn into_letter(self, source: &str) -> DeadLetter {
+        DeadLetter {
+            stage: if self.decoded { Stage::EventTime } else { Stage::Decode },
+            source: source.to_owned(),
+            bytes: self.bytes.unwrap_or_default(),
+            error: self.message,
+            code: self.code,
+            place: Some(self.place),
+        }
+    }
 }
 
 /// Rows with their event time.

@@ -16,7 +16,7 @@ use velo_sql::{Diagnostic, Span};
 use super::expr::{Typed, article};
 use super::join::{Wheres, Written, anonymous};
 use super::row_window::RowWindows;
-use super::scope::{Scope, ScopeColumn};
+use super::scope::{Scope, ScopeColumn, unique};
 use crate::catalog::{Pairs, Relation};
 use crate::codes;
 use crate::plan::{NodeKind, Output, Unnest, UnnestItem, UnnestOf};
@@ -413,7 +413,7 @@ impl Planner<'_> {
         let slots = items.iter_mut().flat_map(|item| &mut item.fields).chain(&mut ordinality);
         for (field, name) in slots.zip(&names) {
             let nullable = field.is_nullable() || outer;
-            let unique = unique(name, &mut taken);
+            let unique = plan_name(name, &mut taken);
             *field = Arc::new(field.as_ref().clone().with_name(unique).with_nullable(nullable));
             made.push(Arc::clone(field));
         }
@@ -519,7 +519,7 @@ impl Planner<'_> {
         for (at, item) in items.into_iter().enumerate() {
             let given = alias.and_then(|alias| alias.columns.get(at)).map(|name| name.value.clone());
             let name = given.unwrap_or(item.name);
-            let field = Field::new(unique(&name, &mut taken), item.typed.data_type, item.typed.nullable);
+            let field = Field::new(plan_name(&name, &mut taken), item.typed.data_type, item.typed.nullable);
             let field = Arc::new(self.marked(field, &item.typed.expr, &relation));
             scope.columns.push(ScopeColumn {
                 relation: alias.map(|alias| alias.name.value.clone()),
@@ -594,17 +594,9 @@ fn named(items: Vec<UnnestItem>, mut names: Vec<String>, ordinality: bool, alias
     Elements { items, ordinality, names }
 }
 
-/// A name that no other column of the plan has.
-fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
-    // Names that begin with $ are the plan's own.
-    let name = name.trim_start_matches('$');
-    let mut unique = name.to_owned();
-    let mut count = 1;
-    while !taken.insert(unique.clone()) {
-        count += 1;
-        unique = format!("{name}#{count}");
-    }
-    unique
+/// A name that no other column of the plan has; those that begin with $ are the plan's own.
+fn plan_name(name: &str, taken: &mut BTreeSet<String>) -> String {
+    unique(name.trim_start_matches('$'), taken)
 }
 
 /// The columns of a schema with others behind them, and its event time last.

@@ -27,6 +27,7 @@ mod sink;
 mod source;
 mod source_time;
 mod special;
+mod statement;
 mod subquery;
 mod table;
 mod time_part;

@@ -1,5 +1,7 @@
 //! The columns that an expression can name.
 
+use std::collections::BTreeSet;
+
 use arrow_schema::FieldRef;
 use velo_sql::ast::{Ident, ObjectName};
 use velo_sql::diagnostic::suggest::nearest;
@@ -151,4 +153,14 @@ impl Scope {
         }
         diagnostic
     }
+}
+
+/// `base`, or where that is taken the first of `base#2`, `base#3`, … that is not; it is taken then.
+pub(super) fn unique(base: &str, taken: &mut BTreeSet<String>) -> String {
+    let (mut unique, mut count) = (base.to_owned(), 1);
+    while !taken.insert(unique.clone()) {
+        count += 1;
+        unique = format!("{base}#{count}");
+    }
+    unique
 }

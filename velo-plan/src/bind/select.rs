@@ -14,7 +14,7 @@ use super::expr::{ExprBinder, Typed};
 use super::join::Wheres;
 use super::query::column_of;
 use super::row_window::RowWindows;
-use super::scope::{Scope, ScopeColumn};
+use super::scope::{Scope, ScopeColumn, unique};
 use super::subquery::Subqueries;
 use crate::catalog::{OfWindow, Pairs, Ranked, Relation, SideTime};
 use crate::codes;
@@ -263,12 +263,7 @@ impl Planner<'_> {
                 return None;
             }
             // Output names may repeat on the terminal; inside the plan they are unique.
-            let mut unique = item.name.clone();
-            let mut count = 1;
-            while !names.insert(unique.clone()) {
-                count += 1;
-                unique = format!("{}#{count}", item.name);
-            }
+            let unique = unique(&item.name, &mut names);
             let field = Field::new(&unique, item.typed.data_type.clone(), item.typed.nullable);
             let field: FieldRef = Arc::new(self.marked(field, &item.typed.expr, input));
             if let Expr::Column(column) = &item.typed.expr

@@ -99,10 +99,8 @@ impl Planner<'_> {
 
     /// Whether rows come from a ROW_NUMBER that nothing cuts; that is told.
     pub(super) fn is_uncut(&mut self, node: NodeId) -> bool {
-        let (mut nodes, mut seen, mut found) = (vec![node], vec![false; self.plan.nodes.len()], false);
-        while let Some(node) = nodes.pop().filter(|node| !seen[node.0]) {
-            seen[node.0] = true;
-            nodes.extend(self.plan.nodes[node.0].inputs.iter().filter(|input| !seen[input.0]));
+        let mut found = false;
+        for node in self.plan.upstream(node) {
             if let Some(uncut) = self.uncut.iter_mut().find(|uncut| uncut.node == node) {
                 found = true;
                 let told = self.diagnostics.contains(&uncut.mistake);

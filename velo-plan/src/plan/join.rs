@@ -4,11 +4,13 @@
 //! both sides is one over their columns side by side, the left ones first. What comes out is some of them, named as they are.
 
 use std::fmt;
+use std::sync::Arc;
 
-use arrow_schema::FieldRef;
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 use datafusion_expr::Expr;
 use velo_core::duration::Span;
 use velo_core::lookup::IndexId;
+use velo_core::schema;
 use velo_eventtime::LateStrategy;
 
 use super::expr_text::expr_text;
@@ -179,6 +181,14 @@ pub struct ChangelogJoin {
     pub join: Join,
 }
 
+/// The schema of what comes out of a join: its columns, a mark behind them, and hidden and last the event time of rows that are
+/// `timed`.
+pub fn joined_schema(columns: &[JoinColumn], mark: Option<&FieldRef>, timed: bool) -> SchemaRef {
+    let fields: Vec<_> = columns.iter().map(|column| &column.field).chain(mark).cloned().collect();
+    let visible = Schema::new(fields);
+    if timed { schema::with_event_time(&visible) } else { Arc::new(visible) }
+}
+
 impl JoinKind {
     /// Whether right rows without a partner come out.
     pub fn keeps_right(&self) -> bool {
@@ -213,12 +223,12 @@ impl JoinKind {
 }
 
 impl Join {
-    /// All expressions over the left input, over the right one, and over both.
-    pub fn expressions(&self) -> (impl Iterator<Item = &Expr>, impl Iterator<Item = &Expr>, Option<&Expr>) {
-        (self.keys.iter().map(|key| &key.left), self.keys.iter().map(|key| &key.right), self.condition.as_ref())
+    /// All expressions over the inputs.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        self.keys.iter().flat_map(|key| [&key.left, &key.right]).chain(&self.condition)
     }
 
-    /// All of them, to be changed.
+    /// See [`Self::expressions`].
     pub fn expressions_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
         self.keys.iter_mut().flat_map(|key| [&mut key.left, &mut key.right]).chain(&mut self.condition)
     }

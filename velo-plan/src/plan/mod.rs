@@ -22,7 +22,7 @@ pub use changes::Changes;
 pub use expr_text::expr_text;
 pub use join::{
     AsOfDirection, AsOfJoin, ChangelogJoin, IntervalJoin, Join, JoinColumn, JoinKey, JoinKind, LookupJoin, Mark, Side,
-    WindowJoin,
+    WindowJoin, joined_schema,
 };
 pub use match_recognize::{MatchColumn, MatchRecognize, MatchSkip, MatchValue, MatchVariable, RowPattern, VariableSet};
 pub use node::{

@@ -1,5 +1,6 @@
 //! The nodes of a plan.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{FieldRef, SchemaRef};
@@ -10,7 +11,7 @@ use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 
 use super::aggregate::{AggregateCall, Emission, SortKey, StateTtl};
 use super::changes::Changes;
-use super::join::{AsOfJoin, ChangelogJoin, IntervalJoin, LookupJoin, WindowJoin};
+use super::join::{AsOfJoin, ChangelogJoin, IntervalJoin, Join, LookupJoin, WindowJoin};
 use super::match_recognize::MatchRecognize;
 use super::over::Over;
 use super::table::{TableFeed, TableId, TableNode, TableScan};
@@ -341,6 +342,28 @@ pub struct SinkNode {
 }
 
 impl NodeKind {
+    /// What it has in common with the other joins of two inputs, where it is one.
+    pub fn join(&self) -> Option<&Join> {
+        match self {
+            Self::IntervalJoin(join) => Some(&join.join),
+            Self::AsOfJoin(join) => Some(&join.join),
+            Self::WindowJoin(join) => Some(&join.join),
+            Self::ChangelogJoin(join) => Some(&join.join),
+            _ => None,
+        }
+    }
+
+    /// See [`Self::join`].
+    pub fn join_mut(&mut self) -> Option<&mut Join> {
+        match self {
+            Self::IntervalJoin(join) => Some(&mut join.join),
+            Self::AsOfJoin(join) => Some(&mut join.join),
+            Self::WindowJoin(join) => Some(&mut join.join),
+            Self::ChangelogJoin(join) => Some(&mut join.join),
+            _ => None,
+        }
+    }
+
     /// The table that a node reads, which must be ready before anything is handed to the node.
     pub fn reads(&self) -> Option<TableId> {
         match self {
@@ -352,6 +375,15 @@ impl NodeKind {
 }
 
 impl Plan {
+    /// A node and all that its rows come from, each once.
+    pub fn upstream(&self, node: NodeId) -> BTreeSet<NodeId> {
+        let (mut open, mut found) = (vec![node], BTreeSet::from([node]));
+        while let Some(node) = open.pop() {
+            open.extend(self.nodes[node.0].inputs.iter().copied().filter(|input| found.insert(*input)));
+        }
+        found
+    }
+
     /// Whether a table cannot change any more once it is ready.
     pub fn is_settled(&self, table: TableId) -> bool {
         self.tables[table.0].is_settled(|node| self.nodes.get(node.0).is_some_and(|node| node.bounded))

@@ -10,7 +10,7 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, Volatility};
 
-use crate::plan::{NodeKind, OverFunction, Plan, UnnestItem};
+use crate::plan::{Join, NodeKind, OverFunction, Plan, UnnestItem};
 
 /// Folds the constants of every node.
 pub(super) fn run(plan: &mut Plan) {
@@ -41,11 +41,7 @@ pub(super) fn run(plan: &mut Plan) {
                 matching.measures.iter_mut().for_each(|measure| fold(&mut measure.expr));
             }
             NodeKind::LookupJoin(join) => join.keys.iter_mut().chain(&mut join.condition).for_each(fold),
-            NodeKind::IntervalJoin(join) => join.join.expressions_mut().for_each(fold),
-            NodeKind::AsOfJoin(join) => join.join.expressions_mut().for_each(fold),
-            NodeKind::WindowJoin(join) => join.join.expressions_mut().for_each(fold),
-            NodeKind::ChangelogJoin(join) => join.join.expressions_mut().for_each(fold),
-            _ => {}
+            kind => kind.join_mut().into_iter().flat_map(Join::expressions_mut).for_each(fold),
         }
     }
 }

@@ -6,7 +6,7 @@ mod plain_projections;
 mod prune_columns;
 mod separate_readers;
 
-pub(crate) use prune_columns::{joined, with_results};
+pub(crate) use prune_columns::with_results;
 pub(crate) use separate_readers::{ReadTwice, Statement};
 
 use crate::plan::Plan;

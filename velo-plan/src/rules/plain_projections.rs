@@ -8,15 +8,9 @@ use crate::planner::Roots;
 
 /// Takes such projections out.
 pub(super) fn run(plan: &mut Plan, roots: Roots) {
-    let is_join = |kind: &NodeKind| {
-        matches!(
-            kind,
-            NodeKind::IntervalJoin(_) | NodeKind::AsOfJoin(_) | NodeKind::WindowJoin(_) | NodeKind::ChangelogJoin(_)
-        )
-    };
     let mut found = false;
     for at in 0..plan.nodes.len() {
-        if !is_join(&plan.nodes[at].kind) {
+        if plan.nodes[at].kind.join().is_none() {
             continue;
         }
         for input in 0..plan.nodes[at].inputs.len() {

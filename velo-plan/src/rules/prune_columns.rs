@@ -9,8 +9,8 @@ use velo_core::schema;
 
 use crate::bind::{WINDOW_END, WINDOW_START, WINDOW_TIME};
 use crate::plan::{
-    Changes, Join, JoinColumn, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed,
-    TableNode, TimeOrigin, Unnest, UnnestItem,
+    Changes, Join, NodeKind, Output, Plan, RowWindow, SortKey, SourceNode, TableColumn, TableFeed, TableNode,
+    TimeOrigin, Unnest, UnnestItem, joined_schema,
 };
 use crate::planner::Roots;
 
@@ -46,21 +46,13 @@ pub(super) fn run(plan: &mut Plan, roots: Roots) {
                 needed[at] = own;
                 used
             }
-            NodeKind::IntervalJoin(join) => {
+            kind @ (NodeKind::IntervalJoin(_)
+            | NodeKind::AsOfJoin(_)
+            | NodeKind::WindowJoin(_)
+            | NodeKind::ChangelogJoin(_)) => {
+                let used = used_by(kind);
                 needed[at] = own.clone();
-                used_by(&join.join, own)
-            }
-            NodeKind::AsOfJoin(join) => {
-                needed[at] = own.clone();
-                used_by(&join.join, own)
-            }
-            NodeKind::WindowJoin(join) => {
-                needed[at] = own.clone();
-                used_by(&join.join, own).into_iter().chain(join.windows().map(str::to_owned)).collect()
-            }
-            NodeKind::ChangelogJoin(join) => {
-                needed[at] = own.clone();
-                used_by(&join.join, own)
+                own.into_iter().chain(used).collect()
             }
             NodeKind::TableSink(table) => {
                 let schema = &plan.tables[table.0].schema;
@@ -173,10 +165,8 @@ pub(super) fn run(plan: &mut Plan, roots: Roots) {
                 }
                 join.table_columns.iter_mut().for_each(|column| column.column = place_of(join.table.0, column.column));
                 join.columns.retain(|column| needed.contains(column.field.name()));
-                plan.nodes[at].schema = joined(&full, &join.columns, join.kind.mark());
-            }
-            NodeKind::IntervalJoin(ref mut join) => {
-                plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
+                plan.nodes[at].schema =
+                    joined_schema(&join.columns, join.kind.mark(), schema::event_time_index(&full).is_some());
             }
             NodeKind::AsOfJoin(ref mut join) => {
                 let narrowed = narrow_join(&mut join.join, &full, needed);
@@ -186,11 +176,10 @@ pub(super) fn run(plan: &mut Plan, roots: Roots) {
                 }
                 plan.nodes[at].schema = narrowed;
             }
-            NodeKind::WindowJoin(ref mut join) => {
-                plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
-            }
-            NodeKind::ChangelogJoin(ref mut join) => {
-                plan.nodes[at].schema = narrow_join(&mut join.join, &full, needed);
+            NodeKind::IntervalJoin(_) | NodeKind::WindowJoin(_) | NodeKind::ChangelogJoin(_) => {
+                if let Some(join) = plan.nodes[at].kind.join_mut() {
+                    plan.nodes[at].schema = narrow_join(join, &full, needed);
+                }
             }
             NodeKind::TableSink(_) => {
                 let input = plan.nodes[at].inputs[0];
@@ -268,24 +257,18 @@ fn read<'a>(columns: &'a [TableColumn], used: &'a BTreeSet<String>) -> impl Iter
 }
 
 /// What a join needs of its inputs, whose columns have different names.
-fn used_by(join: &Join, own: BTreeSet<String>) -> BTreeSet<String> {
-    let (left, right, both) = join.expressions();
-    own.into_iter().chain(columns_of(left.chain(right).chain(both))).collect()
+fn used_by(kind: &NodeKind) -> Vec<String> {
+    let expressions = kind.join().into_iter().flat_map(Join::expressions);
+    let windows = match kind {
+        NodeKind::WindowJoin(join) => Some(join.windows().map(str::to_owned)),
+        _ => None,
+    };
+    columns_of(expressions).chain(windows.into_iter().flatten()).collect()
 }
 
 fn narrow_join(join: &mut Join, full: &SchemaRef, needed: &BTreeSet<String>) -> SchemaRef {
     join.columns.retain(|column| needed.contains(column.field.name()));
-    joined(full, &join.columns, join.kind.mark())
-}
-
-/// The columns of a join with its mark behind them; the hidden event time stays, where there is one.
-pub(crate) fn joined(full: &SchemaRef, columns: &[JoinColumn], mark: Option<&FieldRef>) -> SchemaRef {
-    let fields: Vec<_> = columns.iter().map(|column| &column.field).chain(mark).cloned().collect();
-    let visible = Schema::new(fields);
-    match schema::event_time_index(full) {
-        Some(_) => schema::with_event_time(&visible),
-        None => Arc::new(visible),
-    }
+    joined_schema(&join.columns, join.kind.mark(), schema::event_time_index(full).is_some())
 }
 
 /// Narrows what a source decodes to what is needed, and what it needs itself.

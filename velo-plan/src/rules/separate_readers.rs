@@ -122,10 +122,7 @@ fn statements(plan: &Plan, sinks: &BTreeMap<TableId, usize>) -> Vec<Made> {
             NodeKind::TableSink(table) => Statement::Table(table),
             _ => continue,
         };
-        let (mut open, mut nodes) = (vec![root], BTreeSet::from([root]));
-        while let Some(at) = open.pop() {
-            open.extend(plan.nodes[at].inputs.iter().map(|input| input.0).filter(|input| nodes.insert(*input)));
-        }
+        let nodes: BTreeSet<usize> = plan.upstream(NodeId(root)).into_iter().map(|node| node.0).collect();
         // A table's sink stands before whoever reads the table.
         let tables = nodes.iter().filter_map(|at| sinks.get(&plan.nodes[*at].kind.reads()?));
         let before = tables.filter_map(|sink| made.iter().find(|made| made.root == *sink)).map(|made| made.before + 1);

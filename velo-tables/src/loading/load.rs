@@ -104,9 +104,9 @@ impl SourceFeed {
                 for batch in &batches {
                     self.writer.apply(batch)?;
                 }
+                self.writer.publish().await?;
             }
         }
-        self.writer.publish().await?;
         Ok(loaded.offset)
     }
 

@@ -6,12 +6,11 @@ use velo_sql::Diagnostic;
 use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind};
 
 use super::condition::{Both, Times, conjuncts};
-use super::interval::rest;
-use super::sides::{called, join_of, keys, relation_of};
-use super::{Joining, sides};
+use super::sides::{called, relation_of};
+use super::{Joining, Paired};
 use crate::catalog::{Relation, Table};
 use crate::codes;
-use crate::plan::{AsOfDirection, AsOfJoin, NodeKind, Side};
+use crate::plan::{AsOfDirection, AsOfJoin, NodeKind, Side, joined_schema};
 use crate::planner::Planner;
 
 /// What to write.
@@ -89,10 +88,7 @@ impl Planner<'_> {
         };
         let (late, letters) = self.late_of_both(&joining.left, &joining.right, span)?;
         joining.conditions = std::mem::take(&mut joining.others);
-        let (mut left, mut right, condition, mut taken) = self.prepared(&mut joining, (false, true))?;
-        let join_keys = keys(&condition.equalities, &mut left, &mut right, &mut taken);
-        let join = join_of(joining.kind.clone(), join_keys, rest(condition), &left, &right);
-        let inputs = vec![self.side_node(&left, owner), self.side_node(&right, owner)];
+        let Paired { join, inputs, left, right } = self.paired(&mut joining, (false, true), owner)?;
         let mut join = AsOfJoin { join, direction, inclusive, tolerance, missing: None, late };
         if let Some(missing) = table.and_then(|table| table.missing.clone()) {
             let mut missing = missing;
@@ -101,7 +97,9 @@ impl Planner<'_> {
                 Some(right.relation.scope.columns.get(at)?.field.name().clone())
             };
             for (name, _) in &mut missing.defaults {
-                *name = renamed(name).unwrap_or_default();
+                if let Some(own) = renamed(name) {
+                    *name = own;
+                }
             }
             if super::lookup::pads(&missing) {
                 for column in join.join.columns.iter_mut().filter(|column| column.side == Side::Right) {
@@ -110,7 +108,7 @@ impl Planner<'_> {
             }
             join.missing = Some(missing);
         }
-        let schema = sides::schema_of(&join.join.columns, true);
+        let schema = joined_schema(&join.join.columns, None, true);
         let columns = join.join.columns.clone();
         let node = self.node(NodeKind::AsOfJoin(Box::new(join)), inputs, schema, owner);
         self.plan.nodes[node.0].dead_letters = letters;

@@ -1,14 +1,12 @@
 //! Two relations joined as results that change: everything is kept, and what comes changes what was said.
 
 use velo_sql::Diagnostic;
-use velo_sql::ast::EmitMode;
 
-use super::interval::rest;
-use super::sides::{called, join_of, keys, relation_of};
-use super::{Joining, sides};
+use super::sides::{called, relation_of};
+use super::{Joining, Paired};
 use crate::catalog::Relation;
 use crate::codes;
-use crate::plan::{ChangelogJoin, JoinKey, JoinKind, NodeKind, Side};
+use crate::plan::{ChangelogJoin, JoinKey, JoinKind, NodeKind, Side, joined_schema};
 use crate::planner::Planner;
 
 impl Planner<'_> {
@@ -20,25 +18,17 @@ impl Planner<'_> {
         owner: &str,
     ) -> Option<Relation> {
         let span = joining.span;
-        let (mut left, mut right, condition, mut taken) = self.prepared(&mut joining, (true, true))?;
-        let join_keys = keys(&condition.equalities, &mut left, &mut right, &mut taken);
-        let join = join_of(joining.kind.clone(), join_keys, rest(condition), &left, &right);
+        let Paired { join, inputs, left, right } = self.paired(&mut joining, (true, true), owner)?;
         self.warn_of_state(&joining, &join.keys, &right.relation, with_table);
-        let inputs = vec![self.side_node(&left, owner), self.side_node(&right, owner)];
-        let schema = sides::schema_of(&join.columns, false);
+        let schema = joined_schema(&join.columns, None, false);
         let columns = join.columns.clone();
         let node = self.node(NodeKind::ChangelogJoin(Box::new(ChangelogJoin { join })), inputs, schema, owner);
-        if self.query.emit == Some(EmitMode::Final) && !self.is_bounded(node) && !self.changes(node).is_append() {
-            self.error(
-                Diagnostic::error(
-                    codes::UNBOUNDED,
-                    span,
-                    format!("EMIT FINAL of {} needs inputs that end, or a bound of time", joining.words),
-                )
-                .help("write EMIT CHANGES; or bound the join, as in b.ts BETWEEN a.ts - INTERVAL '5' MINUTE AND a.ts + INTERVAL '5' MINUTE"),
-            );
-            return None;
-        }
+        self.final_has_an_end(
+            node,
+            span,
+            &format!("EMIT FINAL of {} needs inputs that end, or a bound of time", joining.words),
+            "write EMIT CHANGES; or bound the join, as in b.ts BETWEEN a.ts - INTERVAL '5' MINUTE AND a.ts + INTERVAL '5' MINUTE",
+        )?;
         let kind = joining.kind;
         let relation = relation_of(node, &kind, &columns, &left.relation, &right.relation);
         let relation = Relation { timeless: Some(span), ..relation };

@@ -3,13 +3,12 @@
 use velo_eventtime::late::LateUse;
 use velo_sql::{Diagnostic, Span};
 
-use super::condition::{Both, Bounds, Condition, Times};
-use super::sides::{Prepared, called, join_of, keys, relation_of, with_own_time};
-use super::{Joining, sides};
-use crate::bind::Typed;
+use super::condition::{Both, Bounds, Times};
+use super::sides::{Prepared, called, relation_of, with_own_time};
+use super::{Joining, Paired};
 use crate::catalog::{Relation, SideTime};
 use crate::codes;
-use crate::plan::{IntervalJoin, JoinKind, NodeKind, Side};
+use crate::plan::{IntervalJoin, JoinKind, NodeKind, Side, joined_schema};
 use crate::planner::Planner;
 
 /// Bounds on both sides, in microseconds.
@@ -133,20 +132,12 @@ impl Planner<'_> {
             );
             return None;
         }
-        for (relation, side) in [(&joining.left, Side::Left), (&joining.right, Side::Right)] {
-            if self.changes(relation.node).is_append() {
-                continue;
-            }
-            let message = format!(
-                "a join by time is of rows that only come, and those of {} change after they came",
-                called(relation, side)
-            );
-            self.error(
-                Diagnostic::error(codes::UNBOUNDED, place, message)
-                    .help("leave the bound out: then changes are joined as they come; or write EMIT FINAL with a WINDOW in that query, so that each row comes once"),
-            );
-            return None;
-        }
+        self.only_come(
+            joining,
+            place,
+            "a join by time is of",
+            "leave the bound out: then changes are joined as they come; or write EMIT FINAL with a WINDOW in that query, so that each row comes once",
+        )?;
         Some(Some(interval))
     }
 
@@ -189,11 +180,8 @@ impl Planner<'_> {
         let span = joining.span;
         let (late, letters) = self.late_of_both(&joining.left, &joining.right, span)?;
         joining.conditions = std::mem::take(&mut joining.others);
-        let (mut left, mut right, condition, mut taken) = self.prepared(&mut joining, (true, true))?;
-        let join_keys = keys(&condition.equalities, &mut left, &mut right, &mut taken);
-        let join = join_of(joining.kind.clone(), join_keys, rest(condition), &left, &right);
-        let inputs = vec![self.side_node(&left, owner), self.side_node(&right, owner)];
-        let schema = sides::schema_of(&join.columns, true);
+        let Paired { join, inputs, left, right } = self.paired(&mut joining, (true, true), owner)?;
+        let schema = joined_schema(&join.columns, None, true);
         let columns = join.columns.clone();
         let held_back = interval.upper.max(interval.lower.saturating_neg()).max(0);
         let node = IntervalJoin { join, lower: interval.lower, upper: interval.upper, held_back, late };
@@ -204,12 +192,6 @@ impl Planner<'_> {
         let relation = Relation { side_times: side_times(&kind, &left, &right), ..with_own_time(relation) };
         Some(self.with_shared(relation, &kind, &joining.shared, owner))
     }
-}
-
-/// All conditions but the equalities, as one.
-pub(super) fn rest(condition: Condition) -> Option<datafusion_expr::Expr> {
-    let others: Vec<Typed> = condition.others;
-    Condition::rest(others.into_iter().filter(|typed| !sides::is_literal_true(&typed.expr)).collect())
 }
 
 /// The times of both sides behind a join by time.

@@ -11,7 +11,7 @@ use velo_sql::Diagnostic;
 use velo_sql::ast::{Expr as Ast, ExprKind, JoinConstraint, JoinKind as AstKind, Relation as FromItem, RelationKind};
 
 use super::condition::{Both, Condition, Equality, Wheres, conjuncts, side};
-use super::sides::{is_literal_true, scope_of, unique};
+use super::sides::{is_literal_true, own_name, scope_of};
 use super::{Written, combined, qualified};
 use crate::bind::query::column_of;
 use crate::bind::scope::{Scope, ScopeColumn};
@@ -20,9 +20,9 @@ use crate::codes;
 use crate::functions::cast::CastFunction;
 use crate::plan::{
     JoinColumn, JoinKind, LookupJoin, Missing, MissingStrategy, NodeKind, Side, SinkId, TableColumn, TableId,
+    joined_schema,
 };
 use crate::planner::Planner;
-use crate::rules::joined;
 
 /// A table as the right side of a join.
 struct Looked {
@@ -206,7 +206,7 @@ impl Planner<'_> {
         let mut columns = Vec::with_capacity(schema.fields().len());
         let mut fields: Vec<(String, FieldRef)> = Vec::with_capacity(schema.fields().len());
         for (column, field) in schema.fields().iter().enumerate() {
-            let name = unique(field.name(), &mut taken);
+            let name = own_name(field.name(), &mut taken);
             let renamed: FieldRef = Arc::new(field.as_ref().clone().with_name(name));
             fields.push((field.name().clone(), Arc::clone(&renamed)));
             columns.push(TableColumn { column, field: renamed });
@@ -343,7 +343,7 @@ impl Planner<'_> {
                 JoinColumn { side: Side::Right, field: Arc::new(column.field.as_ref().clone().with_nullable(nullable)) }
             }));
         }
-        let schema = joined(&input, &output, None);
+        let schema = joined_schema(&output, None, schema::event_time_index(&input).is_some());
         let join = LookupJoin {
             table: id,
             kind,

@@ -14,8 +14,8 @@ mod window;
 use std::collections::BTreeSet;
 
 use velo_sql::ast::{
-    Expr as Ast, Join as AstJoin, JoinConstraint, JoinKind as AstKind, JoinWithin, ObjectName, Relation as FromItem,
-    RelationKind,
+    EmitMode, Expr as Ast, Join as AstJoin, JoinConstraint, JoinKind as AstKind, JoinWithin, ObjectName,
+    Relation as FromItem, RelationKind,
 };
 use velo_sql::{Diagnostic, Span};
 
@@ -23,14 +23,22 @@ pub(super) use condition::Wheres;
 pub(super) use condition::conjuncts;
 use condition::{Both, Condition};
 pub(super) use lookup::loses;
-use sides::{Prepared, Shared, combined, names_of};
+use sides::{Prepared, Shared, called, combined, is_literal_true, join_of, keys, names_of};
 
 use super::query::column_of;
 use super::scope::{Scope, ScopeColumn};
 use crate::catalog::{Object, Pairs, Relation, Table};
 use crate::codes;
-use crate::plan::{JoinKind, NodeId, NodeKind};
+use crate::plan::{Join, JoinKind, NodeId, NodeKind, Side};
 use crate::planner::{Planner, visible};
+
+/// A join of two inputs, but for what kind of join it is.
+struct Paired {
+    join: Join,
+    inputs: Vec<NodeId>,
+    left: Prepared,
+    right: Prepared,
+}
 
 /// A join as written, or the comma between two items of FROM.
 pub(super) struct Written<'a> {
@@ -232,19 +240,9 @@ impl Planner<'_> {
 
     /// Whether the rows of a node come from tables alone.
     pub(super) fn is_of_tables(&self, node: NodeId) -> bool {
-        let (mut nodes, mut seen, mut tables) = (vec![node], BTreeSet::new(), false);
-        while let Some(node) = nodes.pop() {
-            if !seen.insert(node) {
-                continue;
-            }
-            let found = &self.plan.nodes[node.0];
-            match &found.kind {
-                NodeKind::Source(_) => return false,
-                NodeKind::TableScan(_) => tables = true,
-                _ => nodes.extend(&found.inputs),
-            }
-        }
-        tables
+        let upstream = self.plan.upstream(node);
+        let has = |is: fn(&NodeKind) -> bool| upstream.iter().any(|node| is(&self.plan.nodes[node.0].kind));
+        has(|kind| matches!(kind, NodeKind::TableScan(_))) && !has(|kind| matches!(kind, NodeKind::Source(_)))
     }
 
     /// Two relations as what their join is.
@@ -433,15 +431,12 @@ impl Planner<'_> {
         Some(shared)
     }
 
-    /// Both sides prepared, and the conditions over them bound. `times`: which event times become columns.
-    fn prepared(
-        &mut self,
-        joining: &mut Joining<'_>,
-        times: (bool, bool),
-    ) -> Option<(Prepared, Prepared, Condition, BTreeSet<String>)> {
+    /// What a join of two inputs is made of: both sides with names of their own, the conditions over them as keys and the rest, the
+    /// nodes below. `times`: which event times become columns.
+    fn paired(&mut self, joining: &mut Joining<'_>, times: (bool, bool), owner: &str) -> Option<Paired> {
         let mut taken = BTreeSet::new();
-        let left = self.prepare(joining.left.clone(), &mut taken, times.0);
-        let right = self.prepare(joining.right.clone(), &mut taken, times.1);
+        let mut left = self.prepare(joining.left.clone(), &mut taken, times.0);
+        let mut right = self.prepare(joining.right.clone(), &mut taken, times.1);
         let scope = combined(&left.relation, &right.relation);
         let of_right = names_of(&right);
         let mut condition = self.join_condition(&joining.conditions, &scope, &of_right, false)?;
@@ -461,7 +456,34 @@ impl Planner<'_> {
             let names = (qualified(&of_left), qualified(&of_right));
             condition.equalities.push(self.shared_equality((left, right), names, joining.span, &scope)?);
         }
-        Some((left, right, condition, taken))
+        let keys = keys(&condition.equalities, &mut left, &mut right, &mut taken);
+        let others = condition.others.into_iter().filter(|typed| !is_literal_true(&typed.expr)).collect();
+        let join = join_of(joining.kind.clone(), keys, Condition::rest(others), &left, &right);
+        let sides = [&left, &right];
+        let inputs = sides.map(|side| self.node_of_side(&side.outputs, side.relation.node, owner)).to_vec();
+        Some(Paired { join, inputs, left, right })
+    }
+
+    /// A join whose pairs come once is of rows that only come; `what` and `instead` say which join it is, and what to write.
+    fn only_come(&mut self, joining: &Joining<'_>, place: Span, what: &str, instead: &str) -> Option<()> {
+        for (relation, side) in [(&joining.left, Side::Left), (&joining.right, Side::Right)] {
+            if !self.changes(relation.node).is_append() {
+                let changing = called(relation, side);
+                let message = format!("{what} rows that only come, and those of {changing} change after they came");
+                self.error(Diagnostic::error(codes::UNBOUNDED, place, message).help(instead.to_owned()));
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// EMIT FINAL of what changes as long as rows come needs inputs that end.
+    pub(super) fn final_has_an_end(&mut self, node: NodeId, place: Span, message: &str, help: &str) -> Option<()> {
+        if self.query.emit != Some(EmitMode::Final) || self.is_bounded(node) || self.changes(node).is_append() {
+            return Some(());
+        }
+        self.error(Diagnostic::error(codes::UNBOUNDED, place, message).help(help.to_owned()));
+        None
     }
 
     /// The equality of two columns of USING or NATURAL, which are written as `names`.

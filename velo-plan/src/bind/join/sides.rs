@@ -12,7 +12,7 @@ use velo_core::schema;
 
 use super::condition::Equality;
 use crate::bind::expr::Typed;
-use crate::bind::scope::{Scope, ScopeColumn};
+use crate::bind::scope::{Scope, ScopeColumn, unique};
 use crate::bind::select::hidden_event_time;
 use crate::catalog::{OfWindow, Relation, SideTime};
 use crate::functions::cast::CastFunction;
@@ -24,7 +24,7 @@ pub(super) struct Prepared {
     /// The side with the names that its columns have in the join.
     pub(super) relation: Relation,
     /// What is below the join; as many outputs as the side has columns, and then what is computed.
-    outputs: Vec<Output>,
+    pub(super) outputs: Vec<Output>,
     /// Old names by new ones.
     old: BTreeMap<String, String>,
     /// The plan column with the event time, where it was made one.
@@ -34,19 +34,14 @@ pub(super) struct Prepared {
 }
 
 /// A name that no other column of the join has.
-pub(super) fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
+pub(super) fn own_name(name: &str, taken: &mut BTreeSet<String>) -> String {
     // The columns of a window have the plan's own names as long as they are those of the window at hand.
     let base = match name {
         schema::EVENT_TIME => "$time",
         name if name.starts_with("$time") => "$time",
         name => name.trim_start_matches('$'),
     };
-    let (mut unique, mut count) = (base.to_owned(), 1);
-    while !taken.insert(unique.clone()) {
-        count += 1;
-        unique = format!("{base}#{count}");
-    }
-    unique
+    unique(base, taken)
 }
 
 /// An expression with its columns renamed.
@@ -75,7 +70,7 @@ impl Planner<'_> {
         let mut new: BTreeMap<String, String> = BTreeMap::new();
         let mut outputs = Vec::with_capacity(input.fields().len() + 1);
         for field in input.fields().iter().filter(|field| field.name() != schema::EVENT_TIME) {
-            let name = unique(field.name(), taken);
+            let name = own_name(field.name(), taken);
             let renamed: FieldRef = match name == *field.name() {
                 true => Arc::clone(field),
                 false => Arc::new(field.as_ref().clone().with_name(&name)),
@@ -85,7 +80,7 @@ impl Planner<'_> {
         }
         let mut own_time = None;
         if time && relation.has_event_time() {
-            let name = unique(schema::EVENT_TIME, taken);
+            let name = own_name(schema::EVENT_TIME, taken);
             let field = Arc::new(schema::event_time_field().with_name(&name));
             outputs.push(Output { expr: column(schema::EVENT_TIME), field });
             new.insert(schema::EVENT_TIME.to_owned(), name.clone());
@@ -127,20 +122,19 @@ impl Planner<'_> {
         Prepared { relation, outputs, old, time: own_time, columns }
     }
 
-    /// The node of a side: what it was, or a projection of it.
-    pub(super) fn side_node(&mut self, side: &Prepared, owner: &str) -> NodeId {
-        let input = side.relation.node;
+    /// The node that gives `outputs` to a join: the input as it is, or a projection of it.
+    pub(in crate::bind) fn node_of_side(&mut self, outputs: &[Output], input: NodeId, owner: &str) -> NodeId {
         let unchanged =
             |output: &Output| matches!(&output.expr, Expr::Column(column) if column.name() == output.field.name());
-        if side.outputs.iter().all(unchanged) {
+        if outputs.iter().all(unchanged) {
             return input;
         }
-        let fields: Vec<FieldRef> = side.outputs.iter().map(|output| Arc::clone(&output.field)).collect();
+        let fields: Vec<FieldRef> = outputs.iter().map(|output| Arc::clone(&output.field)).collect();
         let mut output = Arc::new(Schema::new(fields));
         if schema::event_time_index(&self.plan.nodes[input.0].schema).is_some() {
             output = schema::with_event_time(&output);
         }
-        self.node(NodeKind::Project(side.outputs.clone()), vec![input], output, owner)
+        self.node(NodeKind::Project(outputs.to_vec()), vec![input], output, owner)
     }
 }
 
@@ -226,13 +220,6 @@ pub(super) fn join_of(
         columns.extend(right.joined(Side::Right, kind.keeps_left()));
     }
     Join { kind, keys, condition, columns }
-}
-
-/// The schema of a join's columns.
-pub(super) fn schema_of(columns: &[JoinColumn], time: bool) -> arrow_schema::SchemaRef {
-    let fields: Vec<FieldRef> = columns.iter().map(|column| Arc::clone(&column.field)).collect();
-    let visible = Schema::new(fields);
-    if time { schema::with_event_time(&visible) } else { Arc::new(visible) }
 }
 
 /// What the columns of a join are called: those of both sides, each with its relation; the event time of a side by its relation
@@ -323,7 +310,7 @@ impl Planner<'_> {
                     };
                     let there = Expr::IsNotNull(Box::new(column(left.name())));
                     let expr = crate::bind::call::case(vec![(there, value(&left))], value(&right));
-                    let name = unique(&one.name, &mut taken);
+                    let name = own_name(&one.name, &mut taken);
                     let metadata = left.metadata().clone();
                     let field: FieldRef =
                         Arc::new(arrow_schema::Field::new(name, common.clone(), true).with_metadata(metadata));

@@ -6,12 +6,11 @@ use velo_sql::Diagnostic;
 use velo_sql::ast::{BinaryOp, ExprKind};
 
 use super::condition::Both;
-use super::interval::rest;
-use super::sides::{called, join_of, keys, relation_of, with_own_time};
-use super::{Joining, sides};
+use super::sides::{relation_of, with_own_time};
+use super::{Joining, Paired};
 use crate::catalog::{OfWindow, Relation};
 use crate::codes;
-use crate::plan::{JoinKind, NodeKind, Side, WindowJoin, WindowKind};
+use crate::plan::{JoinKind, NodeKind, Side, WindowJoin, WindowKind, joined_schema};
 use crate::planner::Planner;
 
 /// The columns with the bounds of one window on both sides.
@@ -122,19 +121,12 @@ impl Planner<'_> {
             );
             return None;
         }
-        for (relation, side) in [(&joining.left, Side::Left), (&joining.right, Side::Right)] {
-            if !self.changes(relation.node).is_append() {
-                let message = format!(
-                    "a join of windows is of rows that only come, and those of {} change after they came",
-                    called(relation, side)
-                );
-                self.error(
-                    Diagnostic::error(codes::UNBOUNDED, place, message)
-                        .help("write EMIT FINAL in the windowed query: then each window gives its rows once"),
-                );
-                return None;
-            }
-        }
+        self.only_come(
+            joining,
+            place,
+            "a join of windows is of",
+            "write EMIT FINAL in the windowed query: then each window gives its rows once",
+        )?;
         (found.left, found.right) = (of_left, of_right);
         Some(Some(found))
     }
@@ -152,11 +144,8 @@ impl Planner<'_> {
         for (at, shared) in joining.shared.iter_mut().enumerate() {
             shared.is_time = window.shared.contains(&at);
         }
-        let (mut left, mut right, condition, mut taken) = self.prepared(&mut joining, (true, true))?;
-        let join_keys = keys(&condition.equalities, &mut left, &mut right, &mut taken);
-        let join = join_of(joining.kind.clone(), join_keys, rest(condition), &left, &right);
-        let inputs = vec![self.side_node(&left, owner), self.side_node(&right, owner)];
-        let schema = sides::schema_of(&join.columns, true);
+        let Paired { join, inputs, left, right } = self.paired(&mut joining, (true, true), owner)?;
+        let schema = joined_schema(&join.columns, None, true);
         let columns = join.columns.clone();
         // The bounds have the names that the sides were given.
         let bounds = |relation: &Relation| {

@@ -1,29 +1,27 @@
 //! The joins that sub-queries become, under the node that evaluates their expression.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
+use arrow_schema::{DataType, FieldRef, SchemaRef};
 use datafusion_expr::Expr;
 use velo_core::schema;
 use velo_eventtime::LateStrategy;
 use velo_sql::Diagnostic;
-use velo_sql::ast::EmitMode;
 
 use super::plan::own_name;
 use super::{Asked, Pair, Rows, Subqueries, column, columns_of};
 use crate::bind::expr::Typed;
 use crate::bind::join::loses;
-use crate::bind::scope::{Scope, ScopeColumn};
+use crate::bind::scope::{Scope, ScopeColumn, unique};
 use crate::bind::types::common_type;
 use crate::catalog::Relation;
 use crate::codes;
 use crate::functions::cast::CastFunction;
 use crate::plan::{
     ChangelogJoin, Join, JoinColumn, JoinKey, JoinKind, LookupJoin, Mark, NodeKind, Output, Side, TableColumn, TableId,
+    joined_schema,
 };
 use crate::planner::Planner;
-use crate::rules::joined;
 
 /// The event time of rows behind a join that has none, as a column.
 pub(super) const TIME: &str = "$time.row";
@@ -104,7 +102,7 @@ impl Planner<'_> {
         let input = Arc::clone(&self.plan.nodes[left.node.0].schema);
         let mut output: Vec<JoinColumn> = passed(&input);
         output.extend(columns.iter().filter(|column| out.contains(column.field.name())).map(of_right));
-        let schema = joined(&input, &output, kind.mark());
+        let schema = joined_schema(&output, kind.mark(), schema::event_time_index(&input).is_some());
         let condition = conditions.into_iter().reduce(Expr::and);
         let join = LookupJoin {
             table,
@@ -228,21 +226,17 @@ impl Planner<'_> {
             field: Arc::new(output.field.as_ref().clone().with_nullable(true)),
         }));
         let condition = conditions.into_iter().map(|typed| typed.expr).reduce(Expr::and);
-        let schema = joined(&Arc::new(Schema::empty()), &columns, kind.mark());
-        let inputs = vec![self.below(&below.0, left.node, owner), self.below(&below.1, right.node, owner)];
+        let schema = joined_schema(&columns, kind.mark(), false);
+        let sides = [(&below.0, left.node), (&below.1, right.node)];
+        let inputs = sides.map(|(side, node)| self.node_of_side(&side.outputs, node, owner)).to_vec();
         let join = Join { kind, keys, condition, columns };
         let node = self.node(NodeKind::ChangelogJoin(Box::new(ChangelogJoin { join })), inputs, schema, owner);
-        if self.query.emit == Some(EmitMode::Final) && !self.is_bounded(node) && !self.changes(node).is_append() {
-            self.error(
-                Diagnostic::error(
-                    codes::UNBOUNDED,
-                    span,
-                    "EMIT FINAL of a sub-query over a stream needs inputs that end, and one of these does not",
-                )
-                .help("write EMIT CHANGES; or CREATE TABLE instead of CREATE STREAM for what it reads"),
-            );
-            return None;
-        }
+        self.final_has_an_end(
+            node,
+            span,
+            "EMIT FINAL of a sub-query over a stream needs inputs that end, and one of these does not",
+            "write EMIT CHANGES; or CREATE TABLE instead of CREATE STREAM for what it reads",
+        )?;
         let scope = left.scope.columns.iter().map(|known| match known.field.name() == schema::EVENT_TIME {
             true => ScopeColumn { field: time_field(), ..known.clone() },
             false => known.clone(),
@@ -291,21 +285,6 @@ impl Planner<'_> {
             .help("CREATE TABLE instead of CREATE STREAM for what it reads: then each row is looked up once; 'state.ttl' = '1d' lets go what was not touched for a day"),
         );
         Some(())
-    }
-
-    /// The node of a side: what it was, or a projection of it.
-    fn below(&mut self, side: &Below, input: crate::plan::NodeId, owner: &str) -> crate::plan::NodeId {
-        let unchanged =
-            |output: &Output| matches!(&output.expr, Expr::Column(known) if known.name() == output.field.name());
-        if side.outputs.iter().all(unchanged) {
-            return input;
-        }
-        let fields: Vec<FieldRef> = side.outputs.iter().map(|output| Arc::clone(&output.field)).collect();
-        let mut schema = Arc::new(Schema::new(fields));
-        if schema::event_time_index(&self.plan.nodes[input.0].schema).is_some() {
-            schema = schema::with_event_time(&schema);
-        }
-        self.node(NodeKind::Project(side.outputs.clone()), vec![input], schema, owner)
     }
 }
 
@@ -357,13 +336,8 @@ impl Below {
         if let Some(known) = known {
             return column(known.field.name());
         }
-        let taken: BTreeSet<&str> = self.outputs.iter().map(|output| output.field.name().as_str()).collect();
-        let mut count = 0;
-        let mut unique = name.to_owned();
-        while taken.contains(unique.as_str()) {
-            count += 1;
-            unique = format!("{name}#{count}");
-        }
+        let mut taken = self.outputs.iter().map(|output| output.field.name().clone()).collect();
+        let unique = unique(name, &mut taken);
         let field = Arc::new(arrow_schema::Field::new(&unique, common.clone(), typed.nullable));
         self.outputs.push(Output { expr, field });
         column(&unique)

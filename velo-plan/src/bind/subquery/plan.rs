@@ -16,7 +16,7 @@ use super::{INNER, Pair, Planned, Rows, Subqueries, as_outer, column, columns_of
 use crate::bind::expr::Typed;
 use crate::bind::join::conjuncts;
 use crate::bind::row_window::RowWindows;
-use crate::bind::scope::{Scope, ScopeColumn};
+use crate::bind::scope::{Scope, ScopeColumn, unique};
 use crate::catalog::{Pairs, Relation, Table};
 use crate::codes;
 use crate::plan::{NodeId, NodeKind, Output, TableColumn, TableFeed, TableId, TableNode, Upkeep};
@@ -369,11 +369,7 @@ impl Planner<'_> {
                 true => tie.key_name(at - keys, self.script),
                 false => known.name.trim_start_matches('$').to_owned(),
             };
-            let (mut name, mut count) = (own.clone(), 1);
-            while !taken.insert(name.clone()) {
-                count += 1;
-                name = format!("{own}#{count}");
-            }
+            let name = unique(&own, &mut taken);
             for part in identity.iter_mut().filter(|part| *part == known.field.name()) {
                 part.clone_from(&name);
             }
@@ -401,8 +397,8 @@ impl Planner<'_> {
 
     /// Whether rows of a stream are among those of a node.
     pub(super) fn reads_stream(&self, node: NodeId) -> bool {
-        let found = &self.plan.nodes[node.0];
-        matches!(found.kind, NodeKind::Source(_)) || found.inputs.iter().any(|input| self.reads_stream(*input))
+        let is_stream = |node: &NodeId| matches!(self.plan.nodes[node.0].kind, NodeKind::Source(_));
+        self.plan.upstream(node).iter().any(is_stream)
     }
 
     /// A table that holds the rows of a sub-query.
