@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
@@ -77,6 +78,33 @@ pub trait TableReader: Send + Sync + fmt::Debug {
 
     /// The content that stands, and then every change of it. Nothing between the two is missed.
     fn follow(&self) -> Box<dyn TableChanges>;
+
+    /// One more who will ask for rows as of event times. What the slowest of them can still ask for is kept; ask for all of them
+    /// before the table gets rows that one may need.
+    fn as_of_reader(&self) -> Arc<AsOfReader>;
+}
+
+/// Where someone stands who asks for rows as of event times ([`TableVersion::find_as_of`]). Gone when it is dropped.
+#[derive(Debug)]
+pub struct AsOfReader(AtomicI64);
+
+impl Default for AsOfReader {
+    /// Of one who may ask for any time.
+    fn default() -> Self {
+        Self(AtomicI64::new(Watermark::NONE.0))
+    }
+}
+
+impl AsOfReader {
+    /// Will ask for no time below this any more. Only moves forward.
+    pub fn advance(&self, watermark: Watermark) {
+        self.0.fetch_max(watermark.0, Ordering::AcqRel);
+    }
+
+    /// The first time that it may ask for.
+    pub fn from(&self) -> Watermark {
+        Watermark(self.0.load(Ordering::Acquire))
+    }
 }
 
 /// One version of a table. Nothing about it changes, but for the watermark.

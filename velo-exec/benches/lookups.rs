@@ -50,6 +50,7 @@ fn filled() -> Arc<Table> {
         schema: right(),
         key: vec![0],
         indexes: vec![vec![0]],
+        null_keys: false,
         keeps_versions: false,
         counters: Arc::default(),
     })

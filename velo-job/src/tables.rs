@@ -15,7 +15,6 @@ use velo_core::progress::Progress;
 use velo_core::resilience::Connection;
 use velo_core::{Batch, Clock, ConnectorError};
 use velo_exec::ExecError;
-use velo_exec::operator::Element;
 use velo_exec::runtime::{CHANNEL_DEPTH, JobProgress, JobTables, TableRows};
 use velo_plan::OnError;
 use velo_plan::plan::{ConnectorFeed, NodeId, NodeKind, Plan, SourceNode, TableFeed, TableId, TableNode};
@@ -65,6 +64,7 @@ pub(crate) fn start(
             name: table.name.clone(),
             schema: Arc::clone(&table.schema),
             key: table.key.clone(),
+            null_keys: table.null_keys,
             indexes: table.indexes.clone(),
             keeps_versions: table.keeps_versions,
             counters: Arc::clone(&counters),
@@ -79,7 +79,7 @@ pub(crate) fn start(
         let counters = Arc::clone(&progress.tables[at]);
         let (feed, needs) = match &table.feed {
             TableFeed::Connector(connector) => {
-                let letters = Arc::new(Letters::new(table, &connector.source, &mut job));
+                let letters = Arc::new(Letters::new(&connector.source, &mut job));
                 let feed = source_feed(table, connector, writer, reader, counters, letters, settings)?;
                 (Feed::Source(Box::new(feed)), Vec::new())
             }
@@ -201,40 +201,24 @@ fn policy(on_error: OnError) -> OnBad {
 }
 
 /// Takes the dead letters of a table to their sink.
-struct Letters(Option<mpsc::UnboundedSender<Vec<DeadLetter>>>);
+struct Letters(Option<mpsc::Sender<Batch>>);
 
 #[async_trait]
 impl DeadLetters for Letters {
     async fn take(&self, letters: Vec<DeadLetter>) -> velo_core::Result<()> {
-        let sent = self.0.as_ref().map(|sender| sender.send(letters));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            _ => Err(ConnectorError::new(ErrorKind::Io, "writing dead letters", "nobody takes them any more")),
-        }
+        let failed = |message: &str| ConnectorError::new(ErrorKind::Io, "writing dead letters", message);
+        let rows = dead_letter::to_batch(&letters).map_err(|error| failed(&error.to_string()))?;
+        let sender = self.0.as_ref().ok_or_else(|| failed("there is no sink for them"))?;
+        sender.send(Batch::new(rows)).await.map_err(|_| failed("nobody takes them any more"))
     }
 }
 
 impl Letters {
-    /// Those of a table, and where they arrive: as rows of its sink, and an end when the table has no more of them.
-    fn new(table: &TableNode, source: &SourceNode, job: &mut JobTables) -> Self {
+    /// Those of a table, and where they arrive as rows.
+    fn new(source: &SourceNode, job: &mut JobTables) -> Self {
         let Some(sink) = source.dead_letters else { return Self(None) };
-        let (sender, mut letters) = mpsc::unbounded_channel::<Vec<DeadLetter>>();
-        let (elements, receiver) = mpsc::channel(CHANNEL_DEPTH);
-        job.letters.push((sink, receiver));
-        let name = table.name.clone();
-        tokio::spawn(async move {
-            while let Some(some) = letters.recv().await {
-                let Ok(rows) = dead_letter::to_batch(&some) else {
-                    tracing::error!(table = name, "dead letters cannot be written as rows");
-                    return;
-                };
-                // A closed channel means that the job has failed already.
-                if elements.send(Element::Batch(Batch::new(rows))).await.is_err() {
-                    return;
-                }
-            }
-            elements.send(Element::End).await.ok();
-        });
+        let (sender, letters) = mpsc::channel(CHANNEL_DEPTH);
+        job.letters.push((sink, letters));
         Self(Some(sender))
     }
 }

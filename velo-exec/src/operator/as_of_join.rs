@@ -29,6 +29,7 @@ use crate::join::{
     Choice, FOREVER, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Nearest, RIGHT, RowRef, ShownRows,
     TimedRows, Version, Versions, check_kinds,
 };
+use crate::lookup::MissingCounters;
 use crate::state::{KeyTable, is_sparse, keep};
 use crate::window::LateCounters;
 use crate::window::late::Measure;
@@ -160,11 +161,6 @@ impl AsOfJoin {
         let waiting = self.waiting.capacity() * size_of::<Waiting>();
         let tables = self.keys.memory() + self.by_key.capacity() * size_of::<OfKey>() + shown + identities;
         of_keys + heaps + waiting + tables + self.left.memory() + self.right.memory()
-    }
-
-    /// How many rows were left out because their table had no row for them, under `skip_record`.
-    pub fn skipped(&self) -> u64 {
-        self.results.skipped()
     }
 
     /// How many right rows are kept.
@@ -573,6 +569,10 @@ fn by_values(rows: &KeptRows, left: RowRef, right: RowRef) -> Ordering {
 impl Operator for AsOfJoin {
     fn held(&self) -> u64 {
         self.left.rows.len() as u64
+    }
+
+    fn missing(&self) -> Option<Arc<MissingCounters>> {
+        self.results.counters()
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {

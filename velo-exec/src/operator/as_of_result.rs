@@ -2,7 +2,6 @@
 //! has to be taken back later.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::{ArrayRef, BooleanArray, Scalar};
 use arrow_schema::Schema;
@@ -10,23 +9,25 @@ use arrow_select::zip::zip;
 use datafusion_common::ScalarValue;
 use velo_core::Batch;
 use velo_core::batch::columns_of;
-use velo_plan::plan::{AsOfJoin as Plan, JoinKind, Missing, MissingStrategy, Side};
+use velo_plan::plan::{AsOfJoin as Plan, JoinKind, Side};
 
 use super::row_json::row_as_json;
 use crate::error::{ExecError, Result};
 use crate::join::{JoinColumns, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef, is_true};
+use crate::lookup::{Fate, MissingCounters, fate};
 
 /// What becomes of decided rows.
 pub(super) struct Results {
     pub(super) columns: JoinColumns,
     /// Whether a left row comes out without a partner.
     is_left: bool,
-    missing: Option<MissingStrategy>,
+    /// What becomes of a row that a table lacks; nothing is missing of a stream.
+    missing: Option<Fate>,
     /// The values that stand in for a column, by its place in the output.
     defaults: Vec<(usize, ArrayRef)>,
     /// How many output columns are of the left side.
     of_left: usize,
-    skipped: Arc<AtomicU64>,
+    counters: Arc<MissingCounters>,
     statement: String,
 }
 
@@ -71,11 +72,6 @@ impl Results {
             _ => return Err(ExecError::Internal("an ASOF join is INNER or LEFT".to_owned())),
         };
         let missing = spec.join.missing.as_ref();
-        let strategy = |missing: &Missing| match missing.strategy {
-            // The watermark is past the row's time, so there is nothing to wait for.
-            MissingStrategy::WaitAndRetry => missing.then,
-            strategy => strategy,
-        };
         let default = |(name, value): &(String, ScalarValue)| -> Option<Result<(usize, ArrayRef)>> {
             let is = |column: &velo_plan::plan::JoinColumn| column.side == Side::Right && column.field.name() == name;
             let at = join.columns.iter().position(is)?;
@@ -84,18 +80,19 @@ impl Results {
         let defaults = missing.map_or(&[][..], |missing| missing.defaults.as_slice()).iter().filter_map(default);
         Ok(Self {
             is_left,
-            missing: missing.map(strategy),
+            // The watermark is past the row's time, so there is nothing to wait for.
+            missing: missing.map(|missing| fate(&join.kind, Some(missing), true)),
             defaults: defaults.collect::<Result<_>>()?,
             of_left: join.columns.iter().filter(|column| column.side == Side::Left).count(),
-            skipped: Arc::default(),
+            counters: Arc::default(),
             statement: spec.statement.clone(),
             columns,
         })
     }
 
-    /// How many rows were left out because their table had no row for them.
-    pub(super) fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
+    /// Counts rows that a table lacks, where the right side is one.
+    pub(super) fn counters(&self) -> Option<Arc<MissingCounters>> {
+        self.missing.map(|_| Arc::clone(&self.counters))
     }
 
     /// What comes out of decided rows, but for those for which `shown` is false.
@@ -112,22 +109,21 @@ impl Results {
             let [left, right] = [LEFT, RIGHT].map(|side| decided.pairs.sides[side][at]);
             let is_missing = right == RowRef::NONE;
             let right = if met[at] { right } else { RowRef::NONE };
-            let comes = match self.missing.filter(|_| is_missing) {
-                Some(MissingStrategy::FailFast | MissingStrategy::WaitAndRetry) => {
-                    return Err(self.fails(stores, left));
-                }
-                Some(MissingStrategy::SkipRecord) => {
-                    self.skipped.fetch_add(1, Ordering::Relaxed);
-                    false
-                }
-                Some(MissingStrategy::UseDefaults | MissingStrategy::EmitWithNulls) => true,
+            let fate = self.missing.filter(|_| is_missing);
+            if let Some(fate) = fate {
+                self.counters.count(fate, 1);
+            }
+            let comes = match fate {
+                Some(Fate::Fail | Fate::Wait) => return Err(self.fails(stores, left)),
+                Some(Fate::LeaveOut) => false,
+                Some(Fate::Defaults | Fate::Nulls) => true,
                 None => right != RowRef::NONE || self.is_left,
             };
             if !comes {
                 left_out.push(*number);
                 continue;
             }
-            defaults.push(is_missing && self.missing == Some(MissingStrategy::UseDefaults));
+            defaults.push(fate == Some(Fate::Defaults));
             pairs.push(LEFT, left, right);
             numbers.push(*number);
         }

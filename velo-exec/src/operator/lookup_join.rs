@@ -11,7 +11,7 @@ use arrow_array::UInt32Array;
 use arrow_schema::SchemaRef;
 use velo_core::batch::columns_of;
 use velo_core::duration::Span;
-use velo_core::lookup::{TableReader, TableVersion};
+use velo_core::lookup::{AsOfReader, TableReader, TableVersion};
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_eventtime::late::for_row;
 use velo_plan::plan::{self, JoinKind, MissingStrategy, StateTtl};
@@ -55,7 +55,8 @@ pub struct LookupJoin {
     table: Arc<dyn TableReader>,
     kind: JoinKind,
     missing: Option<plan::Missing>,
-    as_of: bool,
+    /// Where it stands, if it asks for rows as of their times.
+    as_of: Option<Arc<AsOfReader>>,
     input: SchemaRef,
     output: SchemaRef,
     late: LateRows,
@@ -124,7 +125,7 @@ impl LookupJoin {
             probe: probe.with_member(member),
             kind: join.kind.clone(),
             missing: join.missing.clone(),
-            as_of: join.as_of,
+            as_of: join.as_of.then(|| table.as_of_reader()),
             late: LateRows::new(join.late, &statement),
             counters: Arc::default(),
             given: given.transpose()?,
@@ -144,7 +145,7 @@ impl LookupJoin {
 
     fn fate(&self, last: bool) -> Fate {
         // What the table lacks as of a time that its watermark has passed will never come.
-        fate(&self.kind, self.missing.as_ref(), last || self.as_of)
+        fate(&self.kind, self.missing.as_ref(), last || self.as_of.is_some())
     }
 
     /// Joins what is to be joined, until the outbox is full.
@@ -163,7 +164,7 @@ impl LookupJoin {
             given.ask(out);
         }
         // Of rows that wait for their time nothing is known to be missing.
-        if !self.as_of {
+        if self.as_of.is_none() {
             self.counters.set_waiting(self.waiting.rows());
             if let Some(due) = self.waiting.due() {
                 out.timer_at(due);
@@ -428,6 +429,9 @@ impl LookupJoin {
         if held_back > self.forwarded {
             self.forwarded = held_back;
             out.watermark(held_back);
+            if let Some(reader) = &self.as_of {
+                reader.advance(held_back);
+            }
         }
     }
 }
@@ -461,7 +465,7 @@ impl Operator for LookupJoin {
         if let Some(given) = &mut self.given {
             given.on_clock(out)?;
         }
-        if self.as_of {
+        if self.as_of.is_some() {
             let batch = self.late.leave_out(batch, self.watermark, "a join as of its time", for_row, out)?;
             self.hold(batch);
             self.release()?;
@@ -478,7 +482,7 @@ impl Operator for LookupJoin {
 
     fn on_tables(&mut self, out: &mut Outbox) -> Result<Flow> {
         let version = self.table.version();
-        match self.as_of {
+        match self.as_of.is_some() {
             true => self.release()?,
             false if version.number() != self.seen => self.look_again(&version),
             // Only its watermark has moved.
@@ -491,7 +495,7 @@ impl Operator for LookupJoin {
         if let Some(given) = &mut self.given {
             given.on_clock(out)?;
         }
-        if !self.as_of {
+        if self.as_of.is_none() {
             self.try_again(now);
         }
         self.run(out)
@@ -503,7 +507,7 @@ impl Operator for LookupJoin {
             given.on_watermark(watermark, out)?;
         }
         // The end of the input is the end of waiting, and its watermark comes before it.
-        if watermark == Watermark::END && !self.as_of {
+        if watermark == Watermark::END && self.as_of.is_none() {
             self.ending = true;
             let version = self.table.version();
             self.look_again(&version);
@@ -515,7 +519,7 @@ impl Operator for LookupJoin {
 
     fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
         self.ending = true;
-        match self.as_of {
+        match self.as_of.is_some() {
             true => self.release()?,
             false => {
                 let version = self.table.version();
@@ -531,7 +535,7 @@ impl Operator for LookupJoin {
 
     /// The table is not known yet as of the time of rows that wait.
     fn waits(&self) -> bool {
-        self.as_of && self.ending && !self.waiting.is_empty()
+        self.as_of.is_some() && self.ending && !self.waiting.is_empty()
     }
 
     fn missing(&self) -> Option<Arc<MissingCounters>> {
@@ -539,7 +543,7 @@ impl Operator for LookupJoin {
     }
 
     fn late(&self) -> Option<Arc<LateCounters>> {
-        self.as_of.then(|| Arc::clone(&self.late.counters))
+        self.as_of.as_ref().map(|_| Arc::clone(&self.late.counters))
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

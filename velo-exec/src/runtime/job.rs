@@ -5,13 +5,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use velo_core::Clock;
 use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceBinding, SourceRequest};
 use velo_core::duration::Span;
 use velo_core::lookup::{TableReader, TableWriter};
 use velo_core::progress::Progress;
+use velo_core::{Batch, Clock};
 use velo_eventtime::{OnError, WatermarkProperties};
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId, TableId};
 
@@ -54,8 +54,8 @@ pub struct JobTables {
     pub readers: Vec<Arc<dyn TableReader>>,
     /// The writers of those that queries make.
     pub writers: BTreeMap<TableId, Box<dyn TableWriter>>,
-    /// Dead letters of tables, each with the sink that it is for.
-    pub letters: Vec<(SinkId, mpsc::Receiver<Element>)>,
+    /// Dead letters of tables as rows of the sink that they are for, till nobody sends any more, or reads the tables.
+    pub letters: Vec<(SinkId, mpsc::Receiver<Batch>)>,
     /// Nothing that reads a table, or is connected with what does, is given a row before this says so.
     pub wait: Option<WaitForTables>,
 }
@@ -107,7 +107,7 @@ impl JobProgress {
 
     /// Rows that each table lacked, by its name.
     pub fn missing_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
-        let table = |node: NodeId| plan.nodes[node.0].kind.reads().map(|table| plan.tables[table.0].name.clone());
+        let table = |node: NodeId| plan.looks_in(node).map(|table| plan.tables[table.0].name.clone());
         rows_by_name(&self.missing, table, MissingCounters::rows)
     }
 
@@ -153,10 +153,23 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
     let stages = lower(plan, options.parallelism)?;
     let awaited = stages.awaited(plan);
     let mut wiring = Wiring::new(&stages);
-    for (sink, letters) in std::mem::take(&mut options.tables.letters) {
-        wiring.letters_of_table(&stages, sink, letters);
-    }
     let mut tasks: JoinSet<Result<Done>> = JoinSet::new();
+    // Held by every task but those of sinks.
+    let (working, others) = watch::channel(());
+    for (sink, letters) in std::mem::take(&mut options.tables.letters) {
+        let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
+        wiring.letters_of_table(&stages, sink, receiver);
+        let (others, stop) = (others.clone(), options.stop.clone());
+        tasks.spawn(async move { Ok(letters_of_table(letters, sender, others, stop).await) });
+    }
+    let work = |tasks: &mut JoinSet<Result<Done>>, task: BoxFuture<'static, Result<()>>| {
+        let working = working.clone();
+        tasks.spawn(async move {
+            let done = task.await;
+            drop(working);
+            done.map(|()| Done::Task)
+        });
+    };
     for (at, stage) in stages.stages.iter().enumerate() {
         for task in 0..stage.tasks {
             let inputs = std::mem::take(&mut wiring.inputs[at][task]);
@@ -171,31 +184,32 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
             match &stage.kind {
                 StageKind::Source(id) => {
                     let source = Reading::new(plan, *id, drive, &options, progress)?;
-                    tasks.spawn(async move { source.run(gate).await.map(|()| Done::Task) });
+                    work(&mut tasks, Box::pin(source.run(gate)));
                 }
                 StageKind::Values(id) => {
                     let values = ValuesTask::new(&plan.nodes[id.0], drive, *id, &options, progress)?;
-                    tasks.spawn(async move {
+                    let run = async move {
                         match gate.open().await? {
-                            true => values.run().await.map(|()| Done::Task),
-                            false => values.stop().await.map(|()| Done::Task),
+                            true => values.run().await,
+                            false => values.stop().await,
                         }
-                    });
+                    };
+                    work(&mut tasks, Box::pin(run));
                 }
                 StageKind::TableScan(id) => {
                     let scan = table_scan_task(plan, *id, drive, &options, progress)?;
-                    tasks.spawn(async move {
+                    let run = async move {
                         gate.open().await?;
-                        scan.run().await.map(|()| Done::Task)
-                    });
+                        scan.run().await
+                    };
+                    work(&mut tasks, Box::pin(run));
                 }
                 StageKind::Table(id) => {
                     let table = table_sink_task(plan, *id, Inputs::of_several(inputs), &mut options, progress)?;
-                    tasks.spawn(async move { table.run().await.map(|()| Done::Task) });
+                    work(&mut tasks, Box::pin(table.run()));
                 }
                 StageKind::Operators => {
-                    let task = OperatorTask::new(Inputs::of_several(inputs), drive);
-                    tasks.spawn(async move { task.run().await.map(|()| Done::Task) });
+                    work(&mut tasks, Box::pin(OperatorTask::new(Inputs::of_several(inputs), drive).run()));
                 }
                 StageKind::Sink(id) => {
                     let sink = sink_task(plan, *id, Inputs::of_several(inputs), &mut options, progress).await?;
@@ -207,8 +221,32 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
             }
         }
     }
-    drop(wiring);
+    drop((wiring, working));
     finish(tasks, &options.stop).await
+}
+
+/// Takes dead letters of a table to their sink. A table may be kept up to date for as long as the job runs: there are no more letters
+/// when there is nobody left who reads a row.
+async fn letters_of_table(
+    mut letters: mpsc::Receiver<Batch>,
+    sink: mpsc::Sender<Element>,
+    mut others: watch::Receiver<()>,
+    stop: Stop,
+) -> Done {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = letters.recv() => next,
+            _ = others.changed() => None,
+        };
+        let last = || if stop.requested() == StopRequest::Stop { Element::Stop } else { Element::End };
+        let element = next.map_or_else(last, Element::Batch);
+        let over = !matches!(element, Element::Batch(_));
+        // A sink that is gone has said why.
+        if sink.send(element).await.is_err() || over {
+            return Done::Task;
+        }
+    }
 }
 
 /// Waits for all tasks; commits where all went well, else takes everything back.

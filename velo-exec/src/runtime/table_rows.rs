@@ -16,7 +16,6 @@ use crate::expr::Evaluator;
 #[derive(Debug)]
 pub struct TableRows {
     timing: Timing,
-    filter: Option<Evaluator>,
     outputs: Option<Vec<Evaluator>>,
     schema: SchemaRef,
 }
@@ -29,7 +28,6 @@ impl TableRows {
             feed.outputs.as_ref().map(|outputs| outputs.iter().map(|output| evaluator(&output.expr)).collect());
         Ok(Self {
             timing: Timing::new(&feed.source, &feed.decoded)?,
-            filter: feed.filter.as_ref().map(evaluator).transpose()?,
             outputs: outputs.transpose()?,
             schema: Arc::clone(schema),
         })
@@ -43,10 +41,7 @@ impl TableRows {
     /// The rows of the table that a decoded batch gives, and those that have no usable event time or kind; `read_at` is when it
     /// was read, by the clock.
     pub fn rows(&self, batch: Batch, read_at: i64) -> Result<(Batch, Vec<Refused>)> {
-        let (mut batch, refused) = self.timing.rows(batch, read_at)?;
-        if let Some(filter) = &self.filter {
-            batch = batch.filter(&filter.condition(&batch)?)?;
-        }
+        let (batch, refused) = self.timing.rows(batch, read_at)?;
         let columns = match &self.outputs {
             None => batch.columns.columns().to_vec(),
             Some(outputs) => {

@@ -90,14 +90,14 @@ impl Planner<'_> {
         missing: Option<Missing>,
     ) -> Table {
         let key: Vec<usize> = key.iter().filter_map(|name| columns.schema.index_of(name).ok()).collect();
-        let feed =
-            ConnectorFeed { source: columns.source, decoded: columns.decoded, outputs: columns.outputs, filter: None };
+        let feed = ConnectorFeed { source: columns.source, decoded: columns.decoded, outputs: columns.outputs };
         self.plan.tables.push(TableNode {
             name: name.text(),
             feed: TableFeed::Connector(Box::new(feed)),
             schema: columns.schema,
             indexes: if key.is_empty() { vec![] } else { vec![key.clone()] },
             key,
+            null_keys: false,
             keeps_versions: false,
             upkeep,
             place: name.span(),
@@ -349,6 +349,7 @@ impl Planner<'_> {
             schema: Arc::clone(&output),
             indexes: if key.is_empty() { vec![] } else { vec![key.clone()] },
             key,
+            null_keys: relation.key.is_empty(),
             keeps_versions: false,
             upkeep,
             place: create.name.span(),

@@ -375,6 +375,18 @@ impl NodeKind {
 }
 
 impl Plan {
+    /// The table in which a node looks for rows: that which it looks up, or the right side of an ASOF join.
+    pub fn looks_in(&self, node: NodeId) -> Option<TableId> {
+        let node = &self.nodes[node.0];
+        match (&node.kind, node.inputs.as_slice()) {
+            (NodeKind::LookupJoin(join), _) => Some(join.table),
+            (NodeKind::AsOfJoin(_), [_, right]) => {
+                self.upstream(*right).into_iter().find_map(|node| self.nodes[node.0].kind.reads())
+            }
+            _ => None,
+        }
+    }
+
     /// A node and all that its rows come from, each once.
     pub fn upstream(&self, node: NodeId) -> BTreeSet<NodeId> {
         let (mut open, mut found) = (vec![node], BTreeSet::from([node]));

@@ -4,7 +4,6 @@ use std::fmt;
 
 use arrow_schema::{FieldRef, SchemaRef};
 use datafusion_common::ScalarValue;
-use datafusion_expr::Expr;
 use velo_core::duration::Span;
 use velo_core::property_choices;
 use velo_core::resilience::{CircuitBreakerProperties, RetryPolicy};
@@ -26,6 +25,8 @@ pub struct TableNode {
     pub schema: SchemaRef,
     /// The places of the key's columns; none: rows are only added, and taken back whole.
     pub key: Vec<usize>,
+    /// Whether the key may have NULLs, as the groups of a query have: they are one value there.
+    pub null_keys: bool,
     /// The places of the columns of each index, in the order of [`velo_core::lookup::IndexId`]; the key, where there is one, is
     /// the first.
     pub indexes: Vec<Vec<usize>>,
@@ -85,8 +86,6 @@ pub struct ConnectorFeed {
     pub decoded: SchemaRef,
     /// What makes the table's columns of the decoded ones; none where they are the same.
     pub outputs: Option<Vec<Output>>,
-    /// What all readers of the table ask of its rows.
-    pub filter: Option<Expr>,
 }
 
 /// How a table over a connector is kept up to date.

@@ -306,7 +306,6 @@ fn narrow_table(table: &mut TableNode, used: &BTreeSet<usize>) {
                 columns_of(outputs.iter().map(|output| &output.expr)).collect()
             }
         };
-        needed.extend(columns_of(&feed.filter));
         feed.decoded = narrow_source(&mut feed.source, &feed.decoded, &mut needed);
     }
 }

@@ -9,7 +9,7 @@ use velo_core::lookup::TableRow;
 use velo_core::row_kind::RowKind;
 use velo_core::types::sql_name;
 
-use crate::store::index::failed;
+use crate::store::index::{failed, nulls_of};
 use crate::store::ops::Ops;
 use crate::store::state::State;
 use crate::store::versions::Due;
@@ -39,9 +39,10 @@ impl State {
     ///
     /// # Errors
     ///
-    /// Where the batch has other columns, or a row has a NULL in the key; nothing of the batch has gone in then.
+    /// Where the batch has other columns, or a row has a NULL in a key that has none; nothing of the batch has gone in then.
     pub(crate) fn apply(&mut self, batch: &Batch, ops: &mut Ops, tally: &mut Tally, due: &mut Due) -> Result<()> {
         self.check(batch)?;
+        self.have_room(batch.rows())?;
         if self.shape.key.is_empty() {
             return self.apply_without_key(batch, ops, tally);
         }
@@ -93,7 +94,9 @@ impl State {
         due: &mut Due,
     ) -> Result<()> {
         let rows = &batch.columns;
-        if let Some((column, row)) = self.null_in(rows, &self.shape.key) {
+        if !self.shape.null_keys
+            && let Some((column, row)) = self.null_in(rows, &self.shape.key)
+        {
             let name = &self.shape.name;
             let message = format!("a row for table `{name}` has NULL in column `{column}` of its primary key");
             let error = ConnectorError::new(ErrorKind::Decode, "writing a table", message)
@@ -106,6 +109,7 @@ impl State {
         let keys = Arc::clone(&self.indexes[0].keys);
         let columns: Vec<ArrayRef> = keys.columns().iter().map(|column| Arc::clone(rows.column(*column))).collect();
         let sought = keys.keys(&columns)?;
+        let nulls = nulls_of(&columns);
         let mut found = Vec::new();
         self.indexes[0].find_last(&self.segments, &sought, &mut found)?;
         let fresh = self.segments.end();
@@ -122,6 +126,7 @@ impl State {
                 }
             };
             let found = found[row].is_some().then_some(found[row].0);
+            let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
             let current = self.indexes[0].current(&self.segments, *hash, position, found, fresh)?;
             match (kind.retracts(), current) {
                 (false, Some(old)) => {
@@ -131,11 +136,13 @@ impl State {
                 }
                 (false, None) => {
                     self.indexes[0].insert_new(*hash, position);
+                    self.indexes[0].nulls += u64::from(null);
                     self.rows += 1;
                     ops.added(position);
                 }
                 (true, Some(old)) => {
                     self.indexes[0].take(*hash, old);
+                    self.indexes[0].nulls -= u64::from(null);
                     self.rows -= 1;
                     self.dead.set(position);
                     ops.removed(old, position);

@@ -62,6 +62,12 @@ fn ends(bytes: &[u8]) -> (u64, u64) {
     }
 }
 
+/// Whether bytes are the same. Short ones are compared as the words that they end in, without a call.
+#[inline(always)]
+pub(crate) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && if a.len() <= 16 { ends(a) == ends(b) } else { a == b }
+}
+
 /// The hash of bytes.
 #[inline(always)]
 pub(crate) fn of_bytes(bytes: &[u8]) -> u64 {
@@ -120,6 +126,15 @@ mod tests {
         let mut seen = HashSet::new();
         for length in 0..=text.len() {
             assert!(seen.insert(of_bytes(&text[..length])), "{length}");
+        }
+        for length in 0..text.len() {
+            let mut other = text[..length].to_vec();
+            assert!(same_bytes(&text[..length], &other) && !same_bytes(&text[..length + 1], &other), "{length}");
+            for at in 0..length {
+                other[at] ^= 1;
+                assert!(!same_bytes(&text[..length], &other), "{length} {at}");
+                other[at] ^= 1;
+            }
         }
         // The lower bits choose the page: neighbours must not meet there.
         let pages: HashSet<_> = (0..1_000_u64).map(|number| of_word(number) & 0xffff).collect();

@@ -81,12 +81,12 @@ impl TableVersion for Version {
 
     fn find_one(&self, index: IndexId, keys: &[ArrayRef], found: &mut Vec<TableRow>) -> Result<()> {
         let index = self.index(index)?;
-        index.find_last(&self.state.segments, &index.keys.keys(keys)?, found)
+        index.find_last(&self.state.segments, &index.keys.sought(keys)?, found)
     }
 
     fn find(&self, index: IndexId, keys: &[ArrayRef], found: &mut Matches) -> Result<()> {
         let index = self.index(index)?;
-        index.find(&self.state.segments, &index.keys.keys(keys)?, found)
+        index.find(&self.state.segments, &index.keys.sought(keys)?, found)
     }
 
     fn find_as_of(&self, keys: &[ArrayRef], times: &[i64], found: &mut Vec<TableRow>) -> Result<()> {
@@ -95,7 +95,7 @@ impl TableVersion for Version {
             return Err(ConnectorError::new(ErrorKind::Unsupported, "looking up a table as of a time", message)
                 .advise("declare a PRIMARY KEY and an event time on it"));
         };
-        let keys = self.index(IndexId(0))?.keys.keys(keys)?;
+        let keys = self.index(IndexId(0))?.keys.sought(keys)?;
         if keys.hashes.len() != times.len() {
             let message = format!("{} keys with {} times", keys.hashes.len(), times.len());
             return Err(ConnectorError::new(ErrorKind::Configuration, "looking up a table as of a time", message));

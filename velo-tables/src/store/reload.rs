@@ -34,6 +34,7 @@ impl Reload {
             schema: Arc::clone(&shape.schema),
             key: shape.key.clone(),
             indexes: if shape.key.is_empty() { Vec::new() } else { vec![shape.key.clone()] },
+            null_keys: shape.null_keys,
             keeps_versions: false,
             counters: Arc::new(TableCounters::default()),
         };

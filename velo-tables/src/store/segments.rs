@@ -10,6 +10,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_n
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use velo_core::batch::columns_of;
+use velo_core::lookup::TableRow;
 
 use crate::store::marks::{BITS, Bits};
 
@@ -191,6 +192,12 @@ impl Segments {
                 ((self.sealed.len() + at) as u32, self.tail[at].row(position))
             }
         }
+    }
+
+    /// Where each row lies; (0, 0) for none.
+    pub(crate) fn addresses(&self, rows: &[TableRow], addresses: &mut Vec<Address>) {
+        addresses.clear();
+        addresses.extend(rows.iter().map(|row| if row.is_some() { self.address(row.0) } else { (0, 0) }));
     }
 
     /// Adds rows; the first has position [`Self::end`] as it was before.

@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::schema::event_time_index;
 
-use crate::store::index::{Index, KeyColumns, failed, nulls_of};
+use crate::store::index::{Index, KeyColumns, LISTS, failed, nulls_of};
 use crate::store::marks::Marks;
 use crate::store::segments::{Segment, Segments};
 use crate::store::table::StoreSpec;
@@ -23,6 +23,8 @@ pub(crate) struct Shape {
     pub(crate) name: String,
     pub(crate) schema: SchemaRef,
     pub(crate) key: Vec<usize>,
+    /// Whether the key may have NULLs, which are equal to each other there.
+    pub(crate) null_keys: bool,
     /// The place of the hidden event time.
     pub(crate) event_time: Option<usize>,
     /// The columns of each index.
@@ -58,13 +60,16 @@ impl Shape {
             let message = format!("table `{name}` has no event time, so it has no rows as of a time");
             return refused(message, "set event.time.field, or declare WATERMARK FOR on the table");
         }
-        let indexes =
-            spec.indexes.iter().map(|index| KeyColumns::new(&spec.schema, index.clone(), false).map(Arc::new));
+        let indexes = spec.indexes.iter().map(|index| {
+            let nulls_equal = spec.null_keys && *index == spec.key;
+            KeyColumns::new(&spec.schema, index.clone(), nulls_equal).map(Arc::new)
+        });
         let visible = (0..columns).filter(|column| Some(*column) != event_time).collect();
         Ok(Self {
             name: name.clone(),
             schema: Arc::clone(&spec.schema),
             key: spec.key.clone(),
+            null_keys: spec.null_keys,
             event_time,
             indexes: indexes.collect::<Result<_>>()?,
             whole: Arc::new(KeyColumns::new(&spec.schema, visible, true)?),
@@ -112,6 +117,16 @@ impl State {
             + self.unlisted.bytes()
             + self.indexes.iter().chain(&self.whole).map(Index::bytes).sum::<usize>()
             + self.histories.as_ref().map_or(0, Histories::bytes)
+    }
+
+    /// Refuses rows for which there is no position left: each change takes one, and none is used twice.
+    pub(crate) fn have_room(&self, rows: usize) -> Result<()> {
+        if self.segments.end() + rows as u64 <= LISTS {
+            return Ok(());
+        }
+        let message = format!("table `{}` has had {} changes, and can have no more", self.shape.name, self.segments.end());
+        Err(ConnectorError::new(ErrorKind::Unsupported, "writing a table", message)
+            .advise("start the job again: a table that is loaded anew begins to count anew"))
     }
 
     /// The rows that stand, in the order in which they came.
@@ -245,5 +260,29 @@ impl Iterator for Scan {
             return Some(batch);
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn positions_that_are_used_up_are_told() {
+        let spec = StoreSpec {
+            name: "t".to_owned(),
+            schema: Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)])),
+            key: vec![],
+            indexes: vec![],
+            null_keys: false,
+            keeps_versions: false,
+            counters: Arc::default(),
+        };
+        let state = State::new(&Arc::new(Shape::new(&spec).unwrap()));
+        assert!(state.have_room(LISTS as usize).is_ok());
+        let error = state.have_room(LISTS as usize + 1).unwrap_err().to_string();
+        assert!(error.contains("table `t` has had 0 changes") && error.contains("start the job again"), "{error}");
     }
 }

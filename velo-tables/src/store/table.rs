@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
-use velo_core::lookup::{TableChanges, TableReader, TableVersion};
+use velo_core::lookup::{AsOfReader, TableChanges, TableReader, TableVersion};
 use velo_core::time::Watermark;
 
 use crate::store::follow::{Content, Event, Follower, Queue};
@@ -28,6 +28,9 @@ pub struct StoreSpec {
     pub schema: SchemaRef,
     /// The places of the key's columns; none: rows are only added, and taken back whole.
     pub key: Vec<usize>,
+    /// Whether the key may have NULLs, which are one value there as GROUP BY has it; whoever looks NULL up finds nothing. Else a row
+    /// with one is refused.
+    pub null_keys: bool,
     /// The places of the columns of each index; the key, where there is one, is the first.
     pub indexes: Vec<Vec<usize>>,
     /// Whether rows can be asked for as they were at an event time. Needs a key and an event time.
@@ -95,6 +98,7 @@ pub fn table(spec: StoreSpec) -> Result<(Arc<Table>, Writer)> {
         news: watch::Sender::new((0, Watermark::NONE)),
         life: watch::Sender::new(Life::Loading),
         followers: Mutex::default(),
+        as_of_readers: Mutex::default(),
         counters: spec.counters,
     });
     Ok((Arc::clone(&table), Writer::new(table, state)))
@@ -146,6 +150,7 @@ pub struct Table {
     /// Held while a version takes the place of another, so that one who begins to follow sees it either in the content or as
     /// a change.
     followers: Mutex<Followers>,
+    as_of_readers: Mutex<Vec<std::sync::Weak<AsOfReader>>>,
     counters: Arc<TableCounters>,
 }
 
@@ -167,6 +172,17 @@ impl Table {
     /// Those who follow it now.
     pub(crate) fn queues(&self) -> Vec<Arc<Queue>> {
         self.followers().queues.iter().filter_map(std::sync::Weak::upgrade).collect()
+    }
+
+    fn as_of_readers(&self) -> MutexGuard<'_, Vec<std::sync::Weak<AsOfReader>>> {
+        self.as_of_readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first event time that anyone may still ask for; nothing while nobody does.
+    pub(crate) fn asked_from(&self) -> Option<Watermark> {
+        let mut readers = self.as_of_readers();
+        readers.retain(|reader| reader.strong_count() > 0);
+        readers.iter().filter_map(std::sync::Weak::upgrade).map(|reader| reader.from()).min()
     }
 
     /// Makes `state` the next version.
@@ -287,6 +303,12 @@ impl TableReader for Table {
         if news.wait_for(|news| news.0 != number || news.1 > watermark).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    fn as_of_reader(&self) -> Arc<AsOfReader> {
+        let reader = Arc::new(AsOfReader::default());
+        self.as_of_readers().push(Arc::downgrade(&reader));
+        reader
     }
 
     fn follow(&self) -> Box<dyn TableChanges> {

@@ -198,14 +198,14 @@ impl Histories {
     ) -> Result<()> {
         found.clear();
         found.resize(keys.hashes.len(), TableRow::NONE);
-        let (mut pairs, mut addresses, mut equal) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut places, mut pairs, mut addresses, mut equal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for from in (0..keys.hashes.len()).step_by(CHUNK) {
             let hashes = &keys.hashes[from..keys.hashes.len().min(from + CHUNK)];
             pairs.clear();
-            self.pages.touch(hashes);
-            for (at, hash) in hashes.iter().enumerate() {
+            self.pages.places(hashes, &mut places);
+            for (at, (hash, place)) in hashes.iter().zip(&places).enumerate() {
                 if keys.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(from + at)) {
-                    pairs.extend(self.pages.candidates(*hash).map(|number| (from + at, number)));
+                    pairs.extend(place.candidates(*hash).map(|number| (from + at, number)));
                 }
             }
             addresses.clear();

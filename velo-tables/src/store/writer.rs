@@ -57,24 +57,6 @@ impl Writer {
         &self.table
     }
 
-    /// Nobody asks any more for rows as of a time before `time` (microseconds): what only they could see is forgotten. Of each key the
-    /// newest version not after it stays. A row that comes later with an event time before it counts as the newest of its time.
-    ///
-    /// # Errors
-    ///
-    /// Where columns cannot be read.
-    pub fn forget_before(&mut self, time: i64) -> Result<()> {
-        let State { histories, segments, unlisted, .. } = &mut self.state;
-        if let Some(histories) = histories {
-            let mut forgotten = Vec::new();
-            histories.forget_before(segments, time, &mut self.due, &mut forgotten)?;
-            for position in forgotten {
-                unlisted.set(position);
-            }
-        }
-        Ok(())
-    }
-
     /// Waits until rows that nobody needs have been taken out, as far as it is worth it; the version that stands then lies in less memory.
     ///
     /// # Errors
@@ -125,6 +107,20 @@ impl Writer {
         }
     }
 
+    /// Forgets what nobody can ask for any more. Of each key the newest version that is not later stays. A row that comes later with
+    /// an event time before it counts as the newest of its time.
+    fn forget(&mut self) -> Result<()> {
+        let State { histories, segments, unlisted, .. } = &mut self.state;
+        if let (Some(histories), Some(asked)) = (histories, self.table.asked_from()) {
+            let mut forgotten = Vec::new();
+            histories.forget_before(segments, asked.0, &mut self.due, &mut forgotten)?;
+            for position in forgotten {
+                unlisted.set(position);
+            }
+        }
+        Ok(())
+    }
+
     fn install_merged(&mut self) -> Result<()> {
         if let Some(merge) = &mut self.merge
             && merge.try_install(&mut self.state)?
@@ -139,6 +135,7 @@ impl Writer {
 
     /// Makes what was applied the next version. Nothing in here waits.
     fn publish_now(&mut self, last: bool) -> Result<()> {
+        self.forget()?;
         self.state.segments.tidy().map_err(failed)?;
         let ops = std::mem::take(&mut self.ops);
         let delta = (!ops.is_empty()).then(|| Delta::new(&self.state, ops));

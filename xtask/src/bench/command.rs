@@ -13,12 +13,12 @@ use crate::binary::{self, Members};
 use crate::workspace::Workspace;
 
 /// Every bench by its name.
-const NAMES: [&str; 7] = ["json", "csv", "stations", "decoder", "scale", "latency", "nexmark"];
+const NAMES: [&str; 9] = ["json", "csv", "stations", "join", "join_large", "decoder", "scale", "latency", "nexmark"];
 
 /// Measure velo: against DuckDB, against an earlier revision, by the row, and how long one row takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which benches: json, csv, stations, decoder, scale, latency, nexmark; all by default
+    /// Which benches: json, csv, stations, join, join_large, decoder, scale, latency, nexmark; all by default
     names: Vec<String>,
     /// Also build this revision and run it in turn, for the ratio
     #[arg(long)]

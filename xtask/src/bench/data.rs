@@ -30,9 +30,11 @@ impl Data {
     pub fn get(&self, what: What, rows: u64) -> Result<Input> {
         let rows = if self.quick { (rows / 100).max(1) } else { rows };
         let (name, ending) = match what {
-            What::Trades => ("trades", "jsonl"),
-            What::TradesCsv => ("trades", "csv"),
-            What::Stations => ("stations", "csv"),
+            What::Trades => ("trades".to_owned(), "jsonl"),
+            What::TradesCsv => ("trades".to_owned(), "csv"),
+            What::Stations => ("stations".to_owned(), "csv"),
+            What::Orders(customers) => (format!("orders-of-{customers}"), "jsonl"),
+            What::Customers => ("customers".to_owned(), "csv"),
         };
         let path = self.folder.join(format!("{name}-{rows}.{ending}"));
         if !path.exists() {

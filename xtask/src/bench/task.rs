@@ -1,4 +1,4 @@
-//! Reading a file, grouping it and writing the result, beside DuckDB: one thread against one, two against two.
+//! Reading a file, joining it with a table or not, grouping it and writing the result, beside DuckDB: one thread against one, two against two.
 
 use std::path::{Path, PathBuf};
 
@@ -17,19 +17,23 @@ pub struct Task {
     pub name: &'static str,
     input: What,
     rows: u64,
+    /// A table beside it, and its rows.
+    table: Option<(What, u64)>,
     /// What tells rows of the result apart.
     keys: &'static [&'static str],
-    /// With `INPUT` and `OUTPUT` for the paths.
+    /// With `INPUT`, `REFERENCE` and `OUTPUT` for the paths.
     script: &'static str,
     duckdb: &'static str,
 }
 
-/// One-minute windows over trades, in JSON and in CSV, and the one-billion-row task with fifty million.
-pub const ALL: [Task; 3] = [
+/// One-minute windows over trades, in JSON and in CSV; the one-billion-row task with fifty million; orders in JSON joined with ten
+/// thousand customers and with a million.
+pub const ALL: [Task; 5] = [
     Task {
         name: "json",
         input: What::Trades,
         rows: 5_000_000,
+        table: None,
         keys: &["symbol", "minute"],
         script: "CREATE STREAM trades (symbol STRING, price DECIMAL(18, 4), quantity BIGINT, ts BIGINT, venue STRING, id BIGINT)
 WITH (connector = 'file', path = 'INPUT', format = 'json', 'event.time.field' = 'ts', 'event.time.format' = 'epoch_millis');
@@ -53,6 +57,7 @@ FROM trades GROUP BY symbol WINDOW TUMBLING(1m);
         name: "csv",
         input: What::TradesCsv,
         rows: 5_000_000,
+        table: None,
         keys: &["symbol", "minute"],
         script: "CREATE STREAM trades (symbol STRING, price DECIMAL(18, 4), quantity BIGINT, ts BIGINT, venue STRING, id BIGINT)
 WITH (connector = 'file', path = 'INPUT', format = 'csv', 'event.time.field' = 'ts', 'event.time.format' = 'epoch_millis');
@@ -76,6 +81,7 @@ FROM trades GROUP BY symbol WINDOW TUMBLING(1m);
         name: "stations",
         input: What::Stations,
         rows: 50_000_000,
+        table: None,
         keys: &["station"],
         script: "CREATE STREAM stations (station STRING, temperature DECIMAL(3, 1))
 WITH (connector = 'file', path = 'INPUT', format = 'csv', 'csv.delimiter' = ';', 'csv.header' = false);
@@ -89,7 +95,44 @@ SELECT station, MIN(temperature) AS low, AVG(temperature) AS mean, MAX(temperatu
   GROUP BY ALL
 ) TO 'OUTPUT' (FORMAT json)",
     },
+    Task {
+        name: "join",
+        input: What::Orders(10_000),
+        rows: 5_000_000,
+        table: Some((What::Customers, 10_000)),
+        keys: &["tier"],
+        script: JOIN,
+        duckdb: DUCKDB_JOIN,
+    },
+    Task {
+        name: "join_large",
+        input: What::Orders(1_000_000),
+        rows: 5_000_000,
+        table: Some((What::Customers, 1_000_000)),
+        keys: &["tier"],
+        script: JOIN,
+        duckdb: DUCKDB_JOIN,
+    },
 ];
+
+const JOIN: &str = "CREATE STREAM orders (id BIGINT, customer BIGINT, amount DECIMAL(18, 2), ts BIGINT)
+WITH (connector = 'file', path = 'INPUT', format = 'json', 'event.time.field' = 'ts', 'event.time.format' = 'epoch_millis');
+CREATE TABLE customers (id BIGINT PRIMARY KEY, name STRING, tier STRING, credit BIGINT)
+WITH (connector = 'file', path = 'REFERENCE', format = 'csv');
+CREATE SINK tiers WITH (connector = 'file', path = 'OUTPUT', format = 'json');
+INSERT INTO tiers
+SELECT c.tier, COUNT(*) AS orders, SUM(o.amount) AS total, SUM(c.credit) AS credit
+FROM orders o JOIN customers c ON o.customer = c.id GROUP BY c.tier;
+";
+
+const DUCKDB_JOIN: &str = "COPY (
+  SELECT c.tier, COUNT(*) AS orders, CAST(SUM(o.amount) AS VARCHAR) AS total, CAST(SUM(c.credit) AS BIGINT) AS credit
+  FROM read_json('INPUT', format = 'newline_delimited', columns = {id: 'BIGINT', customer: 'BIGINT', amount: 'DECIMAL(18, 2)',
+    ts: 'BIGINT'}) o
+  JOIN read_csv('REFERENCE', header = true, columns = {id: 'BIGINT', name: 'VARCHAR', tier: 'VARCHAR', credit: 'BIGINT'}) c
+  ON o.customer = c.id
+  GROUP BY ALL
+) TO 'OUTPUT' (FORMAT json)";
 
 /// A program that takes its turn.
 struct Side<'a> {
@@ -103,11 +146,18 @@ impl Task {
     /// Measures the task with one thread and with two.
     pub fn measure(&self, bench: &mut Bench, duckdb: &DuckDb) -> Result<()> {
         let input = bench.data.get(self.input, self.rows)?;
+        let table = self.table.map(|(what, rows)| bench.data.get(what, rows)).transpose()?;
+        let filled = |text: &str, output: &Path| {
+            let table = table.as_ref().map(|table| table.path.to_string_lossy()).unwrap_or_default();
+            text.replace("INPUT", &input.path.to_string_lossy())
+                .replace("REFERENCE", &table)
+                .replace("OUTPUT", &output.to_string_lossy())
+        };
         println!("\n== {}: {} rows, DuckDB {}", self.name, input.rows, duckdb.version);
         for threads in [1, 2] {
-            let mut sides = vec![self.velo(bench, "velo", &bench.velo, &input.path)?];
+            let mut sides = vec![self.velo(bench, "velo", &bench.velo, &filled)?];
             let output = bench.folder.join(format!("{}-duckdb.json", self.name));
-            let statement = filled(self.duckdb, &input.path, &output);
+            let statement = filled(self.duckdb, &output);
             sides.push(Side {
                 name: "duckdb",
                 run: Box::new(move |threads| duckdb.run(threads, &statement)),
@@ -115,7 +165,7 @@ impl Task {
                 runs: Vec::new(),
             });
             if let Some(base) = &bench.base {
-                sides.push(self.velo(bench, "base", base, &input.path)?);
+                sides.push(self.velo(bench, "base", base, &filled)?);
             }
             // The first turn does not count: it brings the input into memory, and its results are compared.
             for side in &sides {
@@ -138,10 +188,16 @@ impl Task {
         Ok(())
     }
 
-    fn velo<'a>(&self, bench: &Bench, name: &'static str, program: &Path, input: &Path) -> Result<Side<'a>> {
+    fn velo<'a>(
+        &self,
+        bench: &Bench,
+        name: &'static str,
+        program: &Path,
+        filled: impl Fn(&str, &Path) -> String,
+    ) -> Result<Side<'a>> {
         let script = bench.folder.join(format!("{}-{name}.sql", self.name));
         let output = bench.folder.join(format!("{}-{name}.json", self.name));
-        std::fs::write(&script, filled(self.script, input, &output))
+        std::fs::write(&script, filled(self.script, &output))
             .with_context(|| format!("cannot write {}", script.display()))?;
         let program = program.to_owned();
         let run = move |threads: usize| {
@@ -173,8 +229,4 @@ impl Task {
         }
         bench.figures.take(&name, "velo_rows_per_s", rows as f64 / ours, "rows/s", &json!({}))
     }
-}
-
-fn filled(text: &str, input: &Path, output: &Path) -> String {
-    text.replace("INPUT", &input.to_string_lossy()).replace("OUTPUT", &output.to_string_lossy())
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use super::orders::{Customers, Orders};
 use super::stations::Stations;
 use super::trades::{Form, Trades};
 
@@ -26,6 +27,10 @@ pub enum What {
     TradesCsv,
     /// Stations and temperatures.
     Stations,
+    /// Orders of so many customers, as JSON lines.
+    Orders(u32),
+    /// The customers, as CSV.
+    Customers,
 }
 
 /// The seed of what is made without saying which.
@@ -39,6 +44,16 @@ enum Rows {
     TradesCsv(Target),
     /// `station;temperature` without a header: the rows of the one-billion-row task
     Stations(Target),
+    /// Orders as JSON lines: id, customer, amount (in quotes), ts (epoch milliseconds)
+    Orders {
+        #[command(flatten)]
+        target: Target,
+        /// How many customers they are of
+        #[arg(long)]
+        customers: u32,
+    },
+    /// Customers as CSV with a header: id, name, tier, credit
+    Customers(Target),
 }
 
 #[derive(clap::Args)]
@@ -60,6 +75,8 @@ pub fn run(args: &Args) -> Result<()> {
         Rows::Trades(target) => (What::Trades, target),
         Rows::TradesCsv(target) => (What::TradesCsv, target),
         Rows::Stations(target) => (What::Stations, target),
+        Rows::Orders { target, customers } => (What::Orders(*customers), target),
+        Rows::Customers(target) => (What::Customers, target),
     };
     write(what, target.rows, target.seed, &target.out)
 }
@@ -76,6 +93,14 @@ pub fn write(what: What, rows: u64, seed: u64, path: &Path) -> Result<()> {
         What::Stations => {
             let mut stations = Stations::new(seed);
             write_file(path, rows, "", |out| stations.push(out))
+        }
+        What::Orders(customers) => {
+            let mut orders = Orders::new(customers, seed);
+            write_file(path, rows, "", |out| orders.push(out))
+        }
+        What::Customers => {
+            let mut customers = Customers::new(rows, seed);
+            write_file(path, rows, Customers::HEADER, |out| customers.push(out))
         }
     }
 }

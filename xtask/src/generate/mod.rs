@@ -2,6 +2,7 @@
 
 mod command;
 mod digits;
+mod orders;
 mod random;
 mod stations;
 mod trades;

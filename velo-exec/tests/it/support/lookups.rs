@@ -36,6 +36,7 @@ impl Store {
             schema: right_schema(),
             key: key.to_vec(),
             indexes: indexes.iter().map(|index| index.to_vec()).collect(),
+            null_keys: false,
             keeps_versions,
             counters: Arc::default(),
         })

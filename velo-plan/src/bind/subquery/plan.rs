@@ -404,9 +404,7 @@ impl Planner<'_> {
     /// A table that holds the rows of a sub-query.
     fn own_table(&mut self, relation: &Relation, place: Span, number: usize, one: bool, owner: &str) -> Rows {
         let schema = Arc::clone(&self.plan.nodes[relation.node.0].schema);
-        // Rows whose key can be NULL are taken back whole: a table has no NULL in its key.
         let key: Vec<usize> = relation.identity.iter().filter_map(|name| schema.index_of(name).ok()).collect();
-        let key = if key.iter().any(|at| schema.field(*at).is_nullable()) { Vec::new() } else { key };
         let publish = self.query_table_properties(&Pairs::default()).map(|properties| properties.publish);
         let upkeep = Upkeep { publish: publish.unwrap_or(velo_core::duration::Span(100_000)), ..Upkeep::default() };
         self.plan.tables.push(TableNode {
@@ -414,8 +412,8 @@ impl Planner<'_> {
             feed: TableFeed::Query(relation.node),
             schema: Arc::clone(&schema),
             indexes: if key.is_empty() { vec![] } else { vec![key.clone()] },
-            // A group of NULLs is one of the rows, and no key of a table.
-            key: if key.iter().any(|at| schema.field(*at).is_nullable()) { vec![] } else { key },
+            key,
+            null_keys: true,
             keeps_versions: false,
             upkeep,
             place,

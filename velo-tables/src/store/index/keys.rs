@@ -163,6 +163,15 @@ impl KeyColumns {
         Ok(Keys { columns, hashes, nulls, rows: encoded })
     }
 
+    /// Keys of those who look something up: NULL finds nothing there, whatever it is among the rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::keys`].
+    pub(crate) fn sought<'a>(&self, columns: &'a [ArrayRef]) -> Result<Keys<'a>> {
+        Ok(Keys { nulls: nulls_of(columns), ..self.keys(columns)? })
+    }
+
     fn check(&self, columns: &[ArrayRef]) -> Result<()> {
         if columns.len() != self.types.len() {
             let message = format!("{} key columns for an index of {}", columns.len(), self.types.len());
@@ -195,25 +204,27 @@ impl KeyColumns {
                 Form::Word => with_word_type!(column.data_type(), T => {
                     let there: Vec<&PrimitiveArray<T>> =
                         segments.iter().map(|segment| segment.columns()[own].as_primitive::<T>()).collect();
-                    let values: Vec<&[<T as ArrowPrimitiveType>::Native]> = there.iter().map(|array| array.values().as_ref()).collect();
+                    let values = stored(&there, addresses);
                     let sought = column.as_primitive::<T>().values();
-                    each(equal, addresses, which, nulls.then_some((column, &there)), |key, (segment, row)| {
-                        values[segment as usize][row as usize].word() == sought[key].word()
+                    each(equal, addresses, nulls.then_some((column, &there)), which, |at, key| {
+                        values[at].word() == sought[key].word()
                     });
                 }, _ => {}),
                 Form::Wide => {
                     let there: Vec<&PrimitiveArray<Decimal128Type>> =
                         segments.iter().map(|segment| segment.columns()[own].as_primitive()).collect();
+                    let values = stored(&there, addresses);
                     let sought = column.as_primitive::<Decimal128Type>().values();
-                    each(equal, addresses, which, nulls.then_some((column, &there)), |key, (segment, row)| {
-                        there[segment as usize].values()[row as usize] == sought[key]
+                    each(equal, addresses, nulls.then_some((column, &there)), which, |at, key| {
+                        values[at] == sought[key]
                     });
                 }
                 Form::Bit => {
                     let there: Vec<&BooleanArray> =
                         segments.iter().map(|segment| segment.columns()[own].as_boolean()).collect();
                     let sought = column.as_boolean().values();
-                    each(equal, addresses, which, nulls.then_some((column, &there)), |key, (segment, row)| {
+                    each(equal, addresses, nulls.then_some((column, &there)), which, |at, key| {
+                        let (segment, row) = addresses[at];
                         there[segment as usize].values().value(row as usize) == sought.value(key)
                     });
                 }
@@ -306,29 +317,40 @@ fn byte_hashes<T: ByteArrayType<Offset = i32>>(array: &GenericByteArray<T>) -> i
     array.value_offsets().windows(2).map(|ends| hash::of_bytes(&data[ends[0] as usize..ends[1] as usize]))
 }
 
-/// Whether `same` holds for each pair that is equal so far. With `nulls`, the column that is looked for and the columns that
+/// Whether `same` holds, of a place and its key, for each pair that is equal so far. With `nulls`, the column that is looked for and the columns that
 /// are there, NULLs are equal to each other; what lies under a NULL says nothing.
 #[inline(always)]
 fn each<A: Array>(
     equal: &mut [bool],
     addresses: &[Address],
-    which: impl Fn(usize) -> usize,
     nulls: Option<(&ArrayRef, &Vec<&A>)>,
-    same: impl Fn(usize, Address) -> bool,
+    which: impl Fn(usize) -> usize,
+    same: impl Fn(usize, usize) -> bool,
 ) {
     let nulls =
         nulls.filter(|(column, there)| column.null_count() > 0 || there.iter().any(|array| array.null_count() > 0));
-    for (at, (equal, address)) in equal.iter_mut().zip(addresses).enumerate() {
+    for (at, equal) in equal.iter_mut().enumerate() {
         if *equal {
             let key = which(at);
-            let either = nulls
-                .map(|(column, there)| (column.is_null(key), there[address.0 as usize].is_null(address.1 as usize)));
+            let either = nulls.map(|(column, there)| {
+                let (segment, row) = addresses[at];
+                (column.is_null(key), there[segment as usize].is_null(row as usize))
+            });
             *equal = match either {
-                None | Some((false, false)) => same(key, *address),
+                None | Some((false, false)) => same(at, key),
                 Some((sought, there)) => sought == there,
             };
         }
     }
+}
+
+/// The values at these addresses, of which any that say nothing give any value. Nothing but this is done meanwhile: reads that wait
+/// for memory wait together.
+#[inline(always)]
+fn stored<T: ArrowPrimitiveType>(there: &[&PrimitiveArray<T>], addresses: &[Address]) -> Vec<T::Native> {
+    let columns: Vec<&[T::Native]> = there.iter().map(|array| array.values().as_ref()).collect();
+    let value = |(segment, row): &Address| columns.get(*segment as usize)?.get(*row as usize).copied();
+    addresses.iter().map(|address| value(address).unwrap_or_default()).collect()
 }
 
 fn compare_bytes<T: ByteArrayType<Offset = i32>>(
@@ -345,10 +367,18 @@ fn compare_bytes<T: ByteArrayType<Offset = i32>>(
     let stored: Vec<(&[i32], &[u8])> = there.iter().map(|array| (array.value_offsets(), array.value_data())).collect();
     let sought = column.as_bytes::<T>();
     let (offsets, data) = (sought.value_offsets(), sought.value_data());
-    each(equal, addresses, which, nulls.then_some((column, &there)), |key, (segment, row)| {
-        let (there, bytes) = stored[segment as usize];
-        let row = row as usize;
-        bytes[there[row] as usize..there[row + 1] as usize] == data[offsets[key] as usize..offsets[key + 1] as usize]
+    // Offsets, first bytes, then the comparison: what waits for memory waits together.
+    let mut values: Vec<&[u8]> = Vec::with_capacity(addresses.len());
+    values.extend(addresses.iter().zip(equal.iter()).map(|((segment, row), equal)| {
+        if !*equal {
+            return &[][..];
+        }
+        let (ends, bytes) = stored[*segment as usize];
+        &bytes[ends[*row as usize] as usize..ends[*row as usize + 1] as usize]
+    }));
+    std::hint::black_box(values.iter().fold(0, |sum, value| sum ^ value.first().copied().unwrap_or(0)));
+    each(equal, addresses, nulls.then_some((column, &there)), which, |at, key| {
+        hash::same_bytes(values[at], &data[offsets[key] as usize..offsets[key + 1] as usize])
     });
 }
 

@@ -15,12 +15,12 @@ use velo_core::lookup::{Matches, TableRow};
 
 pub(crate) use keys::{KeyColumns, Keys, failed, nulls_of};
 pub(crate) use lists::{List, Paged};
-pub(crate) use pages::{NUMBERS, Pages};
+pub(crate) use pages::{NUMBERS, Pages, Place};
 
 use crate::store::segments::{Address, Segments};
 
 /// So many keys are searched at a time: what their slots and rows bring into the cache stays there.
-pub(crate) const CHUNK: usize = 512;
+pub(crate) const CHUNK: usize = 128;
 /// A key with more rows than this has them in a list of their own.
 const FEW: usize = 8;
 /// Numbers of slots from here on are those of lists.
@@ -34,7 +34,7 @@ pub(crate) struct Index {
     /// The rows of keys that have many.
     lists: Paged<List>,
     free: Vec<u64>,
-    /// Rows with a NULL among their columns; they are not in the pages.
+    /// Rows with a NULL among their columns. They are in the pages where NULLs are equal.
     pub(crate) nulls: u64,
     /// Rows whose key another row has too, but for one of each key.
     repeats: u64,
@@ -211,44 +211,38 @@ impl Index {
     }
 
     /// One chunk of keys, of which each has one row at most.
-    fn search_chunk(
-        &self,
+    fn search_chunk<'a>(
+        &'a self,
         segments: &Segments,
         keys: &Keys<'_>,
         from: usize,
-        search: &mut Search,
+        search: &mut Search<'a>,
         found: &mut Vec<TableRow>,
     ) -> Result<()> {
         let hashes = &keys.hashes[from..keys.hashes.len().min(from + CHUNK)];
-        let Search { addresses, equal, places, pending } = search;
-        addresses.clear();
-        equal.clear();
-        places.clear();
-        self.pages.touch(hashes);
-        for (at, hash) in hashes.iter().enumerate() {
-            let mut candidates = self.pages.candidates(*hash);
-            let candidate = match &keys.nulls {
-                Some(nulls) if nulls.is_null(from + at) => None,
-                _ => candidates.next().map(|number| self.row_of(number)),
-            };
-            equal.push(candidate.is_some());
-            places.push(candidates.place());
-            addresses.push(candidate.map_or((0, 0), |position| segments.address(position)));
-            found.push(candidate.map_or(TableRow::NONE, TableRow));
+        let Search { places, addresses, equal, pending } = search;
+        self.pages.places(hashes, places);
+        for (at, (hash, place)) in hashes.iter().zip(places.iter()).enumerate() {
+            let sought = keys.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(from + at));
+            let candidate = if sought { place.candidates(*hash).next() } else { None };
+            found.push(candidate.map_or(TableRow::NONE, |number| TableRow(self.row_of(number))));
         }
+        segments.addresses(&found[from..], addresses);
+        equal.clear();
+        equal.extend(found[from..].iter().map(|row| row.is_some()));
         self.keys.compare(keys, |at| from + at, segments, addresses, equal)?;
         // Another key under the same tag: the search goes on behind it.
         pending.clear();
         let others = equal.iter().enumerate().filter(|(at, equal)| !**equal && found[from + at].is_some());
         pending.extend(others.map(|(at, _)| (from + at) as u32));
+        let mut round = 0;
         while !pending.is_empty() {
+            round += 1;
             addresses.clear();
             equal.clear();
             for key in pending.iter() {
                 let at = *key as usize;
-                let mut candidates = self.pages.candidates_from(keys.hashes[at], places[at - from]);
-                let candidate = candidates.next().map(|number| self.row_of(number));
-                places[at - from] = candidates.place();
+                let candidate = self.pages.candidates(keys.hashes[at]).nth(round).map(|number| self.row_of(number));
                 equal.push(candidate.is_some());
                 addresses.push(candidate.map_or((0, 0), |position| segments.address(position)));
                 found[at] = candidate.map_or(TableRow::NONE, TableRow);
@@ -276,16 +270,16 @@ impl Index {
     }
 
     fn find_pairs(&self, segments: &Segments, keys: &Keys<'_>, matches: &mut Matches, last: bool) -> Result<()> {
-        let (mut pairs, mut addresses, mut equal) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut places, mut pairs, mut addresses, mut equal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for from in (0..keys.hashes.len()).step_by(CHUNK) {
             let hashes = &keys.hashes[from..keys.hashes.len().min(from + CHUNK)];
             pairs.clear();
-            self.pages.touch(hashes);
-            for (at, hash) in hashes.iter().enumerate() {
+            self.pages.places(hashes, &mut places);
+            for (at, (hash, place)) in hashes.iter().zip(&places).enumerate() {
                 if keys.nulls.as_ref().is_some_and(|nulls| nulls.is_null(from + at)) {
                     continue;
                 }
-                pairs.extend(self.pages.candidates(*hash).map(|number| ((from + at) as u32, number)));
+                pairs.extend(place.candidates(*hash).map(|number| ((from + at) as u32, number)));
             }
             addresses.clear();
             addresses.extend(pairs.iter().map(|(_, number)| segments.address(self.row_of(*number))));
@@ -320,9 +314,9 @@ impl Index {
 
 /// What a search uses again for the next chunk.
 #[derive(Debug, Default)]
-struct Search {
+struct Search<'a> {
+    places: Vec<Place<'a>>,
     addresses: Vec<Address>,
     equal: Vec<bool>,
-    places: Vec<u32>,
     pending: Vec<u32>,
 }

@@ -57,8 +57,15 @@ pub fn content(reader: &dyn TableReader) -> String {
 pub fn empty(name: &str) -> (Arc<Table>, Writer) {
     let counters = Arc::new(TableCounters::default());
     let (schema, key) = (schema(), vec![0]);
-    let spec =
-        StoreSpec { name: name.to_owned(), schema, indexes: vec![key.clone()], key, keeps_versions: false, counters };
+    let spec = StoreSpec {
+        name: name.to_owned(),
+        schema,
+        indexes: vec![key.clone()],
+        key,
+        null_keys: false,
+        keeps_versions: false,
+        counters,
+    };
     table(spec).unwrap()
 }
 

@@ -20,6 +20,7 @@ async fn a_row_costs_its_columns_and_little_more() {
         schema: Arc::clone(&schema),
         key: vec![0],
         indexes: vec![vec![0]],
+        null_keys: false,
         keeps_versions: false,
         counters: Arc::clone(&counters),
     };

@@ -35,9 +35,13 @@ pub enum Key {
     Struct,
     List,
     LongAndText,
+    /// Whose first key is NULL.
+    OptionalText,
+    /// Whose first key has NULL beside a number that other keys have too.
+    LongAndOptionalText,
 }
 
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 16] = [
     Key::Long,
     Key::Int,
     Key::Text,
@@ -52,6 +56,8 @@ pub const KEYS: [Key; 14] = [
     Key::Struct,
     Key::List,
     Key::LongAndText,
+    Key::OptionalText,
+    Key::LongAndOptionalText,
 ];
 
 impl Key {
@@ -103,12 +109,16 @@ impl Key {
                 }
                 Arc::new(lists.finish())
             }
-            Self::LongAndText => {
+            Self::OptionalText => {
+                let text = |number: &u64| (!self.is_null(*number)).then(|| format!("k{number}"));
+                Arc::new(numbers.iter().map(text).collect::<StringArray>())
+            }
+            Self::LongAndText | Self::LongAndOptionalText => {
                 let high = numbers.iter().map(|number| (number / 5) as i64);
-                let low = numbers.iter().map(|number| format!("part {}", number % 5));
+                let low = |number: &u64| (!self.is_null(*number)).then(|| format!("part {}", number % 5));
                 return vec![
                     Arc::new(Int64Array::from_iter_values(high)),
-                    Arc::new(StringArray::from_iter_values(low)),
+                    Arc::new(numbers.iter().map(low).collect::<StringArray>()),
                 ];
             }
         };
@@ -116,7 +126,16 @@ impl Key {
     }
 
     fn width(self) -> usize {
-        if self == Self::LongAndText { 2 } else { 1 }
+        if matches!(self, Self::LongAndText | Self::LongAndOptionalText) { 2 } else { 1 }
+    }
+
+    fn is_optional(self) -> bool {
+        matches!(self, Self::OptionalText | Self::LongAndOptionalText)
+    }
+
+    /// Whether the key of a number has a NULL.
+    pub fn is_null(self, number: u64) -> bool {
+        self.is_optional() && number == 0
     }
 }
 
@@ -188,6 +207,7 @@ pub fn keyed(key: Key, keeps_versions: bool) -> StoreSpec {
         schema: schema(key),
         key: columns.clone(),
         indexes: vec![columns, vec![key.width() + 2]],
+        null_keys: key.is_optional(),
         keeps_versions,
         counters: Arc::new(TableCounters::default()),
     }
@@ -260,8 +280,12 @@ pub fn random_row(random: &mut Random, keys: u64) -> Row {
 pub fn check_lookups(key: Key, version: &dyn TableVersion, rows: &[Row], keys: u64) {
     let mut by_key: HashMap<u64, Vec<&Row>> = HashMap::new();
     let mut by_group: HashMap<i64, Vec<&Row>> = HashMap::new();
+    let nulls = rows.iter().filter(|row| key.is_null(row.key)).count();
+    assert_eq!(version.null_keys(BY_KEY), nulls as u64, "{key:?}");
     for row in rows {
-        by_key.entry(row.key).or_default().push(row);
+        if !key.is_null(row.key) {
+            by_key.entry(row.key).or_default().push(row);
+        }
         if let Some(group) = row.group {
             by_group.entry(group).or_default().push(row);
         }

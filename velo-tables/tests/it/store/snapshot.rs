@@ -87,7 +87,8 @@ async fn versions_are_saved_too() {
         }
         writer.apply(&changes(key, &made)).unwrap();
         // What was forgotten is not saved, and what stands is, however old.
-        writer.forget_before(60).unwrap();
+        let asking = reader.as_of_reader();
+        asking.advance(Watermark(60));
         writer.publish().await.unwrap();
         let mut bytes = Vec::new();
         save(&reader, &offset(), &mut bytes).unwrap();
