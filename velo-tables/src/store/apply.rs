@@ -9,7 +9,7 @@ use velo_core::lookup::TableRow;
 use velo_core::row_kind::RowKind;
 use velo_core::types::sql_name;
 
-use crate::store::index::{failed, nulls_of};
+use crate::store::index::{CHUNK, failed, nulls_of};
 use crate::store::ops::Ops;
 use crate::store::state::State;
 use crate::store::versions::Due;
@@ -32,6 +32,32 @@ pub(crate) struct Restored {
     pub(crate) stands: bool,
     /// It is a version of its key that was not forgotten.
     pub(crate) listed: bool,
+}
+
+/// Which of the hashes are there more than once: only their rows can meet another row of the same batch.
+fn repeated(hashes: &[u64]) -> Vec<bool> {
+    const FREE: u32 = u32::MAX;
+    let mut repeated = vec![false; hashes.len()];
+    let slots = (2 * hashes.len()).next_power_of_two();
+    let mut first = vec![FREE; slots];
+    for (row, hash) in hashes.iter().enumerate() {
+        let mut at = *hash as usize % slots;
+        loop {
+            match first[at] {
+                FREE => {
+                    first[at] = row as u32;
+                    break;
+                }
+                other if hashes[other as usize] == *hash => {
+                    repeated[other as usize] = true;
+                    repeated[row] = true;
+                    break;
+                }
+                _ => at = (at + 1) % slots,
+            }
+        }
+    }
+    repeated
 }
 
 impl State {
@@ -115,7 +141,11 @@ impl State {
         let fresh = self.segments.end();
         self.segments.push(rows).map_err(failed)?;
         let mut removed = Vec::new();
+        let repeated = repeated(&sought.hashes);
         for (row, hash) in sought.hashes.iter().enumerate() {
+            if row % CHUNK == 0 {
+                self.indexes[0].touch_to_change(&sought.hashes[row..sought.hashes.len().min(row + CHUNK)]);
+            }
             let position = fresh + row as u64;
             let kind = match restored {
                 None => batch.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds.as_slice()[row]),
@@ -127,7 +157,10 @@ impl State {
             };
             let found = found[row].is_some().then_some(found[row].0);
             let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
-            let current = self.indexes[0].current(&self.segments, *hash, position, found, fresh)?;
+            let current = match repeated[row] {
+                true => self.indexes[0].current(&self.segments, *hash, position, found, fresh)?,
+                false => found,
+            };
             match (kind.retracts(), current) {
                 (false, Some(old)) => {
                     self.indexes[0].replace(*hash, old, position);

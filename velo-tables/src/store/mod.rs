@@ -2,6 +2,7 @@
 
 mod apply;
 mod follow;
+mod gather;
 mod hash;
 mod index;
 mod lookup;

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use velo_core::batch::columns_of;
 use velo_core::lookup::TableRow;
 
+use crate::store::gather::gather;
 use crate::store::marks::{BITS, Bits};
 
 /// So many positions belong to one sealed segment.
@@ -283,22 +284,8 @@ impl Segments {
 
     /// The values of a column at these addresses; NULL for `None`.
     pub(crate) fn gather(&self, column: usize, addresses: &[Option<Address>]) -> Result<ArrayRef, ArrowError> {
-        let data_type = self.schema.field(column).data_type();
-        let first = addresses.iter().flatten().next();
-        let Some(&(only, _)) = first else { return Ok(new_null_array(data_type, addresses.len())) };
-        if addresses.iter().flatten().all(|(segment, _)| *segment == only) {
-            let rows: UInt32Array = addresses.iter().map(|address| address.map(|(_, row)| row)).collect();
-            return arrow_select::take::take(&self.get(only as usize).columns[column], &rows, None);
-        }
-        let mut arrays: Vec<&dyn Array> = self.iter().map(|segment| segment.columns[column].as_ref()).collect();
-        let null = new_null_array(data_type, 1);
-        let absent = arrays.len();
-        arrays.push(null.as_ref());
-        let places: Vec<(usize, usize)> = addresses
-            .iter()
-            .map(|address| address.map_or((absent, 0), |(segment, row)| (segment as usize, row as usize)))
-            .collect();
-        arrow_select::interleave::interleave(&arrays, &places)
+        let columns: Vec<&dyn Array> = self.iter().map(|segment| segment.columns[column].as_ref()).collect();
+        gather(&columns, self.schema.field(column).data_type(), addresses)
     }
 
     /// Whole rows by their positions.

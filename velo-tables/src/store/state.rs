@@ -124,7 +124,8 @@ impl State {
         if self.segments.end() + rows as u64 <= LISTS {
             return Ok(());
         }
-        let message = format!("table `{}` has had {} changes, and can have no more", self.shape.name, self.segments.end());
+        let message =
+            format!("table `{}` has had {} changes, and can have no more", self.shape.name, self.segments.end());
         Err(ConnectorError::new(ErrorKind::Unsupported, "writing a table", message)
             .advise("start the job again: a table that is loaded anew begins to count anew"))
     }

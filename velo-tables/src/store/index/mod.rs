@@ -63,6 +63,11 @@ impl Index {
         self.pages.touch(hashes);
     }
 
+    /// Reads ahead what is read and written where keys of these hashes are put or taken away.
+    pub(crate) fn touch_to_change(&self, hashes: &[u64]) {
+        self.pages.touch_to_change(hashes);
+    }
+
     /// Of a unique index: the position under the key of the row at `position`, which is not in it. `found` is what the search
     /// of the whole batch gave for that key, before the rows from `fresh` on went in.
     pub(crate) fn current(
