@@ -73,7 +73,8 @@ impl Keeper {
 
     fn fail(&mut self, error: &ConnectorError) {
         let name = self.name();
-        tracing::error!(table = name, %error, "the table cannot be loaded");
+        // Whoever waits for the table says it to the user.
+        tracing::debug!(table = name, %error, "the table cannot be loaded");
         self.feed.writer.fail(format!("table '{name}' cannot be loaded: {error}"));
         self.board.set(self.number, TableState::Failed { error: error.to_string() });
     }
