@@ -155,7 +155,7 @@ impl Task {
         };
         println!("\n== {}: {} rows, DuckDB {}", self.name, input.rows, duckdb.version);
         for threads in [1, 2] {
-            let mut sides = vec![self.velo(bench, "velo", &bench.velo, &filled)?];
+            let mut sides = vec![self.velo(bench, "velo", &bench.velo, filled)?];
             let output = bench.folder.join(format!("{}-duckdb.json", self.name));
             let statement = filled(self.duckdb, &output);
             sides.push(Side {
@@ -165,7 +165,7 @@ impl Task {
                 runs: Vec::new(),
             });
             if let Some(base) = &bench.base {
-                sides.push(self.velo(bench, "base", base, &filled)?);
+                sides.push(self.velo(bench, "base", base, filled)?);
             }
             // The first turn does not count: it brings the input into memory, and its results are compared.
             for side in &sides {
