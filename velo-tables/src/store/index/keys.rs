@@ -11,6 +11,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray, GenericByteArray, PrimitiveArra
 use arrow_buffer::NullBuffer;
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
+use prefetch_index::prefetch_index;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::types::sql_name;
 
@@ -344,11 +345,13 @@ fn each<A: Array>(
     }
 }
 
-/// The values at these addresses, of which any that say nothing give any value. Nothing but this is done meanwhile: reads that wait
-/// for memory wait together.
+/// The values at these addresses, of which any that say nothing give any value. All are asked for before the first is read.
 #[inline(always)]
 fn stored<T: ArrowPrimitiveType>(there: &[&PrimitiveArray<T>], addresses: &[Address]) -> Vec<T::Native> {
     let columns: Vec<&[T::Native]> = there.iter().map(|array| array.values().as_ref()).collect();
+    for (segment, row) in addresses {
+        prefetch_index(columns.get(*segment as usize).copied().unwrap_or_default(), *row as usize);
+    }
     let value = |(segment, row): &Address| columns.get(*segment as usize)?.get(*row as usize).copied();
     addresses.iter().map(|address| value(address).unwrap_or_default()).collect()
 }
@@ -367,16 +370,20 @@ fn compare_bytes<T: ByteArrayType<Offset = i32>>(
     let stored: Vec<(&[i32], &[u8])> = there.iter().map(|array| (array.value_offsets(), array.value_data())).collect();
     let sought = column.as_bytes::<T>();
     let (offsets, data) = (sought.value_offsets(), sought.value_data());
-    // Offsets, first bytes, then the comparison: what waits for memory waits together.
+    // Offsets, bytes, then the comparison: of each all are asked for before the first is read.
+    for (segment, row) in addresses {
+        prefetch_index(stored.get(*segment as usize).map_or(&[][..], |(ends, _)| ends), *row as usize);
+    }
     let mut values: Vec<&[u8]> = Vec::with_capacity(addresses.len());
     values.extend(addresses.iter().zip(equal.iter()).map(|((segment, row), equal)| {
         if !*equal {
             return &[][..];
         }
         let (ends, bytes) = stored[*segment as usize];
-        &bytes[ends[*row as usize] as usize..ends[*row as usize + 1] as usize]
+        let value = &bytes[ends[*row as usize] as usize..ends[*row as usize + 1] as usize];
+        prefetch_index(value, 0);
+        value
     }));
-    std::hint::black_box(values.iter().fold(0, |sum, value| sum ^ value.first().copied().unwrap_or(0)));
     each(equal, addresses, nulls.then_some((column, &there)), which, |at, key| {
         hash::same_bytes(values[at], &data[offsets[key] as usize..offsets[key + 1] as usize])
     });
