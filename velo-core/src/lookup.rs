@@ -102,7 +102,7 @@ impl AsOfReader {
     }
 
     /// The first time that it may ask for.
-    pub fn from(&self) -> Watermark {
+    pub fn asks_from(&self) -> Watermark {
         Watermark(self.0.load(Ordering::Acquire))
     }
 }

@@ -160,7 +160,7 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
         let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
         wiring.letters_of_table(&stages, sink, receiver);
         let (others, stop) = (others.clone(), options.stop.clone());
-        tasks.spawn(async move { Ok(letters_of_table(letters, sender, others, stop).await) });
+        tasks.spawn(async move { Ok(hand_on_letters(letters, sender, others, stop).await) });
     }
     let work = |tasks: &mut JoinSet<Result<Done>>, task: BoxFuture<'static, Result<()>>| {
         let working = working.clone();
@@ -227,7 +227,7 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
 
 /// Takes dead letters of a table to their sink. A table may be kept up to date for as long as the job runs: there are no more letters
 /// when there is nobody left who reads a row.
-async fn letters_of_table(
+async fn hand_on_letters(
     mut letters: mpsc::Receiver<Batch>,
     sink: mpsc::Sender<Element>,
     mut others: watch::Receiver<()>,

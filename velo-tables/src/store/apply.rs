@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray};
+use arrow_array::{Array, ArrayRef, BooleanArray};
 use velo_core::batch::Batch;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::TableRow;
@@ -120,22 +120,15 @@ impl State {
         due: &mut Due,
     ) -> Result<()> {
         let rows = &batch.columns;
-        if !self.shape.null_keys
-            && let Some((column, row)) = self.null_in(rows, &self.shape.key)
-        {
-            let name = &self.shape.name;
-            let message = format!("a row for table `{name}` has NULL in column `{column}` of its primary key");
-            let error = ConnectorError::new(ErrorKind::Decode, "writing a table", message)
-                .advise(format!("filter such rows (WHERE {column} IS NOT NULL), or choose another key"));
-            return Err(match &batch.origin {
-                Some(origin) => error.at(origin.place(row)),
-                None => error,
-            });
-        }
         let keys = Arc::clone(&self.indexes[0].keys);
         let columns: Vec<ArrayRef> = keys.columns().iter().map(|column| Arc::clone(rows.column(*column))).collect();
-        let sought = keys.keys(&columns)?;
         let nulls = nulls_of(&columns);
+        if !self.shape.null_keys
+            && let Some(row) = nulls.as_ref().and_then(|nulls| (0..nulls.len()).find(|row| nulls.is_null(*row)))
+        {
+            return Err(self.null_key(batch, &columns, row));
+        }
+        let sought = keys.keys(&columns)?;
         let mut found = Vec::new();
         self.indexes[0].find_last(&self.segments, &sought, &mut found)?;
         let fresh = self.segments.end();
@@ -216,6 +209,20 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// What is said of the first row with a NULL in the key.
+    fn null_key(&self, batch: &Batch, columns: &[ArrayRef], row: usize) -> ConnectorError {
+        let null = self.shape.key.iter().zip(columns).find(|(_, column)| column.is_null(row));
+        let column = null.map_or("", |(at, _)| self.shape.schema.field(*at).name());
+        let name = &self.shape.name;
+        let message = format!("a row for table `{name}` has NULL in column `{column}` of its primary key");
+        let error = ConnectorError::new(ErrorKind::Decode, "writing a table", message)
+            .advise(format!("filter such rows (WHERE {column} IS NOT NULL), or choose another key"));
+        match &batch.origin {
+            Some(origin) => error.at(origin.place(row)),
+            None => error,
+        }
     }
 
     fn apply_without_key(&mut self, batch: &Batch, ops: &mut Ops, tally: &mut Tally) -> Result<()> {

@@ -5,19 +5,15 @@ use std::sync::Arc;
 
 use arrow_array::builder::BooleanBufferBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    ArrowPrimitiveType, BinaryType, ByteArrayType, Decimal128Type, Float64Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, Utf8Type,
-};
-use arrow_array::{Array, ArrayRef, GenericByteArray, PrimitiveArray, new_null_array};
+use arrow_array::types::{ArrowPrimitiveType, BinaryType, ByteArrayType, Utf8Type};
+use arrow_array::{Array, ArrayRef, GenericByteArray, PrimitiveArray, downcast_primitive, new_null_array};
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, DataType, TimeUnit};
+use arrow_schema::{ArrowError, DataType};
 use prefetch_index::prefetch_index;
 
+use crate::store::index::CHUNK;
 use crate::store::segments::Address;
 
-/// So many values are asked for at a time: they find room in the nearest cache.
-const CHUNK: usize = 128;
 /// So many bytes of a text are copied without asking how many it has.
 const SHORT: usize = 16;
 
@@ -27,14 +23,13 @@ pub(crate) fn gather(
     data_type: &DataType,
     addresses: &[Option<Address>],
 ) -> Result<ArrayRef, ArrowError> {
-    match data_type {
-        DataType::Int32 => Ok(primitive::<Int32Type>(columns, data_type, addresses)),
-        DataType::Int64 => Ok(primitive::<Int64Type>(columns, data_type, addresses)),
-        DataType::Float64 => Ok(primitive::<Float64Type>(columns, data_type, addresses)),
-        DataType::Decimal128(..) => Ok(primitive::<Decimal128Type>(columns, data_type, addresses)),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            Ok(primitive::<TimestampMicrosecondType>(columns, data_type, addresses))
-        }
+    macro_rules! of_primitive {
+        ($type:ty) => {
+            Ok(primitive::<$type>(columns, data_type, addresses))
+        };
+    }
+    downcast_primitive! {
+        data_type => (of_primitive),
         DataType::Utf8 => bytes::<Utf8Type>(columns, addresses),
         DataType::Binary => bytes::<BinaryType>(columns, addresses),
         _ => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use velo_core::batch::{Batch, columns_of};
 use velo_core::error::{ConnectorError, ErrorKind, Result};
-use velo_core::lookup::{TableRow, TableWriter};
+use velo_core::lookup::TableWriter;
 use velo_core::row_kind::RowKind;
 
 use crate::store::apply::Tally;
@@ -129,9 +129,7 @@ impl Writer {
             self.state.indexes[0].find_last(&self.state.segments, &keys.keys(&columns)?, &mut found)?;
             equal.clear();
             equal.extend(found.iter().map(|row| row.is_some()));
-            addresses.clear();
-            let address = |row: &TableRow| if row.is_some() { self.state.segments.address(row.0) } else { (0, 0) };
-            addresses.extend(found.iter().map(address));
+            self.state.segments.addresses(&found, &mut addresses);
             let visible: Vec<ArrayRef> =
                 whole.columns().iter().map(|column| Arc::clone(rows.column(*column))).collect();
             whole.compare(&whole.keys(&visible)?, |at| at, &self.state.segments, &addresses, &mut equal)?;

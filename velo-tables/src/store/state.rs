@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::schema::event_time_index;
 
-use crate::store::index::{Index, KeyColumns, LISTS, failed, nulls_of};
+use crate::store::index::{Index, KeyColumns, LISTS, failed};
 use crate::store::marks::Marks;
 use crate::store::segments::{Segment, Segments};
 use crate::store::table::StoreSpec;
@@ -207,15 +207,6 @@ impl State {
     /// The event times of rows of this table.
     pub(crate) fn times<'a>(&self, rows: &'a RecordBatch) -> Option<&'a TimestampMicrosecondArray> {
         rows.column(self.shape.event_time?).as_any().downcast_ref()
-    }
-
-    /// The name of the first of these columns that is NULL in a row, and the row.
-    pub(crate) fn null_in(&self, rows: &RecordBatch, columns: &[usize]) -> Option<(String, usize)> {
-        let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(rows.column(*column))).collect();
-        let nulls = nulls_of(&arrays)?;
-        let row = (0..nulls.len()).find(|row| nulls.is_null(*row))?;
-        let column = columns.iter().find(|column| rows.column(**column).is_null(row))?;
-        Some((self.shape.schema.field(*column).name().clone(), row))
     }
 }
 

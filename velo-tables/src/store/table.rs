@@ -182,7 +182,7 @@ impl Table {
     pub(crate) fn asked_from(&self) -> Option<Watermark> {
         let mut readers = self.as_of_readers();
         readers.retain(|reader| reader.strong_count() > 0);
-        readers.iter().filter_map(std::sync::Weak::upgrade).map(|reader| reader.from()).min()
+        readers.iter().filter_map(std::sync::Weak::upgrade).map(|reader| reader.asks_from()).min()
     }
 
     /// Makes `state` the next version.

@@ -1,4 +1,5 @@
-//! Reading a file, joining it with a table or not, grouping it and writing the result, beside DuckDB: one thread against one, two against two.
+//! Reading a file, joining it with a table or not, grouping it and writing the result, beside DuckDB: one thread against one, two
+//! against two.
 
 use std::path::{Path, PathBuf};
 

@@ -318,8 +318,8 @@ fn byte_hashes<T: ByteArrayType<Offset = i32>>(array: &GenericByteArray<T>) -> i
     array.value_offsets().windows(2).map(|ends| hash::of_bytes(&data[ends[0] as usize..ends[1] as usize]))
 }
 
-/// Whether `same` holds, of a place and its key, for each pair that is equal so far. With `nulls`, the column that is looked for and the columns that
-/// are there, NULLs are equal to each other; what lies under a NULL says nothing.
+/// Whether `same` holds, of a place and its key, for each pair that is equal so far. With `nulls`, the column that is looked for
+/// and the columns that are there, NULLs are equal to each other; what lies under a NULL says nothing.
 #[inline(always)]
 fn each<A: Array>(
     equal: &mut [bool],

@@ -19,7 +19,7 @@ pub(crate) use pages::{NUMBERS, Pages, Place};
 
 use crate::store::segments::{Address, Segments};
 
-/// So many keys are searched at a time: what their slots and rows bring into the cache stays there.
+/// So many keys are searched at a time, and values gathered: what is asked for ahead finds room in the nearest cache.
 pub(crate) const CHUNK: usize = 128;
 /// A key with more rows than this has them in a list of their own.
 const FEW: usize = 8;
