@@ -2,7 +2,7 @@
 //!
 //! Rates are by the time that the thread had a core to itself, where the system tells it: neighbours that take turns do not count.
 //!
-//! `cargo bench -p velo-tables`, or with the name of one part behind `--`: `lookups`, `load`, `updates`; of the first also with what
+//! `cargo bench -p velo-tables`, or with the name of one part behind `--`: `lookups`, `load`, `grow`, `updates`; of the first also with what
 //! the lines that are wanted say, as `lookups 'integer key, 1000000'`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops where it cannot go on")]
@@ -31,14 +31,16 @@ fn main() {
     if part("lookups") {
         runtime.block_on(lookups(&only));
     }
-    if part("load") && only.is_empty() {
-        // Each in a process of its own: what one gave back would count for the other.
-        for (name, _) in KEYS {
-            let own = std::env::current_exe().unwrap();
-            assert!(std::process::Command::new(own).args(["load", name]).status().unwrap().success());
+    for (name, whole) in [("load", true), ("grow", false)].into_iter().filter(|(name, _)| part(name)) {
+        if !only.is_empty() {
+            runtime.block_on(load(&only, whole));
+            continue;
         }
-    } else if part("load") {
-        runtime.block_on(load(&only));
+        // Each in a process of its own: what one gave back would count for the other.
+        for (key, _) in KEYS {
+            let own = std::env::current_exe().unwrap();
+            assert!(std::process::Command::new(own).args([name, key]).status().unwrap().success());
+        }
     }
     if part("updates") {
         runtime.block_on(updates());
@@ -214,7 +216,8 @@ fn resident() -> u64 {
     text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0_u64) * 4_096
 }
 
-async fn load(only: &str) {
+/// Ten million rows: the whole content of a source, which is shown when it is there, or rows that are shown as they come.
+async fn load(only: &str, whole: bool) {
     const ROWS: u64 = 10 * MILLION;
     let core = OnCore::new();
     for (name, key) in KEYS.into_iter().filter(|(name, _)| *name == only) {
@@ -222,6 +225,9 @@ async fn load(only: &str) {
         let before = resident();
         let (reader, mut writer) = empty(&schema);
         let (mut seconds, mut arrow, mut peak, mut worst) = (0.0, 0, 0, 0.0_f64);
+        if whole {
+            writer.begin_reload().unwrap();
+        }
         for from in (0..ROWS).step_by(BATCH as usize) {
             let numbers: Vec<_> = (from..ROWS.min(from + BATCH)).collect();
             let made = rows(&schema, &numbers, 0);
@@ -230,7 +236,7 @@ async fn load(only: &str) {
             let batch = Batch::new(made);
             let began = core.nanos();
             writer.apply(&batch).unwrap();
-            if from / BATCH % 64 == 63 {
+            if !whole && from / BATCH % 64 == 63 {
                 writer.publish().await.unwrap();
             }
             let took = (core.nanos() - began) as f64 / 1e9;
@@ -240,13 +246,21 @@ async fn load(only: &str) {
                 peak = peak.max(resident() - before);
             }
         }
+        if whole {
+            // It is not only this thread that works here.
+            let began = Stopwatch::start();
+            writer.commit_reload().await.unwrap();
+            seconds += began.elapsed().as_secs_f64();
+            peak = peak.max(resident() - before);
+        }
         writer.finish().await.unwrap();
         drop(writer);
         let (memory, rest) = (reader.version().memory(), resident() - before);
         let of = |bytes: f64| format!("{:.0} bytes a row", bytes / ROWS as f64);
         println!(
-            "load of 10 million rows, {name} key: {:.2} million rows a second, slowest batch {:.1} ms; Arrow {}, counted {}, \
+            "{} of 10 million rows, {name} key: {:.2} million rows a second, slowest batch {:.1} ms; Arrow {}, counted {}, \
              resident {}, at the peak {}; allowed at rest {}, at the peak {}",
+            if whole { "load" } else { "growth" },
             ROWS as f64 / seconds / 1e6,
             worst * 1e3,
             of(arrow as f64),

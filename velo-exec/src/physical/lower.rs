@@ -398,16 +398,46 @@ fn over_columns(plan: &Plan, node: &Node, over: &Over) -> Option<Vec<usize>> {
 }
 
 impl Stage {
-    /// The tables that its operators look rows up in.
+    /// Its first steps that go by the row, which the workers of its source do.
+    fn by_row(&self, plan: &Plan) -> &[Step] {
+        let steps = match self.kind {
+            StageKind::Source(_) => self.steps.iter().take_while(|step| plan.goes_by_row(step.node())).count(),
+            _ => 0,
+        };
+        &self.steps[..steps]
+    }
+
+    /// The steps behind them.
+    fn in_order(&self, plan: &Plan) -> &[Step] {
+        &self.steps[self.by_row(plan).len()..]
+    }
+
+    /// The tables that the operators of its chain look rows up in.
     pub fn looks_up(&self, plan: &Plan) -> BTreeSet<TableId> {
-        self.steps.iter().filter_map(|step| plan.nodes[step.node().0].kind.reads()).collect()
+        self.in_order(plan).iter().filter_map(|step| plan.nodes[step.node().0].kind.reads()).collect()
     }
 
     /// The operators of one task of the stage, which read some of `tables`; `progress` counts what comes out of each node, what
-    /// comes late, and what a table lacks.
+    /// comes late, and what a table lacks. Of a source those that [`Stage::chain_by_row`] has are left out.
     pub fn chain(&self, plan: &Plan, tables: &[Arc<dyn TableReader>], progress: &JobProgress) -> Result<Chain> {
-        let mut operators = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
+        self.chain_of(self.in_order(plan), plan, tables, progress)
+    }
+
+    /// The first operators of a source's stage, for one of its workers: they keep nothing, so that each batch may go through
+    /// another copy of them.
+    pub fn chain_by_row(&self, plan: &Plan, tables: &[Arc<dyn TableReader>], progress: &JobProgress) -> Result<Chain> {
+        self.chain_of(self.by_row(plan), plan, tables, progress)
+    }
+
+    fn chain_of(
+        &self,
+        steps: &[Step],
+        plan: &Plan,
+        tables: &[Arc<dyn TableReader>],
+        progress: &JobProgress,
+    ) -> Result<Chain> {
+        let mut operators = Vec::with_capacity(steps.len());
+        for step in steps {
             let held = held_together(&plan.nodes[step.node().0])?.is_some();
             let counter = match step {
                 // What goes from the first step to the second is no row of the node.

@@ -75,6 +75,11 @@ impl Chain {
         Self { stages, direct: VecDeque::new() }
     }
 
+    /// Whether everything goes through as it comes.
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
     /// Hands an element in. Only when [`Chain::take`] has given `None`.
     pub fn offer(&mut self, input: InputId, element: Element) -> Result<()> {
         match self.stages.first_mut() {

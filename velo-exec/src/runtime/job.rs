@@ -16,7 +16,7 @@ use velo_eventtime::{OnError, WatermarkProperties};
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId, TableId};
 
 use super::{
-    CHANNEL_DEPTH, Drive, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, StopRequest, TableScanTask,
+    CHANNEL_DEPTH, Chain, Drive, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, StopRequest, TableScanTask,
     TableSinkTask, Timing, ValuesTask,
 };
 use crate::error::{ExecError, Result};
@@ -41,6 +41,13 @@ pub struct JobOptions {
     pub stop: Stop,
     /// The tables that it reads and writes.
     pub tables: JobTables,
+}
+
+impl JobOptions {
+    /// Decoding workers of a source.
+    fn decoding(&self, plan: &Plan, source: SourceId) -> usize {
+        plan.sources[source.0].decode_parallelism.unwrap_or(self.decode_parallelism).max(1)
+    }
 }
 
 /// Waits until all of some tables are ready, or for so long without any progress of one of them.
@@ -183,7 +190,9 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
             let gate = Gate::new(&awaited[at], &options);
             match &stage.kind {
                 StageKind::Source(id) => {
-                    let source = Reading::new(plan, *id, drive, &options, progress)?;
+                    let chains = (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(plan, readers, progress));
+                    let chains = chains.collect::<Result<_>>()?;
+                    let source = Reading::new(plan, *id, chains, drive, &options, progress)?;
                     work(&mut tasks, Box::pin(source.run(gate)));
                 }
                 StageKind::Values(id) => {
@@ -320,13 +329,20 @@ struct Reading {
     time_on_error: OnError,
     watermark: Option<WatermarkProperties>,
     timing: Arc<Timing>,
-    workers: usize,
+    by_row: Vec<Chain>,
     drive: Drive,
     stop: Stop,
 }
 
 impl Reading {
-    fn new(plan: &Plan, id: SourceId, drive: Drive, options: &JobOptions, progress: &JobProgress) -> Result<Self> {
+    fn new(
+        plan: &Plan,
+        id: SourceId,
+        by_row: Vec<Chain>,
+        drive: Drive,
+        options: &JobOptions,
+        progress: &JobProgress,
+    ) -> Result<Self> {
         let source = &plan.sources[id.0];
         let output = plan
             .nodes
@@ -352,7 +368,7 @@ impl Reading {
             time_on_error: source.event_time.as_ref().map_or(source.on_error, |time| time.on_error),
             watermark: source.event_time.as_ref().map(|time| time.watermark.clone()),
             timing,
-            workers: source.decode_parallelism.unwrap_or(options.decode_parallelism),
+            by_row,
             drive,
             stop: options.stop.clone(),
         })
@@ -380,7 +396,7 @@ impl Reading {
             on_error: self.on_error,
             time_on_error: self.time_on_error,
             watermark: self.watermark,
-            workers: self.workers,
+            by_row: self.by_row,
             drive: self.drive,
             clock,
             stop: self.stop,

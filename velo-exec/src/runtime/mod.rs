@@ -7,6 +7,7 @@ mod inputs;
 mod job;
 mod operator_task;
 mod outputs;
+mod pump;
 mod sink_task;
 mod source_task;
 mod stop;

@@ -1,23 +1,20 @@
-//! The task of a source: chunks are decoded by workers, taken in their order, stamped with lateness, and driven through the
-//! operators that are fused to the source.
+//! The task of a source: what its workers make of chunks is taken in their order, and driven through the operators that are
+//! fused to the source.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arrow_array::Array;
-use futures::StreamExt;
-use futures::stream::FuturesOrdered;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use velo_core::connector::{Chunk, ChunkDecoder, Fetch, PartitionReader, StreamSource};
+use tokio::sync::{Mutex, mpsc};
+use velo_core::Clock;
+use velo_core::connector::StreamSource;
 use velo_core::dead_letter::DeadLetter;
 use velo_core::progress::Progress;
-use velo_core::{Batch, Clock};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
 
 use super::drive::wait_until;
-use super::timing::{Refused, Timed, Timing};
-use super::{Drive, Stop, StopRequest};
+use super::pump::{GIVING, Prepared, Pump, Pumped, Worker};
+use super::timing::{Refused, Timing};
+use super::{Chain, Drive, Stop, StopRequest};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
 
@@ -35,9 +32,9 @@ pub struct SourceTask {
     pub time_on_error: OnError,
     /// The watermark; `None` for a source without an event time.
     pub watermark: Option<WatermarkProperties>,
-    /// Decoding workers per partition.
-    pub workers: usize,
-    /// The operators fused to the source, and where their output goes.
+    /// For each decoding worker the operators fused to the source that go by the row; all do the same.
+    pub by_row: Vec<Chain>,
+    /// The operators behind them, and where their output goes.
     pub drive: Drive,
     /// The clock.
     pub clock: Clock,
@@ -51,14 +48,6 @@ pub struct SourceTask {
     pub letters: Vec<DeadLetter>,
 }
 
-/// A decoded chunk.
-struct Prepared {
-    batches: Vec<Timed>,
-    refused: Vec<Refused>,
-    bytes: usize,
-    read_at: i64,
-}
-
 /// What an event brought.
 #[derive(Default)]
 struct Taken {
@@ -66,30 +55,13 @@ struct Taken {
     records: u64,
 }
 
-/// What the pump of a partition tells.
-enum Pumped {
-    /// The next chunk.
-    Chunk(usize, Result<Prepared>),
-    /// Some partition has nothing to give now.
-    Waiting,
-    /// Everything that was there at the start has been told.
-    CaughtUp(usize),
-    /// Nothing more.
-    End(usize),
-}
-
 struct Partition {
-    watermark: Option<PartitionWatermark>,
     /// It has not given yet what was there at the start.
     behind: bool,
     idle: IdleTimer,
-    /// Since when its reader has had nothing to give, with nothing that it gave still on its way; [`GIVING`] where that is not
-    /// so. Kept by the pump.
+    /// See [`Pump::waiting`].
     waiting: Arc<AtomicI64>,
 }
-
-/// A partition that has something to give.
-const GIVING: i64 = i64::MIN;
 
 impl Partition {
     /// Its silence counts, if it is silent, from `unblocked` on at the earliest.
@@ -108,29 +80,26 @@ impl SourceTask {
         let (sender, mut pumped) = mpsc::channel(2 * infos.len().max(1));
         let mut partitions = Vec::with_capacity(infos.len());
         let mut pumps = tokio::task::JoinSet::new();
+        let worker = Worker {
+            name: self.name.clone(),
+            decoder: self.source.decoder(),
+            timing: Arc::clone(&self.timing),
+            rows_as_json: self.rows_as_json,
+            chains: std::mem::take(&mut self.by_row).into_iter().map(Mutex::new).collect(),
+            clock: self.clock.clone(),
+        };
         for (at, info) in infos.iter().enumerate() {
             let reader =
                 self.source.reader(info.number, None).await.map_err(|error| ExecError::connector(&self.name, error))?;
-            let waiting = Arc::new(AtomicI64::new(GIVING));
-            let pump = Pump {
-                at,
-                waiting: Arc::clone(&waiting),
-                name: self.name.clone(),
-                reader,
-                decoder: self.source.decoder(),
-                timing: Arc::clone(&self.timing),
-                workers: self.workers.max(1),
-                clock: self.clock.clone(),
-                sender: sender.clone(),
-            };
-            pumps.spawn(pump.run());
             let properties = self.watermark.as_ref();
+            let watermark = properties.map(PartitionWatermark::new);
+            let pump = Pump::new(at, reader, worker.clone(), watermark, sender.clone());
             partitions.push(Partition {
-                watermark: properties.map(PartitionWatermark::new),
                 behind: true,
                 idle: IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout)),
-                waiting,
+                waiting: pump.waiting(),
             });
+            pumps.spawn(pump.run());
         }
         drop(sender);
         let mut merge = Merge::new(partitions.len());
@@ -168,7 +137,7 @@ impl SourceTask {
                 }
                 Some(Pumped::Chunk(at, prepared)) => {
                     partitions[at].idle.active();
-                    self.chunk(at, prepared?, &mut partitions[at], &mut merge).await?
+                    self.chunk(at, prepared?, &mut merge).await?
                 }
                 // The next round asks every partition.
                 Some(Pumped::Waiting) => Taken::default(),
@@ -229,75 +198,36 @@ impl SourceTask {
         Ok(())
     }
 
-    async fn chunk(
-        &mut self,
-        at: usize,
-        prepared: Prepared,
-        partition: &mut Partition,
-        merge: &mut Merge,
-    ) -> Result<Taken> {
-        let rows: usize = prepared.batches.iter().map(|timed| timed.batch.rows()).sum();
-        let taken = Taken { bytes: prepared.bytes as u64, records: (rows + prepared.refused.len()) as u64 };
-        let mut refused = prepared.refused.into_iter().peekable();
-        for timed in prepared.batches {
-            let batch = self.stamp(timed, partition, prepared.read_at)?;
-            Progress::add(&self.progress.delivered, batch.rows() as u64);
+    async fn chunk(&mut self, at: usize, prepared: Prepared, merge: &mut Merge) -> Result<Taken> {
+        let taken = Taken { bytes: prepared.bytes, records: prepared.records };
+        for part in prepared.parts {
+            Progress::add(&self.progress.future, part.refused.len() as u64);
+            self.refuse(part.refused)?;
+            Progress::add(&self.progress.delivered, part.rows);
             if merge.is_input_idle(at) {
                 let change = merge.set_idle(at, false);
                 self.tell(change).await?;
             }
-            self.drive(Element::Batch(batch)).await?;
-            if let Some(watermark) = &partition.watermark {
-                let change = merge.update(at, watermark.current());
+            for batch in part.batches {
+                self.drive(Element::Batch(batch)).await?;
+            }
+            if let Some(watermark) = part.watermark {
+                let change = merge.update(at, watermark);
                 self.tell(change).await?;
             }
         }
-        refused.try_for_each(|refused| self.refuse(refused))?;
+        self.letters.extend(prepared.letters);
+        self.refuse(prepared.refused)?;
         self.drive.dead_letters(std::mem::take(&mut self.letters)).await?;
         Ok(taken)
     }
 
-    /// Runs the watermark over the batch and notes how late its rows are.
-    fn stamp(&mut self, timed: Timed, partition: &mut Partition, read_at: i64) -> Result<Batch> {
-        let Timed { mut batch, punctuation } = timed;
-        let Some(watermark) = &mut partition.watermark else { return Ok(batch) };
-        let Some(times) = batch.event_times() else { return Ok(batch) };
-        let observed = watermark.observe(times, read_at, punctuation.as_ref());
-        batch.late_by = observed.late_by;
-        if observed.future.is_empty() {
-            return Ok(batch);
-        }
-        Progress::add(&self.progress.future, observed.future.len() as u64);
-        for row in &observed.future {
-            let row = *row as usize;
-            let time = batch.event_times().map_or(0, |times| times.value(row));
-            let said = punctuation.as_ref().filter(|said| said.is_valid(row)).map_or(i64::MIN, |said| said.value(row));
-            let what = if said > time { "watermark that it says" } else { "event time" };
-            self.refuse(Refused {
-                decoded: true,
-                message: format!(
-                    "the {what} {} is further ahead of the clock than watermark.max_future_skew allows",
-                    velo_core::time::iso8601(time.max(said))
-                ),
-                code: "event-time-future",
-                place: batch
-                    .origin
-                    .as_ref()
-                    .map_or(velo_core::Place::Row { source: self.name.clone(), row: row as u64 + 1 }, |origin| {
-                        origin.place(row)
-                    }),
-                bytes: self.rows_as_json.then(|| crate::operator::row_as_json(&batch.columns, row)).transpose()?,
-            })?;
-        }
-        let mut keep = vec![true; batch.rows()];
-        for row in observed.future {
-            keep[row as usize] = false;
-        }
-        Ok(batch.filter(&arrow_array::BooleanArray::from(keep))?)
+    /// What happens to records that cannot be used.
+    fn refuse(&mut self, refused: Vec<Refused>) -> Result<()> {
+        refused.into_iter().try_for_each(|refused| self.refuse_one(refused))
     }
 
-    /// What happens to a record that cannot be used.
-    fn refuse(&mut self, refused: Refused) -> Result<()> {
+    fn refuse_one(&mut self, refused: Refused) -> Result<()> {
         match if refused.decoded { self.time_on_error } else { self.on_error } {
             OnError::Skip => {
                 Progress::add(&self.progress.skipped, 1);
@@ -339,91 +269,4 @@ impl SourceTask {
     async fn drive(&mut self, element: Element) -> Result<()> {
         self.drive.offer(InputId(0), element).await
     }
-}
-
-/// Reads one partition and has its chunks decoded, several at a time, in order.
-struct Pump {
-    at: usize,
-    waiting: Arc<AtomicI64>,
-    name: String,
-    reader: Box<dyn PartitionReader>,
-    decoder: Arc<dyn ChunkDecoder>,
-    timing: Arc<Timing>,
-    workers: usize,
-    clock: Clock,
-    sender: mpsc::Sender<Pumped>,
-}
-
-impl Pump {
-    async fn run(mut self) {
-        let mut decoding: FuturesOrdered<JoinHandle<Result<Option<Prepared>>>> = FuturesOrdered::new();
-        let mut ended = false;
-        loop {
-            if ended && decoding.is_empty() {
-                // A closed channel means that the task has failed already.
-                self.sender.send(Pumped::End(self.at)).await.ok();
-                return;
-            }
-            // Twice as many as can be decoded at once: chunks leave in order, and one that takes long must not leave a worker idle.
-            let read = !ended && decoding.len() <= 2 * self.workers;
-            let nothing = decoding.is_empty();
-            tokio::select! {
-                biased;
-                Some(decoded) = decoding.next(), if !nothing => {
-                    let decoded = decoded.unwrap_or_else(|panic| Err(ExecError::Internal(panic.to_string())));
-                    let failed = decoded.is_err();
-                    let told = match decoded.transpose() {
-                        Some(prepared) => Pumped::Chunk(self.at, prepared),
-                        None => Pumped::CaughtUp(self.at),
-                    };
-                    if self.sender.send(told).await.is_err() || failed {
-                        return;
-                    }
-                }
-                fetched = self.reader.next(), if read => match fetched {
-                    Ok(Fetch::Chunk(chunk)) => decoding.push_back(self.decode(chunk)),
-                    Ok(Fetch::CaughtUp) => decoding.push_back(caught_up()),
-                    Ok(Fetch::End) => ended = true,
-                    Err(error) => {
-                        let error = Err(ExecError::connector(&self.name, error));
-                        self.sender.send(Pumped::Chunk(self.at, error)).await.ok();
-                        return;
-                    }
-                },
-                () = std::future::ready(()), if nothing => {
-                    self.waiting.store(self.clock.now(), Ordering::Release);
-                    if self.sender.send(Pumped::Waiting).await.is_err() {
-                        return;
-                    }
-                    let fetched = self.reader.next().await;
-                    self.waiting.store(GIVING, Ordering::Release);
-                    match fetched {
-                        Ok(Fetch::Chunk(chunk)) => decoding.push_back(self.decode(chunk)),
-                        Ok(Fetch::CaughtUp) => decoding.push_back(caught_up()),
-                        Ok(Fetch::End) => ended = true,
-                        Err(error) => {
-                            let error = Err(ExecError::connector(&self.name, error));
-                            self.sender.send(Pumped::Chunk(self.at, error)).await.ok();
-                            return;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn decode(&self, chunk: Chunk) -> JoinHandle<Result<Option<Prepared>>> {
-        let (decoder, timing, name) = (Arc::clone(&self.decoder), Arc::clone(&self.timing), self.name.clone());
-        let read_at = self.clock.now();
-        tokio::spawn(async move {
-            let decoded = decoder.decode(&chunk).map_err(|error| ExecError::connector(&name, error))?;
-            let (batches, refused) = timing.apply(decoded, &chunk, decoder.as_ref(), read_at)?;
-            Ok(Some(Prepared { batches, refused, bytes: chunk.bytes.len(), read_at }))
-        })
-    }
-}
-
-/// Takes its place among the chunks on their way.
-fn caught_up() -> JoinHandle<Result<Option<Prepared>>> {
-    tokio::spawn(async { Ok(None) })
 }

@@ -14,7 +14,7 @@ use super::changes::Changes;
 use super::join::{AsOfJoin, ChangelogJoin, IntervalJoin, Join, LookupJoin, WindowJoin};
 use super::match_recognize::MatchRecognize;
 use super::over::Over;
-use super::table::{TableFeed, TableId, TableNode, TableScan};
+use super::table::{MissingStrategy, TableFeed, TableId, TableNode, TableScan};
 use super::top_n::TopN;
 use super::window::WindowSpec;
 
@@ -399,6 +399,23 @@ impl Plan {
     /// Whether a table cannot change any more once it is ready.
     pub fn is_settled(&self, table: TableId) -> bool {
         self.tables[table.0].is_settled(|node| self.nodes.get(node.0).is_some_and(|node| node.bounded))
+    }
+
+    /// Whether a node looks at each row by itself: it keeps nothing, goes by no watermark, and makes at most one row of each, the
+    /// same whenever and beside whichever others that comes.
+    pub fn goes_by_row(&self, node: NodeId) -> bool {
+        match &self.nodes[node.0].kind {
+            NodeKind::Filter(_) | NodeKind::Project(_) => true,
+            NodeKind::LookupJoin(join) => {
+                let table = &self.tables[join.table.0];
+                let by_key =
+                    join.index.is_some_and(|index| !table.key.is_empty() && table.indexes[index.0] == table.key);
+                let waits =
+                    join.missing.as_ref().map(|missing| missing.strategy) == Some(MissingStrategy::WaitAndRetry);
+                by_key && self.is_settled(join.table) && !join.as_of && !waits
+            }
+            _ => false,
+        }
     }
 
     /// Whether the rows of a table can change after they came: it has a key under which they are replaced, or is made of rows

@@ -67,8 +67,7 @@ impl State {
     ///
     /// Where the batch has other columns, or a row has a NULL in a key that has none; nothing of the batch has gone in then.
     pub(crate) fn apply(&mut self, batch: &Batch, ops: &mut Ops, tally: &mut Tally, due: &mut Due) -> Result<()> {
-        self.check(batch)?;
-        self.have_room(batch.rows())?;
+        self.may_take(batch)?;
         if self.shape.key.is_empty() {
             return self.apply_without_key(batch, ops, tally);
         }
@@ -92,6 +91,12 @@ impl State {
         self.check(batch)?;
         let (mut ops, mut tally) = (Ops::default(), Tally::default());
         self.apply_by_key(batch, Some(restored), &mut ops, &mut tally, due)
+    }
+
+    /// Refuses rows of other columns, and rows for which there is no position left.
+    pub(crate) fn may_take(&self, batch: &Batch) -> Result<()> {
+        self.check(batch)?;
+        self.have_room(batch.rows())
     }
 
     fn check(&self, batch: &Batch) -> Result<()> {
@@ -212,7 +217,7 @@ impl State {
     }
 
     /// What is said of the first row with a NULL in the key.
-    fn null_key(&self, batch: &Batch, columns: &[ArrayRef], row: usize) -> ConnectorError {
+    pub(crate) fn null_key(&self, batch: &Batch, columns: &[ArrayRef], row: usize) -> ConnectorError {
         let null = self.shape.key.iter().zip(columns).find(|(_, column)| column.is_null(row));
         let column = null.map_or("", |(at, _)| self.shape.schema.field(*at).name());
         let name = &self.shape.name;

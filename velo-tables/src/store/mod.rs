@@ -1,6 +1,7 @@
 //! What a table holds: segments of columns that never change, indexes over them, versions that readers take and a writer publishes.
 
 mod apply;
+mod first;
 mod follow;
 mod gather;
 mod hash;

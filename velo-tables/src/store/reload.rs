@@ -9,6 +9,7 @@ use velo_core::lookup::TableWriter;
 use velo_core::row_kind::RowKind;
 
 use crate::store::apply::Tally;
+use crate::store::first::First;
 use crate::store::index::failed;
 use crate::store::marks::Marks;
 use crate::store::ops::Ops;
@@ -71,7 +72,7 @@ impl Writer {
         self.abort_reload();
         if self.is_untouched() {
             // The first content needs no place beside another one: it would lie there twice.
-            self.first = Some(self.table.counters().counts());
+            self.first = Some(First::new(&self.state, self.table.counters().counts()));
             return Ok(());
         }
         self.reload = Some(Box::new(Reload::new(&self.state.shape)?));
@@ -81,8 +82,8 @@ impl Writer {
     /// Gives the new content up; the table stays as it is.
     pub fn abort_reload(&mut self) {
         self.reload = None;
-        if let Some(before) = self.first.take() {
-            self.forget_all(before);
+        if let Some(first) = self.first.take() {
+            self.forget_all(first.before);
         }
     }
 
@@ -94,7 +95,17 @@ impl Writer {
     ///
     /// Where no new content was begun; the content that stands stays then.
     pub async fn commit_reload(&mut self) -> Result<()> {
-        if self.first.take().is_some() {
+        if let Some(first) = &mut self.first {
+            if let Some(unindexed) = first.unindexed.take() {
+                match unindexed.index(&mut self.state, &mut self.ops).await {
+                    Ok(tally) => self.count(tally),
+                    Err(error) => {
+                        self.abort_reload();
+                        return Err(error);
+                    }
+                }
+            }
+            self.first = None;
             return self.publish().await;
         }
         let Some(reload) = self.reload.take() else {

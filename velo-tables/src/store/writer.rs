@@ -10,6 +10,7 @@ use velo_core::lookup::{TableVersion, TableWriter};
 use velo_core::time::Watermark;
 
 use crate::store::apply::{Restored, Tally};
+use crate::store::first::First;
 use crate::store::index::failed;
 use crate::store::merge::Merge;
 use crate::store::ops::{Delta, Ops};
@@ -31,8 +32,8 @@ pub struct Writer {
     /// Whether something was applied since the last version.
     pub(crate) changed: bool,
     pub(crate) reload: Option<Box<Reload>>,
-    /// A first content is being applied, and what the table had counted before.
-    pub(crate) first: Option<TableCounts>,
+    /// A first content is being applied.
+    pub(crate) first: Option<First>,
     merge: Option<Merge>,
     ended: bool,
 }
@@ -121,6 +122,15 @@ impl Writer {
         Ok(())
     }
 
+    /// From here on the rows of a first content go into the index as they come.
+    fn index_first(&mut self) -> Result<()> {
+        if let Some(unindexed) = self.first.as_mut().and_then(|first| first.unindexed.take()) {
+            let tally = unindexed.index_here(&mut self.state, &mut self.ops)?;
+            self.count(tally);
+        }
+        Ok(())
+    }
+
     fn install_merged(&mut self) -> Result<()> {
         if let Some(merge) = &mut self.merge
             && merge.try_install(&mut self.state)?
@@ -160,6 +170,13 @@ impl TableWriter for Writer {
         }
         if let Some(reload) = &mut self.reload {
             return reload.apply(batch);
+        }
+        if let Some(unindexed) = self.first.as_mut().and_then(|first| first.unindexed.as_mut()) {
+            if unindexed.take(&mut self.state, batch)? {
+                self.changed = true;
+                return Ok(());
+            }
+            self.index_first()?;
         }
         let mut tally = Tally::default();
         self.state.apply(batch, &mut self.ops, &mut tally, &mut self.due)?;

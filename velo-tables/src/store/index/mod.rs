@@ -7,6 +7,7 @@
 mod keys;
 mod lists;
 mod pages;
+mod whole;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use velo_core::lookup::{Matches, TableRow};
 pub(crate) use keys::{KeyColumns, Keys, failed, nulls_of};
 pub(crate) use lists::{List, Paged};
 pub(crate) use pages::{NUMBERS, Pages, Place};
+pub(crate) use whole::{Layout, Part};
 
 use crate::store::segments::{Address, Segments};
 
@@ -46,6 +48,11 @@ impl Index {
     /// Of no rows.
     pub(crate) fn new(keys: Arc<KeyColumns>) -> Self {
         Self { keys, pages: Pages::new(), lists: Paged::default(), free: Vec::new(), nulls: 0, repeats: 0, listed: 0 }
+    }
+
+    /// Of rows that are all there, each key having one.
+    pub(crate) fn of_parts(keys: Arc<KeyColumns>, layout: Layout, parts: Vec<Part>) -> Self {
+        Self { pages: Pages::of_parts(layout, parts), ..Self::new(keys) }
     }
 
     /// Whether each key has one row at most.

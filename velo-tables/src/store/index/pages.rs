@@ -8,15 +8,16 @@
 use std::sync::Arc;
 
 use prefetch_index::prefetch_index;
+use velo_core::error::Result;
 
 /// Bits of a slot that hold the number.
 const NUMBER_BITS: u32 = 40;
 const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
 const TAG_BITS: u32 = 64 - NUMBER_BITS;
 /// The lower bits of the hash choose the page; the first so many are the same for all slots of a page and not in the tag.
-const FIRST_BITS: u32 = 6;
+pub(super) const FIRST_BITS: u32 = 6;
 /// A page is split when there are so many keys to each.
-const KEYS_PER_PAGE: usize = 512;
+pub(super) const KEYS_PER_PAGE: usize = 512;
 /// Numbers of a slot are below this.
 pub(crate) const NUMBERS: u64 = NUMBER;
 /// Slots of a bucket.
@@ -25,7 +26,7 @@ const SLOTS: usize = 8;
 /// Slots that are read together: tag and number + 1, those in use first; 0 is free.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
-struct Bucket([u64; SLOTS]);
+pub(super) struct Bucket([u64; SLOTS]);
 
 impl Bucket {
     #[inline(always)]
@@ -104,9 +105,29 @@ fn put(page: &mut [Bucket], slot: u64) {
     }
 }
 
+/// What stands in a page for a number under a hash.
+pub(super) fn slot(hash: u64, number: u64) -> u64 {
+    (tag_of(hash) << NUMBER_BITS) | (number + 1)
+}
+
+/// The slot of the number under this hash that is the `same`, or the free one where it would be put. The page has one.
+pub(super) fn free_or_same(page: &mut [Bucket], hash: u64, same: impl Fn(u64) -> Result<bool>) -> Result<&mut u64> {
+    let tag = tag_of(hash);
+    let mut at = home(tag, page.len());
+    loop {
+        for place in 0..SLOTS {
+            let slot = page[at].0[place];
+            if slot == 0 || (slot >> NUMBER_BITS == tag && same(Pages::number(slot))?) {
+                return Ok(&mut page[at].0[place]);
+            }
+        }
+        at = next(at, page.len());
+    }
+}
+
 /// The size of a page for so many keys: four of nine slots are in use. Were it more, many a bucket would be full, and what is not in
 /// its own bucket costs a second wait for memory.
-fn page_of(slots: impl Iterator<Item = u64>, keys: usize) -> Arc<[Bucket]> {
+pub(super) fn page_of(slots: impl Iterator<Item = u64>, keys: usize) -> Arc<[Bucket]> {
     let buckets = (2 * keys + keys / 4) / SLOTS + 1;
     let mut page: Arc<[Bucket]> = std::iter::repeat_n(Bucket::default(), buckets).collect();
     if let Some(page) = Arc::get_mut(&mut page) {
@@ -115,7 +136,7 @@ fn page_of(slots: impl Iterator<Item = u64>, keys: usize) -> Arc<[Bucket]> {
     page
 }
 
-fn slots_of(page: &[Bucket]) -> impl Iterator<Item = u64> + '_ {
+pub(super) fn slots_of(page: &[Bucket]) -> impl Iterator<Item = u64> + '_ {
     page.iter().flat_map(|bucket| bucket.0).filter(|slot| *slot != 0)
 }
 
@@ -126,10 +147,28 @@ impl Pages {
         Self { used: vec![0; pages.len()], buckets: pages.len(), pages, level: FIRST_BITS, entries: 0 }
     }
 
+    /// Pages with so many slots in use each, between 2^`level` and twice as many.
+    pub(super) fn new_with(pages: Vec<Arc<[Bucket]>>, used: Vec<u16>, level: u32) -> Self {
+        let entries = used.iter().map(|used| usize::from(*used)).sum();
+        Self { entries, buckets: pages.iter().map(|page| page.len()).sum(), pages, used, level }
+    }
+
     #[inline(always)]
     fn page(&self, hash: u64) -> usize {
-        let wide = (hash & ((2 << self.level) - 1)) as usize;
-        if wide < self.pages.len() { wide } else { wide & ((1 << self.level) - 1) }
+        Self::page_among(hash, self.pages.len(), self.level)
+    }
+
+    /// The page of a hash where there are so many of them, between 2^`level` and twice as many.
+    #[inline(always)]
+    pub(super) fn page_among(hash: u64, pages: usize, level: u32) -> usize {
+        let wide = (hash & ((2 << level) - 1)) as usize;
+        if wide < pages { wide } else { wide & ((1 << level) - 1) }
+    }
+
+    /// The number of a slot.
+    #[inline(always)]
+    pub(super) fn number(slot: u64) -> u64 {
+        (slot & NUMBER) - 1
     }
 
     /// The bucket of each hash, which is asked for, so that it is in the processor's cache when it is looked at.
@@ -174,7 +213,7 @@ impl Pages {
     fn slot_of(&self, hash: u64, number: u64) -> Option<(usize, usize, usize)> {
         let page = self.page(hash);
         let buckets = &self.pages[page];
-        let wanted = (tag_of(hash) << NUMBER_BITS) | (number + 1);
+        let wanted = slot(hash, number);
         let mut at = home(tag_of(hash), buckets.len());
         loop {
             if let Some(slot) = buckets[at].0.iter().position(|slot| *slot == wanted) {
@@ -197,7 +236,7 @@ impl Pages {
             self.buckets = self.buckets + grown.len() - buckets.len();
             *buckets = grown;
         }
-        put(Arc::make_mut(buckets), (tag_of(hash) << NUMBER_BITS) | (number + 1));
+        put(Arc::make_mut(buckets), slot(hash, number));
         self.used[page] += 1;
         self.entries += 1;
         if self.entries > KEYS_PER_PAGE * self.pages.len() {
@@ -226,8 +265,8 @@ impl Pages {
 
     /// Puts `new` in the place of `old`; whether that was there.
     pub(crate) fn replace(&mut self, hash: u64, old: u64, new: u64) -> bool {
-        let Some((page, bucket, slot)) = self.slot_of(hash, old) else { return false };
-        Arc::make_mut(&mut self.pages[page])[bucket].0[slot] = (tag_of(hash) << NUMBER_BITS) | (new + 1);
+        let Some((page, bucket, place)) = self.slot_of(hash, old) else { return false };
+        Arc::make_mut(&mut self.pages[page])[bucket].0[place] = slot(hash, new);
         true
     }
 
@@ -313,7 +352,7 @@ impl Iterator for Candidates<'_> {
         }
         let slot = page[*bucket].0[self.mask.trailing_zeros() as usize % SLOTS];
         self.mask &= self.mask - 1;
-        Some((slot & NUMBER) - 1)
+        Some(Pages::number(slot))
     }
 }
 

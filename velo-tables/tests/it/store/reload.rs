@@ -7,7 +7,9 @@ use velo_core::{Batch, RowKind};
 use velo_tables::table;
 use velo_testkit::Random;
 
-use super::rows::{BY_KEY, Key, Row, batch, check_lookups, keyed, keyless, random_row, rows_of, scan};
+use super::rows::{
+    BY_KEY, KEYS, Key, Naive, Row, batch, changes, check_lookups, keyed, keyless, random_row, rows_of, scan,
+};
 use super::versions::{History, check_as_of};
 
 fn drain(changes: &mut dyn TableChanges) -> Vec<(RowKind, Row)> {
@@ -95,6 +97,53 @@ async fn the_difference_by_key_is_the_next_version() {
         writer.commit_reload().await.unwrap();
         assert_eq!(reader.version().number(), number);
         assert_eq!(reader.counters().counts().replaced, 0);
+    }
+}
+
+/// A first content whose index is made at the end is the table that it would be, had its rows gone in one by one.
+#[tokio::test]
+async fn a_first_content_is_what_its_rows_make() {
+    for (seed, key) in KEYS.into_iter().enumerate() {
+        let mut random = Random::new(seed as u64);
+        for (keys, rows, changes_from) in [(300, 0, 0), (40, 3_000, 3_000), (4_000, 5_000, 5_000), (500, 2_000, 1_200)]
+        {
+            let keys = key.distinct(keys);
+            let mut naive = Naive::default();
+            let (reader, mut writer) = table(keyed(key, false)).unwrap();
+            let mut following = reader.follow();
+            // Given up half-way, it leaves nothing.
+            writer.begin_reload().unwrap();
+            writer.apply(&Batch::new(batch(key, &[random_row(&mut random, keys)]))).unwrap();
+            writer.begin_reload().unwrap();
+            for from in (0..rows).step_by(400) {
+                let made: Vec<_> = match from < changes_from {
+                    true => (0..400).map(|_| (RowKind::Insert, random_row(&mut random, keys))).collect(),
+                    false => naive.change(&mut random, keys, 400),
+                };
+                if from < changes_from {
+                    made.iter().for_each(|(kind, row)| naive.apply(*kind, row));
+                }
+                writer.apply(&changes(key, &made)).unwrap();
+            }
+            writer.commit_reload().await.unwrap();
+            writer.ready().await.unwrap();
+            let expected: Vec<_> = naive.by_place.values().cloned().collect();
+            assert_eq!(scan(reader.version().as_ref()), expected, "{key:?}");
+            check_lookups(key, reader.version().as_ref(), &expected, keys);
+            let counts = reader.counters().counts();
+            assert_eq!((counts.rows, counts.replaced), (expected.len() as u64, naive.replaced), "{key:?}");
+            // Whoever follows it has the same rows.
+            let mut followed = Naive::default();
+            drain(following.as_mut()).iter().for_each(|(kind, row)| followed.apply(*kind, row));
+            assert_eq!(followed.by_place.into_values().collect::<Vec<_>>(), expected, "{key:?}");
+            // It goes on as any other table.
+            let made = naive.change(&mut random, keys, 500);
+            writer.apply(&changes(key, &made)).unwrap();
+            writer.publish().await.unwrap();
+            let expected: Vec<_> = naive.by_place.values().cloned().collect();
+            assert_eq!(scan(reader.version().as_ref()), expected, "{key:?}");
+            check_lookups(key, reader.version().as_ref(), &expected, keys);
+        }
     }
 }
 
