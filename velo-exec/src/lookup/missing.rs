@@ -65,7 +65,7 @@ pub(crate) enum Fate {
 /// The fate under a policy: `last`, when waiting is over, or would not help.
 pub(crate) fn fate(kind: &JoinKind, missing: Option<&Missing>, last: bool) -> Fate {
     let strategy = match missing {
-        Some(missing) if missing.strategy == MissingStrategy::WaitAndRetry && last => missing.then,
+        Some(missing) if missing.waits() && last => missing.then,
         Some(missing) => missing.strategy,
         None if kind.keeps_left() => MissingStrategy::EmitWithNulls,
         None => MissingStrategy::SkipRecord,

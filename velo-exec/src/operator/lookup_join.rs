@@ -14,7 +14,7 @@ use velo_core::duration::Span;
 use velo_core::lookup::{AsOfReader, TableReader, TableVersion};
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_eventtime::late::for_row;
-use velo_plan::plan::{self, JoinKind, MissingStrategy, StateTtl};
+use velo_plan::plan::{self, JoinKind, StateTtl};
 
 use super::late_rows::LateRows;
 use super::{Flow, InputId, Operator, Outbox};
@@ -110,7 +110,7 @@ impl LookupJoin {
             output: &output,
             statement: &statement,
         })?;
-        let waits = join.missing.as_ref().is_some_and(|missing| missing.strategy == MissingStrategy::WaitAndRetry);
+        let waits = join.missing.as_ref().is_some_and(plan::Missing::waits);
         let blocked = match waits && retracts {
             true => {
                 let key = join.keys.iter().map(|key| crate::expr::Evaluator::new(key, &input, &statement));

@@ -84,8 +84,6 @@ pub(super) struct Pump {
     at: usize,
     reader: Box<dyn PartitionReader>,
     worker: Worker,
-    /// How many workers there are.
-    workers: usize,
     sender: mpsc::Sender<Pumped>,
     waiting: Arc<AtomicI64>,
     /// Where the next chunk gets its turn.
@@ -108,8 +106,7 @@ impl Pump {
         let (first, turn) = oneshot::channel();
         // It is received by the first chunk, or by nobody.
         drop(first.send(watermark));
-        let workers = worker.chains.len();
-        Self { at, reader, worker, workers, sender, waiting: Arc::new(AtomicI64::new(GIVING)), turn, chunks: 0 }
+        Self { at, reader, worker, sender, waiting: Arc::new(AtomicI64::new(GIVING)), turn, chunks: 0 }
     }
 
     /// Since when its reader has had nothing to give, by the clock, with nothing that it gave still on its way; [`GIVING`] where
@@ -129,7 +126,7 @@ impl Pump {
                 return;
             }
             // Twice as many as can be decoded at once: chunks leave in order, and one that takes long must not leave a worker idle.
-            let read = !ended && decoding.len() <= 2 * self.workers;
+            let read = !ended && decoding.len() <= 2 * self.worker.chains.len();
             let nothing = decoding.is_empty();
             let fetched = tokio::select! {
                 biased;
@@ -173,7 +170,7 @@ impl Pump {
         let (next, turn) = oneshot::channel();
         let turn = std::mem::replace(&mut self.turn, turn);
         let (worker, read_at) = (self.worker.clone(), self.worker.clock.now());
-        let chain = (self.at + self.chunks) % self.workers;
+        let chain = (self.at + self.chunks) % worker.chains.len();
         self.chunks += 1;
         tokio::spawn(async move {
             let fail = |error| ExecError::connector(&worker.name, error);

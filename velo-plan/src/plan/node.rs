@@ -14,7 +14,7 @@ use super::changes::Changes;
 use super::join::{AsOfJoin, ChangelogJoin, IntervalJoin, Join, LookupJoin, WindowJoin};
 use super::match_recognize::MatchRecognize;
 use super::over::Over;
-use super::table::{MissingStrategy, TableFeed, TableId, TableNode, TableScan};
+use super::table::{Missing, TableFeed, TableId, TableNode, TableScan};
 use super::top_n::TopN;
 use super::window::WindowSpec;
 
@@ -410,8 +410,7 @@ impl Plan {
                 let table = &self.tables[join.table.0];
                 let by_key =
                     join.index.is_some_and(|index| !table.key.is_empty() && table.indexes[index.0] == table.key);
-                let waits =
-                    join.missing.as_ref().map(|missing| missing.strategy) == Some(MissingStrategy::WaitAndRetry);
+                let waits = join.missing.as_ref().is_some_and(Missing::waits);
                 by_key && self.is_settled(join.table) && !join.as_of && !waits
             }
             _ => false,

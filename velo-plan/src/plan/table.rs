@@ -128,6 +128,13 @@ pub struct Missing {
     pub delay: Span,
 }
 
+impl Missing {
+    /// Whether a row that the table lacks waits for it.
+    pub fn waits(&self) -> bool {
+        self.strategy == MissingStrategy::WaitAndRetry
+    }
+}
+
 /// `table.missing.strategy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MissingStrategy {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_buffer::NullBuffer;
 use velo_core::batch::Batch;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::TableRow;
@@ -126,13 +127,7 @@ impl State {
     ) -> Result<()> {
         let rows = &batch.columns;
         let keys = Arc::clone(&self.indexes[0].keys);
-        let columns: Vec<ArrayRef> = keys.columns().iter().map(|column| Arc::clone(rows.column(*column))).collect();
-        let nulls = nulls_of(&columns);
-        if !self.shape.null_keys
-            && let Some(row) = nulls.as_ref().and_then(|nulls| (0..nulls.len()).find(|row| nulls.is_null(*row)))
-        {
-            return Err(self.null_key(batch, &columns, row));
-        }
+        let (columns, nulls) = self.key_of(batch)?;
         let sought = keys.keys(&columns)?;
         let mut found = Vec::new();
         self.indexes[0].find_last(&self.segments, &sought, &mut found)?;
@@ -216,8 +211,23 @@ impl State {
         Ok(())
     }
 
+    /// The key's columns of rows, and which rows have a NULL there.
+    ///
+    /// # Errors
+    ///
+    /// Where one has, and the key may have none.
+    pub(crate) fn key_of(&self, batch: &Batch) -> Result<(Vec<ArrayRef>, Option<NullBuffer>)> {
+        let columns = self.indexes[0].keys.of(&batch.columns);
+        let nulls = nulls_of(&columns);
+        let null = nulls.as_ref().and_then(|nulls| (0..nulls.len()).find(|row| nulls.is_null(*row)));
+        match null.filter(|_| !self.shape.null_keys) {
+            Some(row) => Err(self.null_key(batch, &columns, row)),
+            None => Ok((columns, nulls)),
+        }
+    }
+
     /// What is said of the first row with a NULL in the key.
-    pub(crate) fn null_key(&self, batch: &Batch, columns: &[ArrayRef], row: usize) -> ConnectorError {
+    fn null_key(&self, batch: &Batch, columns: &[ArrayRef], row: usize) -> ConnectorError {
         let null = self.shape.key.iter().zip(columns).find(|(_, column)| column.is_null(row));
         let column = null.map_or("", |(at, _)| self.shape.schema.field(*at).name());
         let name = &self.shape.name;
@@ -244,8 +254,7 @@ impl State {
         };
         self.need_whole()?;
         self.segments.push(&batch.columns).map_err(failed)?;
-        let visible: Vec<ArrayRef> =
-            self.shape.whole.columns().iter().map(|column| Arc::clone(batch.columns.column(*column))).collect();
+        let visible = self.shape.whole.of(&batch.columns);
         let sought = self.shape.whole.keys(&visible)?;
         let Some(mut whole) = self.whole.take() else { return Ok(()) };
         whole.touch(&sought.hashes);

@@ -6,16 +6,15 @@
 
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
 use futures::{StreamExt, TryStreamExt, stream};
 use velo_core::batch::Batch;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 
 use crate::store::apply::Tally;
-use crate::store::index::{Index, KeyColumns, Layout, Part, failed, nulls_of};
+use crate::store::index::{Index, KeyColumns, Layout, Part, failed};
 use crate::store::ops::Ops;
 use crate::store::segments::Segments;
-use crate::store::state::{SCAN_ROWS, State};
+use crate::store::state::State;
 use crate::store::table::TableCounts;
 
 /// A first content that is coming.
@@ -31,8 +30,15 @@ pub(crate) struct First {
 #[derive(Debug, Default)]
 pub(crate) struct Unindexed(Vec<u64>);
 
-/// So many rows are put into the index by one thread at a time: what it needs for that is little beside the table.
+/// So few rows are not worth a thread.
 const ROWS_OF_PART: usize = 1 << 19;
+/// So many parts of the index are made by each thread, one after the other: what one needs is little beside the table, and each
+/// reads all hashes, so that there are no more of them where there are more rows.
+const PARTS_OF_THREAD: usize = 8;
+
+fn rows_of_part(rows: usize, threads: usize) -> usize {
+    (rows / (PARTS_OF_THREAD * threads)).max(ROWS_OF_PART)
+}
 
 impl First {
     /// For a state without rows.
@@ -51,15 +57,8 @@ impl Unindexed {
             return Ok(false);
         }
         state.may_take(batch)?;
-        let keys = Arc::clone(&state.indexes[0].keys);
-        let columns: Vec<ArrayRef> =
-            keys.columns().iter().map(|column| Arc::clone(batch.columns.column(*column))).collect();
-        if let Some(nulls) = nulls_of(&columns)
-            && let Some(row) = (0..nulls.len()).find(|row| nulls.is_null(*row))
-        {
-            return Err(state.null_key(batch, &columns, row));
-        }
-        self.0.extend(keys.keys(&columns)?.hashes);
+        let (columns, _) = state.key_of(batch)?;
+        self.0.extend(state.indexes[0].keys.keys(&columns)?.hashes);
         state.segments.push(&batch.columns).map_err(failed)?;
         state.rows += batch.rows() as u64;
         Ok(true)
@@ -74,7 +73,7 @@ impl Unindexed {
         let threads = tokio::runtime::Handle::current().metrics().num_workers();
         self.0.shrink_to_fit();
         let hashes = Arc::new(self.0);
-        let parts = layout.ranges(ROWS_OF_PART).map(|range| {
+        let parts = layout.ranges(rows_of_part(hashes.len(), threads)).map(|range| {
             let (keys, segments, hashes) =
                 (Arc::clone(&state.indexes[0].keys), state.segments.clone(), Arc::clone(&hashes));
             let part = tokio::task::spawn_blocking(move || layout.part(range, &hashes, same(&keys, &segments)));
@@ -93,8 +92,8 @@ impl Unindexed {
     pub(crate) fn index_here(self, state: &mut State, ops: &mut Ops) -> Result<Tally> {
         let layout = Layout::new(self.0.len());
         let keys = Arc::clone(&state.indexes[0].keys);
-        let parts = layout.ranges(ROWS_OF_PART).map(|range| layout.part(range, &self.0, same(&keys, &state.segments)));
-        let parts = parts.collect::<Result<_>>()?;
+        let part = |range| layout.part(range, &self.0, same(&keys, &state.segments));
+        let parts = layout.ranges(rows_of_part(self.0.len(), 1)).map(part).collect::<Result<_>>()?;
         finish(state, layout, parts, ops)
     }
 }
@@ -112,11 +111,9 @@ fn finish(state: &mut State, layout: Layout, parts: Vec<Part>, ops: &mut Ops) ->
         tally.replaced += 1;
     }
     state.indexes[0] = Index::of_parts(Arc::clone(&state.indexes[0].keys), layout, parts);
-    let mut standing = Vec::with_capacity(SCAN_ROWS);
-    for from in (0..state.segments.end()).step_by(SCAN_ROWS) {
-        standing.clear();
-        standing.extend((from..state.segments.end().min(from + SCAN_ROWS as u64)).filter(|at| !state.dead.has(*at)));
-        standing.iter().for_each(|position| ops.added(*position));
+    state.positions().for_each(|position| ops.added(position));
+    if state.indexes.len() > 1 {
+        let standing: Vec<u64> = state.positions().collect();
         state.index(&standing)?;
     }
     Ok(tally)

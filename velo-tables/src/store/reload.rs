@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use velo_core::batch::{Batch, columns_of};
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::TableWriter;
@@ -130,19 +130,15 @@ impl Writer {
     fn differ_by_key(&mut self, new: &State) -> Result<()> {
         let keys = Arc::clone(&self.state.indexes[0].keys);
         let whole = Arc::clone(&self.state.shape.whole);
-        let columns_of_key = |rows: &RecordBatch| -> Vec<ArrayRef> {
-            keys.columns().iter().map(|column| Arc::clone(rows.column(*column))).collect()
-        };
         let (mut found, mut addresses, mut equal) = (Vec::new(), Vec::new(), Vec::new());
         for rows in new.scan() {
             let rows = rows?;
-            let columns = columns_of_key(&rows);
+            let columns = keys.of(&rows);
             self.state.indexes[0].find_last(&self.state.segments, &keys.keys(&columns)?, &mut found)?;
             equal.clear();
             equal.extend(found.iter().map(|row| row.is_some()));
             self.state.segments.addresses(&found, &mut addresses);
-            let visible: Vec<ArrayRef> =
-                whole.columns().iter().map(|column| Arc::clone(rows.column(*column))).collect();
+            let visible = whole.of(&rows);
             whole.compare(&whole.keys(&visible)?, |at| at, &self.state.segments, &addresses, &mut equal)?;
             let other: BooleanArray = equal.iter().map(|equal| Some(!equal)).collect();
             let rows = arrow_select::filter::filter_record_batch(&rows, &other).map_err(failed)?;

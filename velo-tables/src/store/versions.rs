@@ -173,7 +173,7 @@ impl Histories {
         for keys in emptied.chunks(CHUNK) {
             let positions: Vec<u64> = keys.iter().map(|(_, position)| *position).collect();
             let rows = segments.rows(&positions).map_err(crate::store::index::failed)?;
-            let columns: Vec<_> = self.keys.columns().iter().map(|column| Arc::clone(rows.column(*column))).collect();
+            let columns = self.keys.of(&rows);
             let hashed = self.keys.keys(&columns)?;
             for ((number, _), hash) in keys.iter().zip(&hashed.hashes) {
                 self.pages.remove(*hash, *number);

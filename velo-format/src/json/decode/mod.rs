@@ -212,8 +212,7 @@ impl<'a> Run<'a> {
             });
             at = match record {
                 Ok((end, next)) => {
-                    self.out.count_unknown(self.unknown);
-                    self.out.accept(start..end, line)?;
+                    self.accept(start..end, line)?;
                     next + 1
                 }
                 Err(problem) => {
@@ -226,6 +225,13 @@ impl<'a> Run<'a> {
             line += 1;
         }
         Ok(())
+    }
+
+    /// A record was read.
+    #[inline]
+    fn accept(&mut self, record: Range<usize>, position: u64) -> Result<(), ConnectorError> {
+        self.out.count_unknown(self.unknown);
+        self.out.accept(record, position)
     }
 
     fn each_element(
@@ -253,8 +259,7 @@ impl<'a> Run<'a> {
             });
             at = match record {
                 Ok((end, next)) => {
-                    self.out.count_unknown(self.unknown);
-                    self.out.accept(start..end, line)?;
+                    self.accept(start..end, line)?;
                     next + 1
                 }
                 Err(problem) => {
@@ -281,10 +286,7 @@ impl<'a> Run<'a> {
             if cursor.at < record.end { Err(cursor.expected("the end behind the record")) } else { Ok(()) }
         });
         match done {
-            Ok(()) => {
-                self.out.count_unknown(self.unknown);
-                self.out.accept(record, position)
-            }
+            Ok(()) => self.accept(record, position),
             Err(problem) => {
                 self.reject(record, position, *problem);
                 Ok(())

@@ -378,7 +378,7 @@ impl Planner<'_> {
 pub(super) fn pads(missing: &Missing) -> bool {
     let with_nulls =
         |strategy: MissingStrategy| matches!(strategy, MissingStrategy::UseDefaults | MissingStrategy::EmitWithNulls);
-    let waits = missing.strategy == MissingStrategy::WaitAndRetry;
+    let waits = missing.waits();
     with_nulls(missing.strategy) || (waits && with_nulls(missing.then))
 }
 

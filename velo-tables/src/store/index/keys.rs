@@ -1,5 +1,7 @@
 //! The columns of a key: their hash, and whether a key that is looked for is that of a row that is there. A column at a time.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, BinaryType, ByteArrayType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type,
@@ -7,7 +9,7 @@ use arrow_array::types::{
     Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type, Utf8Type,
 };
-use arrow_array::{Array, ArrayRef, BooleanArray, GenericByteArray, PrimitiveArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, GenericByteArray, PrimitiveArray, RecordBatch};
 use arrow_buffer::NullBuffer;
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
@@ -115,6 +117,11 @@ impl KeyColumns {
             });
         }
         Ok(Self { columns, types, forms, nulls_equal })
+    }
+
+    /// The columns of rows of the table.
+    pub(crate) fn of(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
+        self.columns.iter().map(|column| Arc::clone(rows.column(*column))).collect()
     }
 
     /// The places of the columns.

@@ -128,11 +128,10 @@ pub(super) fn free_or_same(page: &mut [Bucket], hash: u64, same: impl Fn(u64) ->
 /// The size of a page for so many keys: four of nine slots are in use. Were it more, many a bucket would be full, and what is not in
 /// its own bucket costs a second wait for memory.
 pub(super) fn page_of(slots: impl Iterator<Item = u64>, keys: usize) -> Arc<[Bucket]> {
-    let buckets = (2 * keys + keys / 4) / SLOTS + 1;
-    let mut page: Arc<[Bucket]> = std::iter::repeat_n(Bucket::default(), buckets).collect();
-    if let Some(page) = Arc::get_mut(&mut page) {
-        slots.for_each(|slot| put(page, slot));
-    }
+    let size = (2 * keys + keys / 4) / SLOTS + 1;
+    let mut page: Arc<[Bucket]> = std::iter::repeat_n(Bucket::default(), size).collect();
+    let buckets = Arc::make_mut(&mut page);
+    slots.for_each(|slot| put(buckets, slot));
     page
 }
 
@@ -144,7 +143,8 @@ impl Pages {
     /// No keys.
     pub(crate) fn new() -> Self {
         let pages = vec![page_of(std::iter::empty(), 0); 1 << FIRST_BITS];
-        Self { used: vec![0; pages.len()], buckets: pages.len(), pages, level: FIRST_BITS, entries: 0 }
+        let used = vec![0; pages.len()];
+        Self::new_with(pages, used, FIRST_BITS)
     }
 
     /// Pages with so many slots in use each, between 2^`level` and twice as many.

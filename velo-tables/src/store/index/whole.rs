@@ -91,9 +91,7 @@ fn page_with(
             room *= 2;
             page = page_of(slots_of(&page), room);
         }
-        // It was made here, and nobody else has it.
-        let Some(buckets) = Arc::get_mut(&mut page) else { continue };
-        let place = free_or_same(buckets, *hash, |other| same(other, *position))?;
+        let place = free_or_same(Arc::make_mut(&mut page), *hash, |other| same(other, *position))?;
         match std::mem::replace(place, slot(*hash, *position)) {
             0 => used += 1,
             old => replaced.push(Pages::number(old)),
