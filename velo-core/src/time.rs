@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Microseconds in one second.
 pub const MICROS_PER_SECOND: i64 = 1_000_000;
 /// Microseconds in one day.
@@ -10,7 +12,7 @@ pub const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 /// No more records with an event time below this are expected (microseconds since 1970-01-01T00:00:00Z).
 ///
 /// [`Watermark::END`] is the end of a bounded input; [`Watermark::NONE`] is the state before the first record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Watermark(pub i64);
 
 impl Watermark {

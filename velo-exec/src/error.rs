@@ -58,6 +58,24 @@ pub enum ExecError {
     /// Another task of the job failed first.
     #[error("stopped because another task of the job failed")]
     Stopped,
+    /// An operator whose state cannot be in a checkpoint yet.
+    #[error(
+        "{statement}: a checkpoint cannot hold what this statement keeps yet; without 'checkpoint.dir' the script runs"
+    )]
+    Unsaved {
+        /// The statement, or what it does.
+        statement: String,
+    },
+    /// A saved state that does not have the form in which it was saved.
+    #[error(
+        "the saved state '{what}' cannot be used: {why}\n  help: resume from another checkpoint (velo checkpoint list), or start anew with --fresh"
+    )]
+    State {
+        /// Which part of it.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A broken promise inside Velo; never the user's fault.
     #[error("internal error: {0}; please report it with the script")]
     Internal(String),

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 mod changes;
+pub mod checkpoint;
 pub mod error;
 pub mod expr;
 mod join;

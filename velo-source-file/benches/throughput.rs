@@ -151,6 +151,7 @@ async fn write(path: &str, guarantee: Guarantee) -> Duration {
         mode: ChangelogMode::Append,
         guarantee,
         bounded: true,
+        after: None,
         clock: Clock::system(),
         progress: Arc::new(Progress::new()),
     };

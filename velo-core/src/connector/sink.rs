@@ -70,6 +70,9 @@ pub struct SinkRequest {
     pub guarantee: Guarantee,
     /// Whether all inputs end: the output then appears whole or not at all.
     pub bounded: bool,
+    /// The last epoch of the run that this one goes on behind. Everything that was written later is gone, whatever of it there is
+    /// outside; the caller commits the epoch again before it writes a row. `None`: the output begins anew.
+    pub after: Option<PreparedCommit>,
     /// The clock.
     pub clock: Clock,
     /// Counters to keep.
@@ -86,6 +89,11 @@ pub struct PreparedCommit {
 }
 
 /// A place where rows go. Batches arrive without hidden columns.
+///
+/// The rows come in *epochs*. At each checkpoint [`Sink::prepare`] ends one; rows of the next may be written before the commit of
+/// the one that was prepared, which comes before the next one is prepared. A job without checkpoints has one epoch. Of a
+/// `bounded` sink nothing appears before the commit of the epoch that [`Sink::end`] has announced; the commits of earlier ones only
+/// say that a later run may go on behind them ([`SinkRequest::after`]).
 #[async_trait]
 pub trait Sink: Send {
     /// Takes a batch; may buffer it.
@@ -94,13 +102,21 @@ pub trait Sink: Send {
     /// Hands on what is buffered, so that a reader of a [`CommitKind::Direct`] sink sees it. Called when the input pauses.
     async fn flush(&mut self) -> Result<()>;
 
-    /// Makes the epoch durable, not yet visible.
+    /// All inputs have ended: the epoch that is prepared next is the last one.
+    async fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes the epoch durable, not yet visible. What it gives is enough to commit the epoch, and to go on behind it, in another
+    /// process.
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit>;
 
-    /// Makes a prepared epoch visible. Idempotent: repeated after a crash.
+    /// Makes a prepared epoch visible. Idempotent: repeated after a crash, also one of another process
+    /// ([`SinkRequest::after`]), and also where that had the job's next epoch begun already.
     async fn commit(&mut self, prepared: PreparedCommit) -> Result<()>;
 
-    /// Gives up what is not committed, so that nothing half-written stays.
+    /// Gives up what is not committed, so that nothing half-written stays: no later run goes on behind it. A sink that is dropped
+    /// without this leaves what was prepared, and nothing else.
     async fn abort(&mut self) -> Result<()>;
 
     /// How its rows become visible.

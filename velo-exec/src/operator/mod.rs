@@ -80,7 +80,8 @@ use velo_core::connector::CheckpointId;
 use velo_core::dead_letter::DeadLetter;
 use velo_core::{Batch, Watermark};
 
-use crate::error::Result;
+use crate::checkpoint::{StateReader, StateWriter};
+use crate::error::{ExecError, Result};
 use crate::lookup::MissingCounters;
 use crate::state::Ttl;
 use crate::window::LateCounters;
@@ -288,6 +289,24 @@ pub trait Operator: Send {
     /// Its counters of late rows, where it goes by event time.
     fn late(&self) -> Option<Arc<LateCounters>> {
         None
+    }
+
+    /// A barrier has come: an operator that would rather hand something on than save it does so here. The task saves it when
+    /// there is no more to say, and emits the barrier itself.
+    fn on_barrier(&mut self, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+
+    /// Puts all that it keeps into a checkpoint. Only when it has no more to say; nothing that it keeps changes, and it goes on
+    /// afterwards as if it had not been called. One that keeps nothing says so by saving nothing.
+    fn save(&mut self, _state: &mut StateWriter) -> Result<()> {
+        Err(ExecError::Unsaved { statement: "an operator".to_owned() })
+    }
+
+    /// Takes up what [`Operator::save`] put into a checkpoint, before anything else is called. The tasks that share the keys may
+    /// be others: `state` gives each the rows of its keys. Asks for its timers anew.
+    fn load(&mut self, _state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        Err(ExecError::Unsaved { statement: "an operator".to_owned() })
     }
 
     /// Goes on where the outbox was full.

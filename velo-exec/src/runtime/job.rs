@@ -473,6 +473,7 @@ async fn sink_task(
                 mode: sink.mode,
                 guarantee: sink.guarantee,
                 bounded: sink.bounded,
+                after: None,
                 clock: options.clock.clone(),
                 progress: Arc::clone(&counters),
             };

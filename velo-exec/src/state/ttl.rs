@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use arrow_array::Int64Array;
 use velo_core::{Batch, Watermark};
 use velo_plan::plan::StateTtl;
 
@@ -116,6 +117,21 @@ impl Ttl {
         }
         let due = std::mem::take(&mut self.due).into_iter();
         self.due = due.filter_map(|Reverse((at, number))| Some(Reverse((at, kept(number as usize)?)))).collect();
+    }
+
+    /// For a checkpoint: when each of `numbers` was touched last; NULL for what is forgotten, or never was.
+    pub(crate) fn saved(&self, numbers: &[u32]) -> Int64Array {
+        let touched = |number: &u32| self.touched.get(*number as usize).copied().filter(|touched| *touched != NEVER);
+        numbers.iter().map(touched).collect()
+    }
+
+    /// Takes up what was saved of these numbers; whoever goes by the clock asks [`Ttl::next`] afterwards.
+    pub(crate) fn restore(&mut self, numbers: &[u32], touched: &Int64Array) {
+        for (number, touched) in numbers.iter().zip(touched) {
+            if let Some(touched) = touched {
+                self.touch(*number, touched);
+            }
+        }
     }
 
     /// Bytes of memory.

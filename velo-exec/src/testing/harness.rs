@@ -5,6 +5,7 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use velo_core::dead_letter::DeadLetter;
 use velo_core::{Batch, Watermark, schema};
 
+use crate::checkpoint::{OperatorState, Reached, Share, StateReader, StateWriter};
 use crate::error::Result;
 use crate::operator::{Element, Flow, InputId, Operator, Outbox};
 
@@ -15,6 +16,8 @@ pub struct Harness<O> {
     outbox: Outbox,
     output: Vec<Element>,
     watermark: Watermark,
+    /// What the operator was told.
+    told: Watermark,
     letters: Vec<DeadLetter>,
     timer: Option<i64>,
     fullest: usize,
@@ -24,7 +27,16 @@ impl<O: Operator> Harness<O> {
     /// Drives `operator`.
     pub fn new(operator: O) -> Self {
         let (output, letters) = (Vec::new(), Vec::new());
-        Self { operator, outbox: Outbox::new(), output, watermark: Watermark::NONE, letters, timer: None, fullest: 0 }
+        Self {
+            operator,
+            outbox: Outbox::new(),
+            output,
+            watermark: Watermark::NONE,
+            told: Watermark::NONE,
+            letters,
+            timer: None,
+            fullest: 0,
+        }
     }
 
     /// Hands in rows at the first input.
@@ -47,6 +59,7 @@ impl<O: Operator> Harness<O> {
 
     /// Hands in a watermark.
     pub fn watermark(&mut self, watermark: Watermark) -> Result<()> {
+        self.told = watermark;
         let flow = self.operator.on_watermark(watermark, &mut self.outbox)?;
         self.drain(flow)
     }
@@ -78,6 +91,32 @@ impl<O: Operator> Harness<O> {
     /// When the operator is called next, if the clock comes so far.
     pub fn timer(&self) -> Option<i64> {
         self.timer
+    }
+
+    /// What the operator puts into a checkpoint; what it hands on before that is among its output.
+    pub fn save(&mut self) -> Result<OperatorState> {
+        let flow = self.operator.on_barrier(&mut self.outbox)?;
+        self.drain(flow)?;
+        let mut state = StateWriter::new();
+        self.operator.save(&mut state)?;
+        Ok(state.finish(Reached { told: self.told, sent: self.watermark, ended: false }))
+    }
+
+    /// Puts another operator in the place of this one, as a restart does: it takes up what this one saved.
+    pub fn restart(&mut self, operator: O) -> Result<()> {
+        let saved = self.save()?;
+        self.operator = operator;
+        self.load(vec![saved], Share::WHOLE)
+    }
+
+    /// Has the operator take up its share of what several saved, before anything else.
+    pub fn load(&mut self, saved: Vec<OperatorState>, share: Share) -> Result<()> {
+        let mut state = StateReader::new(saved, share);
+        self.told = state.watermark();
+        self.watermark = self.watermark.max(state.reached().sent);
+        self.timer = None;
+        self.operator.load(&mut state, &mut self.outbox)?;
+        self.drain(Flow::Done)
     }
 
     /// Stops the job.

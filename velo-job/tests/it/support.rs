@@ -121,6 +121,7 @@ pub async fn open(
         mode: ChangelogMode::Append,
         guarantee: Guarantee::AtLeastOnce,
         bounded: false,
+        after: None,
         clock: clock.clone(),
         progress: Arc::new(Progress::new()),
     };

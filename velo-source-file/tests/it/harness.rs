@@ -123,6 +123,7 @@ pub fn sink_request(schema: &SchemaRef, guarantee: Guarantee) -> SinkRequest {
         mode: ChangelogMode::Append,
         guarantee,
         bounded: true,
+        after: None,
         clock: Clock::manual(0),
         progress: Arc::new(Progress::new()),
     }

@@ -25,6 +25,7 @@ async fn open(connector: &dyn Connector, harness: &dyn Harness, pairs: &Pairs, g
         mode: ChangelogMode::Append,
         guarantee,
         bounded: true,
+        after: None,
         clock: Clock::system(),
         progress: Arc::new(Progress::new()),
     };

@@ -132,6 +132,7 @@ fn request(guarantee: Guarantee) -> SinkRequest {
         mode: ChangelogMode::Append,
         guarantee,
         bounded: true,
+        after: None,
         clock: Clock::manual(0),
         progress: Arc::new(Progress::new()),
     }

@@ -64,6 +64,7 @@ async fn run(script: &str, folder: &Path, batch_rows: usize, tasks: usize) -> Ve
         mode: ChangelogMode::Append,
         guarantee: Guarantee::ExactlyOnce,
         bounded: true,
+        after: None,
         clock: clock.clone(),
         progress: Arc::new(Progress::new()),
     };

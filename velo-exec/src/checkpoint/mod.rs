@@ -1,0 +1,6 @@
+//! What a checkpoint holds, and how it is made and read: state by key group, files on a store, a manifest that names them.
+
+pub mod rows;
+pub mod state;
+
+pub use state::{OperatorState, Reached, Share, StateReader, StateWriter};

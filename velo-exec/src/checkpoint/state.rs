@@ -1,0 +1,252 @@
+//! The state of an operator as plain columns, which any tool can read and another parallelism can share out anew.
+//!
+//! An operator saves *tables*: batches of rows under a name. A row that belongs to a key carries the key's group in a hidden
+//! last column, so that whoever reads it later takes the rows of its own share alone. What is no table (a counter, a time) is a
+//! *value* under a name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt8Type;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt8Array};
+use arrow_schema::{DataType, Field, Schema};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use velo_core::Watermark;
+use velo_core::batch::columns_of;
+
+use crate::error::{ExecError, Result};
+use crate::state::{KEY_GROUPS, KeyGrouper};
+
+/// The hidden column with the key group of a row.
+pub const KEY_GROUP: &str = "_key_group";
+
+/// The state of one task of an operator.
+#[derive(Debug, Clone)]
+pub struct OperatorState {
+    /// Rows by the name of their table; all batches of a table have one schema.
+    pub tables: BTreeMap<String, Vec<RecordBatch>>,
+    /// What is no row.
+    pub values: BTreeMap<String, serde_json::Value>,
+    /// How far its input had come.
+    pub reached: Reached,
+}
+
+/// How far the input of an operator has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// The watermark that the operator was told last.
+    pub told: Watermark,
+    /// The watermark that came out of it last.
+    pub sent: Watermark,
+    /// Its inputs have ended, and it has said all that there was to say.
+    pub ended: bool,
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self { told: Watermark::NONE, sent: Watermark::NONE, ended: false }
+    }
+}
+
+/// Which of the tasks that share the keys reads a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// The task, from 0.
+    pub task: usize,
+    /// How many tasks there are.
+    pub tasks: usize,
+}
+
+impl Share {
+    /// The one task that has all keys.
+    pub const WHOLE: Self = Self { task: 0, tasks: 1 };
+
+    /// Whether it has the keys of this group.
+    pub fn has(self, group: u8) -> bool {
+        task_of(group, self.tasks) == self.task
+    }
+}
+
+/// The task that has a key group: neighbouring groups go to one task, so that another parallelism moves ranges.
+pub fn task_of(group: u8, tasks: usize) -> usize {
+    usize::from(group) * tasks / KEY_GROUPS
+}
+
+/// Takes the state of one operator. What is handed in is kept by reference and written later.
+#[derive(Debug, Default)]
+pub struct StateWriter {
+    tables: BTreeMap<String, Vec<RecordBatch>>,
+    values: BTreeMap<String, serde_json::Value>,
+    grouper: KeyGrouper,
+}
+
+impl StateWriter {
+    /// Nothing saved yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Rows that belong to keys: `keys` are the values, one per row, of the columns by which the operator's input is exchanged
+    /// (the same columns in the same order). Empty batches are dropped.
+    pub fn keyed(&mut self, table: &str, keys: &[ArrayRef], rows: &RecordBatch) -> Result<()> {
+        let mut groups = Vec::new();
+        self.grouper.key_groups(keys, rows.num_rows(), &mut groups)?;
+        let mut fields = rows.schema_ref().fields().to_vec();
+        fields.push(Arc::new(Field::new(KEY_GROUP, DataType::UInt8, false)));
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(UInt8Array::from(groups)));
+        let rows = columns_of(&Arc::new(Schema::new(fields)), columns, rows.num_rows())?;
+        self.rows(table, rows);
+        Ok(())
+    }
+
+    /// Rows of an operator that always runs as one task.
+    pub fn rows(&mut self, table: &str, rows: RecordBatch) {
+        if rows.num_rows() > 0 {
+            self.tables.entry(table.to_owned()).or_default().push(rows);
+        }
+    }
+
+    /// What is no row.
+    pub fn value(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
+        let value = serde_json::to_value(value)
+            .map_err(|error| ExecError::Internal(format!("the state '{name}' cannot be saved: {error}")))?;
+        self.values.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    /// All that was saved.
+    pub fn finish(self, reached: Reached) -> OperatorState {
+        OperatorState { tables: self.tables, values: self.values, reached }
+    }
+}
+
+/// Gives the state of one operator back to one of its tasks.
+#[derive(Debug, Default)]
+pub struct StateReader {
+    /// What each of the tasks saved that there were.
+    saved: Vec<OperatorState>,
+    share: Option<Share>,
+}
+
+impl StateReader {
+    /// The state that the tasks of an operator saved, in their order, for one of those that run now.
+    pub fn new(saved: Vec<OperatorState>, share: Share) -> Self {
+        Self { saved, share: Some(share) }
+    }
+
+    /// Takes the rows of a table that belong to this task, without the key group; empty where none was saved.
+    pub fn rows(&mut self, table: &str) -> Result<Vec<RecordBatch>> {
+        let share = self.share.unwrap_or(Share::WHOLE);
+        let mut found = Vec::new();
+        for batch in self.saved.iter_mut().filter_map(|saved| saved.tables.remove(table)).flatten() {
+            let fields = batch.schema_ref().fields();
+            match fields.last().filter(|last| last.name() == KEY_GROUP) {
+                Some(_) => {
+                    let width = fields.len() - 1;
+                    let groups = batch.column(width).as_primitive_opt::<UInt8Type>();
+                    let groups = groups.ok_or_else(|| damaged(table, "its key groups are no numbers"))?;
+                    let mine: BooleanArray = groups.values().iter().map(|group| Some(share.has(*group))).collect();
+                    let rows = batch.project(&(0..width).collect::<Vec<_>>())?;
+                    let rows = arrow_select::filter::filter_record_batch(&rows, &mine)?;
+                    if rows.num_rows() > 0 {
+                        found.push(rows);
+                    }
+                }
+                None if share.task == 0 => found.push(batch),
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The value of that name; of several tasks the first that saved one. `None` where none did.
+    pub fn value<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        Ok(self.values(name)?.into_iter().next())
+    }
+
+    /// The values of that name of all tasks that saved one.
+    pub fn values<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>> {
+        let values = self.saved.iter().filter_map(|saved| saved.values.get(name));
+        let read = |value: &serde_json::Value| T::deserialize(value).map_err(|error| damaged(name, &error.to_string()));
+        values.map(read).collect()
+    }
+
+    /// How far the input of the operator had come when it was saved, in all of its tasks.
+    pub fn reached(&self) -> Reached {
+        let all = self.saved.iter().map(|saved| saved.reached);
+        let both = |one: Reached, other: Reached| Reached {
+            told: one.told.min(other.told),
+            sent: one.sent.min(other.sent),
+            ended: one.ended && other.ended,
+        };
+        all.reduce(both).unwrap_or_default()
+    }
+
+    /// The watermark that the operator was told last before it was saved.
+    pub fn watermark(&self) -> Watermark {
+        self.reached().told
+    }
+}
+
+/// A state that does not have the form in which it was saved.
+pub fn damaged(what: &str, why: &str) -> ExecError {
+    ExecError::State { what: what.to_owned(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Int64Array;
+
+    use super::*;
+
+    fn keys(values: &[i64]) -> (ArrayRef, RecordBatch) {
+        let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false)]));
+        (Arc::clone(&column), RecordBatch::try_new(schema, vec![column]).unwrap())
+    }
+
+    #[test]
+    fn each_row_goes_to_the_task_that_has_its_key() {
+        let mut saved = Vec::new();
+        for part in [0..300_i64, 300..1_000] {
+            let (key, rows) = keys(&part.collect::<Vec<_>>());
+            let mut writer = StateWriter::new();
+            writer.keyed("t", &[key], &rows).unwrap();
+            saved.push(writer.finish(Reached::default()));
+        }
+        for tasks in [1, 2, 5, 256] {
+            let mut all = Vec::new();
+            for task in 0..tasks {
+                let mut reader = StateReader::new(saved.clone(), Share { task, tasks });
+                let mut groups = Vec::new();
+                for batch in reader.rows("t").unwrap() {
+                    assert_eq!(batch.num_columns(), 1);
+                    KeyGrouper::new().key_groups(batch.columns(), batch.num_rows(), &mut groups).unwrap();
+                    assert!(groups.iter().all(|group| task_of(*group, tasks) == task));
+                    all.extend_from_slice(batch.column(0).as_primitive::<arrow_array::types::Int64Type>().values());
+                }
+                assert!(reader.rows("t").unwrap().is_empty(), "what was taken is gone");
+            }
+            all.sort_unstable();
+            assert_eq!(all, (0..1_000).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn rows_without_keys_and_values_are_the_first_tasks() {
+        let (_, rows) = keys(&[1, 2]);
+        let mut writer = StateWriter::new();
+        writer.rows("t", rows);
+        writer.value("count", &3_u64).unwrap();
+        let saved = vec![writer.finish(Reached { told: Watermark(7), ended: true, ..Reached::default() })];
+        let mut first = StateReader::new(saved.clone(), Share { task: 0, tasks: 2 });
+        assert_eq!((first.rows("t").unwrap().len(), first.value::<u64>("count").unwrap()), (1, Some(3)));
+        assert_eq!((first.watermark(), first.reached().ended), (Watermark(7), true));
+        let mut second = StateReader::new(saved, Share { task: 1, tasks: 2 });
+        assert!(second.rows("t").unwrap().is_empty());
+        assert!(second.value::<String>("count").unwrap_err().to_string().contains("count"));
+    }
+}
