@@ -1,5 +1,6 @@
 //! Counters that a running source, table or sink keeps, and anyone may read at any time.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// What one source or sink has done so far. Counters only grow; reading them never blocks the writer.
@@ -29,6 +30,32 @@ impl Progress {
     /// Counters at zero, no watermark.
     pub fn new() -> Self {
         Self { watermark: AtomicI64::new(i64::MIN), ..Self::default() }
+    }
+
+    /// What was counted, by what it counts: for a checkpoint.
+    pub fn counted(&self) -> BTreeMap<String, u64> {
+        self.counters().map(|(name, counter)| (name.to_owned(), Self::get(counter))).into()
+    }
+
+    /// Counts on from what was counted before.
+    pub fn count_on(&self, counted: &BTreeMap<String, u64>) {
+        for (name, counter) in self.counters() {
+            if let Some(before) = counted.get(name) {
+                Self::add(counter, *before);
+            }
+        }
+    }
+
+    fn counters(&self) -> [(&'static str, &AtomicU64); 7] {
+        [
+            ("records", &self.records),
+            ("bytes", &self.bytes),
+            ("delivered", &self.delivered),
+            ("skipped", &self.skipped),
+            ("dead_letters", &self.dead_letters),
+            ("future", &self.future),
+            ("unknown_fields", &self.unknown_fields),
+        ]
     }
 
     /// Adds to a counter.

@@ -66,6 +66,51 @@ pub enum ExecError {
         /// The statement, or what it does.
         statement: String,
     },
+    /// The folder of checkpoints belongs to another job.
+    #[error(
+        "checkpoint.dir {folder} belongs to the job '{found}', and this is '{wanted}'\n  help: give each job a folder of its own, or the job its old name (@name)"
+    )]
+    OtherJob {
+        /// The folder.
+        folder: String,
+        /// Whose it is.
+        found: String,
+        /// Who came.
+        wanted: String,
+    },
+    /// Another process runs the same job.
+    #[error("another process has taken this job over ({what} is there already), so this one stops")]
+    Replaced {
+        /// What was found of it.
+        what: String,
+    },
+    /// The plan is not the one that the checkpoint was made for.
+    #[error(
+        "checkpoint {checkpoint} in {folder} was made by another plan: {why}\n  help: velo upgrade --plan says what a resumed job would keep; --fresh starts anew"
+    )]
+    OtherPlan {
+        /// The folder.
+        folder: String,
+        /// The checkpoint.
+        checkpoint: u64,
+        /// What is different.
+        why: String,
+    },
+    /// No checkpoint can be resumed.
+    #[error("{0}")]
+    NoCheckpoint(String),
+    /// A checkpoint was not finished in time.
+    #[error(
+        "checkpoint {checkpoint} was not finished within {after} ('checkpoint.timeout'); {missing}\n  help: a longer 'checkpoint.timeout', or look at what is slow"
+    )]
+    CheckpointTimeout {
+        /// The checkpoint.
+        checkpoint: u64,
+        /// How long it was waited for.
+        after: String,
+        /// Who had not done its part.
+        missing: String,
+    },
     /// A saved state that does not have the form in which it was saved.
     #[error(
         "the saved state '{what}' cannot be used: {why}\n  help: resume from another checkpoint (velo checkpoint list), or start anew with --fresh"

@@ -179,6 +179,7 @@ impl Script {
             terminals: options.terminals,
             stop: options.stop,
             tables: running.job,
+            checkpoints: None,
         };
         Ok(Started { job, loading: running.loading, counters: running.counters })
     }

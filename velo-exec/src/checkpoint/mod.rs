@@ -1,6 +1,19 @@
 //! What a checkpoint holds, and how it is made and read: state by key group, files on a store, a manifest that names them.
 
+mod coordinator;
+mod files;
+mod folder;
+mod job_file;
+mod line;
+mod manifest;
+mod resume;
 pub mod rows;
 pub mod state;
 
+pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, Participants};
+pub use folder::{Created, Folder};
+pub use job_file::{JobFile, forget_attempts, next_attempt};
+pub use line::{Asked, Line, Next, Report, Saved};
+pub use manifest::{FORMAT, Manifest, PartitionState, SavedTask, SourceState, StateFile};
+pub use resume::{Decision, Found, Inventory, Resumed, Start, begin_run, complete_name, forget_runs, start, verify};
 pub use state::{OperatorState, Reached, Share, StateReader, StateWriter};

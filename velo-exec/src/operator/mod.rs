@@ -121,9 +121,11 @@ pub enum Flow {
 }
 
 /// Where an operator puts what it emits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     elements: VecDeque<Element>,
+    /// The last watermark that was emitted.
+    sent: Watermark,
     batches: usize,
     dead_letters: Vec<DeadLetter>,
     timer: Option<i64>,
@@ -133,10 +135,23 @@ pub struct Outbox {
 /// How many batches an outbox holds before it is full.
 const OUTBOX_BATCHES: usize = 4;
 
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Outbox {
     /// An empty outbox.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            elements: VecDeque::new(),
+            sent: Watermark::NONE,
+            batches: 0,
+            dead_letters: Vec::new(),
+            timer: None,
+            now: 0,
+        }
     }
 
     /// Emits rows; an empty batch is dropped.
@@ -149,6 +164,7 @@ impl Outbox {
 
     /// Forwards a watermark.
     pub fn watermark(&mut self, watermark: Watermark) {
+        self.sent = watermark;
         self.elements.push_back(Element::Watermark(watermark));
     }
 
@@ -156,8 +172,14 @@ impl Outbox {
     pub fn push(&mut self, element: Element) {
         match element {
             Element::Batch(batch) => self.batch(batch),
+            Element::Watermark(watermark) => self.watermark(watermark),
             other => self.elements.push_back(other),
         }
+    }
+
+    /// The watermark that was emitted last.
+    pub(crate) fn sent(&self) -> Watermark {
+        self.sent
     }
 
     /// Whether an operator should stop and answer [`Flow::More`].

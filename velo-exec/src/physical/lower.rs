@@ -14,6 +14,7 @@ use velo_plan::plan::{
     self, Emission, JoinKind, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, TableId, WindowKind,
 };
 
+use super::Names;
 use crate::error::{ExecError, Result};
 use crate::operator::{
     AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
@@ -21,7 +22,7 @@ use crate::operator::{
     MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign,
     WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate,
 };
-use crate::runtime::{Chain, JobProgress};
+use crate::runtime::{Chain, JobProgress, Member};
 
 /// The stages of a job, inputs before their consumers.
 #[derive(Debug, Default)]
@@ -242,6 +243,45 @@ impl Stages {
         of.into_iter().map(|part| awaited[part].clone()).collect()
     }
 
+    /// For each stage whether it only makes the content of tables: it runs anew at every start, as tables over connectors are loaded
+    /// anew, and takes no part in checkpoints.
+    pub fn makes_tables(&self) -> Vec<bool> {
+        let mut only = vec![false; self.stages.len()];
+        // Consumers stand behind their inputs.
+        for (at, stage) in self.stages.iter().enumerate().rev() {
+            only[at] = match stage.kind {
+                StageKind::Table(_) => true,
+                _ => {
+                    let mut consumers = stage.destinations.iter().map(|destination| only[destination.input.stage]);
+                    consumers.len() > 0 && consumers.all(|only| only)
+                }
+            };
+        }
+        only
+    }
+
+    /// What of the plan cannot be in a checkpoint yet, where there is something: the table.
+    pub fn unsaved(&self, plan: &Plan) -> Option<TableId> {
+        let only = self.makes_tables();
+        self.stages.iter().enumerate().find_map(|(at, stage)| match stage.kind {
+            // A table that goes on changing has a content that only its rows have made.
+            StageKind::Table(table) if !plan.is_settled(table) => Some(table),
+            StageKind::TableScan(node) => match &plan.nodes[node.0].kind {
+                // What was given of it is told by the number of rows, so these must be the same ones again.
+                NodeKind::TableScan(scan) if !only[at] && !plan.is_settled(scan.table) => Some(scan.table),
+                _ => None,
+            },
+            // Its rows are read once, and a table begins anew where a sink goes on.
+            _ if !only[at] => {
+                stage.destinations.iter().find_map(|destination| match self.stages[destination.input.stage].kind {
+                    StageKind::Table(table) => Some(table),
+                    _ => None,
+                })
+            }
+            _ => None,
+        })
+    }
+
     /// The stage of a sink.
     pub fn sink(&self, sink: SinkId) -> Option<usize> {
         self.stages.iter().position(|stage| stage.kind == StageKind::Sink(sink))
@@ -419,20 +459,33 @@ impl Stage {
 
     /// The operators of one task of the stage, which read some of `tables`; `progress` counts what comes out of each node, what
     /// comes late, and what a table lacks. Of a source those that [`Stage::chain_by_row`] has are left out.
-    pub fn chain(&self, plan: &Plan, tables: &[Arc<dyn TableReader>], progress: &JobProgress) -> Result<Chain> {
-        self.chain_of(self.in_order(plan), plan, tables, progress)
+    pub fn chain(
+        &self,
+        plan: &Plan,
+        names: &Names,
+        tables: &[Arc<dyn TableReader>],
+        progress: &JobProgress,
+    ) -> Result<Chain> {
+        self.chain_of(self.in_order(plan), plan, names, tables, progress)
     }
 
     /// The first operators of a source's stage, for one of its workers: they keep nothing, so that each batch may go through
     /// another copy of them.
-    pub fn chain_by_row(&self, plan: &Plan, tables: &[Arc<dyn TableReader>], progress: &JobProgress) -> Result<Chain> {
-        self.chain_of(self.by_row(plan), plan, tables, progress)
+    pub fn chain_by_row(
+        &self,
+        plan: &Plan,
+        names: &Names,
+        tables: &[Arc<dyn TableReader>],
+        progress: &JobProgress,
+    ) -> Result<Chain> {
+        self.chain_of(self.by_row(plan), plan, names, tables, progress)
     }
 
     fn chain_of(
         &self,
         steps: &[Step],
         plan: &Plan,
+        names: &Names,
         tables: &[Arc<dyn TableReader>],
         progress: &JobProgress,
     ) -> Result<Chain> {
@@ -455,9 +508,14 @@ impl Stage {
             if let (Some(missing), Ok(mut all)) = (operator.missing(), progress.missing.lock()) {
                 all.push((step.node(), missing));
             }
-            operators.push((plan.describe(&plan.nodes[step.node().0]), operator, counter));
+            operators.push(Member {
+                description: plan.describe(&plan.nodes[step.node().0]),
+                name: Some(step.name(names)),
+                operator,
+                rows: counter,
+            });
         }
-        Ok(Chain::counted(operators))
+        Ok(Chain::of(operators))
     }
 }
 
@@ -466,6 +524,18 @@ impl Step {
         let (Self::Whole(id) | Self::Partial(id) | Self::Final(id) | Self::IdleClose(id) | Self::EmitInterval(id)) =
             self;
         *id
+    }
+
+    /// The name of its operator's state.
+    fn name(&self, names: &Names) -> String {
+        let node = names.node(self.node());
+        match self {
+            // Whether a node runs whole or in two steps is a matter of parallelism, and its state is the same.
+            Self::Whole(_) | Self::Final(_) => node.to_owned(),
+            Self::Partial(_) => format!("{node}.first-step"),
+            Self::IdleClose(_) => format!("{node}.idle-close"),
+            Self::EmitInterval(_) => format!("{node}.emit-interval"),
+        }
     }
 
     fn operator(&self, plan: &Plan, tables: &[Arc<dyn TableReader>]) -> Result<Box<dyn Operator>> {

@@ -1,5 +1,7 @@
 //! A plan as tasks: which operators are fused, and where rows are exchanged.
 
 mod lower;
+mod names;
 
 pub use lower::{Awaited, Destination, Stage, StageInput, StageKind, Stages, lower};
+pub use names::Names;

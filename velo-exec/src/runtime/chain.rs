@@ -7,9 +7,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use velo_core::Watermark;
 use velo_core::dead_letter::DeadLetter;
 
 use super::Guard;
+use crate::checkpoint::{OperatorState, Reached, StateReader, StateWriter};
 use crate::error::Result;
 use crate::operator::{Element, Flow, InputId, Operator, Outbox};
 
@@ -32,7 +34,21 @@ pub enum Step {
     Done,
 }
 
+/// An operator on its way into a chain.
+pub struct Member {
+    /// What it does, for messages.
+    pub description: String,
+    /// The name under which a checkpoint keeps its state; none for one that keeps nothing of its own.
+    pub name: Option<String>,
+    /// The operator.
+    pub operator: Box<dyn Operator>,
+    /// Counts the rows that come out of it.
+    pub rows: Arc<AtomicU64>,
+}
+
 struct Stage {
+    /// See [`Member::name`].
+    name: Option<String>,
     operator: Box<dyn Operator>,
     /// Rows that have come out.
     rows: Arc<AtomicU64>,
@@ -41,8 +57,14 @@ struct Stage {
     out: Outbox,
     /// The operator has more to say.
     more: bool,
-    /// What is passed on when there is no more to say: the end, a stop, or that nothing is active.
+    /// What is passed on when there is no more to say: the end, a stop, a barrier, or that nothing is active.
     last: Option<Element>,
+    /// The watermark that it was told last.
+    told: Watermark,
+    /// Whether its state goes into checkpoints.
+    saves: bool,
+    /// What it kept at the barrier that came last.
+    saved: Option<OperatorState>,
     /// When the clock is to call the operator.
     timer: Option<i64>,
     /// The end has come, or a stop.
@@ -52,19 +74,26 @@ struct Stage {
 impl Chain {
     /// A chain of `operators`, the first taking what comes in.
     pub fn new(operators: Vec<Box<dyn Operator>>) -> Self {
-        let numbered = operators.into_iter().enumerate();
-        Self::counted(numbered.map(|(at, operator)| (format!("operator {at}"), operator, Arc::default())).collect())
+        let member = |(at, operator)| {
+            let description = format!("operator {at}");
+            Member { name: Some(description.clone()), description, operator, rows: Arc::default() }
+        };
+        Self::of(operators.into_iter().enumerate().map(member).collect())
     }
 
     /// The same with names for the operators, counting the rows that come out of each.
-    pub fn counted(operators: Vec<(String, Box<dyn Operator>, Arc<AtomicU64>)>) -> Self {
-        let guard = |name| cfg!(debug_assertions).then(|| Guard::new(name));
-        let stages = operators
+    pub fn of(members: Vec<Member>) -> Self {
+        let guard = |description| cfg!(debug_assertions).then(|| Guard::new(description));
+        let stages = members
             .into_iter()
-            .map(|(name, operator, rows)| Stage {
-                guard: guard(name),
-                operator,
-                rows,
+            .map(|member| Stage {
+                guard: guard(member.description),
+                name: member.name,
+                operator: member.operator,
+                rows: member.rows,
+                told: Watermark::NONE,
+                saves: false,
+                saved: None,
                 out: Outbox::new(),
                 more: false,
                 last: None,
@@ -73,6 +102,37 @@ impl Chain {
             })
             .collect();
         Self { stages, direct: VecDeque::new() }
+    }
+
+    /// Has the operators put what they keep into checkpoints: a barrier that goes through takes it with it, and a stop leaves what
+    /// is held in the last of them.
+    pub fn save_states(&mut self) {
+        self.stages.iter_mut().for_each(|stage| stage.saves = true);
+    }
+
+    /// Has the operators take up what they kept; `saved` gives that of each name. Before anything else.
+    pub fn load(&mut self, mut saved: impl FnMut(&str) -> StateReader) -> Result<()> {
+        for stage in &mut self.stages {
+            let Some(mut state) = stage.name.as_deref().map(&mut saved) else { continue };
+            let reached = state.reached();
+            stage.told = reached.told;
+            stage.ended = reached.ended;
+            if !reached.ended {
+                stage.operator.load(&mut state, &mut stage.out)?;
+            }
+            stage.timer = stage.out.take_timer();
+            // Whoever comes behind may not be told for long what it knew already.
+            if reached.sent > Watermark::NONE {
+                stage.out.watermark(reached.sent);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the operators kept at the barrier that came out last.
+    pub fn take_saved(&mut self) -> Vec<(String, OperatorState)> {
+        let saved = |stage: &mut Stage| Some((stage.name.clone()?, stage.saved.take()?));
+        self.stages.iter_mut().filter_map(saved).collect()
     }
 
     /// Whether everything goes through as it comes.
@@ -137,7 +197,7 @@ impl Chain {
         };
         stage.timer = None;
         let flow = stage.operator.on_timer(now, &mut stage.out)?;
-        stage.settle(flow);
+        stage.settle(flow)?;
         Ok(Some(at + 1))
     }
 
@@ -149,7 +209,7 @@ impl Chain {
             return Ok(None);
         };
         let flow = stage.operator.on_tables(&mut stage.out)?;
-        stage.settle(flow);
+        stage.settle(flow)?;
         Ok(Some(at + 1))
     }
 
@@ -215,11 +275,17 @@ impl Stage {
     fn take(&mut self, input: InputId, element: Element) -> Result<()> {
         let flow = match element {
             Element::Batch(batch) => self.operator.on_batch(input, batch, &mut self.out)?,
-            Element::Watermark(watermark) => self.operator.on_watermark(watermark, &mut self.out)?,
+            // After a restart the inputs say again what they said before.
+            Element::Watermark(watermark) if watermark <= self.told => return Ok(()),
+            Element::Watermark(watermark) => {
+                self.told = watermark;
+                self.operator.on_watermark(watermark, &mut self.out)?
+            }
             Element::InputWatermark(watermark) => self.operator.on_input_watermark(input, watermark, &mut self.out)?,
             Element::End => {
                 self.last = Some(Element::End);
-                self.operator.on_end(&mut self.out)?
+                // One that had ended before a restart has said what there was to say.
+                if self.ended { Flow::Done } else { self.operator.on_end(&mut self.out)? }
             }
             Element::Idle => {
                 self.last = Some(Element::Idle);
@@ -227,15 +293,25 @@ impl Stage {
             }
             Element::Stop => {
                 self.last = Some(Element::Stop);
-                self.operator.on_stop(&mut self.out)?
+                // What it holds is in the last checkpoint, and comes when the job goes on.
+                if self.saves { Flow::Done } else { self.operator.on_stop(&mut self.out)? }
             }
-            Element::Barrier(_) | Element::CaughtUp => {
+            // Its end waits for a table, and the barrier does not.
+            Element::Barrier(_) if self.last.is_some() => {
+                self.save()?;
+                self.out.push(element);
+                return Ok(());
+            }
+            Element::Barrier(_) => {
+                self.last = Some(element);
+                if self.ended { Flow::Done } else { self.operator.on_barrier(&mut self.out)? }
+            }
+            Element::CaughtUp => {
                 self.out.push(element);
                 Flow::Done
             }
         };
-        self.settle(flow);
-        Ok(())
+        self.settle(flow)
     }
 
     /// Whether its end waits for a table.
@@ -245,22 +321,39 @@ impl Stage {
 
     fn resume(&mut self) -> Result<()> {
         let flow = self.operator.resume(&mut self.out)?;
-        self.settle(flow);
+        self.settle(flow)
+    }
+
+    /// Keeps what a checkpoint needs of it.
+    fn save(&mut self) -> Result<()> {
+        if !self.saves || self.name.is_none() {
+            return Ok(());
+        }
+        let mut state = StateWriter::new();
+        if !self.ended {
+            self.operator.save(&mut state)?;
+        }
+        let reached = Reached { told: self.told, sent: self.out.sent(), ended: self.ended };
+        self.saved = Some(state.finish(reached));
         Ok(())
     }
 
-    fn settle(&mut self, flow: Flow) {
+    fn settle(&mut self, flow: Flow) -> Result<()> {
         self.more = flow == Flow::More;
         let asked = self.out.take_timer();
         let ending = matches!(self.last, Some(Element::End | Element::Stop));
         self.timer = [self.timer, asked].into_iter().flatten().min().filter(|_| !ending);
         if self.more || self.waits() {
-            return;
+            return Ok(());
         }
         self.ended |= ending;
         if let Some(last) = self.last.take() {
+            if matches!(last, Element::Barrier(_)) {
+                self.save()?;
+            }
             self.out.push(last);
         }
+        Ok(())
     }
 }
 

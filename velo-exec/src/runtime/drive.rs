@@ -2,16 +2,21 @@
 //!
 //! A stop that is asked for in the middle of an element does not cut it short, for what was read reaches the sinks. Only what an
 //! operator makes up itself, and could go on with for days, ends there: [`crate::operator::Operator::cut`].
+//!
+//! What drives a source also answers the coordinator of checkpoints: it sends barriers through, reports what its operators keep,
+//! and stays behind the end of its input until the job is over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use velo_core::Clock;
+use velo_core::connector::CheckpointId;
 use velo_core::dead_letter::DeadLetter;
 use velo_core::lookup::TableReader;
+use velo_core::{Clock, Watermark};
 
 use super::chain::Step;
 use super::{Chain, Outputs, Stop, StopRequest, TableWatch};
+use crate::checkpoint::{Line, Next, Report, Resumed, Share, SourceState};
 use crate::error::Result;
 use crate::operator::{Element, InputId};
 
@@ -22,6 +27,7 @@ pub struct Drive {
     clock: Clock,
     stop: Stop,
     held: Arc<AtomicU64>,
+    line: Line,
     tables: TableWatch,
     /// One of them has changed, and the operators do not know it yet.
     changed: bool,
@@ -33,7 +39,8 @@ const SILENT_STEPS: u32 = 8;
 impl Drive {
     /// `chain` for `outputs`; what its windows hold when it is stopped is added to `held`.
     pub fn new(chain: Chain, outputs: Outputs, clock: Clock, stop: Stop, held: Arc<AtomicU64>) -> Self {
-        Self { chain, outputs, clock, stop, held, tables: TableWatch::default(), changed: false }
+        let (line, tables) = (Line::none(), TableWatch::default());
+        Self { chain, outputs, clock, stop, held, line, tables, changed: false }
     }
 
     /// With the tables that the operators read.
@@ -43,16 +50,105 @@ impl Drive {
         self
     }
 
+    /// With a coordinator of checkpoints that is told what the operators keep at barriers.
+    #[must_use]
+    pub fn with_line(mut self, line: Line) -> Self {
+        if line.saves() {
+            self.chain.save_states();
+        }
+        self.line = line;
+        self
+    }
+
+    /// Its end of the line, for who asks it what to do next.
+    pub fn line(&self) -> Line {
+        self.line.clone()
+    }
+
+    /// Has the operators take up what they kept in a checkpoint. [`Drive::start`] follows when their tables are ready.
+    pub fn load(&mut self, resumed: &mut Resumed, share: Share) -> Result<()> {
+        self.chain.set_now(self.clock.now());
+        self.changed = true;
+        self.chain.load(|name| resumed.operator(name, share))
+    }
+
+    /// Hands on what taking up a state made, and lets the operators look at their tables.
+    pub async fn start(&mut self) -> Result<()> {
+        self.drain().await?;
+        self.fire().await
+    }
+
+    /// Ends the epoch of a checkpoint: sends the barrier through, and reports what is kept. `source` is how far the source was read
+    /// that this drives.
+    pub async fn barrier(&mut self, checkpoint: CheckpointId, source: Option<(String, SourceState)>) -> Result<()> {
+        self.chain.set_now(self.clock.now());
+        self.chain.offer(InputId(0), Element::Barrier(checkpoint))?;
+        self.drain().await?;
+        self.line.given(checkpoint);
+        self.line.saved(checkpoint, self.chain.take_saved(), source);
+        Ok(())
+    }
+
+    /// The source that this drives was stopped at `source`: gives barriers up to the last one, so that what was read is in a checkpoint,
+    /// and then the stop.
+    pub async fn stopped(&mut self, source: Option<(String, SourceState)>) -> Result<()> {
+        while self.line.saves() {
+            match self.line.next().await {
+                Next::Over => break,
+                Next::Barrier { checkpoint, last } => {
+                    self.barrier(checkpoint, source.clone()).await?;
+                    if last {
+                        break;
+                    }
+                }
+            }
+        }
+        self.offer(InputId(0), Element::Stop).await
+    }
+
+    /// The source that this drives has ended at `source`: closes what is open, and gives barriers until the job is over.
+    pub async fn ended(&mut self, source: Option<(String, SourceState)>) -> Result<()> {
+        self.offer(InputId(0), Element::Watermark(Watermark::END)).await?;
+        self.offer(InputId(0), Element::End).await?;
+        let mut line = self.line();
+        line.report(Report::Ended);
+        loop {
+            let (stop, waits) = (self.stop.clone(), self.chain.waits());
+            tokio::select! {
+                biased;
+                () = self.due(), if waits => self.fire().await?,
+                _ = stop.asked(), if waits => self.give_up().await?,
+                next = line.next() => match next {
+                    Next::Over => return Ok(()),
+                    Next::Barrier { checkpoint, .. } => {
+                        self.barrier(checkpoint, source.clone()).await?;
+                        line.given(checkpoint);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whether the end of the input is in, and operators wait for their tables before they pass it on.
+    pub fn waits(&self) -> bool {
+        self.chain.waits()
+    }
+
+    /// Passes a stop on in the place of ends that wait for tables.
+    pub async fn give_up(&mut self) -> Result<()> {
+        self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
+        self.chain.give_up();
+        self.drain().await
+    }
+
     /// Hands an element in and everything that comes of it on. Rows that are given up go out before what follows them.
     pub async fn offer(&mut self, input: InputId, element: Element) -> Result<()> {
         if let Element::Stop = element {
             self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
         }
         self.chain.set_now(self.clock.now());
-        let end = matches!(element, Element::End);
         self.chain.offer(input, element)?;
-        self.drain().await?;
-        if end { self.finish().await } else { Ok(()) }
+        self.drain().await
     }
 
     /// Waits until a timer of an operator is due, or a table that one reads has changed: [`Drive::fire`] is to be called then.
@@ -90,22 +186,6 @@ impl Drive {
         Ok(())
     }
 
-    /// Goes on behind the end of the input for as long as operators wait for their tables.
-    async fn finish(&mut self) -> Result<()> {
-        let stop = self.stop.clone();
-        while self.chain.waits() {
-            tokio::select! {
-                () = self.due() => self.fire().await?,
-                _ = stop.asked() => {
-                    self.held.fetch_add(self.chain.held(), Ordering::Relaxed);
-                    self.chain.give_up();
-                    self.drain().await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Hands rows on that were given up before they came to the chain.
     pub async fn dead_letters(&mut self, letters: Vec<DeadLetter>) -> Result<()> {
         self.outputs.dead_letters(letters).await
@@ -124,7 +204,8 @@ impl Drive {
     async fn drain(&mut self) -> Result<()> {
         let mut silent = 0;
         loop {
-            if self.is_stopping() {
+            // Where the job goes on later, what was cut would be missing.
+            if self.is_stopping() && !self.line.saves() {
                 self.chain.cut();
             }
             let step = self.chain.step()?;

@@ -1,4 +1,4 @@
-//! A plan running: channels between the stages, tasks on tokio, and the commit once every sink is prepared.
+//! A plan running: channels between the stages, tasks on tokio, and the coordinator that has the sinks commit.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceBinding, SourceRequest};
 use velo_core::duration::Span;
 use velo_core::lookup::{TableReader, TableWriter};
@@ -15,14 +15,16 @@ use velo_core::{Batch, Clock};
 use velo_eventtime::{OnError, WatermarkProperties};
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId, TableId};
 
+use super::rows_given::wait_open;
 use super::{
-    CHANNEL_DEPTH, Chain, Drive, Inputs, OperatorTask, Outputs, SinkTask, SourceTask, Stop, StopRequest, TableScanTask,
-    TableSinkTask, Timing, ValuesTask,
+    CHANNEL_DEPTH, Chain, Drive, Inputs, OperatorTask, Outputs, RowsGiven, SinkTask, SourceTask, Stop, StopRequest,
+    TableScanTask, TableSinkTask, Timing, ValuesTask,
 };
+use crate::checkpoint::{Asked, Checkpoints, Coordinator, Line, Next, Participants, Report, Share, SourceState};
 use crate::error::{ExecError, Result};
 use crate::lookup::MissingCounters;
-use crate::operator::{Element, InputId};
-use crate::physical::{Awaited, StageKind, Stages, lower};
+use crate::operator::Element;
+use crate::physical::{Awaited, Names, StageKind, Stages, lower};
 use crate::window::LateCounters;
 
 /// How a plan is run.
@@ -41,6 +43,8 @@ pub struct JobOptions {
     pub stop: Stop,
     /// The tables that it reads and writes.
     pub tables: JobTables,
+    /// Where its checkpoints go, and what it goes on from; none where it has no `checkpoint.dir`.
+    pub checkpoints: Option<Checkpoints>,
 }
 
 impl JobOptions {
@@ -149,89 +153,138 @@ fn rows_by_name<T>(
     found
 }
 
-/// What a finished task leaves.
-enum Done {
-    Task,
-    Sink(String, Box<dyn Sink>, Option<PreparedCommit>),
-}
-
-/// Runs `plan` to the end of its inputs. Outputs become visible when every sink has all its rows; on an error none does.
+/// Runs `plan` to the end of its inputs, or until it is stopped. Without checkpoints outputs become visible when every sink has all
+/// its rows, and on an error none does.
 pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -> Result<()> {
     let stages = lower(plan, options.parallelism)?;
+    let names = Names::new(plan);
     let awaited = stages.awaited(plan);
+    let makes_tables = stages.makes_tables();
+    let mut checkpoints = options.checkpoints.take();
+    if let (Some(_), Some(table)) = (&checkpoints, stages.unsaved(plan)) {
+        return Err(ExecError::Unsaved { statement: format!("table {}", plan.tables[table.0].name) });
+    }
+    let mut resumed = checkpoints.as_mut().and_then(|checkpoints| checkpoints.resumed.take());
+    let switchboard = Switchboard::new(&checkpoints);
     let mut wiring = Wiring::new(&stages);
-    let mut tasks: JoinSet<Result<Done>> = JoinSet::new();
-    // Held by every task but those of sinks.
-    let (working, others) = watch::channel(());
+    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     for (sink, letters) in std::mem::take(&mut options.tables.letters) {
         let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
         wiring.letters_of_table(&stages, sink, receiver);
-        let (others, stop) = (others.clone(), options.stop.clone());
-        tasks.spawn(async move { Ok(hand_on_letters(letters, sender, others, stop).await) });
+        tasks.spawn(hand_on_letters(letters, sender, switchboard.line(0), options.stop.clone()));
     }
-    let work = |tasks: &mut JoinSet<Result<Done>>, task: BoxFuture<'static, Result<()>>| {
-        let working = working.clone();
-        tasks.spawn(async move {
-            let done = task.await;
-            drop(working);
-            done.map(|()| Done::Task)
-        });
-    };
+    let mut participants = Participants::default();
     for (at, stage) in stages.stages.iter().enumerate() {
         for task in 0..stage.tasks {
-            let inputs = std::mem::take(&mut wiring.inputs[at][task]);
+            let inputs = Inputs::of_several(std::mem::take(&mut wiring.inputs[at][task]));
             let outputs = wiring.outputs(&stages, at);
-            // Only the ends of a dataflow have no chain, and they make no use of this.
             let (clock, stop) = (options.clock.clone(), options.stop.clone());
             let readers = &options.tables.readers;
             let looked_up = stage.looks_up(plan).iter().filter_map(|table| readers.get(table.0).cloned()).collect();
-            let chain = stage.chain(plan, readers, progress)?;
-            let drive = Drive::new(chain, outputs, clock, stop, Arc::clone(&progress.held)).with_tables(looked_up);
+            let chain = stage.chain(plan, &names, readers, progress)?;
+            let line = if makes_tables[at] { Line::none() } else { switchboard.line(task) };
+            // Only the ends of a dataflow have no chain, and they make no use of this.
+            let mut drive = Drive::new(chain, outputs, clock, stop.clone(), Arc::clone(&progress.held))
+                .with_tables(looked_up)
+                .with_line(line.clone());
+            if !makes_tables[at] {
+                participants.add(&stage.kind, &names);
+                if let Some(resumed) = &mut resumed {
+                    drive.load(resumed, Share { task, tasks: stage.tasks })?;
+                }
+            }
+            let before = |name: &str| resumed.as_ref().and_then(|resumed| resumed.manifest.sources.get(name)).cloned();
             let gate = Gate::new(&awaited[at], &options);
             match &stage.kind {
                 StageKind::Source(id) => {
-                    let chains = (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(plan, readers, progress));
+                    let chains =
+                        (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(plan, &names, readers, progress));
                     let chains = chains.collect::<Result<_>>()?;
-                    let source = Reading::new(plan, *id, chains, drive, &options, progress)?;
-                    work(&mut tasks, Box::pin(source.run(gate)));
+                    let name = names.source(id.0);
+                    let before = before(name).filter(|_| !makes_tables[at]).unwrap_or_default();
+                    let source = Reading::new(plan, *id, (name, before), chains, drive, &options, progress)?;
+                    tasks.spawn(source.run(gate));
                 }
                 StageKind::Values(id) => {
-                    let values = ValuesTask::new(&plan.nodes[id.0], drive, *id, &options, progress)?;
-                    let run = async move {
-                        match gate.open().await? {
-                            true => values.run().await,
-                            false => values.stop().await,
-                        }
-                    };
-                    work(&mut tasks, Box::pin(run));
+                    let name = names.node(*id);
+                    let given = RowsGiven::behind(name.to_owned(), &before(name).unwrap_or_default());
+                    let values = ValuesTask::new(&plan.nodes[id.0], drive, *id, given, &options, progress)?;
+                    tasks.spawn(values.run(gate.open()));
                 }
                 StageKind::TableScan(id) => {
-                    let scan = table_scan_task(plan, *id, drive, &options, progress)?;
-                    let run = async move {
-                        gate.open().await?;
-                        scan.run().await
-                    };
-                    work(&mut tasks, Box::pin(run));
+                    let name = names.node(*id);
+                    let given = RowsGiven::behind(name.to_owned(), &before(name).unwrap_or_default());
+                    let scan = table_scan_task(plan, *id, drive, given, &options, progress)?;
+                    tasks.spawn(scan.run(gate.open()));
                 }
                 StageKind::Table(id) => {
-                    let table = table_sink_task(plan, *id, Inputs::of_several(inputs), &mut options, progress)?;
-                    work(&mut tasks, Box::pin(table.run()));
+                    tasks.spawn(table_sink_task(plan, *id, inputs, &mut options, progress)?.run());
                 }
                 StageKind::Operators => {
-                    work(&mut tasks, Box::pin(OperatorTask::new(Inputs::of_several(inputs), drive).run()));
+                    tasks.spawn(OperatorTask::new(inputs, drive, stop).run(gate.open()));
                 }
                 StageKind::Sink(id) => {
-                    let sink = sink_task(plan, *id, Inputs::of_several(inputs), &mut options, progress).await?;
-                    let name = sink.name.clone();
-                    tasks.spawn(
-                        async move { sink.run().await.map(|(sink, prepared)| Done::Sink(name, sink, prepared)) },
-                    );
+                    let name = names.sink(id.0);
+                    let after = resumed.as_ref().and_then(|resumed| resumed.manifest.sinks.get(name)).cloned();
+                    let sink = sink_task(plan, *id, (name, after), (inputs, line), &mut options, progress).await?;
+                    tasks.spawn(sink.run());
                 }
             }
         }
     }
-    drop((wiring, working));
-    finish(tasks, &options.stop).await
+    drop(wiring);
+    let plan = names.plan(plan);
+    let coordinator = switchboard.coordinator(checkpoints, plan, participants, &options.clock, &options.stop);
+    let coordinator = tasks.spawn(coordinator.run());
+    finish(tasks, &coordinator, &options.stop).await
+}
+
+/// Between the coordinator, which is made last, and the tasks that it counts.
+struct Switchboard {
+    asked: watch::Sender<Asked>,
+    asks: watch::Receiver<Asked>,
+    reports: mpsc::UnboundedSender<Report>,
+    reported: mpsc::UnboundedReceiver<Report>,
+    saves: bool,
+}
+
+impl Switchboard {
+    fn new(checkpoints: &Option<Checkpoints>) -> Self {
+        let (asked, asks) = watch::channel(Asked::default());
+        let (reports, reported) = mpsc::unbounded_channel();
+        Self { asked, asks, reports, reported, saves: checkpoints.is_some() }
+    }
+
+    fn line(&self, task: usize) -> Line {
+        Line::new(self.asks.clone(), self.reports.clone(), task, self.saves)
+    }
+
+    fn coordinator(
+        self,
+        checkpoints: Option<Checkpoints>,
+        plan: BTreeMap<String, String>,
+        participants: Participants,
+        clock: &Clock,
+        stop: &Stop,
+    ) -> Coordinator {
+        Coordinator::new(checkpoints, plan, participants, self.asked, self.reported, clock.clone(), stop.clone())
+    }
+}
+
+impl Participants {
+    /// One more task of a stage.
+    fn add(&mut self, kind: &StageKind, names: &Names) {
+        match kind {
+            StageKind::Source(_) | StageKind::Values(_) | StageKind::TableScan(_) => {
+                self.tasks += 1;
+                self.sources += 1;
+            }
+            StageKind::Operators => self.tasks += 1,
+            StageKind::Sink(id) => drop(self.sinks.insert(names.sink(id.0).to_owned())),
+            // It makes a table, and nothing of it is saved.
+            StageKind::Table(_) => {}
+        }
+    }
 }
 
 /// Takes dead letters of a table to their sink. A table may be kept up to date for as long as the job runs: there are no more letters
@@ -239,54 +292,69 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
 async fn hand_on_letters(
     mut letters: mpsc::Receiver<Batch>,
     sink: mpsc::Sender<Element>,
-    mut others: watch::Receiver<()>,
+    mut line: Line,
     stop: Stop,
-) -> Done {
+) -> Result<()> {
+    // A sink that is gone has said why.
+    let gone = |_| ExecError::Stopped;
+    let mut open = true;
+    let mut ending = line.clone();
     loop {
-        let next = tokio::select! {
+        tokio::select! {
             biased;
-            next = letters.recv() => next,
-            _ = others.changed() => None,
-        };
-        let last = || if stop.requested() == StopRequest::Stop { Element::Stop } else { Element::End };
-        let element = next.map_or_else(last, Element::Batch);
-        let over = !matches!(element, Element::Batch(_));
-        // A sink that is gone has said why.
-        if sink.send(element).await.is_err() || over {
-            return Done::Task;
+            next = letters.recv(), if open => match next {
+                Some(letters) => sink.send(Element::Batch(letters)).await.map_err(gone)?,
+                None => {
+                    open = false;
+                    sink.send(Element::End).await.map_err(gone)?;
+                }
+            },
+            () = ending.ending(), if open => {
+                open = false;
+                sink.send(Element::End).await.map_err(gone)?;
+            }
+            next = line.next() => match next {
+                Next::Barrier { checkpoint, last } => {
+                    line.given(checkpoint);
+                    sink.send(Element::Barrier(checkpoint)).await.map_err(gone)?;
+                    if last {
+                        return sink.send(Element::Stop).await.map_err(gone);
+                    }
+                }
+                Next::Over => return Ok(()),
+            },
+            request = stop.asked(), if open && !line.saves() => {
+                open = false;
+                let last = if request == StopRequest::Stop { Element::Stop } else { Element::End };
+                sink.send(last).await.map_err(gone)?;
+            }
         }
     }
 }
 
-/// Waits for all tasks; commits where all went well, else takes everything back.
-async fn finish(mut tasks: JoinSet<Result<Done>>, stop: &Stop) -> Result<()> {
-    let mut sinks = Vec::new();
+/// Waits for all tasks; the error that came first stops all.
+async fn finish(mut tasks: JoinSet<Result<()>>, coordinator: &AbortHandle, stop: &Stop) -> Result<()> {
     let mut failure: Option<ExecError> = None;
     while let Some(joined) = tasks.join_next().await {
-        let result = joined.unwrap_or_else(|panic| Err(ExecError::Internal(panic.to_string())));
+        let result = match joined {
+            Ok(result) => result,
+            Err(aborted) if aborted.is_cancelled() => Err(ExecError::Stopped),
+            Err(panic) => Err(ExecError::Internal(panic.to_string())),
+        };
         match result {
-            Ok(Done::Task) => {}
-            Ok(Done::Sink(name, sink, prepared)) => sinks.push((name, sink, prepared)),
+            Ok(()) => {}
             // The task that failed first says why; the others only notice that it is gone.
             Err(ExecError::Stopped) if failure.is_some() => {}
             Err(error) if matches!(failure, None | Some(ExecError::Stopped)) => failure = Some(error),
             Err(_) => {}
         }
-        // Statements that have nothing to do with the one that failed would not notice.
-        if failure.is_some() && stop.requested() == StopRequest::Run {
-            stop.stop();
-        }
-    }
-    for (name, mut sink, prepared) in sinks {
-        let done = match (prepared, &failure) {
-            (Some(prepared), None) => sink.commit(prepared).await,
-            (Some(_), Some(_)) => sink.abort().await,
-            (None, _) => Ok(()),
-        };
-        if let Err(error) = done
-            && failure.is_none()
-        {
-            failure = Some(ExecError::connector(&name, error));
+        if failure.is_some() {
+            // Nothing is committed any more, and whoever waits for that is told.
+            coordinator.abort();
+            // Statements that have nothing to do with the one that failed would not notice.
+            if stop.requested() == StopRequest::Run {
+                stop.stop();
+            }
         }
     }
     failure.map_or(Ok(()), Err)
@@ -332,12 +400,16 @@ struct Reading {
     by_row: Vec<Chain>,
     drive: Drive,
     stop: Stop,
+    /// Its name in checkpoints, and how far it was read before.
+    saved_as: String,
+    resumed: SourceState,
 }
 
 impl Reading {
     fn new(
         plan: &Plan,
         id: SourceId,
+        (saved_as, resumed): (&str, SourceState),
         by_row: Vec<Chain>,
         drive: Drive,
         options: &JobOptions,
@@ -371,6 +443,8 @@ impl Reading {
             by_row,
             drive,
             stop: options.stop.clone(),
+            saved_as: saved_as.to_owned(),
+            resumed,
         })
     }
 
@@ -378,6 +452,8 @@ impl Reading {
         let rows_as_json = self.request.keep_bytes;
         let (name, clock) = (self.request.name.clone(), self.request.clock.clone());
         let progress = Arc::clone(&self.request.progress);
+        progress.count_on(&self.resumed.counters);
+        let state = (self.saved_as.clone(), self.resumed.clone());
         // Opened first: where it begins is decided when the job starts, not when its tables are ready.
         let stop = self.stop.clone();
         let opened = tokio::select! {
@@ -385,9 +461,10 @@ impl Reading {
             opened = self.binding.open(self.request) => Some(opened.map_err(|error| ExecError::connector(&name, error))?),
             _ = stop.asked() => None,
         };
-        let Some(source) = opened else { return self.drive.offer(InputId(0), Element::Stop).await };
-        if !gate.open().await? {
-            return self.drive.offer(InputId(0), Element::Stop).await;
+        let Some(source) = opened else { return self.drive.stopped(Some(state)).await };
+        let mut line = self.drive.line();
+        if !wait_open(gate.open(), &mut self.drive, &mut line, &state).await? {
+            return self.drive.stopped(Some(state)).await;
         }
         let task = SourceTask {
             name,
@@ -400,6 +477,8 @@ impl Reading {
             drive: self.drive,
             clock,
             stop: self.stop,
+            saved_as: self.saved_as,
+            resumed: self.resumed,
             progress,
             rows_as_json,
             letters: Vec::new(),
@@ -417,6 +496,7 @@ fn table_scan_task(
     plan: &Plan,
     id: NodeId,
     drive: Drive,
+    rows_given: RowsGiven,
     options: &JobOptions,
     progress: &JobProgress,
 ) -> Result<TableScanTask> {
@@ -432,6 +512,7 @@ fn table_scan_task(
         drive,
         stop: options.stop.clone(),
         given: Arc::clone(&progress.nodes[id.0]),
+        rows_given,
     })
 }
 
@@ -458,7 +539,8 @@ fn table_sink_task(
 async fn sink_task(
     plan: &Plan,
     id: SinkId,
-    inputs: Inputs,
+    (saved_as, after): (&str, Option<PreparedCommit>),
+    (inputs, line): (Inputs, Line),
     options: &mut JobOptions,
     progress: &JobProgress,
 ) -> Result<SinkTask> {
@@ -473,7 +555,7 @@ async fn sink_task(
                 mode: sink.mode,
                 guarantee: sink.guarantee,
                 bounded: sink.bounded,
-                after: None,
+                after: after.clone(),
                 clock: options.clock.clone(),
                 progress: Arc::clone(&counters),
             };
@@ -486,11 +568,14 @@ async fn sink_task(
     };
     Ok(SinkTask {
         name: sink.name.clone(),
+        saved_as: saved_as.to_owned(),
         inputs,
         sink: opened,
         flush_after: sink.flush.to_std(),
         clock: options.clock.clone(),
         progress: counters,
+        line,
+        after,
     })
 }
 

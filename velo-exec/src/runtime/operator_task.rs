@@ -1,38 +1,53 @@
 //! A task of operators: takes from its inputs, drives its chain, hands on.
 
-use super::{Drive, Inputs};
-use crate::error::{ExecError, Result};
+use super::{Drive, Inputs, Stop};
+use crate::error::Result;
 use crate::operator::Element;
 
 /// A chain of operators between channels.
 pub struct OperatorTask {
     inputs: Inputs,
     drive: Drive,
+    stop: Stop,
 }
 
 impl OperatorTask {
     /// A task that is ready to run.
-    pub fn new(inputs: Inputs, drive: Drive) -> Self {
-        Self { inputs, drive }
+    pub fn new(inputs: Inputs, drive: Drive, stop: Stop) -> Self {
+        Self { inputs, drive, stop }
     }
 
-    /// Runs to the end of its inputs.
-    pub async fn run(mut self) -> Result<()> {
+    /// Runs to the end of its inputs, and until they are gone. What its operators took up of a checkpoint is looked at once
+    /// `open` says that its tables are ready; until then there can be nothing but barriers.
+    pub async fn run(mut self, open: impl Future<Output = Result<bool>>) -> Result<()> {
+        tokio::pin!(open);
+        let mut started = false;
         loop {
+            let (stop, waits) = (self.stop.clone(), self.drive.waits());
             let next = tokio::select! {
                 biased;
-                // First, so that an input that never pauses does not hold it up.
-                () = self.drive.due() => {
+                opened = &mut open, if !started => {
+                    started = true;
+                    if opened? {
+                        self.drive.start().await?;
+                    }
+                    continue;
+                }
+                // Before the input, so that one that never pauses does not hold it up.
+                () = self.drive.due(), if started => {
                     self.drive.fire().await?;
                     continue;
                 }
-                next = self.inputs.next() => next,
+                _ = stop.asked(), if waits => {
+                    self.drive.give_up().await?;
+                    continue;
+                }
+                next = self.inputs.next() => next?,
             };
-            let (input, element) = next.ok_or(ExecError::Stopped)?;
-            let end = matches!(element, Element::End | Element::Stop);
-            self.drive.offer(input, element).await?;
-            if end {
-                return Ok(());
+            match next {
+                Some((_, Element::Barrier(checkpoint))) => self.drive.barrier(checkpoint, None).await?,
+                Some((input, element)) => self.drive.offer(input, element).await?,
+                None => return Ok(()),
             }
         }
     }
@@ -50,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::operator::{Flow, InputId, Operator, Outbox};
-    use crate::runtime::{Chain, Outputs, Stop};
+    use crate::runtime::{Chain, Outputs};
 
     /// Holds the last row for ten microseconds.
     #[derive(Default)]
@@ -78,7 +93,7 @@ mod tests {
         let clock = Clock::manual(0);
         let chain = Chain::new(vec![Box::<Late>::default()]);
         let drive = Drive::new(chain, outputs, clock.clone(), Stop::new(), Arc::default());
-        let task = OperatorTask::new(Inputs::new(vec![receiver]), drive);
+        let task = OperatorTask::new(Inputs::new(vec![receiver]), drive, Stop::new());
         let test = async {
             let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
             let row = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![1]))]).unwrap();
@@ -94,8 +109,9 @@ mod tests {
             clock.advance(Duration::from_micros(1));
             assert!(matches!(output.recv().await, Some(Element::Batch(_))));
             input.send(Element::End).await.unwrap();
+            drop(input);
             while !matches!(output.recv().await, Some(Element::End)) {}
         };
-        assert!(tokio::join!(task.run(), test).0.is_ok());
+        assert!(tokio::join!(task.run(async { Ok(true) }), test).0.is_ok());
     }
 }

@@ -66,7 +66,7 @@ impl Outputs {
 
     /// Hands an element to the consumers; waits while their channels are full.
     pub async fn send(&self, element: Element) -> Result<()> {
-        if let (Element::End | Element::Stop, Some(letters)) = (&element, &self.letters) {
+        if let (Element::End | Element::Stop | Element::Barrier(_), Some(letters)) = (&element, &self.letters) {
             self.deliver(letters, element.clone()).await?;
         }
         for edge in &self.edges {

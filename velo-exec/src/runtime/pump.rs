@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use velo_core::connector::{Chunk, ChunkDecoder, Fetch, PartitionReader};
 use velo_core::dead_letter::DeadLetter;
+use velo_core::offset::Position;
 use velo_core::{Batch, Clock, Watermark};
 use velo_eventtime::PartitionWatermark;
 
@@ -47,6 +48,10 @@ pub(super) struct Prepared {
     pub(super) records: u64,
     /// Its bytes.
     pub(super) bytes: u64,
+    /// The position behind it.
+    pub(super) end: Position,
+    /// The highest event time of the partition so far; none for a source without event times, or before the first.
+    pub(super) highest: Option<i64>,
 }
 
 /// What came of a batch of a chunk.
@@ -184,11 +189,14 @@ impl Pump {
                 refused,
                 letters: Vec::new(),
                 bytes: chunk.bytes.len() as u64,
+                end: chunk.end,
+                highest: None,
             };
             for timed in batches {
                 prepared.records += timed.batch.rows() as u64;
                 prepared.parts.push(worker.stamp(timed, watermark.as_mut(), read_at)?);
             }
+            prepared.highest = watermark.as_ref().and_then(PartitionWatermark::highest);
             // Nobody may be left who wants it.
             drop(next.send(watermark));
             worker.operate(&mut *worker.chains[chain].lock().await, &mut prepared)?;

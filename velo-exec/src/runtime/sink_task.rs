@@ -1,4 +1,5 @@
-//! The task of a sink: hands batches to the connector, flushes when the input pauses, prepares at the end.
+//! The task of a sink: hands batches to the connector, flushes when the input pauses, prepares at barriers, and commits when the
+//! coordinator says that the checkpoint is valid.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use velo_core::progress::Progress;
 use velo_core::{Batch, Clock, schema};
 
 use super::Inputs;
+use crate::checkpoint::{Line, Report};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
 
@@ -14,6 +16,8 @@ use crate::operator::Element;
 pub struct SinkTask {
     /// The sink's name, for errors.
     pub name: String,
+    /// Its name in checkpoints.
+    pub saved_as: String,
     /// Where rows come from.
     pub inputs: Inputs,
     /// Where they go.
@@ -24,42 +28,70 @@ pub struct SinkTask {
     pub clock: Clock,
     /// Counters.
     pub progress: std::sync::Arc<Progress>,
+    /// To the coordinator, which says when to commit.
+    pub line: Line,
+    /// The last epoch of the run that this one goes on behind.
+    pub after: Option<PreparedCommit>,
 }
 
 impl SinkTask {
-    /// Runs to the end of the inputs and prepares what was written; the caller commits once all sinks of the job are prepared.
-    /// There is nothing to commit where the job was stopped before a bounded output was whole.
-    /// On an error the sink is told to leave nothing behind.
-    pub async fn run(mut self) -> Result<(Box<dyn Sink>, Option<PreparedCommit>)> {
-        match self.write_all().await {
-            Ok(prepared) => Ok((self.sink, prepared)),
-            Err(error) => {
-                // The first error is what the user needs; a second one while cleaning up would hide it.
-                if let Err(second) = self.sink.abort().await {
-                    tracing::warn!(sink = self.name, "cleaning up after a failure failed too: {second}");
-                }
-                Err(error)
+    /// Runs until all that was written is committed, or until the job was stopped. Without checkpoints nothing is left of the
+    /// output of a job that fails, nor of one that is stopped before a bounded output is whole; with them, what was prepared stays
+    /// for the job that goes on.
+    pub async fn run(mut self) -> Result<()> {
+        let done = self.write_all().await;
+        if let Err(error) = done {
+            // The first error is what the user needs; a second one while cleaning up would hide it.
+            if !self.line.saves()
+                && let Err(second) = self.sink.abort().await
+            {
+                tracing::warn!(sink = self.name, "cleaning up after a failure failed too: {second}");
             }
+            return Err(error);
         }
+        Ok(())
     }
 
-    async fn write_all(&mut self) -> Result<Option<PreparedCommit>> {
+    async fn write_all(&mut self) -> Result<()> {
+        if let Some(after) = self.after.take() {
+            let committed = self.sink.commit(after).await;
+            committed.map_err(|error| ExecError::connector(&self.name, error))?;
+        }
         let mut unflushed = false;
+        // What was prepared and is not committed.
+        let mut pending: Option<PreparedCommit> = None;
         loop {
-            let next = if unflushed {
-                tokio::select! {
-                    biased;
-                    next = self.inputs.next() => next,
-                    () = self.clock.sleep(self.flush_after) => {
-                        self.sink.flush().await.map_err(|error| ExecError::connector(&self.name, error))?;
-                        unflushed = false;
-                        continue;
-                    }
+            let asked = async {
+                match &pending {
+                    Some(prepared) => self.line.commit(prepared.checkpoint).await,
+                    None => std::future::pending().await,
                 }
-            } else {
-                self.inputs.next().await
             };
-            let (_, element) = next.ok_or(ExecError::Stopped)?;
+            let next = tokio::select! {
+                biased;
+                committed = asked => {
+                    if !committed {
+                        return Err(ExecError::Stopped);
+                    }
+                    if let Some(prepared) = pending.take() {
+                        self.commit(prepared).await?;
+                    }
+                    continue;
+                }
+                next = self.inputs.next() => next?,
+                () = self.clock.sleep(self.flush_after), if unflushed => {
+                    self.sink.flush().await.map_err(|error| ExecError::connector(&self.name, error))?;
+                    unflushed = false;
+                    continue;
+                }
+            };
+            let Some((_, element)) = next else {
+                return match pending {
+                    Some(prepared) => self.commit_last(prepared).await,
+                    None if self.line.asked().over => Ok(()),
+                    None => Err(ExecError::Stopped),
+                };
+            };
             match element {
                 Element::Batch(batch) => {
                     Progress::add(&self.progress.delivered, batch.rows() as u64);
@@ -67,23 +99,57 @@ impl SinkTask {
                     written.map_err(|error| ExecError::connector(&self.name, error))?;
                     unflushed = true;
                 }
-                // The output of a bounded run that was stopped is not whole and does not appear; rows that are visible at
-                // once are only flushed.
-                Element::Stop if self.sink.commit_kind() != CommitKind::Direct => {
-                    let aborted = self.sink.abort().await;
-                    return aborted.map(|()| None).map_err(|error| ExecError::connector(&self.name, error));
+                Element::Barrier(checkpoint) => {
+                    let prepared = self.prepare(checkpoint).await?;
+                    let (checkpoint, sink) = (checkpoint.0, self.saved_as.clone());
+                    self.line.report(Report::Prepared { checkpoint, sink, prepared: prepared.clone() });
+                    pending = Some(prepared);
+                    unflushed = false;
                 }
-                Element::End | Element::Stop => {
-                    let prepared = self.sink.prepare(CheckpointId(1)).await;
-                    return prepared.map(Some).map_err(|error| ExecError::connector(&self.name, error));
-                }
-                Element::Watermark(_)
-                | Element::InputWatermark(_)
-                | Element::CaughtUp
-                | Element::Idle
-                | Element::Barrier(_) => {}
+                Element::End => self.sink.end().await.map_err(|error| ExecError::connector(&self.name, error))?,
+                Element::Stop => return self.stop(pending).await,
+                Element::Watermark(_) | Element::InputWatermark(_) | Element::CaughtUp | Element::Idle => {}
             }
         }
+    }
+
+    async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<PreparedCommit> {
+        self.sink.prepare(checkpoint).await.map_err(|error| ExecError::connector(&self.name, error))
+    }
+
+    async fn commit(&mut self, prepared: PreparedCommit) -> Result<()> {
+        let checkpoint = prepared.checkpoint.0;
+        self.sink.commit(prepared).await.map_err(|error| ExecError::connector(&self.name, error))?;
+        self.line.report(Report::Committed { checkpoint });
+        Ok(())
+    }
+
+    /// Commits when that is asked for; nothing more comes.
+    async fn commit_last(&mut self, prepared: PreparedCommit) -> Result<()> {
+        if !self.line.commit(prepared.checkpoint).await {
+            return Err(ExecError::Stopped);
+        }
+        self.commit(prepared).await
+    }
+
+    /// The job was stopped.
+    async fn stop(&mut self, pending: Option<PreparedCommit>) -> Result<()> {
+        // The last checkpoint is under way, and has all that was read.
+        if let Some(prepared) = pending {
+            return self.commit_last(prepared).await;
+        }
+        let failed = |error| ExecError::connector(&self.name, error);
+        if self.line.saves() {
+            return Ok(());
+        }
+        // The output of a bounded run that was stopped is not whole and does not appear; rows that are visible at once are
+        // only flushed.
+        if self.sink.commit_kind() != CommitKind::Direct {
+            return self.sink.abort().await.map_err(failed);
+        }
+        self.sink.end().await.map_err(failed)?;
+        let prepared = self.sink.prepare(CheckpointId(1)).await.map_err(failed)?;
+        self.sink.commit(prepared).await.map_err(failed)
     }
 }
 

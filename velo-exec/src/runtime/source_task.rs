@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::{Mutex, mpsc};
-use velo_core::Clock;
 use velo_core::connector::StreamSource;
 use velo_core::dead_letter::DeadLetter;
+use velo_core::offset::Position;
 use velo_core::progress::Progress;
+use velo_core::{Clock, Watermark};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
 
 use super::drive::wait_until;
 use super::pump::{GIVING, Prepared, Pump, Pumped, Worker};
 use super::timing::{Refused, Timing};
 use super::{Chain, Drive, Stop, StopRequest};
+use crate::checkpoint::{PartitionState, SourceState};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
 
@@ -40,6 +42,10 @@ pub struct SourceTask {
     pub clock: Clock,
     /// Asks for a stop.
     pub stop: Stop,
+    /// Its name in checkpoints.
+    pub saved_as: String,
+    /// How far it was read before; nothing where it begins.
+    pub resumed: SourceState,
     /// Counters.
     pub progress: Arc<Progress>,
     /// Whether rows that are given up after decoding are kept, as JSON.
@@ -56,6 +62,10 @@ struct Taken {
 }
 
 struct Partition {
+    /// Its name.
+    name: String,
+    /// How far it was read, as far as that has gone through the operators.
+    state: PartitionState,
     /// It has not given yet what was there at the start.
     behind: bool,
     idle: IdleTimer,
@@ -88,22 +98,51 @@ impl SourceTask {
             chains: std::mem::take(&mut self.by_row).into_iter().map(Mutex::new).collect(),
             clock: self.clock.clone(),
         };
+        let mut merge = Merge::new(infos.len());
+        merge.restore(self.resumed.watermark);
+        let mut open = infos.len();
         for (at, info) in infos.iter().enumerate() {
-            let reader =
-                self.source.reader(info.number, None).await.map_err(|error| ExecError::connector(&self.name, error))?;
+            let state = self.resumed.partitions.get(&info.name).cloned().unwrap_or_default();
             let properties = self.watermark.as_ref();
-            let watermark = properties.map(PartitionWatermark::new);
+            let mut watermark = properties.map(PartitionWatermark::new);
+            if let (Some(watermark), Some(highest)) = (&mut watermark, state.highest) {
+                watermark.restore(highest);
+                // What it changes is told with the rest below.
+                let _ = merge.update(at, watermark.current());
+            }
+            let finished = state.position == Some(Position::Finished);
+            let reader = self.source.reader(info.number, state.position.as_ref()).await;
+            let reader = reader.map_err(|error| ExecError::connector(&self.name, error))?;
             let pump = Pump::new(at, reader, worker.clone(), watermark, sender.clone());
+            if finished {
+                open -= 1;
+                let _ = merge.end(at);
+            } else if state.idle {
+                let _ = merge.set_idle(at, true);
+            }
             partitions.push(Partition {
-                behind: true,
+                name: info.name.clone(),
+                state,
+                behind: !finished,
                 idle: IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout)),
                 waiting: pump.waiting(),
             });
-            pumps.spawn(pump.run());
+            if !finished {
+                pumps.spawn(pump.run());
+            }
         }
         drop(sender);
-        let mut merge = Merge::new(partitions.len());
-        let mut open = partitions.len();
+        if open > 0 && merge.current() > Watermark::NONE {
+            self.progress.watermark.store(merge.current().0, Ordering::Relaxed);
+            self.drive(Element::Watermark(merge.current())).await?;
+        }
+        if open > 0 && merge.is_idle() {
+            self.drive(Element::Idle).await?;
+        }
+        self.drive.start().await?;
+        let mut line = self.drive.line();
+        // Something is read between two barriers, where there is something.
+        let mut barred = false;
         let mut behind = true;
         let stop = self.stop.clone();
         let asked = stop.asked();
@@ -118,7 +157,18 @@ impl SourceTask {
                 biased;
                 request = &mut asked => {
                     pumps.abort_all();
-                    return self.stopped(request).await;
+                    let state = self.state(&partitions, &merge);
+                    return match request {
+                        StopRequest::Finish => self.drive.ended(Some(state)).await,
+                        _ => self.drive.stopped(Some(state)).await,
+                    };
+                }
+                checkpoint = line.barrier(), if !barred => {
+                    let state = self.state(&partitions, &merge);
+                    self.drive.barrier(checkpoint, Some(state)).await?;
+                    line.given(checkpoint);
+                    barred = true;
+                    continue;
                 }
                 // Before what was read, so that a source that never pauses does not hold it up. No partition is the less
                 // silent for it.
@@ -128,7 +178,13 @@ impl SourceTask {
                     self.find_idle(&mut partitions, &mut merge, unblocked).await?;
                     continue;
                 }
+                // Nothing is there to be read.
+                () = std::future::ready(()), if barred => {
+                    barred = false;
+                    continue;
+                }
             };
+            barred = false;
             let since = self.clock.now();
             let taken = match event {
                 None => {
@@ -137,7 +193,12 @@ impl SourceTask {
                 }
                 Some(Pumped::Chunk(at, prepared)) => {
                     partitions[at].idle.active();
-                    self.chunk(at, prepared?, &mut merge).await?
+                    let prepared = prepared?;
+                    let reached = (prepared.end.clone(), prepared.highest);
+                    let taken = self.chunk(at, prepared, &mut merge).await?;
+                    let state = &mut partitions[at].state;
+                    (state.position, state.highest) = (Some(reached.0), reached.1);
+                    taken
                 }
                 // The next round asks every partition.
                 Some(Pumped::Waiting) => Taken::default(),
@@ -148,6 +209,7 @@ impl SourceTask {
                 Some(Pumped::End(at)) => {
                     open -= 1;
                     partitions[at].behind = false;
+                    partitions[at].state.position = Some(Position::Finished);
                     let change = merge.end(at);
                     if open > 0 {
                         self.tell(change).await?;
@@ -168,21 +230,22 @@ impl SourceTask {
             Progress::add(&self.progress.bytes, taken.bytes);
             Progress::add(&self.progress.records, taken.records);
         }
-        self.end().await
+        let state = self.state(&partitions, &merge);
+        self.drive.ended(Some(state)).await
     }
 
-    /// The end of the input: everything that is open closes.
-    async fn end(&mut self) -> Result<()> {
-        self.drive(Element::Watermark(velo_core::Watermark::END)).await?;
-        self.drive(Element::End).await
-    }
-
-    /// What was read has been driven through already; a stop leaves open what is open.
-    async fn stopped(&mut self, request: StopRequest) -> Result<()> {
-        if request == StopRequest::Finish {
-            return self.end().await;
-        }
-        self.drive(Element::Stop).await
+    /// How far the source was read, for a checkpoint.
+    fn state(&self, partitions: &[Partition], merge: &Merge) -> (String, SourceState) {
+        let partition = |(at, partition): (usize, &Partition)| {
+            let state = PartitionState { idle: merge.is_input_idle(at), ..partition.state.clone() };
+            (partition.name.clone(), state)
+        };
+        let state = SourceState {
+            partitions: partitions.iter().enumerate().map(partition).collect(),
+            watermark: merge.current(),
+            counters: self.progress.counted(),
+        };
+        (self.saved_as.clone(), state)
     }
 
     async fn find_idle(&mut self, partitions: &mut [Partition], merge: &mut Merge, unblocked: i64) -> Result<()> {

@@ -13,6 +13,7 @@ use velo_core::{Batch, Clock, Watermark, schema};
 use velo_plan::plan::TableScan;
 
 use super::drive::wait_until;
+use super::rows_given::RowsGiven;
 use super::{Drive, Inputs, Stop, StopRequest};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
@@ -33,24 +34,38 @@ pub struct TableScanTask {
     pub stop: Stop,
     /// Rows that have come out.
     pub given: Arc<AtomicU64>,
+    /// How many of them are in the checkpoint that the job goes on from.
+    pub rows_given: RowsGiven,
 }
 
 impl TableScanTask {
-    /// Runs until the table cannot change any more.
-    pub async fn run(mut self) -> Result<()> {
+    /// Runs until the table cannot change any more, once `open` says that the tables are ready.
+    pub async fn run(mut self, open: impl Future<Output = Result<bool>>) -> Result<()> {
+        let mut line = self.drive.line();
+        if !self.rows_given.wait(open, &mut self.drive, &mut line).await? {
+            return self.drive.stopped(Some(self.rows_given.state())).await;
+        }
+        self.drive.start().await?;
         let mut changes = self.table.follow();
         let stop = self.stop.clone();
         let asked = stop.asked();
         tokio::pin!(asked);
         let mut watermark = Watermark::NONE;
+        // Of what was given before the checkpoint that the job goes on from.
+        let mut skip = self.rows_given.rows();
         loop {
             let change = tokio::select! {
                 biased;
                 request = &mut asked => {
                     return match request {
                         StopRequest::Finish => self.end().await,
-                        _ => self.drive.offer(InputId(0), Element::Stop).await,
+                        _ => self.drive.stopped(Some(self.rows_given.state())).await,
                     };
+                }
+                checkpoint = line.barrier() => {
+                    self.drive.barrier(checkpoint, Some(self.rows_given.state())).await?;
+                    line.given(checkpoint);
+                    continue;
                 }
                 () = self.drive.due() => {
                     self.drive.fire().await?;
@@ -59,7 +74,11 @@ impl TableScanTask {
                 change = changes.next() => change.map_err(|error| ExecError::connector(self.table.name(), error))?,
             };
             match change {
-                TableChange::Rows(rows) => self.rows(&rows, watermark).await?,
+                TableChange::Rows(rows) => {
+                    let before = skip.min(rows.rows());
+                    skip -= before;
+                    self.rows(&rows.slice(before, rows.rows() - before), watermark).await?;
+                }
                 TableChange::Watermark(next) => {
                     // The end says more than the greatest watermark.
                     if next > watermark && next != Watermark::END && self.has_times() {
@@ -78,8 +97,8 @@ impl TableScanTask {
     }
 
     async fn end(&mut self) -> Result<()> {
-        self.drive.offer(InputId(0), Element::Watermark(Watermark::END)).await?;
-        self.drive.offer(InputId(0), Element::End).await
+        self.rows_given.finish();
+        self.drive.ended(Some(self.rows_given.state())).await
     }
 
     /// Hands on what the plan reads of these rows.
@@ -101,6 +120,7 @@ impl TableScanTask {
         let size = self.batch_rows.max(1);
         for at in (0..batch.rows()).step_by(size) {
             let part = batch.slice(at, size.min(batch.rows() - at));
+            self.rows_given.add(part.rows());
             self.drive.offer(InputId(0), Element::Batch(part)).await?;
         }
         Ok(())
@@ -150,7 +170,7 @@ impl TableSinkTask {
                 }
                 next = self.inputs.next() => next,
             };
-            let (_, element) = next.ok_or(ExecError::Stopped)?;
+            let (_, element) = next?.ok_or(ExecError::Stopped)?;
             let interval = i64::try_from(self.publish.as_micros()).unwrap_or(i64::MAX);
             let soon = |clock: &Clock| clock.now().saturating_add(interval);
             match element {
@@ -171,8 +191,10 @@ impl TableSinkTask {
                     self.writer.advance(watermark);
                 }
                 Element::End => {
-                    let finished = self.writer.finish().await;
-                    return finished.map_err(|error| ExecError::connector(&self.name, error));
+                    self.writer.finish().await.map_err(|error| ExecError::connector(&self.name, error))?;
+                    // Barriers may still come, of those who go on to others too.
+                    while self.inputs.next().await?.is_some() {}
+                    return Ok(());
                 }
                 // What was read has been applied; whoever waits for the table is stopped too.
                 Element::Stop => return Ok(()),

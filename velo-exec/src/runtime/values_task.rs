@@ -7,11 +7,12 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::Expr;
+use velo_core::Batch;
 use velo_core::batch::columns_of;
 use velo_core::place::{Origin, Positions, Resource};
-use velo_core::{Batch, Watermark};
 use velo_plan::plan::{Node, NodeId, NodeKind};
 
+use super::rows_given::RowsGiven;
 use super::{Drive, JobOptions, JobProgress};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
@@ -28,11 +29,19 @@ pub struct ValuesTask {
     batch_rows: usize,
     drive: Drive,
     given: Arc<AtomicU64>,
+    rows_given: RowsGiven,
 }
 
 impl ValuesTask {
     /// The task of a node of values.
-    pub fn new(node: &Node, drive: Drive, id: NodeId, options: &JobOptions, progress: &JobProgress) -> Result<Self> {
+    pub fn new(
+        node: &Node,
+        drive: Drive,
+        id: NodeId,
+        rows_given: RowsGiven,
+        options: &JobOptions,
+        progress: &JobProgress,
+    ) -> Result<Self> {
         let NodeKind::Values(rows) = &node.kind else {
             return Err(ExecError::Internal("values that are none".to_owned()));
         };
@@ -45,36 +54,40 @@ impl ValuesTask {
             batch_rows: options.batch_rows.max(1),
             drive,
             given: progress.nodes.get(id.0).cloned().unwrap_or_default(),
+            rows_given,
         })
     }
 
-    /// Gives no row: the job was stopped before it began.
-    pub async fn stop(mut self) -> Result<()> {
-        self.drive.offer(InputId(0), Element::Stop).await
-    }
-
-    /// Runs to the last row.
-    pub async fn run(mut self) -> Result<()> {
+    /// Runs to the last row, once `open` says that the tables are ready; where it says that the job was stopped, no row is given.
+    pub async fn run(mut self, open: impl Future<Output = Result<bool>>) -> Result<()> {
+        let mut line = self.drive.line();
+        if !self.rows_given.wait(open, &mut self.drive, &mut line).await? {
+            return self.drive.stopped(Some(self.rows_given.state())).await;
+        }
+        self.drive.start().await?;
         let rows = std::mem::take(&mut self.rows);
-        for (at, rows) in rows.chunks(self.batch_rows).enumerate() {
+        let first = self.rows_given.rows().min(rows.len());
+        for (at, rows) in rows[first..].chunks(self.batch_rows).enumerate() {
             let mut batch = Batch::new(compute(rows, &self.schema, &self.owner)?);
             batch.origin = Some(Origin {
                 source: self.ordinal,
                 partition: 0,
                 base: 0,
                 resource: Resource::Rows("VALUES".into()),
-                positions: Positions::Consecutive { first: (at * self.batch_rows + 1) as u64 },
+                positions: Positions::Consecutive { first: (first + at * self.batch_rows + 1) as u64 },
             });
             self.given.fetch_add(batch.rows() as u64, Ordering::Relaxed);
+            self.rows_given.add(batch.rows());
             self.drive.offer(InputId(0), Element::Batch(batch)).await?;
             self.drive.fire().await?;
+            self.rows_given.barrier(&mut self.drive, &mut line).await?;
             // The rows end by themselves, so that only this request changes anything.
             if self.drive.is_stopping() {
-                return self.drive.offer(InputId(0), Element::Stop).await;
+                return self.drive.stopped(Some(self.rows_given.state())).await;
             }
         }
-        self.drive.offer(InputId(0), Element::Watermark(Watermark::END)).await?;
-        self.drive.offer(InputId(0), Element::End).await
+        self.rows_given.finish();
+        self.drive.ended(Some(self.rows_given.state())).await
     }
 }
 

@@ -1,0 +1,365 @@
+//! One for each job: says when a checkpoint begins, gathers what the tasks kept, makes it a checkpoint, and has the sinks commit.
+//!
+//! At checkpoint n sources end the epoch, each task saves what it keeps when the barrier has come to it, sinks prepare, the
+//! manifest is written (from then on n is valid), sinks commit, `complete` is written, and what is older than the kept ones goes.
+//! A job without a `checkpoint.dir` has one epoch: nothing is saved, and sinks commit when all inputs have ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use velo_core::connector::PreparedCommit;
+use velo_core::duration::Span;
+use velo_core::{Clock, Watermark};
+
+use super::files;
+use super::folder::{Created, Folder};
+use super::job_file;
+use super::line::{Asked, Report, Saved};
+use super::manifest::{FORMAT, Manifest, SavedTask, SourceState};
+use super::resume::{self, Resumed};
+use crate::error::{ExecError, Result};
+use crate::runtime::{Stop, StopRequest};
+
+/// When checkpoints are made, and how many are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointPolicy {
+    /// From the end of one to the beginning of the next.
+    pub interval: Span,
+    /// How long one may take.
+    pub timeout: Span,
+    /// How many are kept.
+    pub keep: usize,
+}
+
+/// The checkpoints of a running job.
+#[derive(Debug)]
+pub struct Checkpoints {
+    /// Where they lie.
+    pub folder: Folder,
+    /// The job's id.
+    pub job: String,
+    /// The number of this attempt to run it.
+    pub attempt: u64,
+    /// The number that the next checkpoint gets.
+    pub next: u64,
+    /// When they are made.
+    pub policy: CheckpointPolicy,
+    /// What the job goes on from; `None` where it begins.
+    pub resumed: Option<Resumed>,
+}
+
+/// Who takes part in each checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Participants {
+    /// Tasks that report what they keep.
+    pub tasks: usize,
+    /// Sources that say when they have ended; they are among the tasks.
+    pub sources: usize,
+    /// The names of the sinks.
+    pub sinks: BTreeSet<String>,
+}
+
+/// Where a checkpoint goes.
+struct Target {
+    folder: Folder,
+    job: String,
+    attempt: u64,
+    policy: CheckpointPolicy,
+    /// What each part of the plan does.
+    plan: BTreeMap<String, String>,
+}
+
+/// The coordinator.
+pub struct Coordinator {
+    target: Option<Target>,
+    next: u64,
+    participants: Participants,
+    asked: watch::Sender<Asked>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    clock: Clock,
+    stop: Stop,
+    /// Sources that have ended.
+    ended: usize,
+}
+
+/// What has come of one checkpoint.
+#[derive(Default)]
+struct Gathered {
+    tasks: usize,
+    sources: BTreeMap<String, SourceState>,
+    writing: JoinSet<Result<(String, usize, SavedTask)>>,
+    written: BTreeMap<String, BTreeMap<usize, SavedTask>>,
+    sinks: BTreeMap<String, PreparedCommit>,
+}
+
+/// Why a checkpoint is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Due,
+    /// All sources have ended.
+    Ended,
+    /// The job was asked to stop.
+    Stopped,
+}
+
+impl Coordinator {
+    /// Of a job whose parts do what `plan` says; saves nothing without `checkpoints`.
+    pub fn new(
+        checkpoints: Option<Checkpoints>,
+        plan: BTreeMap<String, String>,
+        participants: Participants,
+        asked: watch::Sender<Asked>,
+        reports: mpsc::UnboundedReceiver<Report>,
+        clock: Clock,
+        stop: Stop,
+    ) -> Self {
+        let next = checkpoints.as_ref().map_or(1, |checkpoints| checkpoints.next);
+        let target = checkpoints.map(|checkpoints| Target {
+            folder: checkpoints.folder,
+            job: checkpoints.job,
+            attempt: checkpoints.attempt,
+            policy: checkpoints.policy,
+            plan,
+        });
+        Self { target, next, participants, asked, reports, clock, stop, ended: 0 }
+    }
+
+    /// Runs until all inputs have ended and everything is committed, or the job was stopped and its last checkpoint is complete.
+    pub async fn run(mut self) -> Result<()> {
+        loop {
+            let why = self.wait().await?;
+            if self.target.is_none() && why == Why::Stopped {
+                // What is not whole is given up by its sink.
+                self.asked.send_modify(|asked| asked.over = true);
+                return Ok(());
+            }
+            if why == Why::Ended {
+                self.asked.send_modify(|asked| asked.ending = true);
+            }
+            self.checkpoint(why).await?;
+            if why != Why::Due {
+                self.asked.send_modify(|asked| asked.over = true);
+                return Ok(());
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended >= self.participants.sources
+    }
+
+    /// Waits until a checkpoint is to be made.
+    async fn wait(&mut self) -> Result<Why> {
+        let interval = self.target.as_ref().map(|target| target.policy.interval);
+        let due = interval.map(|interval| self.clock.now().saturating_add(interval.micros()));
+        let (clock, stop) = (self.clock.clone(), self.stop.clone());
+        loop {
+            if self.has_ended() {
+                return Ok(Why::Ended);
+            }
+            let due = async {
+                match due {
+                    Some(due) => clock.sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                report = self.reports.recv() => match report {
+                    Some(Report::Ended) => self.ended += 1,
+                    Some(other) => return Err(unexpected(&other)),
+                    None => return Err(ExecError::Stopped),
+                },
+                () = stopped(&stop) => return Ok(Why::Stopped),
+                () = due => return Ok(Why::Due),
+            }
+        }
+    }
+
+    /// Makes one checkpoint, to its end.
+    async fn checkpoint(&mut self, why: Why) -> Result<()> {
+        let number = self.next;
+        self.next += 1;
+        let (clock, timeout) = (self.clock.clone(), self.target.as_ref().map(|target| target.policy.timeout));
+        let mut gathered = Gathered::default();
+        let made = self.make(number, why, &mut gathered);
+        let Some(timeout) = timeout else { return made.await };
+        let late = clock.sleep(Duration::from_micros(u64::try_from(timeout.micros()).unwrap_or(0)));
+        let done = tokio::select! {
+            biased;
+            done = made => Some(done),
+            () = late => None,
+        };
+        done.unwrap_or_else(|| {
+            Err(ExecError::CheckpointTimeout {
+                checkpoint: number,
+                after: timeout.to_string(),
+                missing: gathered.missing(&self.participants),
+            })
+        })
+    }
+
+    async fn make(&mut self, number: u64, why: Why, gathered: &mut Gathered) -> Result<()> {
+        self.asked.send_modify(|asked| {
+            asked.barrier = number;
+            asked.last = why == Why::Stopped;
+        });
+        while gathered.tasks < self.participants.tasks || gathered.sinks.len() < self.participants.sinks.len() {
+            match self.reports.recv().await.ok_or(ExecError::Stopped)? {
+                Report::Ended => self.ended += 1,
+                Report::Saved(saved) if saved.checkpoint == number => {
+                    gathered.take(*saved, self.target.as_ref().map(|target| &target.folder));
+                }
+                Report::Prepared { checkpoint, sink, prepared } if checkpoint == number => {
+                    gathered.sinks.insert(sink, prepared);
+                }
+                other => return Err(unexpected(&other)),
+            }
+        }
+        while let Some(written) = gathered.writing.join_next().await {
+            let (operator, task, saved) = written.map_err(|error| ExecError::Internal(error.to_string()))??;
+            gathered.written.entry(operator).or_default().insert(task, saved);
+        }
+        if let Some(target) = &self.target {
+            target.write(number, why == Why::Ended, self.clock.now(), gathered).await?;
+        }
+        self.commit(number, gathered.sinks.len()).await?;
+        if let Some(target) = &self.target {
+            target.complete(number).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the sinks commit, and waits for all of them.
+    async fn commit(&mut self, number: u64, sinks: usize) -> Result<()> {
+        self.asked.send_modify(|asked| asked.commit = number);
+        let mut committed = 0;
+        while committed < sinks {
+            match self.reports.recv().await.ok_or(ExecError::Stopped)? {
+                Report::Ended => self.ended += 1,
+                Report::Committed { checkpoint } if checkpoint == number => committed += 1,
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn stopped(stop: &Stop) {
+    // Inputs that are to end do so by themselves, and say it.
+    if stop.asked().await != StopRequest::Stop {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn unexpected(report: &Report) -> ExecError {
+    let what = match report {
+        Report::Ended => "an end".to_owned(),
+        Report::Saved(saved) => format!("a state for checkpoint {}", saved.checkpoint),
+        Report::Prepared { checkpoint, sink, .. } => format!("{sink}, prepared for checkpoint {checkpoint}"),
+        Report::Committed { checkpoint } => format!("a commit of checkpoint {checkpoint}"),
+    };
+    ExecError::Internal(format!("the coordinator was told of {what} when it did not ask for that"))
+}
+
+impl Gathered {
+    fn take(&mut self, saved: Saved, folder: Option<&Folder>) {
+        self.tasks += 1;
+        if let Some((name, state)) = saved.source {
+            self.sources.insert(name, state);
+        }
+        let Some(folder) = folder else { return };
+        for (operator, state) in saved.operators {
+            let (folder, checkpoint, task) = (folder.clone(), saved.checkpoint, saved.task);
+            self.writing.spawn(async move {
+                let saved = files::write(&folder, checkpoint, &operator, task, state).await?;
+                Ok((operator, task, saved))
+            });
+        }
+    }
+
+    /// Who has not done its part, as half a sentence.
+    fn missing(&self, participants: &Participants) -> String {
+        let sinks: Vec<&str> =
+            participants.sinks.iter().filter(|sink| !self.sinks.contains_key(*sink)).map(String::as_str).collect();
+        match (self.tasks < participants.tasks, sinks.as_slice()) {
+            (true, _) => {
+                format!(
+                    "the barrier has not come through {} of {} tasks",
+                    participants.tasks - self.tasks,
+                    participants.tasks
+                )
+            }
+            (false, []) => "the state was still being written, or a sink had not committed".to_owned(),
+            (false, sinks) => format!("still being written: {}", sinks.join(", ")),
+        }
+    }
+}
+
+impl Target {
+    /// Makes the checkpoint valid.
+    async fn write(&self, number: u64, ended: bool, now: i64, gathered: &mut Gathered) -> Result<()> {
+        job_file::stay(&self.folder, self.attempt).await?;
+        let tasks = |tasks: BTreeMap<usize, SavedTask>| tasks.into_values().collect();
+        let manifest = Manifest {
+            format: FORMAT,
+            job: self.job.clone(),
+            checkpoint: number,
+            attempt: self.attempt,
+            time: now,
+            ended,
+            sources: std::mem::take(&mut gathered.sources),
+            plan: self.plan.clone(),
+            operators: std::mem::take(&mut gathered.written).into_iter().map(|(name, of)| (name, tasks(of))).collect(),
+            sinks: gathered.sinks.clone(),
+        };
+        let bytes = manifest.to_bytes().map_err(|error| ExecError::Internal(error.to_string()))?;
+        let name = resume::manifest_name(number);
+        match self.folder.create(&name, bytes).await? {
+            Created::New => Ok(()),
+            Created::Taken => Err(files::replaced(&name)),
+        }
+    }
+
+    /// All that follows from it was done; what is older than the kept ones goes.
+    async fn complete(&self, number: u64) -> Result<()> {
+        self.folder.create(&resume::complete_name(number), "").await?;
+        retain(&self.folder, number, self.policy.keep.max(1)).await
+    }
+}
+
+/// Keeps the newest complete checkpoints up to `newest`, and removes whatever is older: what says that one is complete first, so that
+/// half of one is never taken for a whole.
+pub async fn retain(folder: &Folder, newest: u64, keep: usize) -> Result<()> {
+    let mut all: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for (name, _) in folder.list("").await? {
+        if let Some(number) = name.split_once('/').and_then(|(first, _)| first.parse().ok()) {
+            all.entry(number).or_default().push(name);
+        }
+    }
+    let is_complete =
+        |number: &u64| all.get(number).is_some_and(|names| names.contains(&resume::complete_name(*number)));
+    let complete: Vec<u64> = all.keys().copied().filter(|number| *number <= newest && is_complete(number)).collect();
+    let Some(oldest) = complete.len().checked_sub(keep).and_then(|at| complete.get(at)) else { return Ok(()) };
+    for (number, mut names) in all.into_iter().filter(|(number, _)| number < oldest) {
+        let rank = |name: &String| match name {
+            name if *name == resume::complete_name(number) => 0,
+            name if *name == resume::manifest_name(number) => 1,
+            _ => 2,
+        };
+        names.sort_by_key(rank);
+        for name in names {
+            folder.remove(&name).await?;
+        }
+    }
+    Ok(())
+}
+
+impl SourceState {
+    /// The state of a source of which nothing was read.
+    pub fn nothing() -> Self {
+        Self { watermark: Watermark::NONE, ..Self::default() }
+    }
+}

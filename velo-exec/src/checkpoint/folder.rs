@@ -1,0 +1,202 @@
+//! Where checkpoints lie: objects under names, each written once and whole.
+//!
+//! An object is put only where there is none ([`Folder::create`]); nothing is ever rewritten. So whoever finds a name taken knows
+//! that somebody else was there, and a reader never sees half an object. A local folder, a bucket or memory are alike.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use velo_core::ConnectorError;
+use velo_core::error::ErrorKind;
+
+use crate::error::{ExecError, Result};
+
+/// A folder of objects.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    /// As the user named it, for messages.
+    name: Arc<str>,
+}
+
+/// What became of [`Folder::create`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It is there now.
+    New,
+    /// There was one of that name already; it is as it was.
+    Taken,
+}
+
+impl Folder {
+    /// The folder of a `checkpoint.dir`: a path, or a `file://` address. It is created where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Where the scheme of the address is not built in, or the folder can neither be found nor created.
+    pub fn open(address: &str) -> Result<Self> {
+        let path = match address.split_once("://") {
+            None => address,
+            Some(("file", path)) => path,
+            Some((scheme, _)) => {
+                let message = format!("'{scheme}://' is not built in; a local folder or file:// is");
+                return Err(failed(address, ErrorKind::Unsupported, "opening", message));
+            }
+        };
+        let io = |error: std::io::Error| failed(address, kind_of(&error), "opening", error.to_string());
+        std::fs::create_dir_all(path).map_err(io)?;
+        let whole = std::path::Path::new(path).canonicalize().map_err(io)?;
+        let store = LocalFileSystem::new_with_prefix(whole)
+            .map_err(|error| failed(address, ErrorKind::Configuration, "opening", error.to_string()))?;
+        Ok(Self::of(Arc::new(store), address))
+    }
+
+    /// A whole store as a folder; `name` is what messages call it.
+    pub fn of(store: Arc<dyn ObjectStore>, name: &str) -> Self {
+        Self { store, prefix: Path::default(), name: Arc::from(name) }
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn path(&self, name: &str) -> Path {
+        name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+    }
+
+    fn error(&self, operation: &'static str, name: &str, error: &object_store::Error) -> ExecError {
+        let kind = match error {
+            object_store::Error::NotFound { .. } => ErrorKind::NotFound,
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                ErrorKind::PermissionDenied
+            }
+            other => source_io(other).map_or(ErrorKind::Io, kind_of),
+        };
+        failed(&self.name, kind, operation, format!("{name}: {}", with_causes(error)))
+    }
+
+    /// Writes an object where there is none of that name.
+    pub async fn create(&self, name: &str, bytes: impl Into<PutPayload>) -> Result<Created> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&self.path(name), bytes.into(), options).await {
+            Ok(_) => Ok(Created::New),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Taken),
+            Err(error) => Err(self.error("writing", name, &error)),
+        }
+    }
+
+    /// The bytes of an object; `None` where there is none.
+    pub async fn read(&self, name: &str) -> Result<Option<Bytes>> {
+        let error = |error: object_store::Error| self.error("reading", name, &error);
+        match self.store.get(&self.path(name)).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(error),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(failure) => Err(error(failure)),
+        }
+    }
+
+    /// The names of all objects below a folder of it (`""` for all), each with its size in bytes; ascending.
+    pub async fn list(&self, below: &str) -> Result<Vec<(String, u64)>> {
+        let prefix = if below.is_empty() { self.prefix.clone() } else { self.path(below) };
+        let found = self.store.list(Some(&prefix)).map_ok(|meta| {
+            let parts = meta
+                .location
+                .prefix_match(&self.prefix)
+                .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"));
+            (parts.unwrap_or_default(), meta.size)
+        });
+        let mut found: Vec<_> = match found.try_collect().await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(self.error("listing", below, &error)),
+        };
+        found.sort();
+        Ok(found)
+    }
+
+    /// Removes an object; one that is not there is as good as removed.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        match self.store.delete(&self.path(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.error("removing", name, &error)),
+        }
+    }
+}
+
+fn failed(folder: &str, kind: ErrorKind, operation: &'static str, message: String) -> ExecError {
+    ExecError::connector(&format!("checkpoint.dir {folder}"), ConnectorError::new(kind, operation, message))
+}
+
+fn kind_of(error: &std::io::Error) -> ErrorKind {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => ErrorKind::PermissionDenied,
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
+        _ => ErrorKind::Io,
+    }
+}
+
+/// The system's error behind one of the store.
+fn source_io(error: &object_store::Error) -> Option<&std::io::Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref() {
+            return Some(io);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An error with what caused it, each said once.
+fn with_causes(error: &object_store::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_object_is_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Folder::open(folder.path().join("a/b").to_str().unwrap()).unwrap();
+        for folder in [local, Folder::of(Arc::new(InMemory::new()), "memory")] {
+            assert_eq!(folder.create("1/manifest.json", "one").await.unwrap(), Created::New);
+            assert_eq!(folder.create("1/manifest.json", "two").await.unwrap(), Created::Taken);
+            assert_eq!(folder.create("1/state/a b%/t-0.arrow", "rows").await.unwrap(), Created::New);
+            assert_eq!(folder.read("1/manifest.json").await.unwrap().unwrap(), "one");
+            assert_eq!(folder.read("2/manifest.json").await.unwrap(), None);
+            let names: Vec<_> = folder.list("1").await.unwrap().into_iter().map(|(name, _)| name).collect();
+            assert_eq!(names, ["1/manifest.json", "1/state/a b%/t-0.arrow"]);
+            for name in names {
+                folder.remove(&name).await.unwrap();
+                folder.remove(&name).await.unwrap();
+            }
+            assert!(folder.list("").await.unwrap().is_empty() && folder.list("9").await.unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_scheme_that_is_not_built_in_is_named() {
+        let error = Folder::open("s3://bucket/x").unwrap_err().to_string();
+        assert!(error.contains("'s3://' is not built in"), "{error}");
+    }
+}

@@ -1,0 +1,102 @@
+//! Names of the parts of a plan that stay the same when other parts change, and what each part does.
+//!
+//! A checkpoint keeps the state of an operator under `<statement>.<what it does>`, with a number behind it where a statement does
+//! the same several times. So a filter or a second aggregate that is added to a script leaves the other names as they were.
+
+use std::collections::BTreeMap;
+
+use velo_plan::plan::{Node, NodeId, NodeKind, Plan};
+
+/// The names of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    nodes: Vec<String>,
+    sources: Vec<String>,
+    sinks: Vec<String>,
+}
+
+impl Names {
+    /// Names all parts.
+    pub fn new(plan: &Plan) -> Self {
+        let mut used = BTreeMap::new();
+        let nodes =
+            plan.nodes.iter().map(|node| numbered(&mut used, format!("{}.{}", node.owner, word(node)))).collect();
+        let mut used = BTreeMap::new();
+        let sources = plan.sources.iter().map(|source| numbered(&mut used, source.name.clone())).collect();
+        let mut used = BTreeMap::new();
+        let sinks = plan.sinks.iter().map(|sink| numbered(&mut used, sink.name.clone())).collect();
+        Self { nodes, sources, sinks }
+    }
+
+    /// That of a node.
+    pub fn node(&self, node: NodeId) -> &str {
+        &self.nodes[node.0]
+    }
+
+    /// That of a source, by its place in the plan.
+    pub fn source(&self, source: usize) -> &str {
+        &self.sources[source]
+    }
+
+    /// That of a sink, by its place in the plan.
+    pub fn sink(&self, sink: usize) -> &str {
+        &self.sinks[sink]
+    }
+
+    /// What each part does: a state fits a part that does the same with columns of the same names and types.
+    pub fn plan(&self, plan: &Plan) -> BTreeMap<String, String> {
+        let node = |(at, node): (usize, &Node)| {
+            let inputs: Vec<String> = node.inputs.iter().map(|input| columns(&plan.nodes[input.0])).collect();
+            let does = format!("{}: {} -> {}", plan.describe(node), inputs.join(" and "), columns(node));
+            (self.nodes[at].clone(), does)
+        };
+        plan.nodes.iter().enumerate().map(node).collect()
+    }
+}
+
+fn columns(node: &Node) -> String {
+    let column = |field: &arrow_schema::FieldRef| {
+        let null = if field.is_nullable() { "" } else { " NOT NULL" };
+        format!("{} {}{null}", field.name(), velo_core::types::sql_name(field.data_type()))
+    };
+    let columns: Vec<String> = node.schema.fields().iter().map(column).collect();
+    format!("({})", columns.join(", "))
+}
+
+fn numbered(used: &mut BTreeMap<String, usize>, name: String) -> String {
+    let count = used.entry(name.clone()).or_insert(0);
+    *count += 1;
+    if *count == 1 { name } else { format!("{name}-{count}") }
+}
+
+fn word(node: &Node) -> &'static str {
+    match &node.kind {
+        NodeKind::Source(_) => "source",
+        NodeKind::Values(_) => "values",
+        NodeKind::Filter(_) => "filter",
+        NodeKind::Project(_) => "project",
+        NodeKind::Window(_) => "window",
+        NodeKind::Unnest(_) => "unnest",
+        NodeKind::Union => "union",
+        NodeKind::Aggregate { .. } => "aggregate",
+        NodeKind::Fold => "fold",
+        NodeKind::FoldByTime(_) => "fold-by-time",
+        NodeKind::LatestByKey(_) => "latest-by-key",
+        NodeKind::Over(_) => "over",
+        NodeKind::TopN(_) => "top-n",
+        NodeKind::MatchRecognize(_) => "match",
+        NodeKind::SetOperation { .. } => "set-operation",
+        NodeKind::DistinctOn { .. } => "distinct-on",
+        NodeKind::Sort(_) => "sort",
+        NodeKind::WindowLimit { .. } => "window-limit",
+        NodeKind::Limit { .. } => "limit",
+        NodeKind::LookupJoin(_) => "lookup-join",
+        NodeKind::AsOfJoin(_) => "as-of-join",
+        NodeKind::IntervalJoin(_) => "interval-join",
+        NodeKind::WindowJoin(_) => "window-join",
+        NodeKind::ChangelogJoin(_) => "changelog-join",
+        NodeKind::TableScan(_) => "table-scan",
+        NodeKind::TableSink(_) => "table-sink",
+        NodeKind::Sink(_) => "sink",
+    }
+}
