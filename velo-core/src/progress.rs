@@ -34,15 +34,13 @@ impl Progress {
 
     /// What was counted, by what it counts: for a checkpoint.
     pub fn counted(&self) -> BTreeMap<String, u64> {
-        self.counters().map(|(name, counter)| (name.to_owned(), Self::get(counter))).into()
+        self.counters().map(|(name, counter)| (name.to_owned(), Self::get(counter))).into_iter().collect()
     }
 
-    /// Counts on from what was counted before.
-    pub fn count_on(&self, counted: &BTreeMap<String, u64>) {
+    /// Counts on from what was counted up to a checkpoint, and forgets what came after it.
+    pub fn count_from(&self, counted: &BTreeMap<String, u64>) {
         for (name, counter) in self.counters() {
-            if let Some(before) = counted.get(name) {
-                Self::add(counter, *before);
-            }
+            counter.store(counted.get(name).copied().unwrap_or(0), Ordering::Relaxed);
         }
     }
 

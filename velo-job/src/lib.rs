@@ -3,12 +3,15 @@
 //! A program that embeds Velo gives [`Script::plan`] a text and a [`PlanContext`], and [`Script::run`] the sinks of the
 //! statements that have none of their own. [`scenario`] runs scripts against rows that stand beside them, as tests.
 
+mod recovery;
 pub mod scenario;
 mod script;
 mod tables;
 
+pub use recovery::{OnNote, Resume};
 pub use script::{OnTables, RunOptions, Script};
 pub use tables::TableOverview;
+pub use velo_exec::checkpoint::Folder;
 pub use velo_exec::runtime::{JobProgress, Stop};
 pub use velo_plan::{PlanContext, PlannedScript, Roots, Shown};
 pub use velo_tables::{Events, TableCounts, TableEvent, TableState, TableStatus};

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use velo_core::Clock;
 use velo_core::connector::Sink;
 use velo_exec::ExecError;
-use velo_exec::runtime::{JobOptions, JobProgress, Stop, run};
+use velo_exec::checkpoint::{Checkpoints, Folder, Inventory};
+use velo_exec::runtime::{JobOptions, JobProgress, Stop, StopRequest, run};
 use velo_plan::plan::Plan;
 use velo_plan::{PlanContext, PlannedScript, Shown, plan_script};
 use velo_sql::{Diagnostic, SourceText, Span};
 use velo_tables::{Events, TableCounters, TableCounts, TableState, TableStatus, Tables};
 
+use crate::recovery::{OnNote, Opened, Recovery, Restarts, Resume};
 use crate::tables::{self, TableOverview, TableSettings};
 
 /// How a script is run.
@@ -30,6 +32,14 @@ pub struct RunOptions {
     pub stop: Stop,
     /// Is told how the tables are getting on, where the script has some.
     pub on_tables: Option<OnTables>,
+    /// The job's name, where the script gives none: its checkpoints belong to it.
+    pub name: String,
+    /// What is done with the checkpoints that there are, where the script has a `checkpoint.dir`.
+    pub resume: Resume,
+    /// Where checkpoints go instead of the script's `checkpoint.dir`.
+    pub checkpoints: Option<Folder>,
+    /// Is told what the job goes on from, and why it starts again.
+    pub on_note: Option<OnNote>,
 }
 
 /// Takes the events of the tables of a job.
@@ -46,6 +56,10 @@ impl RunOptions {
             terminals: BTreeMap::new(),
             stop: Stop::new(),
             on_tables: None,
+            name: "velo".to_owned(),
+            resume: Resume::Newest,
+            checkpoints: None,
+            on_note: None,
         }
     }
 }
@@ -122,10 +136,58 @@ impl Script {
     }
 
     /// Runs it to its end, or until it is stopped. Tables are loaded first, and everything waits for those that it reads.
-    pub async fn run(&self, options: RunOptions, progress: &JobProgress) -> Result<(), ExecError> {
-        let started = self.start(options, progress, false)?;
-        // The tables are kept up to date as long as the job runs.
-        run(&self.planned.plan, started.job, progress).await
+    ///
+    /// With a `checkpoint.dir` it goes on where its last checkpoint left it, and is started again where it fails in a way that may
+    /// pass; but not where [`RunOptions::terminals`] has a sink, which cannot take rows back.
+    pub async fn run(&self, mut options: RunOptions, progress: &JobProgress) -> Result<(), ExecError> {
+        let (plan, properties) = (&self.planned.plan, &self.planned.recovery);
+        let folder = match (options.checkpoints.take(), &properties.dir) {
+            (Some(folder), _) => Some(folder),
+            (None, Some(dir)) => Some(Folder::open(dir)?),
+            (None, None) => None,
+        };
+        let name = self.planned.name.clone().unwrap_or_else(|| options.name.clone());
+        let note = options.on_note.take();
+        let note = move |text: &str| note.iter().for_each(|note| note(text));
+        let once = !options.terminals.is_empty();
+        let (clock, stop) = (options.clock.clone(), options.stop.clone());
+        let recovery = Recovery { plan, properties, name: &name, clock: &clock, progress, note: &note };
+        let seed = u64::try_from(clock.now()).unwrap_or(0);
+        let mut restarts = Restarts::new(properties, seed);
+        let mut resume = options.resume;
+        let mut on_tables = options.on_tables.take();
+        let mut terminals = std::mem::take(&mut options.terminals);
+        loop {
+            let checkpoints = match &folder {
+                Some(folder) => match recovery.open(folder.clone(), resume).await? {
+                    Opened::Run(checkpoints) => Some(*checkpoints),
+                    Opened::Finished => return Ok(()),
+                },
+                None => None,
+            };
+            let number = checkpoints.as_ref().map(|checkpoints| checkpoints.next);
+            let settings =
+                Settings { on_tables: on_tables.take(), terminals: std::mem::take(&mut terminals), checkpoints };
+            let attempt = Stop::new();
+            let started = self.start(&options, settings, attempt.clone(), progress, false)?;
+            // The tables are kept up to date as long as the job runs.
+            let ran = forwarded(&stop, &attempt, run(plan, started.job, progress)).await;
+            let Err(error) = ran else { return Ok(()) };
+            let Some(folder) = folder.as_ref().filter(|_| !once && stop.requested() == StopRequest::Run) else {
+                return Err(error);
+            };
+            if number < Some(Inventory::take(folder).await?.highest + 1) {
+                // It has come on since.
+                restarts = Restarts::new(properties, seed);
+            }
+            let Some(delay) = restarts.after(&error) else { return Err(error) };
+            note(&format!("{error}; starting again in {} ms", delay.as_millis()));
+            tokio::select! {
+                () = clock.sleep(delay) => {}
+                _ = stop.asked() => return Err(error),
+            }
+            resume = Resume::Newest;
+        }
     }
 
     /// Loads the tables of a script that was planned for them ([`velo_plan::Roots::Tables`]), and tells what became of each: in the
@@ -135,7 +197,10 @@ impl Script {
         options: RunOptions,
         progress: &JobProgress,
     ) -> Result<Vec<(TableStatus, TableCounts)>, ExecError> {
-        let started = self.start(options, progress, true)?;
+        let (mut options, stop) = (options, Stop::new());
+        let on_tables = options.on_tables.take();
+        let settings = Settings { on_tables, terminals: std::mem::take(&mut options.terminals), checkpoints: None };
+        let started = self.start(&options, settings, stop, progress, true)?;
         let (stop, job) = (started.job.stop.clone(), started.job);
         let Some(loading) = started.loading else { return Ok(Vec::new()) };
         let loaded = async {
@@ -159,29 +224,60 @@ impl Script {
         tables::overview(&self.planned.plan, &Clock::system(), |span| place(&text, span)).await
     }
 
-    fn start(&self, options: RunOptions, progress: &JobProgress, all: bool) -> Result<Started, ExecError> {
-        let settings = TableSettings {
+    fn start(
+        &self,
+        options: &RunOptions,
+        settings: Settings,
+        stop: Stop,
+        progress: &JobProgress,
+        all: bool,
+    ) -> Result<Started, ExecError> {
+        let tables = TableSettings {
             batch_rows: options.batch_rows,
             load_parallelism: self.planned.job.load_parallelism,
             clock: options.clock.clone(),
             all,
         };
         let text = SourceText::new(&self.text);
-        let running = tables::start(&self.planned.plan, &settings, progress, |span| place(&text, span))?;
-        if let (Some(on_tables), Some(loading)) = (options.on_tables, &running.loading) {
+        let running = tables::start(&self.planned.plan, &tables, progress, |span| place(&text, span))?;
+        if let (Some(on_tables), Some(loading)) = (settings.on_tables, &running.loading) {
             on_tables(loading.subscribe());
         }
         let job = JobOptions {
             parallelism: options.parallelism,
             decode_parallelism: options.decode_parallelism,
             batch_rows: options.batch_rows,
-            clock: options.clock,
-            terminals: options.terminals,
-            stop: options.stop,
+            clock: options.clock.clone(),
+            terminals: settings.terminals,
+            stop,
             tables: running.job,
-            checkpoints: None,
+            checkpoints: settings.checkpoints,
         };
         Ok(Started { job, loading: running.loading, counters: running.counters })
+    }
+}
+
+/// What one start of a job takes of its options.
+struct Settings {
+    on_tables: Option<OnTables>,
+    terminals: BTreeMap<usize, Box<dyn Sink>>,
+    checkpoints: Option<Checkpoints>,
+}
+
+/// Drives one run of a job, which is stopped when the whole is: a run that failed has stopped itself, and the next one has not.
+async fn forwarded<T>(whole: &Stop, run: &Stop, job: impl Future<Output = T>) -> T {
+    tokio::pin!(job);
+    let forward = async {
+        match whole.asked().await {
+            StopRequest::Finish => run.finish(),
+            _ => run.stop(),
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        done = &mut job => done,
+        never = forward => never,
     }
 }
 

@@ -7,11 +7,13 @@ pub mod catalog;
 pub mod codes;
 mod forward;
 pub mod functions;
+mod job_wide;
 pub mod plan;
 mod planner;
 mod rules;
 mod whole;
 
+pub use catalog::{RecoveryProperties, RestartStrategy};
 pub use velo_eventtime::OnError;
 
 pub use planner::{Analyzed, Lookup, PlanContext, PlannedScript, Roots, Shown, plan_script};

@@ -12,10 +12,12 @@ use velo_sql::{Diagnostic, Span, parse_script};
 
 use crate::bind::{Correlation, Scope, Timers, Uncut, forgotten_at_once};
 use crate::catalog::{
-    Catalog, JobProperties, Object, Pairs, QueryProperties, Relation, Resolver, all_specs, check_setting,
+    Catalog, JobProperties, Object, Pairs, QueryProperties, RecoveryProperties, Relation, Resolver, all_specs,
+    check_setting,
 };
 use crate::codes;
 use crate::functions::Functions;
+use crate::job_wide::{says_where_checkpoints_lie, wrong_recovery};
 use crate::plan::{Changes, Node, NodeId, NodeKind, Plan, SinkId};
 
 /// Gives the value of a variable, where it has one.
@@ -56,6 +58,8 @@ pub struct PlannedScript {
     pub catalog: Catalog,
     /// What it says about the job.
     pub job: JobProperties,
+    /// What it says about checkpoints and restarts.
+    pub recovery: RecoveryProperties,
     /// The job's name, where a comment gives one.
     pub name: Option<String>,
     /// What its SHOW, DESCRIBE and EXPLAIN say.
@@ -112,13 +116,15 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
         analyzed: Vec::new(),
         place: Span::default(),
         sink_places: BTreeMap::new(),
+        has_checkpoints: says_where_checkpoints_lie(&parsed.statements),
+        job_wide: Vec::new(),
     };
     for name in unread_names(script, &parsed.statements) {
         // A statement that cannot be read declares something all the same.
         planner.catalog.add(&ObjectName { parts: vec![Ident::plain(name)] }, Object::Broken);
     }
     planner.statements().await;
-    let job = planner.job_properties();
+    let (job, recovery) = (planner.job_properties(), planner.recovery_properties());
     planner.settle_dead_letters();
     planner.settle_uncut();
     planner.order_tables();
@@ -127,7 +133,7 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span.start);
     // A setting or a declaration that several statements read is wrong once.
     diagnostics.dedup_by(|one, other| one == other && one.primary.span.same_place(other.primary.span));
-    PlannedScript { plan, catalog, job, name, shown, analyzed, diagnostics }
+    PlannedScript { plan, catalog, job, recovery, name, shown, analyzed, diagnostics }
 }
 
 /// A [`Lookup`] that may borrow from the context.
@@ -149,7 +155,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) settings: Vec<(String, String, Span, Span)>,
     pub(crate) query: QueryContext,
     /// Gives the value of `${NAME}`: the environment, then the file of secrets.
-    lookup: ScopedLookup<'a>,
+    pub(crate) lookup: ScopedLookup<'a>,
     name: Option<String>,
     pub(crate) dead_letter_sinks: Vec<(String, SinkId)>,
     /// Row numbers that run only where a condition keeps the first of them.
@@ -161,6 +167,10 @@ pub(crate) struct Planner<'a> {
     place: Span,
     /// The statements of the sinks.
     pub(crate) sink_places: BTreeMap<SinkId, Span>,
+    /// Whether the job has a `checkpoint.dir`, wherever the script says so.
+    pub(crate) has_checkpoints: bool,
+    /// What statements say in their WITH that belongs to the job.
+    pub(crate) job_wide: Vec<(String, String, Span, Span)>,
 }
 
 /// What holds for the statement that is being planned.
@@ -292,6 +302,9 @@ impl Planner<'_> {
                     .help("write at least 1, or leave it out: then there are four at a time"),
             );
         }
+        if let Some(error) = wrong_recovery(key, &known) {
+            return self.error(error.at(value_span));
+        }
         if key.eq_ignore_ascii_case("state.ttl") && known.parse() == Ok(velo_core::duration::Span(0)) {
             return self.error(forgotten_at_once(value_span));
         }
@@ -317,17 +330,9 @@ impl Planner<'_> {
         }
     }
 
-    fn job_properties(&mut self) -> JobProperties {
-        let none = Pairs::default();
-        let mut options = self.resolver().options(&none, &[JobProperties::SPECS]);
-        let job = JobProperties::read(&mut options);
-        let errors = options.take_errors();
-        self.resolver().report(errors, &none);
-        job
-    }
-
     /// Takes what a statement says about itself out of its properties.
     pub(crate) fn query_properties(&mut self, pairs: &mut Pairs) {
+        self.take_job_wide(pairs);
         let is_late = |key: &str| LateProperties::SPECS.iter().any(|spec| spec.names(key));
         let own = pairs.take_where(|key| QueryProperties::SPECS.iter().any(|spec| spec.names(key)) || is_late(key));
         let mut options = self.resolver().options(&own, &[QueryProperties::SPECS, LateProperties::SPECS]);

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use velo_core::connector::PreparedCommit;
 use velo_core::duration::Span;
 use velo_core::{Clock, Watermark};
 
@@ -17,7 +16,7 @@ use super::files;
 use super::folder::{Created, Folder};
 use super::job_file;
 use super::line::{Asked, Report, Saved};
-use super::manifest::{FORMAT, Manifest, SavedTask, SourceState};
+use super::manifest::{FORMAT, Manifest, SavedSink, SavedTask, SourceState};
 use super::resume::{self, Resumed};
 use crate::error::{ExecError, Result};
 use crate::runtime::{Stop, StopRequest};
@@ -91,7 +90,7 @@ struct Gathered {
     sources: BTreeMap<String, SourceState>,
     writing: JoinSet<Result<(String, usize, SavedTask)>>,
     written: BTreeMap<String, BTreeMap<usize, SavedTask>>,
-    sinks: BTreeMap<String, PreparedCommit>,
+    sinks: BTreeMap<String, SavedSink>,
 }
 
 /// Why a checkpoint is made.
@@ -212,8 +211,8 @@ impl Coordinator {
                 Report::Saved(saved) if saved.checkpoint == number => {
                     gathered.take(*saved, self.target.as_ref().map(|target| &target.folder));
                 }
-                Report::Prepared { checkpoint, sink, prepared } if checkpoint == number => {
-                    gathered.sinks.insert(sink, prepared);
+                Report::Prepared { checkpoint, sink, saved } if checkpoint == number => {
+                    gathered.sinks.insert(sink, saved);
                 }
                 other => return Err(unexpected(&other)),
             }

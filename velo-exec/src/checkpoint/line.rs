@@ -1,9 +1,9 @@
 //! Between the coordinator of checkpoints and the tasks of a job: what is asked of all, and what each reports.
 
 use tokio::sync::{mpsc, watch};
-use velo_core::connector::{CheckpointId, PreparedCommit};
+use velo_core::connector::CheckpointId;
 
-use super::manifest::SourceState;
+use super::manifest::{SavedSink, SourceState};
 use super::state::OperatorState;
 
 /// What the coordinator asks of all tasks; every number only grows.
@@ -34,8 +34,8 @@ pub enum Report {
         checkpoint: u64,
         /// The sink's name.
         sink: String,
-        /// What it needs to commit.
-        prepared: PreparedCommit,
+        /// What it needs to commit, and what it counted.
+        saved: SavedSink,
     },
     /// A sink has committed.
     Committed {

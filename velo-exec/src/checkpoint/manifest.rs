@@ -38,7 +38,16 @@ pub struct Manifest {
     /// What each task of each operator kept, by the operator's name.
     pub operators: BTreeMap<String, Vec<SavedTask>>,
     /// What each sink must do to make the epoch visible, by its name.
-    pub sinks: BTreeMap<String, PreparedCommit>,
+    pub sinks: BTreeMap<String, SavedSink>,
+}
+
+/// A sink at a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedSink {
+    /// The epoch that it made durable.
+    pub prepared: PreparedCommit,
+    /// What was counted so far, by what it counts.
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// How far a source was read.

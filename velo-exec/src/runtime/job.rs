@@ -13,14 +13,16 @@ use velo_core::lookup::{TableReader, TableWriter};
 use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
 use velo_eventtime::{OnError, WatermarkProperties};
-use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId, TableId};
+use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SinkNode, SourceId, TableId};
 
 use super::rows_given::wait_open;
 use super::{
     CHANNEL_DEPTH, Chain, Drive, Inputs, OperatorTask, Outputs, RowsGiven, SinkTask, SourceTask, Stop, StopRequest,
     TableScanTask, TableSinkTask, Timing, ValuesTask,
 };
-use crate::checkpoint::{Asked, Checkpoints, Coordinator, Line, Next, Participants, Report, Share, SourceState};
+use crate::checkpoint::{
+    Asked, Checkpoints, Coordinator, Line, Manifest, Next, Participants, Report, Share, SourceState,
+};
 use crate::error::{ExecError, Result};
 use crate::lookup::MissingCounters;
 use crate::operator::Element;
@@ -226,6 +228,9 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
                 StageKind::Sink(id) => {
                     let name = names.sink(id.0);
                     let after = resumed.as_ref().and_then(|resumed| resumed.manifest.sinks.get(name)).cloned();
+                    progress.sinks[id.0]
+                        .count_from(&after.as_ref().map(|saved| saved.counters.clone()).unwrap_or_default());
+                    let after = after.map(|saved| saved.prepared);
                     let sink = sink_task(plan, *id, (name, after), (inputs, line), &mut options, progress).await?;
                     tasks.spawn(sink.run());
                 }
@@ -237,6 +242,40 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
     let coordinator = switchboard.coordinator(checkpoints, plan, participants, &options.clock, &options.stop);
     let coordinator = tasks.spawn(coordinator.run());
     finish(tasks, &coordinator, &options.stop).await
+}
+
+/// Finishes the last commit of a run that had ended: every sink of `plan` shows what the manifest says.
+pub async fn commit_again(plan: &Plan, manifest: &Manifest, clock: &Clock, progress: &JobProgress) -> Result<()> {
+    let names = Names::new(plan);
+    for (at, sink) in plan.sinks.iter().enumerate() {
+        let saved = manifest.sinks.get(names.sink(at));
+        let (Some(binding), Some(saved)) = (&sink.binding, saved) else { continue };
+        progress.sinks[at].count_from(&saved.counters);
+        let request = sink_request(sink, Some(saved.prepared.clone()), clock, &progress.sinks[at]);
+        let failed = |error| ExecError::connector(&sink.name, error);
+        let mut opened = binding.open(request).await.map_err(failed)?;
+        opened.commit(saved.prepared.clone()).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn sink_request(
+    sink: &SinkNode,
+    after: Option<PreparedCommit>,
+    clock: &Clock,
+    progress: &Arc<Progress>,
+) -> SinkRequest {
+    SinkRequest {
+        name: sink.name.clone(),
+        schema: Arc::clone(&sink.schema),
+        key: sink.key.clone(),
+        mode: sink.mode,
+        guarantee: sink.guarantee,
+        bounded: sink.bounded,
+        after,
+        clock: clock.clone(),
+        progress: Arc::clone(progress),
+    }
 }
 
 /// Between the coordinator, which is made last, and the tasks that it counts.
@@ -452,7 +491,7 @@ impl Reading {
         let rows_as_json = self.request.keep_bytes;
         let (name, clock) = (self.request.name.clone(), self.request.clock.clone());
         let progress = Arc::clone(&self.request.progress);
-        progress.count_on(&self.resumed.counters);
+        progress.count_from(&self.resumed.counters);
         let state = (self.saved_as.clone(), self.resumed.clone());
         // Opened first: where it begins is decided when the job starts, not when its tables are ready.
         let stop = self.stop.clone();
@@ -548,17 +587,7 @@ async fn sink_task(
     let counters = Arc::clone(&progress.sinks[id.0]);
     let opened = match &sink.binding {
         Some(binding) => {
-            let request = SinkRequest {
-                name: sink.name.clone(),
-                schema: Arc::clone(&sink.schema),
-                key: sink.key.clone(),
-                mode: sink.mode,
-                guarantee: sink.guarantee,
-                bounded: sink.bounded,
-                after: after.clone(),
-                clock: options.clock.clone(),
-                progress: Arc::clone(&counters),
-            };
+            let request = sink_request(sink, after.clone(), &options.clock, &counters);
             binding.open(request).await.map_err(|error| ExecError::connector(&sink.name, error))?
         }
         None => options

@@ -22,7 +22,7 @@ pub use chain::{Chain, Member, Step};
 pub use drive::Drive;
 pub use guard::Guard;
 pub use inputs::Inputs;
-pub use job::{JobOptions, JobProgress, JobTables, WaitForTables, run};
+pub use job::{JobOptions, JobProgress, JobTables, WaitForTables, commit_again, run};
 pub use operator_task::OperatorTask;
 pub use outputs::{CHANNEL_DEPTH, Outputs};
 pub use rows_given::RowsGiven;

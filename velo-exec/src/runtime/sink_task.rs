@@ -8,7 +8,7 @@ use velo_core::progress::Progress;
 use velo_core::{Batch, Clock, schema};
 
 use super::Inputs;
-use crate::checkpoint::{Line, Report};
+use crate::checkpoint::{Line, Report, SavedSink};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
 
@@ -102,7 +102,8 @@ impl SinkTask {
                 Element::Barrier(checkpoint) => {
                     let prepared = self.prepare(checkpoint).await?;
                     let (checkpoint, sink) = (checkpoint.0, self.saved_as.clone());
-                    self.line.report(Report::Prepared { checkpoint, sink, prepared: prepared.clone() });
+                    let saved = SavedSink { prepared: prepared.clone(), counters: self.progress.counted() };
+                    self.line.report(Report::Prepared { checkpoint, sink, saved });
                     pending = Some(prepared);
                     unflushed = false;
                 }

@@ -131,6 +131,7 @@ impl Planner<'_> {
             key: vec![],
             mode: if self.changes(relation.node).is_append() { ChangelogMode::Append } else { ChangelogMode::Full },
             guarantee: Guarantee::AtLeastOnce,
+            transactions: false,
             bounded: self.is_bounded(relation.node),
             flush: velo_core::duration::Span(10_000),
         };
@@ -167,16 +168,24 @@ impl Planner<'_> {
         let guarantee = match sink.common.delivery {
             Some(Delivery::ExactlyOnce) => Guarantee::ExactlyOnce,
             Some(Delivery::AtLeastOnce) => Guarantee::AtLeastOnce,
-            None if bounded => Guarantee::ExactlyOnce,
-            None => Guarantee::AtLeastOnce,
+            None => self.default_guarantee(bounded, sink.transactions),
         };
         if guarantee == Guarantee::ExactlyOnce && !bounded {
-            self.not_yet(
-                span,
-                "exactly-once delivery of an unbounded input, which needs checkpoints,",
-                "set 'delivery.guarantee' = 'at_least_once', or read a bounded input",
-            );
-            return;
+            let wrong = match (sink.transactions, self.has_checkpoints) {
+                (false, _) => Some((
+                    format!("{} shows each row at once, so a restart may repeat some", sink.binding.describe()),
+                    "leave 'delivery.guarantee' out, or write to a sink that can take rows back, such as a file",
+                )),
+                (true, false) => Some((
+                    "exactly-once delivery of an input that does not end needs checkpoints".to_owned(),
+                    "say where they lie: SET 'checkpoint.dir' = '…'; or set 'delivery.guarantee' = 'at_least_once'",
+                )),
+                (true, true) => None,
+            };
+            if let Some((message, help)) = wrong {
+                self.error(Diagnostic::error(codes::SINK, span, message).help(help));
+                return;
+            }
         }
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let known: Vec<String> = visible(&relation.scope)
@@ -204,6 +213,7 @@ impl Planner<'_> {
             key,
             mode,
             guarantee,
+            transactions: sink.transactions,
             bounded,
             flush: velo_core::duration::Span(10_000),
         };
@@ -399,6 +409,7 @@ impl Planner<'_> {
             key: vec![],
             mode: ChangelogMode::Append,
             guarantee: Guarantee::AtLeastOnce,
+            transactions: sink.transactions,
             bounded: false,
             flush: velo_core::duration::Span(10_000),
         });
@@ -408,15 +419,20 @@ impl Planner<'_> {
         Some(id)
     }
 
-    /// Dead letters go out with the other rows: once at the end where every input ends, else at once.
+    /// Dead letters go out under the same guarantee as the other rows.
     pub(crate) fn settle_dead_letters(&mut self) {
         let sources = self.plan.sources.iter().all(|source| source.binding.bounded());
         let bounded = sources && (0..self.plan.tables.len()).all(|table| self.plan.is_settled(TableId(table)));
         for (_, id) in &self.dead_letter_sinks {
+            let guarantee = self.default_guarantee(bounded, self.plan.sinks[id.0].transactions);
             let sink = &mut self.plan.sinks[id.0];
-            sink.bounded = bounded;
-            sink.guarantee = if bounded { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce };
+            (sink.bounded, sink.guarantee) = (bounded, guarantee);
         }
+    }
+
+    /// What is promised where the script says nothing: what the sink and the job can.
+    fn default_guarantee(&self, bounded: bool, transactions: bool) -> Guarantee {
+        if bounded || (transactions && self.has_checkpoints) { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce }
     }
 
     fn sink_node(&mut self, relation: &Relation, sink: SinkNode) {

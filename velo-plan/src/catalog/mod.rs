@@ -12,8 +12,8 @@ use velo_sql::ast::{Ident, ObjectName};
 use velo_sql::diagnostic::suggest::nearest;
 
 pub use properties::{
-    Changelog, ChangesPer, Delivery, JobProperties, OffsetReset, QueryProperties, SinkProperties, SourceProperties,
-    TableProperties, all_specs, check_setting,
+    Changelog, ChangesPer, Delivery, JobProperties, OffsetReset, QueryProperties, RecoveryProperties, RestartStrategy,
+    SinkProperties, SourceProperties, TableProperties, all_specs, check_setting,
 };
 pub use resolve::{BoundSink, BoundSource, BoundTable, Pairs, Resolver};
 

@@ -101,6 +101,42 @@ properties! {
     }
 }
 
+properties! {
+    /// What belongs to the job, and may stand in the WITH of one of its statements too.
+    pub struct RecoveryProperties {
+        /// Where the job's checkpoints lie: a folder (relative to the script's) or a `file://` address, for this job alone. A job
+        /// that was stopped or killed goes on from there when it is started again. Without it, each start begins anew.
+        "checkpoint.dir" => dir: Option<String>,
+        /// The time from the end of one checkpoint to the next. Rows of sinks that are `exactly_once` become visible so often.
+        "checkpoint.interval" => interval: Span = Span(10_000_000),
+        /// How long a checkpoint may take; then the job fails, and says what it waited for.
+        "checkpoint.timeout" => timeout: Span = Span(600_000_000),
+        /// How many checkpoints are kept: where the newest is damaged, the job can go on from one before.
+        "checkpoint.keep" => keep: usize = 2,
+        /// What happens when a connector fails in a way that may pass, or the job crashes: it goes on from its checkpoint after a
+        /// delay that grows (`exponential`), or ends (`none`). Errors that would come again end it at once.
+        "restart.strategy" => strategy: RestartStrategy,
+        /// How often the job is started again, counted anew with each checkpoint that is completed.
+        "restart.attempts" => attempts: u32 = 5,
+        /// The longest that the first wait before another start is; each further one is twice as long.
+        "restart.backoff" => backoff: Span = Span(1_000_000),
+        /// The longest that any wait before another start is.
+        "restart.backoff.max" => longest: Span = Span(60_000_000),
+    }
+}
+
+/// `restart.strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestartStrategy {
+    /// Again after a delay that grows.
+    #[default]
+    Exponential,
+    /// Never.
+    None,
+}
+
+property_choices!(RestartStrategy { Exponential = "exponential", None = "none" });
+
 /// `emit.changes.per`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ChangesPer {
@@ -166,6 +202,7 @@ pub fn check_setting(key: &str, value: &str) -> Option<PropertyError> {
     QueryProperties::read(&mut options);
     LateProperties::read(&mut options);
     JobProperties::read(&mut options);
+    RecoveryProperties::read(&mut options);
     options.take_errors().pop()
 }
 
@@ -182,5 +219,6 @@ pub fn all_specs() -> Vec<(&'static str, &'static [PropertySpec])> {
         ("a query", QueryProperties::SPECS),
         ("late data", LateProperties::SPECS),
         ("the job", JobProperties::SPECS),
+        ("the job's recovery", RecoveryProperties::SPECS),
     ]
 }

@@ -151,6 +151,8 @@ pub struct BoundSink {
     pub key: Vec<Ident>,
     /// Whether it can replace and delete rows by their key.
     pub replaces: bool,
+    /// Whether it can make the rows of a checkpoint visible together, and once.
+    pub transactions: bool,
 }
 
 /// Turns properties into sources and sinks.
@@ -353,7 +355,8 @@ impl Resolver<'_> {
         let failed = !errors.is_empty();
         self.report(errors, pairs);
         let binding = binding?;
-        let replaces = connector.capabilities().changelog;
-        (!failed).then(|| BoundSink { binding, common, declared: None, key: Vec::new(), replaces })
+        let can = connector.capabilities();
+        let (replaces, transactions) = (can.changelog, can.transactions);
+        (!failed).then(|| BoundSink { binding, common, declared: None, key: Vec::new(), replaces, transactions })
     }
 }

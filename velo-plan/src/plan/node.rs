@@ -335,6 +335,8 @@ pub struct SinkNode {
     pub mode: ChangelogMode,
     /// What is promised.
     pub guarantee: Guarantee,
+    /// Whether it can make the rows of a checkpoint visible together, and once.
+    pub transactions: bool,
     /// Whether it gets all its rows before the job ends.
     pub bounded: bool,
     /// How long rows may wait before they are flushed.

@@ -1,0 +1,128 @@
+//! Starting a job where its last checkpoint left it, and again where it failed in a way that may pass.
+
+use std::sync::Arc;
+
+use velo_core::error::Retry;
+use velo_core::resilience::{Backoff, Delays};
+use velo_core::{Clock, time};
+use velo_exec::checkpoint::{
+    CheckpointPolicy, Checkpoints, Folder, Inventory, JobFile, Start, begin_run, complete_name, forget_attempts,
+    forget_runs, next_attempt, start,
+};
+use velo_exec::physical::Names;
+use velo_exec::runtime::{JobProgress, commit_again};
+use velo_exec::{ExecError, Result};
+use velo_plan::plan::Plan;
+use velo_plan::{RecoveryProperties, RestartStrategy};
+
+/// What a start has to say to the user, a sentence at a time.
+pub type OnNote = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How a start uses what is in `checkpoint.dir`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resume {
+    /// Goes on from the newest checkpoint of a run that did not end; begins where there is none.
+    #[default]
+    Newest,
+    /// Begins anew, whatever there is.
+    Fresh,
+    /// Goes on from this checkpoint, though rows that were written behind it may come twice.
+    From(u64),
+}
+
+/// What came of a look into `checkpoint.dir`.
+pub(crate) enum Opened {
+    /// The job runs, with these.
+    Run(Box<Checkpoints>),
+    /// The last run had ended, and its last commit is finished now: there is nothing to run.
+    Finished,
+}
+
+/// A job as checkpoints know it.
+pub(crate) struct Recovery<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) properties: &'a RecoveryProperties,
+    pub(crate) name: &'a str,
+    pub(crate) clock: &'a Clock,
+    pub(crate) progress: &'a JobProgress,
+    pub(crate) note: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+impl Recovery<'_> {
+    /// Claims `folder` for the job, and decides what it goes on from.
+    pub(crate) async fn open(&self, folder: Folder, resume: Resume) -> Result<Opened> {
+        let job = JobFile::claim(&folder, self.name, self.clock.now()).await?;
+        let attempt = next_attempt(&folder).await?;
+        let mut inventory = Inventory::take(&folder).await?;
+        let next = inventory.highest + 1;
+        let found = match resume {
+            Resume::Fresh => Start::Begin,
+            Resume::Newest => start(&folder, &mut inventory, None).await?,
+            Resume::From(number) => start(&folder, &mut inventory, Some(number)).await?,
+        };
+        let resumed = match found {
+            Start::Begin => {
+                begin_run(&folder, next).await?;
+                forget_runs(&folder, next).await?;
+                None
+            }
+            Start::Finish(manifest) => {
+                commit_again(self.plan, &manifest, self.clock, self.progress).await?;
+                folder.create(&complete_name(manifest.checkpoint), "").await?;
+                (self.note)("the last run had ended, but for the end of its last commit, which is finished now");
+                return Ok(Opened::Finished);
+            }
+            Start::Resume(resumed) => {
+                resumed.check(&folder, &Names::new(self.plan).plan(self.plan))?;
+                for (number, why) in &resumed.instead_of {
+                    (self.note)(&format!("checkpoint {number} cannot be used: {why}"));
+                }
+                let manifest = &resumed.manifest;
+                (self.note)(&format!(
+                    "going on from checkpoint {} of {}",
+                    manifest.checkpoint,
+                    time::iso8601(manifest.time)
+                ));
+                // What is pending is valid: its sinks commit it before they write, and that is all that was left to do.
+                folder.create(&complete_name(manifest.checkpoint), "").await?;
+                Some(*resumed)
+            }
+        };
+        forget_attempts(&folder, attempt).await?;
+        let policy = CheckpointPolicy {
+            interval: self.properties.interval,
+            timeout: self.properties.timeout,
+            keep: self.properties.keep,
+        };
+        Ok(Opened::Run(Box::new(Checkpoints { folder, job: job.id, attempt, next, policy, resumed })))
+    }
+}
+
+/// The starts of a job after failures.
+pub(crate) struct Restarts {
+    strategy: RestartStrategy,
+    left: u32,
+    delays: Delays,
+}
+
+impl Restarts {
+    pub(crate) fn new(properties: &RecoveryProperties, seed: u64) -> Self {
+        let backoff = Backoff { first: properties.backoff.to_std(), longest: properties.longest.to_std() };
+        Self { strategy: properties.strategy, left: properties.attempts, delays: backoff.delays(seed) }
+    }
+
+    /// How long to wait before the job is started again; `None` where `error` would come again, or the attempts are used up.
+    pub(crate) fn after(&mut self, error: &ExecError) -> Option<std::time::Duration> {
+        let passes = match error {
+            ExecError::Connector { error, .. } => error.retry == Retry::Temporary,
+            // A crash of a task.
+            ExecError::Internal(_) => true,
+            _ => false,
+        };
+        if self.strategy == RestartStrategy::None || !passes || self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        Some(self.delays.next_delay())
+    }
+}
