@@ -11,7 +11,7 @@ mod tables;
 pub use recovery::{OnNote, Resume};
 pub use script::{OnTables, RunOptions, Script};
 pub use tables::TableOverview;
-pub use velo_exec::checkpoint::Folder;
+pub use velo_exec::checkpoint::{Folder, OnCheckpoint};
 pub use velo_exec::runtime::{JobProgress, Stop};
 pub use velo_plan::{PlanContext, PlannedScript, Roots, Shown};
 pub use velo_tables::{Events, TableCounts, TableEvent, TableState, TableStatus};

@@ -6,8 +6,8 @@ use velo_core::error::Retry;
 use velo_core::resilience::{Backoff, Delays};
 use velo_core::{Clock, time};
 use velo_exec::checkpoint::{
-    CheckpointPolicy, Checkpoints, Folder, Inventory, JobFile, Start, begin_run, complete_name, forget_attempts,
-    forget_runs, next_attempt, start,
+    CheckpointPolicy, Checkpoints, Folder, Inventory, JobFile, OnCheckpoint, Start, begin_run, complete_name,
+    forget_attempts, forget_runs, next_attempt, start,
 };
 use velo_exec::physical::Names;
 use velo_exec::runtime::{JobProgress, commit_again};
@@ -46,6 +46,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) clock: &'a Clock,
     pub(crate) progress: &'a JobProgress,
     pub(crate) note: &'a (dyn Fn(&str) + Send + Sync),
+    pub(crate) on_checkpoint: &'a Option<OnCheckpoint>,
 }
 
 impl Recovery<'_> {
@@ -94,7 +95,8 @@ impl Recovery<'_> {
             timeout: self.properties.timeout,
             keep: self.properties.keep,
         };
-        Ok(Opened::Run(Box::new(Checkpoints { folder, job: job.id, attempt, next, policy, resumed })))
+        let (job, on_complete) = (job.id, self.on_checkpoint.clone());
+        Ok(Opened::Run(Box::new(Checkpoints { folder, job, attempt, next, policy, resumed, on_complete })))
     }
 }
 

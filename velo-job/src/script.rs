@@ -6,10 +6,10 @@ use std::sync::Arc;
 use velo_core::Clock;
 use velo_core::connector::Sink;
 use velo_exec::ExecError;
-use velo_exec::checkpoint::{Checkpoints, Folder, Inventory};
+use velo_exec::checkpoint::{Checkpoints, Folder, Inventory, OnCheckpoint};
 use velo_exec::runtime::{JobOptions, JobProgress, Stop, StopRequest, run};
 use velo_plan::plan::Plan;
-use velo_plan::{PlanContext, PlannedScript, Shown, plan_script};
+use velo_plan::{PlanContext, PlannedScript, RecoveryProperties, Shown, plan_script};
 use velo_sql::{Diagnostic, SourceText, Span};
 use velo_tables::{Events, TableCounters, TableCounts, TableState, TableStatus, Tables};
 
@@ -38,6 +38,10 @@ pub struct RunOptions {
     pub resume: Resume,
     /// Where checkpoints go instead of the script's `checkpoint.dir`.
     pub checkpoints: Option<Folder>,
+    /// What counts instead of what the script says about checkpoints and restarts.
+    pub recovery: Option<RecoveryProperties>,
+    /// Is told of each checkpoint that is complete.
+    pub on_checkpoint: Option<OnCheckpoint>,
     /// Is told what the job goes on from, and why it starts again.
     pub on_note: Option<OnNote>,
 }
@@ -59,6 +63,8 @@ impl RunOptions {
             name: "velo".to_owned(),
             resume: Resume::Newest,
             checkpoints: None,
+            recovery: None,
+            on_checkpoint: None,
             on_note: None,
         }
     }
@@ -85,6 +91,16 @@ impl Script {
     /// Whether it can run.
     pub fn is_runnable(&self) -> bool {
         self.planned.is_runnable()
+    }
+
+    /// What it says about checkpoints and restarts.
+    pub fn recovery(&self) -> &RecoveryProperties {
+        &self.planned.recovery
+    }
+
+    /// Where its checkpoints lie.
+    pub fn checkpoint_dir(&self) -> Option<&str> {
+        self.planned.recovery.dir.as_deref()
     }
 
     /// Its plan.
@@ -140,7 +156,8 @@ impl Script {
     /// With a `checkpoint.dir` it goes on where its last checkpoint left it, and is started again where it fails in a way that may
     /// pass; but not where [`RunOptions::terminals`] has a sink, which cannot take rows back.
     pub async fn run(&self, mut options: RunOptions, progress: &JobProgress) -> Result<(), ExecError> {
-        let (plan, properties) = (&self.planned.plan, &self.planned.recovery);
+        let own = options.recovery.take();
+        let (plan, properties) = (&self.planned.plan, own.as_ref().unwrap_or(&self.planned.recovery));
         let folder = match (options.checkpoints.take(), &properties.dir) {
             (Some(folder), _) => Some(folder),
             (None, Some(dir)) => Some(Folder::open(dir)?),
@@ -151,7 +168,16 @@ impl Script {
         let note = move |text: &str| note.iter().for_each(|note| note(text));
         let once = !options.terminals.is_empty();
         let (clock, stop) = (options.clock.clone(), options.stop.clone());
-        let recovery = Recovery { plan, properties, name: &name, clock: &clock, progress, note: &note };
+        let on_checkpoint = options.on_checkpoint.take();
+        let recovery = Recovery {
+            plan,
+            properties,
+            name: &name,
+            clock: &clock,
+            progress,
+            note: &note,
+            on_checkpoint: &on_checkpoint,
+        };
         let seed = u64::try_from(clock.now()).unwrap_or(0);
         let mut restarts = Restarts::new(properties, seed);
         let mut resume = options.resume;

@@ -20,6 +20,13 @@ pub struct ScriptText {
     pub folder: PathBuf,
 }
 
+impl ScriptText {
+    /// The name of its job where the script gives none: that of the file.
+    pub fn job_name(&self) -> String {
+        Path::new(&self.name).file_stem().map_or_else(|| "velo".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    }
+}
+
 /// Reads a script; `-` is standard input.
 pub fn read(path: &str) -> Result<ScriptText, Failure> {
     let bytes = if path == "-" {

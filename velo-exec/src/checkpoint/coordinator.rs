@@ -5,6 +5,7 @@
 //! A job without a `checkpoint.dir` has one epoch: nothing is saved, and sinks commit when all inputs have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -32,8 +33,10 @@ pub struct CheckpointPolicy {
     pub keep: usize,
 }
 
+/// Is told of each checkpoint that is complete.
+pub type OnCheckpoint = Arc<dyn Fn(&Manifest) + Send + Sync>;
+
 /// The checkpoints of a running job.
-#[derive(Debug)]
 pub struct Checkpoints {
     /// Where they lie.
     pub folder: Folder,
@@ -47,6 +50,8 @@ pub struct Checkpoints {
     pub policy: CheckpointPolicy,
     /// What the job goes on from; `None` where it begins.
     pub resumed: Option<Resumed>,
+    /// Is told of those that are complete.
+    pub on_complete: Option<OnCheckpoint>,
 }
 
 /// Who takes part in each checkpoint.
@@ -66,6 +71,7 @@ struct Target {
     job: String,
     attempt: u64,
     policy: CheckpointPolicy,
+    on_complete: Option<OnCheckpoint>,
     /// What each part of the plan does.
     plan: BTreeMap<String, String>,
 }
@@ -120,6 +126,7 @@ impl Coordinator {
             job: checkpoints.job,
             attempt: checkpoints.attempt,
             policy: checkpoints.policy,
+            on_complete: checkpoints.on_complete,
             plan,
         });
         Self { target, next, participants, asked, reports, clock, stop, ended: 0 }
@@ -221,12 +228,13 @@ impl Coordinator {
             let (operator, task, saved) = written.map_err(|error| ExecError::Internal(error.to_string()))??;
             gathered.written.entry(operator).or_default().insert(task, saved);
         }
+        let mut manifest = None;
         if let Some(target) = &self.target {
-            target.write(number, why == Why::Ended, self.clock.now(), gathered).await?;
+            manifest = Some(target.write(number, why == Why::Ended, self.clock.now(), gathered).await?);
         }
         self.commit(number, gathered.sinks.len()).await?;
-        if let Some(target) = &self.target {
-            target.complete(number).await?;
+        if let (Some(target), Some(manifest)) = (&self.target, manifest) {
+            target.complete(&manifest).await?;
         }
         Ok(())
     }
@@ -299,7 +307,7 @@ impl Gathered {
 
 impl Target {
     /// Makes the checkpoint valid.
-    async fn write(&self, number: u64, ended: bool, now: i64, gathered: &mut Gathered) -> Result<()> {
+    async fn write(&self, number: u64, ended: bool, now: i64, gathered: &mut Gathered) -> Result<Manifest> {
         job_file::stay(&self.folder, self.attempt).await?;
         let tasks = |tasks: BTreeMap<usize, SavedTask>| tasks.into_values().collect();
         let manifest = Manifest {
@@ -317,14 +325,18 @@ impl Target {
         let bytes = manifest.to_bytes().map_err(|error| ExecError::Internal(error.to_string()))?;
         let name = resume::manifest_name(number);
         match self.folder.create(&name, bytes).await? {
-            Created::New => Ok(()),
+            Created::New => Ok(manifest),
             Created::Taken => Err(files::replaced(&name)),
         }
     }
 
     /// All that follows from it was done; what is older than the kept ones goes.
-    async fn complete(&self, number: u64) -> Result<()> {
+    async fn complete(&self, manifest: &Manifest) -> Result<()> {
+        let number = manifest.checkpoint;
         self.folder.create(&resume::complete_name(number), "").await?;
+        if let Some(told) = &self.on_complete {
+            told(manifest);
+        }
         retain(&self.folder, number, self.policy.keep.max(1)).await
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use velo_core::ConnectorError;
@@ -54,6 +55,11 @@ impl Folder {
         let store = LocalFileSystem::new_with_prefix(whole)
             .map_err(|error| failed(address, ErrorKind::Configuration, "opening", error.to_string()))?;
         Ok(Self::of(Arc::new(store), address))
+    }
+
+    /// A folder in memory, which all of its clones share.
+    pub fn in_memory() -> Self {
+        Self::of(Arc::new(InMemory::new()), "memory")
     }
 
     /// A whole store as a folder; `name` is what messages call it.
@@ -170,15 +176,13 @@ fn with_causes(error: &object_store::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use object_store::memory::InMemory;
-
     use super::*;
 
     #[tokio::test]
     async fn an_object_is_written_once() {
         let folder = tempfile::tempdir().unwrap();
         let local = Folder::open(folder.path().join("a/b").to_str().unwrap()).unwrap();
-        for folder in [local, Folder::of(Arc::new(InMemory::new()), "memory")] {
+        for folder in [local, Folder::in_memory()] {
             assert_eq!(folder.create("1/manifest.json", "one").await.unwrap(), Created::New);
             assert_eq!(folder.create("1/manifest.json", "two").await.unwrap(), Created::Taken);
             assert_eq!(folder.create("1/state/a b%/t-0.arrow", "rows").await.unwrap(), Created::New);

@@ -99,15 +99,11 @@ pub async fn forget_attempts(folder: &Folder, attempt: u64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use object_store::memory::InMemory;
-
     use super::*;
 
     #[tokio::test]
     async fn a_folder_belongs_to_one_job() {
-        let folder = Folder::of(Arc::new(InMemory::new()), "memory");
+        let folder = Folder::in_memory();
         let first = JobFile::claim(&folder, "bars", 1).await.unwrap();
         assert_eq!(JobFile::claim(&folder, "bars", 2).await.unwrap(), first);
         let error = JobFile::claim(&folder, "other", 3).await.unwrap_err().to_string();
@@ -116,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_attempt_stays() {
-        let folder = Folder::of(Arc::new(InMemory::new()), "memory");
+        let folder = Folder::in_memory();
         let (first, second) = (next_attempt(&folder).await.unwrap(), next_attempt(&folder).await.unwrap());
         assert!(stay(&folder, first).await.is_err());
         forget_attempts(&folder, second).await.unwrap();

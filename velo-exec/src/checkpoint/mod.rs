@@ -10,7 +10,7 @@ mod resume;
 pub mod rows;
 pub mod state;
 
-pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, Participants};
+pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, OnCheckpoint, Participants};
 pub use folder::{Created, Folder};
 pub use job_file::{JobFile, forget_attempts, next_attempt};
 pub use line::{Asked, Line, Next, Report, Saved};

@@ -142,7 +142,7 @@ impl SourceTask {
         self.drive.start().await?;
         let mut line = self.drive.line();
         // Something is read between two barriers, where there is something.
-        let mut barred = false;
+        let mut barred = true;
         let mut behind = true;
         let stop = self.stop.clone();
         let asked = stop.asked();

@@ -24,6 +24,7 @@
 
 pub mod compare;
 mod inputs;
+mod killed;
 pub mod modes;
 pub mod parse;
 pub mod report;

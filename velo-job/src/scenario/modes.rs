@@ -32,6 +32,8 @@ pub struct Mode {
     pub reprinted: bool,
     /// The optimiser runs.
     pub optimised: bool,
+    /// The job is killed at checkpoints and goes on from them.
+    pub killed: bool,
     /// Decides the order.
     pub seed: u64,
 }
@@ -45,6 +47,7 @@ impl Default for Mode {
             parallelism: 1,
             reprinted: false,
             optimised: true,
+            killed: false,
             seed: 0,
         }
     }
@@ -73,18 +76,21 @@ impl fmt::Display for Mode {
         if !self.optimised {
             words.push("optimiser off".to_owned());
         }
+        if self.killed {
+            words.push(format!("killed by {}", self.seed));
+        }
         f.write_str(if words.is_empty() { "plain" } else { "" })?;
         f.write_str(&words.join(", "))
     }
 }
 
-const DIMENSIONS: usize = 6;
+const DIMENSIONS: usize = 7;
 
 /// The choices of each dimension, the plain one first.
-const CHOICES: [usize; DIMENSIONS] = [4, 2, 2, 3, 2, 2];
+const CHOICES: [usize; DIMENSIONS] = [4, 2, 2, 3, 2, 2, 2];
 
 fn mode(choices: [usize; DIMENSIONS], seed: u64) -> Mode {
-    let [batching, shuffled, partitions, parallelism, reprinted, optimised] = choices;
+    let [batching, shuffled, partitions, parallelism, reprinted, optimised, killed] = choices;
     Mode {
         batching: [Batching::AsWritten, Batching::Of(1), Batching::Of(2), Batching::Of(8_192)][batching],
         shuffled: shuffled == 1,
@@ -92,6 +98,7 @@ fn mode(choices: [usize; DIMENSIONS], seed: u64) -> Mode {
         parallelism: [1, 2, 8][parallelism],
         reprinted: reprinted == 1,
         optimised: optimised == 0,
+        killed: killed == 1,
         seed,
     }
 }
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn the_product_begins_with_the_plain_mode() {
         let all = Modes::All(1).of_file(0);
-        assert_eq!(all.len(), 192);
+        assert_eq!(all.len(), 384);
         assert!(all[0].is_plain());
         assert_eq!(all[0].to_string(), "plain");
         assert_eq!(all.iter().filter(|mode| mode.is_plain()).count(), 1);

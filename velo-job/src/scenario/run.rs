@@ -12,6 +12,7 @@ use velo_plan::PlanContext;
 use velo_sql::{parse_script, print_script, render};
 
 use super::compare::{Comparison, as_text, expected, expected_csv, line_differences, rows_of, text_differences};
+use super::killed;
 use super::modes::{Batching, Mode};
 use super::parse::{Block, Output, Scenario, ScenarioFile};
 use super::stand_in::{Bound, registry};
@@ -142,16 +143,27 @@ impl Runner {
             }
         }
         wiring.sources(script.plan_mut())?;
-        let Wired { got, terminals } = wiring.sinks(script.plan_mut())?;
-        let mut options = RunOptions::new(wiring.mode.parallelism);
-        options.clock = Clock::manual(START);
-        options.terminals = terminals;
-        if let Batching::Of(rows) = wiring.mode.batching {
-            options.batch_rows = rows;
-        }
-        let progress = script.progress();
-        match tokio::time::timeout(PATIENCE, script.run(options, &progress)).await {
-            Err(_) => return Err((scenario.line, format!("the script did not end within {PATIENCE:?}"))),
+        let killed = wiring.mode.killed && !wiring.moves_clock() && killed::can_be(&script);
+        let Wired { got, terminals, .. } = wiring.sinks(script.plan_mut(), killed)?;
+        let clock = Clock::manual(START);
+        let options = || {
+            let mut options = RunOptions::new(wiring.mode.parallelism);
+            options.clock = clock.clone();
+            if let Batching::Of(rows) = wiring.mode.batching {
+                options.batch_rows = rows;
+            }
+            options
+        };
+        let (progress, ran) = match killed {
+            true => killed::run(&script, &options, wiring.mode.seed, PATIENCE),
+            false => {
+                let (options, progress) = (RunOptions { terminals, ..options() }, script.progress());
+                let ran = tokio::time::timeout(PATIENCE, script.run(options, &progress)).await;
+                (progress, ran.map_err(drop))
+            }
+        };
+        match ran {
+            Err(()) => return Err((scenario.line, format!("the script did not end within {PATIENCE:?}"))),
             Ok(Err(error)) => expect_error(wiring, verdict, &error.to_string()),
             Ok(Ok(())) => {
                 if let Some(error) = &scenario.error {

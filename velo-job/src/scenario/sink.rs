@@ -1,5 +1,6 @@
 //! The sink behind an `output` block: it keeps what it gets.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +14,13 @@ pub(super) struct Kept(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    open: Vec<Batch>,
+    /// What each sink wrote since its last epoch ended.
+    open: BTreeMap<usize, Vec<Batch>>,
+    /// The epochs that were prepared and not committed, by sink and checkpoint: they outlive the sink that wrote them.
+    prepared: BTreeMap<(usize, CheckpointId), Vec<Batch>>,
     visible: Vec<Batch>,
+    /// How many bindings there are.
+    bindings: usize,
 }
 
 impl Kept {
@@ -30,16 +36,22 @@ impl Kept {
 
     /// A binding whose sink writes here.
     pub(super) fn binding(&self) -> Arc<dyn SinkBinding> {
-        Arc::new(KeepingBinding(self.clone()))
+        let mut state = self.state();
+        state.bindings += 1;
+        Arc::new(KeepingBinding { kept: self.clone(), number: state.bindings })
     }
 
     /// A sink that writes here and shows rows at once.
     pub(super) fn terminal(&self) -> Box<dyn Sink> {
-        Box::new(KeepingSink { kept: self.clone(), kind: CommitKind::Direct })
+        Box::new(KeepingSink { kept: self.clone(), number: 0, kind: CommitKind::Direct })
     }
 }
 
-struct KeepingBinding(Kept);
+struct KeepingBinding {
+    kept: Kept,
+    /// Tells it from others that write to the same place.
+    number: usize,
+}
 
 impl fmt::Debug for KeepingBinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,12 +70,19 @@ impl SinkBinding for KeepingBinding {
             Guarantee::ExactlyOnce => CommitKind::Prepared,
             Guarantee::AtLeastOnce => CommitKind::Direct,
         };
-        Ok(Box::new(KeepingSink { kept: self.0.clone(), kind }))
+        let number = self.number;
+        let mut state = self.kept.state();
+        // What came behind the epoch that this run goes on from is gone.
+        state.open.remove(&number);
+        let after = request.after.map(|after| after.checkpoint);
+        state.prepared.retain(|(sink, checkpoint), _| *sink != number || Some(*checkpoint) == after);
+        Ok(Box::new(KeepingSink { kept: self.kept.clone(), number, kind }))
     }
 }
 
 struct KeepingSink {
     kept: Kept,
+    number: usize,
     kind: CommitKind,
 }
 
@@ -73,7 +92,7 @@ impl Sink for KeepingSink {
         let mut state = self.kept.state();
         match self.kind {
             CommitKind::Direct => state.visible.push(batch),
-            CommitKind::Prepared | CommitKind::Atomic => state.open.push(batch),
+            CommitKind::Prepared | CommitKind::Atomic => state.open.entry(self.number).or_default().push(batch),
         }
         Ok(())
     }
@@ -83,18 +102,24 @@ impl Sink for KeepingSink {
     }
 
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
+        let mut state = self.kept.state();
+        let open = state.open.remove(&self.number).unwrap_or_default();
+        state.prepared.insert((self.number, id), open);
         Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
     }
 
-    async fn commit(&mut self, _prepared: PreparedCommit) -> Result<()> {
+    async fn commit(&mut self, prepared: PreparedCommit) -> Result<()> {
         let mut state = self.kept.state();
-        let open = std::mem::take(&mut state.open);
-        state.visible.extend(open);
+        // One that was committed before is not there any more.
+        let rows = state.prepared.remove(&(self.number, prepared.checkpoint)).unwrap_or_default();
+        state.visible.extend(rows);
         Ok(())
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.kept.state().open.clear();
+        let (mut state, number) = (self.kept.state(), self.number);
+        state.open.remove(&number);
+        state.prepared.retain(|(sink, _), _| *sink != number);
         Ok(())
     }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use arrow_array::Array;
 use arrow_schema::{DataType, Field, SchemaRef};
 use velo_core::Place;
-use velo_core::connector::{DecodeColumn, Registry, Sink};
+use velo_core::connector::{DecodeColumn, Guarantee, Registry, Sink, SinkBinding};
 use velo_core::properties::PropertyValue;
 use velo_plan::plan::{Plan, SourceNode, TableFeed, TimeOrigin};
 
-use super::inputs::Feed;
+use super::inputs::{Event, Feed};
 use super::modes::{Batching, Mode, Random};
 use super::parse::{Input, Output, Scenario};
 use super::sink::Kept;
@@ -60,6 +60,8 @@ pub(super) struct Wired<'a> {
     pub(super) got: Vec<Got<'a>>,
     /// The sinks of SELECTs, by their place in the plan.
     pub(super) terminals: BTreeMap<usize, Box<dyn Sink>>,
+    /// The same where the plan has them as bindings.
+    bindings: BTreeMap<usize, Arc<dyn SinkBinding>>,
 }
 
 /// The sources of a plan, and those of its tables, each with whether it is one of these.
@@ -141,11 +143,29 @@ impl<'a> Wiring<'a> {
         Ok(())
     }
 
-    /// Gives the plan's sinks a place where their rows are kept, and says where.
-    pub(super) fn sinks(&self, plan: &mut Plan) -> Result<Wired<'a>, Mistake> {
-        let mut wired = self.terminals(plan)?;
+    /// Whether some input moves the clock: what is read again after a restart then comes at another time.
+    pub(super) fn moves_clock(&self) -> bool {
+        let moves = |input: &Input| {
+            input.raw.is_none()
+                && Feed::cut(&input.block)
+                    .is_ok_and(|feed| feed.events.iter().any(|event| matches!(event, Event::Clock(_))))
+        };
+        self.scenario.inputs.iter().any(moves)
+    }
+
+    /// Gives the plan's sinks a place where their rows are kept, and says where. With `epochs` all of them show rows at checkpoints
+    /// alone, so that a job that is killed can go on.
+    pub(super) fn sinks(&self, plan: &mut Plan, epochs: bool) -> Result<Wired<'a>, Mistake> {
+        let mut wired = self.terminals(plan, epochs)?;
+        if epochs {
+            plan.sinks.iter_mut().for_each(|sink| sink.guarantee = Guarantee::ExactlyOnce);
+        }
+        let taken: Vec<Arc<dyn SinkBinding>> = wired.bindings.values().cloned().collect();
         for sink in &mut plan.sinks {
             let Some(binding) = &sink.binding else { continue };
+            if taken.iter().any(|taken| Arc::ptr_eq(taken, binding)) {
+                continue;
+            }
             let output = self.named(&sink.name);
             let is_it = |got: &&Got<'_>| output.is_some_and(|output| std::ptr::eq(output, got.output));
             let again = wired.got.iter().find(is_it).map(|got| &got.place);
@@ -181,7 +201,7 @@ impl<'a> Wiring<'a> {
     }
 
     /// The sinks of SELECTs: those of the script, then those that the runner added for streams without a sink.
-    fn terminals(&self, plan: &Plan) -> Result<Wired<'a>, Mistake> {
+    fn terminals(&self, plan: &mut Plan, epochs: bool) -> Result<Wired<'a>, Mistake> {
         let mut wired = Wired::default();
         let selects: Vec<usize> = (0..plan.sinks.len()).filter(|at| plan.sinks[*at].binding.is_none()).collect();
         let appended = self.appended(plan);
@@ -193,7 +213,13 @@ impl<'a> Wiring<'a> {
         let outputs = (0..own).map(|at| unnamed.get(at).copied()).chain(appended.into_iter().map(Some));
         for (at, output) in selects.into_iter().zip(outputs) {
             let kept = Kept::default();
-            wired.terminals.insert(at, kept.terminal());
+            if epochs {
+                let binding = kept.binding();
+                wired.bindings.insert(at, Arc::clone(&binding));
+                plan.sinks[at].binding = Some(binding);
+            } else {
+                wired.terminals.insert(at, kept.terminal());
+            }
             let (schema, key) = (Arc::clone(&plan.sinks[at].schema), plan.sinks[at].key.clone());
             wired.got.extend(output.map(|output| Got { output, schema, key, place: GotPlace::Rows(kept) }));
         }

@@ -104,7 +104,7 @@ properties! {
 properties! {
     /// What belongs to the job, and may stand in the WITH of one of its statements too.
     pub struct RecoveryProperties {
-        /// Where the job's checkpoints lie: a folder (relative to the script's) or a `file://` address, for this job alone. A job
+        /// Where the job's checkpoints lie: a folder or a `file://` address, for this job alone. A job
         /// that was stopped or killed goes on from there when it is started again. Without it, each start begins anew.
         "checkpoint.dir" => dir: Option<String>,
         /// The time from the end of one checkpoint to the next. Rows of sinks that are `exactly_once` become visible so often.

@@ -1,11 +1,13 @@
 //! `velo run SCRIPT`.
 
+use std::sync::Arc;
+
 use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::runtime::Runtime;
 use velo_core::connector::{Guarantee, Sink};
 use velo_core::progress::Progress;
-use velo_job::{JobProgress, RunOptions, Script};
+use velo_job::{JobProgress, Resume, RunOptions, Script};
 use velo_sql::render;
 
 use super::{print_error, print_line};
@@ -35,6 +37,15 @@ pub struct RunArguments {
     /// When stopped, ends the inputs, so that open windows fire.
     #[arg(long)]
     finish_on_stop: bool,
+    /// Begins anew, whatever there is in `checkpoint.dir`.
+    #[arg(long, conflicts_with = "from_checkpoint")]
+    fresh: bool,
+    /// Goes on from this checkpoint of `checkpoint.dir` instead of the newest.
+    #[arg(long, value_name = "N", requires = "accept_duplicates")]
+    from_checkpoint: Option<u64>,
+    /// Rows that were written behind that checkpoint may come twice.
+    #[arg(long, requires = "from_checkpoint")]
+    accept_duplicates: bool,
     /// No progress line.
     #[arg(long, short)]
     quiet: bool,
@@ -92,6 +103,16 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
         };
         options.terminals.insert(at, terminal);
     }
+    options.name = text.job_name();
+    options.resume = match arguments.from_checkpoint {
+        Some(number) => Resume::From(number),
+        None if arguments.fresh => Resume::Fresh,
+        None => Resume::Newest,
+    };
+    if script.checkpoint_dir().is_none() && options.resume != Resume::Newest {
+        return Err(Failure::Usage(anyhow!("the script has no 'checkpoint.dir', so each run begins anew")));
+    }
+    options.on_note = Some(Arc::new(|note: &str| print_error(&format!("note: {note}\n"))));
     guarantees(&script);
     signals::watch(options.stop.clone(), arguments.finish_on_stop);
     let progress = script.progress();
@@ -114,10 +135,11 @@ async fn run_script(arguments: &RunArguments, text: &ScriptText) -> Outcome {
 fn guarantees(script: &Script) {
     for sink in &script.graph().sinks {
         if sink.binding.is_some() && !sink.bounded && sink.guarantee == Guarantee::AtLeastOnce {
-            print_error(&format!(
-                "note: {} is written at least once: a restart reads from the beginning and writes its rows again\n",
-                sink.name
-            ));
+            let repeats = match script.checkpoint_dir() {
+                Some(_) => "a restart may write the rows since the last checkpoint again",
+                None => "a restart reads from the beginning and writes its rows again ('checkpoint.dir' changes that)",
+            };
+            print_error(&format!("note: {} is written at least once: {repeats}\n", sink.name));
         }
     }
 }
@@ -137,7 +159,8 @@ fn summary(script: &Script, progress: &JobProgress) {
         print_error(&format!("{table}: {rows} rows found nothing in it\n"));
     }
     let held = progress.held.load(std::sync::atomic::Ordering::Relaxed);
-    if held > 0 {
+    // With checkpoints they are in the last one.
+    if held > 0 && script.checkpoint_dir().is_none() {
         print_error(&format!(
             "stopped: open windows held {held} rows, which are not in the output; --finish-on-stop ends the inputs instead\n"
         ));
