@@ -1,33 +1,28 @@
 //! A plan running: channels between the stages, tasks on tokio, and the coordinator that has the sinks commit.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use velo_core::connector::{PreparedCommit, Sink, SinkRequest, SourceBinding, SourceRequest};
+use velo_core::connector::{PreparedCommit, Sink, SinkRequest};
 use velo_core::duration::Span;
 use velo_core::lookup::{TableReader, TableWriter};
 use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
-use velo_eventtime::{OnError, WatermarkProperties};
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SinkNode, SourceId, TableId};
 
-use super::rows_given::wait_open;
+use super::reading::{Gate, Reading};
+use super::wiring::Wiring;
 use super::{
-    CHANNEL_DEPTH, Chain, Drive, Inputs, OperatorTask, Outputs, RowsGiven, SinkTask, SourceTask, Stop, StopRequest,
-    TableScanTask, TableSinkTask, Timing, ValuesTask,
+    CHANNEL_DEPTH, Drive, Inputs, JobProgress, OperatorTask, RowsGiven, SinkTask, Stop, StopRequest, TableScanTask,
+    TableSinkTask, ValuesTask,
 };
-use crate::checkpoint::{
-    Asked, Checkpoints, Coordinator, Line, Manifest, Next, Participants, Report, Share, SourceState,
-};
+use crate::checkpoint::{Asked, Checkpoints, Coordinator, Line, Manifest, Next, Participants, Report, Share};
 use crate::error::{ExecError, Result};
-use crate::lookup::MissingCounters;
 use crate::operator::Element;
-use crate::physical::{Awaited, Names, StageKind, Stages, lower};
-use crate::window::LateCounters;
+use crate::physical::{Names, StageKind, lower};
 
 /// How a plan is run.
 pub struct JobOptions {
@@ -71,88 +66,6 @@ pub struct JobTables {
     pub letters: Vec<(SinkId, mpsc::Receiver<Batch>)>,
     /// Nothing that reads a table, or is connected with what does, is given a row before this says so.
     pub wait: Option<WaitForTables>,
-}
-
-/// The counters of late rows of all operators, each with its node.
-pub type LateByNode = Arc<Mutex<Vec<(NodeId, Arc<LateCounters>)>>>;
-
-/// The counters of rows that a table lacked, each with the node of the join.
-pub type MissingByNode = Arc<Mutex<Vec<(NodeId, Arc<MissingCounters>)>>>;
-
-/// What a job counts while it runs.
-#[derive(Debug, Default, Clone)]
-pub struct JobProgress {
-    /// Per source, in the plan's order.
-    pub sources: Vec<Arc<Progress>>,
-    /// Per sink, in the plan's order.
-    pub sinks: Vec<Arc<Progress>>,
-    /// Rows that have come out of each operator, by its node.
-    pub nodes: Vec<Arc<AtomicU64>>,
-    /// Late rows that operators met, each with the statement it belongs to.
-    pub late: LateByNode,
-    /// Per table, in the plan's order.
-    pub tables: Vec<Arc<Progress>>,
-    /// Rows that tables lacked.
-    pub missing: MissingByNode,
-    /// Rows in windows that had not fired when the job was stopped.
-    pub held: Arc<AtomicU64>,
-}
-
-impl JobProgress {
-    /// Counters for `plan`.
-    pub fn new(plan: &Plan) -> Self {
-        Self {
-            sources: plan.sources.iter().map(|_| Arc::new(Progress::new())).collect(),
-            sinks: plan.sinks.iter().map(|_| Arc::new(Progress::new())).collect(),
-            nodes: plan.nodes.iter().map(|_| Arc::default()).collect(),
-            late: Arc::default(),
-            tables: plan.tables.iter().map(|_| Arc::new(Progress::new())).collect(),
-            missing: Arc::default(),
-            held: Arc::default(),
-        }
-    }
-
-    /// Rows that came too late for all their windows, by the statement that met them.
-    pub fn late_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
-        let owner = |node: NodeId| Some(plan.nodes[node.0].owner.clone());
-        rows_by_name(&self.late, owner, LateCounters::rows)
-    }
-
-    /// Rows that each table lacked, by its name.
-    pub fn missing_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
-        let table = |node: NodeId| plan.looks_in(node).map(|table| plan.tables[table.0].name.clone());
-        rows_by_name(&self.missing, table, MissingCounters::rows)
-    }
-
-    /// Rows that have come out of a node.
-    pub fn rows_of(&self, plan: &Plan, node: NodeId) -> u64 {
-        match &plan.nodes[node.0].kind {
-            NodeKind::Source(id) => Progress::get(&self.sources[id.0].delivered),
-            NodeKind::Sink(id) => Progress::get(&self.sinks[id.0].delivered),
-            NodeKind::TableSink(id) => Progress::get(&self.tables[id.0].delivered),
-            NodeKind::Union => plan.nodes[node.0].inputs.iter().map(|input| self.rows_of(plan, *input)).sum(),
-            _ => Progress::get(&self.nodes[node.0]),
-        }
-    }
-}
-
-/// The rows that operators counted, by the names of their nodes, where there are some.
-fn rows_by_name<T>(
-    counted: &Mutex<Vec<(NodeId, Arc<T>)>>,
-    name: impl Fn(NodeId) -> Option<String>,
-    rows: impl Fn(&T) -> u64,
-) -> BTreeMap<String, u64> {
-    let mut found = BTreeMap::new();
-    // Nothing panics while it holds the lock, so it is never poisoned.
-    if let Ok(counted) = counted.lock() {
-        for (node, counters) in counted.iter() {
-            if let Some(name) = name(*node) {
-                *found.entry(name).or_insert(0) += rows(counters);
-            }
-        }
-    }
-    found.retain(|_, rows| *rows > 0);
-    found
 }
 
 /// Runs `plan` to the end of its inputs, or until it is stopped. Without checkpoints outputs become visible when every sink has all
@@ -399,133 +312,6 @@ async fn finish(mut tasks: JoinSet<Result<()>>, coordinator: &AbortHandle, stop:
     failure.map_or(Ok(()), Err)
 }
 
-/// What must be ready before a task reads anything.
-struct Gate {
-    tables: Vec<TableId>,
-    timeout: Option<Span>,
-    wait: Option<WaitForTables>,
-    stop: Stop,
-}
-
-impl Gate {
-    fn new(awaited: &Awaited, options: &JobOptions) -> Self {
-        Self {
-            tables: awaited.tables.iter().copied().collect(),
-            timeout: awaited.timeout,
-            wait: options.tables.wait.clone(),
-            stop: options.stop.clone(),
-        }
-    }
-
-    /// Waits until the tables are ready; false where the job was asked to stop before.
-    async fn open(self) -> Result<bool> {
-        let Some(wait) = self.wait.filter(|_| !self.tables.is_empty()) else { return Ok(true) };
-        tokio::select! {
-            biased;
-            ready = wait(self.tables, self.timeout) => ready.map(|()| true).map_err(|error| ExecError::connector("tables", error)),
-            _ = self.stop.asked() => Ok(false),
-        }
-    }
-}
-
-/// A source that is opened, and read once its gate is open.
-struct Reading {
-    binding: Arc<dyn SourceBinding>,
-    request: SourceRequest,
-    on_error: OnError,
-    time_on_error: OnError,
-    watermark: Option<WatermarkProperties>,
-    timing: Arc<Timing>,
-    by_row: Vec<Chain>,
-    drive: Drive,
-    stop: Stop,
-    /// Its name in checkpoints, and how far it was read before.
-    saved_as: String,
-    resumed: SourceState,
-}
-
-impl Reading {
-    fn new(
-        plan: &Plan,
-        id: SourceId,
-        (saved_as, resumed): (&str, SourceState),
-        by_row: Vec<Chain>,
-        drive: Drive,
-        options: &JobOptions,
-        progress: &JobProgress,
-    ) -> Result<Self> {
-        let source = &plan.sources[id.0];
-        let output = plan
-            .nodes
-            .iter()
-            .find(|node| matches!(node.kind, NodeKind::Source(found) if found == id))
-            .map(|node| Arc::clone(&node.schema))
-            .ok_or_else(|| ExecError::Internal(format!("the source {} is in no plan", source.name)))?;
-        let timing = Arc::new(Timing::new(source, &output)?);
-        let request = SourceRequest {
-            name: source.name.clone(),
-            ordinal: id.0 as u32,
-            declared: Arc::clone(&source.declared),
-            columns: timing.columns.clone(),
-            batch_rows: options.batch_rows,
-            keep_bytes: source.dead_letters.is_some(),
-            clock: options.clock.clone(),
-            progress: Arc::clone(&progress.sources[id.0]),
-        };
-        Ok(Self {
-            binding: Arc::clone(&source.binding),
-            request,
-            on_error: source.on_error,
-            time_on_error: source.event_time.as_ref().map_or(source.on_error, |time| time.on_error),
-            watermark: source.event_time.as_ref().map(|time| time.watermark.clone()),
-            timing,
-            by_row,
-            drive,
-            stop: options.stop.clone(),
-            saved_as: saved_as.to_owned(),
-            resumed,
-        })
-    }
-
-    async fn run(mut self, gate: Gate) -> Result<()> {
-        let rows_as_json = self.request.keep_bytes;
-        let (name, clock) = (self.request.name.clone(), self.request.clock.clone());
-        let progress = Arc::clone(&self.request.progress);
-        progress.count_from(&self.resumed.counters);
-        let state = (self.saved_as.clone(), self.resumed.clone());
-        // Opened first: where it begins is decided when the job starts, not when its tables are ready.
-        let stop = self.stop.clone();
-        let opened = tokio::select! {
-            biased;
-            opened = self.binding.open(self.request) => Some(opened.map_err(|error| ExecError::connector(&name, error))?),
-            _ = stop.asked() => None,
-        };
-        let Some(source) = opened else { return self.drive.stopped(Some(state)).await };
-        let mut line = self.drive.line();
-        if !wait_open(gate.open(), &mut self.drive, &mut line, &state).await? {
-            return self.drive.stopped(Some(state)).await;
-        }
-        let task = SourceTask {
-            name,
-            source,
-            timing: self.timing,
-            on_error: self.on_error,
-            time_on_error: self.time_on_error,
-            watermark: self.watermark,
-            by_row: self.by_row,
-            drive: self.drive,
-            clock,
-            stop: self.stop,
-            saved_as: self.saved_as,
-            resumed: self.resumed,
-            progress,
-            rows_as_json,
-            letters: Vec::new(),
-        };
-        task.run().await
-    }
-}
-
 fn reader(tables: &JobTables, table: TableId) -> Result<Arc<dyn TableReader>> {
     let lacks = || ExecError::Internal(format!("table {} is not there", table.0));
     tables.readers.get(table.0).cloned().ok_or_else(lacks)
@@ -606,72 +392,4 @@ async fn sink_task(
         line,
         after,
     })
-}
-
-/// The channels into one task, each with the input of its first operator that it belongs to.
-type TaskInputs = Vec<(usize, mpsc::Receiver<Element>)>;
-
-/// The channels between stages.
-struct Wiring {
-    /// Per stage and task, the receivers of its inputs.
-    inputs: Vec<Vec<TaskInputs>>,
-    /// Per stage, the senders that its tasks take, one set per task, the last task's first.
-    senders: Vec<Vec<Vec<Vec<mpsc::Sender<Element>>>>>,
-    /// Per stage, where its tasks send rows that they give up, one per task.
-    letters: Vec<Vec<mpsc::Sender<Element>>>,
-}
-
-impl Wiring {
-    fn new(stages: &Stages) -> Self {
-        let mut inputs: Vec<Vec<Vec<_>>> =
-            stages.stages.iter().map(|stage| (0..stage.tasks).map(|_| Vec::new()).collect()).collect();
-        let mut senders: Vec<Vec<Vec<Vec<_>>>> = stages.stages.iter().map(|_| Vec::new()).collect();
-        for (from, stage) in stages.stages.iter().enumerate() {
-            for _ in 0..stage.tasks {
-                let mut edges = Vec::with_capacity(stage.destinations.len());
-                for destination in &stage.destinations {
-                    let mut edge = Vec::new();
-                    for receivers in &mut inputs[destination.input.stage] {
-                        let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
-                        receivers.push((destination.input.input, receiver));
-                        edge.push(sender);
-                    }
-                    edges.push(edge);
-                }
-                senders[from].push(edges);
-            }
-        }
-        let mut letters: Vec<Vec<_>> = stages.stages.iter().map(|_| Vec::new()).collect();
-        for (from, stage) in stages.stages.iter().enumerate() {
-            let Some(sink) = stage.dead_letters else { continue };
-            let target = stages.sink(sink);
-            for _ in 0..stage.tasks {
-                if let Some(target) = target {
-                    let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
-                    inputs[target][0].push((0, receiver));
-                    letters[from].push(sender);
-                }
-            }
-        }
-        Self { inputs, senders, letters }
-    }
-
-    /// The sink of the dead letters of a table takes them beside what else it takes.
-    fn letters_of_table(&mut self, stages: &Stages, sink: SinkId, letters: mpsc::Receiver<Element>) {
-        if let Some(target) = stages.sink(sink) {
-            self.inputs[target][0].push((0, letters));
-        }
-    }
-
-    fn outputs(&mut self, stages: &Stages, stage: usize) -> Outputs {
-        let mut outputs = Outputs::new();
-        let edges = self.senders[stage].pop().unwrap_or_default();
-        for (edge, destination) in edges.into_iter().zip(&stages.stages[stage].destinations) {
-            outputs.by_key(edge, destination.key.clone());
-        }
-        if let Some(letters) = self.letters[stage].pop() {
-            outputs.dead_letters_to(letters);
-        }
-        outputs
-    }
 }

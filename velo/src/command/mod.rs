@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod checkpoint;
 mod completions;
 mod connectors;
 mod errors;
@@ -41,6 +42,8 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Shows the tables of a script, what each needs, and the order in which they are loaded.
     Tables(tables::TablesArguments),
+    /// Lists, shows and checks the checkpoints of a job.
+    Checkpoint(checkpoint::CheckpointArguments),
     /// Writes a script in the standard layout.
     Fmt(fmt::FmtArguments),
     /// Runs scenario files: scripts with the rows that go in and the rows that must come out.
@@ -90,6 +93,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Tables(arguments) => tables::run(&arguments),
+        Command::Checkpoint(arguments) => checkpoint::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Functions(arguments) => functions::run(&arguments),
