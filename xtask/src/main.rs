@@ -8,6 +8,7 @@
 
 mod bench;
 mod binary;
+mod chaos;
 mod check;
 mod ci;
 mod connectors;
@@ -51,6 +52,7 @@ enum Command {
     Demo(demo::Args),
     Bench(bench::Args),
     Docs(docs::Args),
+    Chaos(chaos::Args),
 }
 
 fn main() -> ExitCode {
@@ -79,5 +81,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Docs(args) => docs::run(&workspace, &args),
+        Command::Chaos(args) => chaos::run(&workspace, &args),
     }
 }

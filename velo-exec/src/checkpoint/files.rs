@@ -7,7 +7,7 @@ use arrow_ipc::reader::FileReader;
 use arrow_ipc::writer::FileWriter;
 use bytes::Bytes;
 
-use super::folder::{Created, Folder};
+use super::folder::{Created, Folder, plain};
 use super::manifest::{SavedTask, StateFile, checksum};
 use super::state::{OperatorState, damaged};
 use crate::error::{ExecError, Result};
@@ -22,7 +22,7 @@ pub async fn write(
 ) -> Result<SavedTask> {
     let mut files = Vec::with_capacity(state.tables.len());
     for (table, batches) in state.tables {
-        let path = format!("{checkpoint}/state/{operator}/{table}-{task}.arrow");
+        let path = format!("{checkpoint}/state/{}/{}-{task}.arrow", plain(operator), plain(&table));
         let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
         let encoded = tokio::task::spawn_blocking(move || {
             let bytes = encode(&batches)?;

@@ -16,7 +16,7 @@ use velo_core::error::ErrorKind;
 
 use crate::error::{ExecError, Result};
 
-/// A folder of objects.
+/// A folder of objects. Their names have letters, digits, `.`, `_`, `-` and `=`, and `/` between folders ([`plain`]).
 #[derive(Debug, Clone)]
 pub struct Folder {
     store: Arc<dyn ObjectStore>,
@@ -135,6 +135,19 @@ impl Folder {
     }
 }
 
+/// A name with which every store and system can do: what is no letter, digit, `.`, `_` or `-` becomes `=` and its bytes in
+/// hexadecimal digits.
+pub fn plain(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'_' | b'-' => plain.push(char::from(byte)),
+            other => plain.push_str(&format!("={other:02x}")),
+        }
+    }
+    plain
+}
+
 fn failed(folder: &str, kind: ErrorKind, operation: &'static str, message: String) -> ExecError {
     ExecError::connector(&format!("checkpoint.dir {folder}"), ConnectorError::new(kind, operation, message))
 }
@@ -185,17 +198,23 @@ mod tests {
         for folder in [local, Folder::in_memory()] {
             assert_eq!(folder.create("1/manifest.json", "one").await.unwrap(), Created::New);
             assert_eq!(folder.create("1/manifest.json", "two").await.unwrap(), Created::Taken);
-            assert_eq!(folder.create("1/state/a b%/t-0.arrow", "rows").await.unwrap(), Created::New);
+            assert_eq!(folder.create("1/state/a.b/t-0.arrow", "rows").await.unwrap(), Created::New);
             assert_eq!(folder.read("1/manifest.json").await.unwrap().unwrap(), "one");
             assert_eq!(folder.read("2/manifest.json").await.unwrap(), None);
             let names: Vec<_> = folder.list("1").await.unwrap().into_iter().map(|(name, _)| name).collect();
-            assert_eq!(names, ["1/manifest.json", "1/state/a b%/t-0.arrow"]);
+            assert_eq!(names, ["1/manifest.json", "1/state/a.b/t-0.arrow"]);
             for name in names {
                 folder.remove(&name).await.unwrap();
                 folder.remove(&name).await.unwrap();
             }
             assert!(folder.list("").await.unwrap().is_empty() && folder.list("9").await.unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn names_are_plain() {
+        assert_eq!(plain("bars.aggregate-2"), "bars.aggregate-2");
+        assert_eq!(plain("../a b%é"), "..=2fa=20b=25=c3=a9");
     }
 
     #[test]

@@ -1,0 +1,312 @@
+//! `cargo xtask chaos`: a job that is killed over and over writes what it would have written.
+//!
+//! The job follows a file that grows while it runs, and writes four outputs: windows, a join with a table, results that change, and
+//! parts in folders. At every kill what a reader sees is compared with what is expected: no torn line, no row that is not among
+//! those of an undisturbed run, none twice.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::binary::{self, Members};
+use crate::workspace::Workspace;
+
+/// Kill a long job from files to files with SIGKILL at random moments, start it again, and compare its output with that of an
+/// undisturbed run.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How often it is killed.
+    #[arg(long, default_value_t = 300)]
+    kills: u32,
+    /// Decides when; printed, so that a run can be repeated as far as the machine allows.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// This velo instead of one that is built.
+    #[arg(long)]
+    velo: Option<PathBuf>,
+}
+
+/// `@` is the folder.
+const SCRIPT: &str = "
+    SET 'checkpoint.dir' = '@/state';
+    SET 'checkpoint.interval' = '20ms';
+    CREATE STREAM trades (id BIGINT, symbol STRING, price DECIMAL(18, 4), size BIGINT, ts BIGINT) WITH (
+        connector = 'file', path = '@/trades.jsonl', format = 'json', watch = 'true', 'watch.interval' = '10ms',
+        'event.time.field' = 'ts', 'event.time.format' = 'epoch_millis', 'watermark.max_out_of_orderness' = '1s'
+    );
+    CREATE TABLE names (symbol STRING, name STRING, PRIMARY KEY (symbol)) WITH (
+        connector = 'file', path = '@/names.jsonl', format = 'json'
+    );
+    CREATE SINK bars WITH (connector = 'file', path = '@/bars.jsonl', format = 'json');
+    INSERT INTO bars
+    SELECT symbol, window_start, FIRST(price) AS open, MAX(price) AS high, LAST(price) AS close, SUM(size) AS volume
+    FROM trades WINDOW TUMBLING(2s) GROUP BY symbol;
+    CREATE SINK named WITH (connector = 'file', path = '@/named.csv', format = 'csv');
+    INSERT INTO named
+    SELECT t.id, n.name, t.price FROM trades t JOIN names n ON t.symbol = n.symbol WHERE t.size > 20;
+    CREATE SINK totals WITH (
+        connector = 'file', path = '@/totals.jsonl', format = 'json', 'changelog.mode' = 'full'
+    );
+    INSERT INTO totals SELECT symbol, COUNT(*) AS n, SUM(size) AS volume FROM trades GROUP BY symbol
+        EMIT CHANGES WITH ('emit.changes.per' = 'record');
+    CREATE SINK parts WITH (connector = 'file', path = '@/parts', format = 'json', 'partition.by' = 'symbol');
+    INSERT INTO parts SELECT id, symbol, LAG(price) OVER (PARTITION BY symbol ORDER BY _event_time) AS before FROM trades;
+";
+const OUTPUTS: [&str; 3] = ["bars.jsonl", "named.csv", "totals.jsonl"];
+/// Closes what is open, and is no part of what is compared.
+const LAST: &str = "END";
+/// Lines that are appended between two kills.
+const STEP: u64 = 400;
+
+/// Runs it.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let velo = match &args.velo {
+        Some(velo) => velo.clone(),
+        None => binary::build(&workspace.root, Members::Alone, &["--release"])?,
+    };
+    let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) * 7_919);
+    println!("seed {seed}, {} kills", args.kills);
+    let folder = std::env::temp_dir().join(format!("velo-chaos-{}", std::process::id()));
+    let outcome = chaos(&velo, &folder, args.kills, seed);
+    if outcome.is_ok() {
+        fs::remove_dir_all(&folder)?;
+    } else {
+        println!("what is left lies in {}", folder.display());
+    }
+    outcome
+}
+
+fn chaos(velo: &Path, folder: &Path, kills: u32, seed: u64) -> Result<()> {
+    let lines = u64::from(kills) * STEP;
+    let (calm, wild) = (Place::new(velo, folder, "calm")?, Place::new(velo, folder, "wild")?);
+    calm.append(0..lines)?;
+    calm.append_last(lines)?;
+    // Every trade is in a part, and changes the total of its symbol: the first of each adds one, and all others replace one.
+    let rows = lines as usize;
+    calm.finish(|seen| seen.of("parts") == rows && seen.of("totals.jsonl") == 2 * rows - SYMBOLS.len())?;
+    let expected = calm.seen()?;
+    println!("expected: {expected}");
+    let started = Instant::now();
+    let mut random = seed | 1;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let mut written = 0;
+    for kill in 1..=kills {
+        wild.append(written..written + STEP)?;
+        written += STEP;
+        let mut run = wild.start()?;
+        std::thread::sleep(Duration::from_millis(next() % 250));
+        if let Some(status) = run.try_wait()? {
+            bail!("the job ended by itself before kill {kill} ({status})");
+        }
+        run.kill()?;
+        run.wait()?;
+        wild.seen()?.is_part_of(&expected).with_context(|| format!("after kill {kill}"))?;
+        if kill % 50 == 0 {
+            println!("{kill} kills, {} of {} rows visible", wild.seen()?.rows(), expected.rows());
+        }
+    }
+    wild.append_last(lines)?;
+    wild.finish(|seen| *seen == expected)?;
+    if wild.seen()? != expected {
+        bail!("the last checkpoint changed the output");
+    }
+    let left = wild.hidden()?;
+    if !left.is_empty() {
+        bail!("files that no run needs any more: {left:?}");
+    }
+    println!(
+        "killed {kills} times in {:.0} s: {} rows, each as in the undisturbed run, none lost, none twice",
+        started.elapsed().as_secs_f64(),
+        expected.rows()
+    );
+    Ok(())
+}
+
+/// Asks a job to stop, as Ctrl-C does.
+fn terminate(child: &Child) -> Result<()> {
+    let status = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().context("cannot start kill")?;
+    if !status.success() {
+        bail!("the job cannot be asked to stop ({status})");
+    }
+    Ok(())
+}
+
+/// A job with its files.
+struct Place {
+    velo: PathBuf,
+    folder: PathBuf,
+}
+
+/// The lines that a reader sees, each with how often, by output.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen(BTreeMap<String, BTreeMap<String, usize>>);
+
+impl Place {
+    fn new(velo: &Path, folder: &Path, name: &str) -> Result<Self> {
+        let folder = folder.join(name);
+        fs::create_dir_all(&folder)?;
+        let script = SCRIPT.replace('@', &folder.to_string_lossy());
+        fs::write(folder.join("chaos.sql"), script)?;
+        let names = SYMBOLS.iter().map(|symbol| format!("{{\"symbol\":\"{symbol}\",\"name\":\"name of {symbol}\"}}\n"));
+        fs::write(folder.join("names.jsonl"), names.collect::<String>())?;
+        fs::write(folder.join("trades.jsonl"), "")?;
+        Ok(Self { velo: velo.to_owned(), folder })
+    }
+
+    fn append(&self, rows: std::ops::Range<u64>) -> Result<()> {
+        let text: String = rows.map(trade).collect();
+        let mut file = OpenOptions::new().append(true).open(self.folder.join("trades.jsonl"))?;
+        Ok(file.write_all(text.as_bytes())?)
+    }
+
+    /// A trade long after all others.
+    fn append_last(&self, lines: u64) -> Result<()> {
+        let ts = time(lines) + 3_600_000;
+        let line = format!("{{\"id\":{lines},\"symbol\":\"{LAST}\",\"price\":1,\"size\":1,\"ts\":{ts}}}\n");
+        let mut file = OpenOptions::new().append(true).open(self.folder.join("trades.jsonl"))?;
+        Ok(file.write_all(line.as_bytes())?)
+    }
+
+    fn start(&self) -> Result<Child> {
+        let mut command = Command::new(&self.velo);
+        command.arg("run").arg("--quiet").arg(self.folder.join("chaos.sql"));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let log = OpenOptions::new().create(true).append(true).open(self.folder.join("log"))?;
+        command.stderr(log).spawn().with_context(|| format!("cannot start {}", self.velo.display()))
+    }
+
+    /// Runs the job until its output is whole, and then stops it.
+    fn finish(&self, whole: impl Fn(&Seen) -> bool) -> Result<()> {
+        let mut run = self.start()?;
+        let until = Instant::now() + Duration::from_secs(300);
+        while !whole(&self.seen()?) {
+            if let Some(status) = run.try_wait()? {
+                bail!("the job ended by itself ({status})");
+            }
+            if Instant::now() > until {
+                run.kill()?;
+                run.wait()?;
+                bail!("after five minutes the output is not whole: {}", self.seen()?);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        terminate(&run)?;
+        let status = run.wait()?;
+        if !status.success() {
+            bail!("asked to stop, the job failed ({status})");
+        }
+        Ok(())
+    }
+
+    fn seen(&self) -> Result<Seen> {
+        let mut seen = BTreeMap::new();
+        for name in OUTPUTS {
+            seen.insert(name.to_owned(), counted(&self.folder.join(name))?);
+        }
+        let mut parts = BTreeMap::new();
+        for file in files(&self.folder.join("parts"), false)? {
+            for (line, times) in counted(&file)? {
+                *parts.entry(line).or_insert(0) += times;
+            }
+        }
+        seen.insert("parts".to_owned(), parts);
+        Ok(Seen(seen))
+    }
+
+    /// Files that readers do not see, but for those of checkpoints.
+    fn hidden(&self) -> Result<Vec<PathBuf>> {
+        let all = files(&self.folder, true)?.into_iter();
+        Ok(all.filter(|file| !file.starts_with(self.folder.join("state"))).collect())
+    }
+}
+
+/// The files below a folder whose name begins with a point, or whose does not.
+fn files(folder: &Path, hidden: bool) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(found) };
+    for entry in entries {
+        let entry = entry?;
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if is_hidden && hidden {
+            found.push(entry.path());
+        } else if !is_hidden && entry.file_type()?.is_dir() {
+            found.extend(files(&entry.path(), hidden)?);
+        } else if !is_hidden && !hidden {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+fn counted(path: &Path) -> Result<BTreeMap<String, usize>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    if !text.is_empty() && !text.ends_with('\n') {
+        bail!("{} ends within a line", path.display());
+    }
+    let mut lines = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.contains(LAST)) {
+        *lines.entry(line.to_owned()).or_insert(0) += 1;
+    }
+    Ok(lines)
+}
+
+impl Seen {
+    fn of(&self, output: &str) -> usize {
+        self.0.get(output).map_or(0, |lines| lines.values().sum())
+    }
+
+    fn rows(&self) -> usize {
+        self.0.values().flat_map(BTreeMap::values).sum()
+    }
+
+    fn is_part_of(&self, whole: &Self) -> Result<()> {
+        for (output, lines) in &self.0 {
+            for (line, times) in lines {
+                let expected = whole.0.get(output).and_then(|lines| lines.get(line)).copied().unwrap_or(0);
+                if *times > expected {
+                    bail!("{output} has {times} times what an undisturbed run has {expected} times: {line}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let outputs = self.0.iter().map(|(name, lines)| format!("{name} {}", lines.values().sum::<usize>()));
+        f.write_str(&outputs.collect::<Vec<_>>().join(", "))
+    }
+}
+
+const SYMBOLS: [&str; 6] = ["AAPL", "IBM", "MSFT", "NVDA", "ORCL", "SAP"];
+
+fn time(row: u64) -> u64 {
+    1_700_000_000_000 + row * 20
+}
+
+/// A trade; some come behind later ones, within the watermark's bound.
+fn trade(row: u64) -> String {
+    let symbol = SYMBOLS[(row * 31 % 6) as usize];
+    let ts = time(row) - row * 7_919 % 13 * 70;
+    let (price, size) = (1_000 + row * 37 % 9_000, row * 53 % 100);
+    format!(
+        "{{\"id\":{row},\"symbol\":\"{symbol}\",\"price\":{}.{:02},\"size\":{size},\"ts\":{ts}}}\n",
+        price / 100,
+        price % 100
+    )
+}
