@@ -1,6 +1,7 @@
 //! What a checkpoint holds, and how it is made and read: state by key group, files on a store, a manifest that names them.
 
 mod coordinator;
+mod counts;
 mod files;
 mod folder;
 mod job_file;
@@ -16,4 +17,5 @@ pub use job_file::{JobFile, forget_attempts, next_attempt};
 pub use line::{Asked, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};
 pub use resume::{Decision, Found, Inventory, Resumed, Start, begin_run, complete_name, forget_runs, start, verify};
+pub(crate) use counts::{load_counts, save_counts};
 pub use state::{OperatorState, Reached, Share, StateReader, StateWriter};

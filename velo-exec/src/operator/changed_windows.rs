@@ -164,6 +164,17 @@ impl ChangedWindows {
         groups
     }
 
+    /// The bounds of a window that can still change.
+    pub(super) fn bounds_of(&self, number: u32) -> Option<(i64, i64)> {
+        self.known.bounds.get(&number).copied()
+    }
+
+    /// The number of a window that was saved, with these bounds; it has closed if the watermark has passed it. None where the
+    /// statement has no such window.
+    pub(super) fn restore(&mut self, start: i64, end: i64, operator: Watermark) -> Option<u32> {
+        self.windows.with_bounds(start, end).map(|_| self.known.number(start, end, operator))
+    }
+
     /// The groups have new numbers: `windows` has the window of each.
     pub(super) fn regroup(&mut self, windows: impl Iterator<Item = u32>) {
         self.known.by_end.values_mut().for_each(|window| window.groups.clear());

@@ -8,13 +8,18 @@ use velo_core::{Batch, Watermark};
 use super::group_store::GroupStore;
 use super::grouping::{GroupSpec, Grouping};
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::{AggregatePlan, Groups};
+use crate::aggregate::{AggregatePlan, Groups, SavedKeys};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 
 /// All rows in, then one row per key; without keys exactly one row, also where no row came.
+///
+/// Its state and that of [`super::GroupFinal`] are of one form, so that a job can go on with another parallelism, which has one
+/// step where there were two, or two where there was one.
 pub struct GroupAggregate {
     grouping: Grouping,
     store: GroupStore,
+    saved: SavedKeys,
     output: SchemaRef,
 }
 
@@ -24,7 +29,7 @@ impl GroupAggregate {
         let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let grouping = Grouping::new(spec, Arc::clone(&plan), input)?;
         let store = GroupStore::new(&plan, grouping.key_types())?;
-        Ok(Self { grouping, store, output: Arc::clone(&spec.output) })
+        Ok(Self { grouping, store, saved: spec.saved_by_all_keys(), output: Arc::clone(&spec.output) })
     }
 
     /// Bytes of memory of its state.
@@ -52,10 +57,18 @@ impl Operator for GroupAggregate {
     }
 
     fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
-        if self.store.len() == 0 {
+        if self.store.len() == 0 && !self.store.has_ended() {
             self.store.add_totals(&self.grouping)?;
         }
         self.resume(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.store.save(&self.saved, state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.store.load(&self.saved, state)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

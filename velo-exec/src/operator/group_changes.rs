@@ -4,6 +4,8 @@
 //! changes that, and compared with what the state gives afterwards. So a result that did not change is not told again, and what
 //! is taken back is exactly what was shown.
 
+mod state;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,8 +17,9 @@ use super::changed_windows::{ChangedWindows, Placed};
 use super::grouping::{Evaluated, GroupSpec, Grouping};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
+use crate::aggregate::{AggregatePlan, AggregateSet, Groups, SavedKeys};
 use crate::changes::{rows_of_both, unchanged};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 use crate::state::{KeyTable, Ttl, is_sparse, keep};
 use crate::window::LateCounters;
@@ -31,6 +34,7 @@ pub struct GroupChanges {
     /// Rows of the input can be taken back, so that the order among equal times cannot go by their places.
     retracts: bool,
     windows: Option<ChangedWindows>,
+    saved: SavedKeys,
     keys: KeyTable,
     /// Windows without a key, or one group that can be forgotten: a constant takes its place, for a table without columns has
     /// one key whatever the window.
@@ -88,6 +92,7 @@ impl GroupChanges {
             per_record: spec.emission.per_record,
             retracts: spec.retracts,
             windows,
+            saved: spec.saved_by_shared_keys(),
             keys,
             keyless,
             ttl: spec.ttl.map(Ttl::new),
@@ -556,12 +561,31 @@ impl Operator for GroupChanges {
         if self.windows.is_some() {
             return Ok(Flow::Done);
         }
+        if self.ended {
+            // It was before a restart too, and has said everything.
+            return self.resume(out);
+        }
         self.ended = true;
         // Where results came early, those of totals that no row was in are left.
         let first = |group: &u32| (*group as usize) < self.totals && self.shown[*group as usize].is_none();
         let there = |group: &u32| !self.early && self.live[*group as usize] > 0;
         self.firing = (0..self.keys.len() as u32).filter(|group| first(group) || there(group)).collect();
         self.resume(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.save_groups(state)?;
+        self.windows.as_ref().map_or(Ok(()), |windows| windows.counters().save(state))
+    }
+
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        self.watermark = state.watermark();
+        self.ended = state.reached().ended;
+        self.load_groups(state)?;
+        if let Some(next) = self.ttl.as_ref().and_then(Ttl::next) {
+            out.timer_at(next);
+        }
+        self.windows.as_ref().map_or(Ok(()), |windows| windows.counters().load(state))
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

@@ -15,7 +15,8 @@ use velo_core::{Batch, Watermark, schema};
 use super::group_store::GroupStore;
 use super::grouping::{Evaluated, GroupSpec, Grouping};
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
+use crate::aggregate::{AggregatePlan, AggregateSet, Groups, SavedKeys};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 
 /// The most groups that the first step holds before it sends them: what lies in the processor's caches.
@@ -33,6 +34,9 @@ fn state_schema(spec: &GroupSpec, plan: &AggregatePlan) -> Result<SchemaRef> {
 }
 
 /// The first of two steps: rows in, states of groups out.
+///
+/// At a barrier it hands on what it holds, and so it saves nothing. Whether a row has come before decides no more than whether it
+/// sends the states of groups without rows at the end, which change nothing where there are rows.
 pub struct GroupPartial {
     grouping: Grouping,
     store: GroupStore,
@@ -130,6 +134,22 @@ impl Operator for GroupPartial {
         self.resume(out)
     }
 
+    fn on_barrier(&mut self, out: &mut Outbox) -> Result<Flow> {
+        self.sending = !self.ended;
+        self.resume(out)
+    }
+
+    fn save(&mut self, _state: &mut StateWriter) -> Result<()> {
+        match self.store.len() {
+            0 => Ok(()),
+            _ => Err(ExecError::Internal("groups that were not handed on at a barrier".to_owned())),
+        }
+    }
+
+    fn load(&mut self, _state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        Ok(())
+    }
+
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
         if !self.sending {
             return Ok(Flow::Done);
@@ -146,9 +166,11 @@ impl Operator for GroupPartial {
     }
 }
 
-/// The second of two steps: states of groups in, one result per key out when the input has ended.
+/// The second of two steps: states of groups in, one result per key out when the input has ended. Its state is of one form with
+/// that of [`super::GroupAggregate`].
 pub struct GroupFinal {
     store: GroupStore,
+    saved: SavedKeys,
     keys: usize,
     output: SchemaRef,
 }
@@ -158,7 +180,12 @@ impl GroupFinal {
     pub fn new(spec: &GroupSpec, input: &SchemaRef) -> Result<Self> {
         let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let key_types = spec.keys.iter().map(|key| key.field.data_type().clone()).collect::<Vec<_>>();
-        Ok(Self { store: GroupStore::new(&plan, &key_types)?, keys: key_types.len(), output: Arc::clone(&spec.output) })
+        Ok(Self {
+            store: GroupStore::new(&plan, &key_types)?,
+            saved: spec.saved_by_all_keys(),
+            keys: key_types.len(),
+            output: Arc::clone(&spec.output),
+        })
     }
 
     /// Bytes of memory of its state.
@@ -184,6 +211,14 @@ impl Operator for GroupFinal {
 
     fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
         self.resume(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.store.save(&self.saved, state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.store.load(&self.saved, state)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

@@ -9,7 +9,8 @@ use velo_core::{Batch, Watermark, schema};
 use super::grouping::{Evaluated, Grouping};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, Outbox};
-use crate::aggregate::{AggregatePlan, AggregateSet};
+use crate::aggregate::{AggregatePlan, AggregateSet, GroupTable, SAVED_ROWS, SavedKeys};
+use crate::checkpoint::{StateReader, StateWriter, load_counts, save_counts};
 use crate::error::Result;
 use crate::state::KeyTable;
 
@@ -24,7 +25,13 @@ pub(super) struct GroupStore {
     rows: u64,
     /// Groups that were written.
     written: usize,
+    /// All results have been written: nothing of the groups is left to say.
+    ended: bool,
 }
+
+/// The table of the groups, and that of how many rows went in.
+const GROUPS: &str = "groups";
+const HELD: &str = "held";
 
 impl GroupStore {
     pub(super) fn new(plan: &Arc<AggregatePlan>, key_types: &[DataType]) -> Result<Self> {
@@ -36,6 +43,7 @@ impl GroupStore {
             ids: Vec::new(),
             rows: 0,
             written: 0,
+            ended: false,
         })
     }
 
@@ -131,8 +139,47 @@ impl GroupStore {
             }
             out.batch(Batch::new(RecordBatch::try_new(Arc::clone(output), columns)?));
         }
+        self.ended = true;
         out.watermark(Watermark::END);
         Ok(Flow::Done)
+    }
+
+    /// Whether all results have been written.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn table<'a>(&self, saved: &'a SavedKeys) -> Result<GroupTable<'a>> {
+        GroupTable::new(GROUPS, saved, &[("$latest", schema::EVENT_TIME_TYPE)], &self.plan)
+    }
+
+    /// Puts all groups into a checkpoint, as the table `groups`: keys, the latest event time, and the states of the aggregates. Of
+    /// groups whose results have been written nothing is saved.
+    pub(super) fn save(&mut self, saved: &SavedKeys, state: &mut StateWriter) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        let table = self.table(saved)?;
+        for from in (0..self.len()).step_by(SAVED_ROWS) {
+            let ids = (from as u32..self.len().min(from + SAVED_ROWS) as u32).collect::<Vec<_>>();
+            let of = |id: &u32| self.times.get(*id as usize).copied().filter(|time| *time != i64::MIN);
+            let times = ids.iter().map(of).collect::<TimestampMicrosecondArray>();
+            let states = self.set.state(&ids, false)?;
+            table.write(state, ids.len(), self.keys.keys(&ids)?, vec![Arc::new(times)], states)?;
+        }
+        save_counts(state, HELD, &[("rows", self.rows)])
+    }
+
+    /// Takes up what was saved.
+    pub(super) fn load(&mut self, saved: &SavedKeys, state: &mut StateReader) -> Result<()> {
+        self.ended = state.reached().ended;
+        for groups in self.table(saved)?.read(state)? {
+            let times = groups.times(0)?.iter().map(|time| time.unwrap_or(i64::MIN)).collect::<Vec<_>>();
+            self.merge(&groups.keys, &groups.states, &times)?;
+        }
+        let [rows] = load_counts(state, HELD, ["rows"])?;
+        self.rows += rows;
+        Ok(())
     }
 
     /// Forgets all groups.

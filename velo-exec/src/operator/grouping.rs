@@ -9,7 +9,7 @@ use velo_eventtime::LateStrategy;
 use velo_plan::plan::{AggregateCall, Emission, GroupingSet, Output, StateTtl, WindowKind, WindowSpec};
 
 use super::{GroupAggregate, GroupChanges, Operator, SessionAggregate, SessionRevisions, WindowAggregate};
-use crate::aggregate::{AggregatePlan, Inputs, RowOrder};
+use crate::aggregate::{AggregatePlan, Inputs, RowOrder, SavedKeys};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 
@@ -36,6 +36,24 @@ pub struct GroupSpec {
     pub output: SchemaRef,
     /// The stream, table or view whose statement it is, for errors and dead letters.
     pub statement: String,
+}
+
+impl GroupSpec {
+    /// The keys of what is exchanged by all of them: the states that the first of two steps sends.
+    pub(super) fn saved_by_all_keys(&self) -> SavedKeys {
+        let fields = self.keys.iter().map(|key| Arc::clone(&key.field)).collect();
+        SavedKeys { fields, exchanged: (0..self.keys.len()).collect() }
+    }
+
+    /// The keys of what is made of rows, which are exchanged by those that all sets have.
+    pub(super) fn saved_by_shared_keys(&self) -> SavedKeys {
+        SavedKeys { exchanged: shared_keys(self.keys.len(), &self.sets), ..self.saved_by_all_keys() }
+    }
+}
+
+/// Of so many keys the places of those that all grouping sets have, so that rows can be exchanged by them; without sets of all.
+pub(crate) fn shared_keys(keys: usize, sets: &[GroupingSet]) -> Vec<usize> {
+    (0..keys).filter(|at| sets.iter().all(|set| set.keys.get(*at) == Some(&true))).collect()
 }
 
 /// The operator that does all of an aggregate node; `input` is the schema of its input.

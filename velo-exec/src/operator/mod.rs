@@ -55,6 +55,7 @@ pub use fold_by_time::FoldByTime;
 pub use group_aggregate::GroupAggregate;
 pub use group_changes::GroupChanges;
 pub use group_steps::{GroupFinal, GroupPartial};
+pub(crate) use grouping::shared_keys;
 pub use grouping::{GroupSpec, aggregate};
 pub use idle_close::IdleClose;
 pub use interval_join::IntervalJoin;

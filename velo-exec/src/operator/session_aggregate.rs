@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
+use arrow_schema::{DataType, SchemaRef};
+use velo_core::types::TIMESTAMP;
 use velo_core::{Batch, Watermark};
 use velo_eventtime::late::for_session;
 use velo_plan::plan::WindowKind;
@@ -12,12 +14,13 @@ use super::late_rows::LateRows;
 use super::session_rows::ended_rows;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
+use crate::aggregate::{AggregatePlan, AggregateSet, GroupTable, Groups, SAVED_ROWS, SavedKeys};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::state::KeyTable;
 use crate::window::LateCounters;
 use crate::window::late::Measure;
-use crate::window::session::{Ended, Sessions};
+use crate::window::session::{Ended, Open, Sessions};
 
 /// Sessions: rows in, one row per session out when the watermark has passed its end.
 pub struct SessionAggregate {
@@ -26,6 +29,7 @@ pub struct SessionAggregate {
     late: LateRows,
     gap: velo_core::duration::Span,
     watermark: Watermark,
+    saved: SavedKeys,
     keys: KeyTable,
     sessions: Sessions,
     set: AggregateSet,
@@ -49,6 +53,7 @@ impl SessionAggregate {
             late: LateRows::new(spec.late, &spec.statement),
             gap,
             watermark: Watermark::NONE,
+            saved: spec.saved_by_shared_keys(),
             keys: KeyTable::new(grouping.key_types())?,
             sessions: Sessions::new(gap.micros()),
             set: AggregateSet::new(&plan)?,
@@ -63,6 +68,12 @@ impl SessionAggregate {
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         self.keys.memory() + self.sessions.memory() + self.set.memory()
+    }
+
+    /// The open sessions in a checkpoint: their first and last rows in time, and how many there are.
+    fn table(&self) -> Result<GroupTable<'_>> {
+        let beside = [("$start", TIMESTAMP), ("$last", TIMESTAMP), ("$rows", DataType::Int64)];
+        GroupTable::new("sessions", &self.saved, &beside, &self.grouping.plan)
     }
 
     /// Takes rows that are on time.
@@ -113,6 +124,38 @@ impl Operator for SessionAggregate {
         self.ended = self.sessions.ended(self.watermark);
         self.written = 0;
         self.resume(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        for open in self.sessions.open().chunks(SAVED_ROWS) {
+            let groups = open.iter().map(|session| session.group).collect::<Vec<_>>();
+            let states = self.set.state(&groups, false)?;
+            let keys = self.keys.keys(&open.iter().map(|session| session.key).collect::<Vec<_>>())?;
+            let times = |of: fn(&Open) -> i64| -> ArrayRef {
+                Arc::new(TimestampMicrosecondArray::from_iter_values(open.iter().map(of)))
+            };
+            let rows = open.iter().map(|session| i64::try_from(session.rows).unwrap_or(i64::MAX));
+            let rows = Arc::new(Int64Array::from_iter_values(rows));
+            let beside = vec![times(|session| session.start), times(|session| session.last), rows];
+            self.table()?.write(state, open.len(), keys, beside, states)?;
+        }
+        self.late.counters.save(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.watermark = state.watermark();
+        for saved in self.table()?.read(state)? {
+            let (starts, lasts, rows) = (saved.all_times(0)?, saved.all_times(1)?, saved.counts(2)?);
+            self.keys.intern(&saved.keys, saved.rows, &mut self.ids)?;
+            self.groups.clear();
+            for (row, key) in self.ids.iter().enumerate() {
+                let rows = rows.value(row).unsigned_abs();
+                let group = self.sessions.restore(*key, starts.value(row), lasts.value(row), rows);
+                self.groups.push(group.ok_or_else(|| saved.damaged("two sessions of one key overlap"))?);
+            }
+            self.set.merge(&self.groups, self.sessions.groups(), &saved.states)?;
+        }
+        self.late.counters.load(state)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

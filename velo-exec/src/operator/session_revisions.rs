@@ -4,6 +4,8 @@
 //! A session that was told and then grows, shrinks, joins another or is cut in two takes back what was said of it. Where results
 //! come once it has ended, and it has not ended any more, the next result comes when it has.
 
+mod state;
+
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, UInt32Array};
@@ -18,8 +20,9 @@ use super::late_rows::LateRows;
 use super::session_rows::{ChangedRows, ended_rows};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::{AggregatePlan, AggregateSet, Groups};
+use crate::aggregate::{AggregatePlan, AggregateSet, Groups, SavedKeys};
 use crate::changes::unchanged;
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::state::KeyTable;
 use crate::window::LateCounters;
@@ -40,6 +43,7 @@ pub struct SessionRevisions {
     early: bool,
     per_record: bool,
     watermark: Watermark,
+    saved: SavedKeys,
     keys: KeyTable,
     sessions: RevisedSessions,
     set: AggregateSet,
@@ -74,6 +78,7 @@ impl SessionRevisions {
             early: spec.emission.early,
             per_record: spec.emission.per_record && spec.emission.early,
             watermark: Watermark::NONE,
+            saved: spec.saved_by_shared_keys(),
             keys: KeyTable::new(grouping.key_types())?,
             sessions: RevisedSessions::new(gap.micros(), slack, spec.retracts),
             set: AggregateSet::new(&plan)?,
@@ -280,6 +285,18 @@ impl Operator for SessionRevisions {
         self.passed = self.sessions.pass(self.watermark);
         self.written = 0;
         self.resume(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.save_sessions(state)?;
+        self.save_slots(state)?;
+        self.late.counters.save(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.watermark = state.watermark();
+        self.load_sessions(state)?;
+        self.late.counters.load(state)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

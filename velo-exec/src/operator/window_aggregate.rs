@@ -15,7 +15,8 @@ use velo_eventtime::LateStrategy;
 use super::grouping::{GroupSpec, Grouping, times_of};
 use super::late_rows::{LateRows, window_named};
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::{AggregatePlan, Groups};
+use crate::aggregate::{AggregatePlan, Groups, SavedKeys};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::window::late::divide;
 use crate::window::{Fired, LateCounters, SealedStates, SliceState, WindowStore, Windows};
@@ -193,10 +194,14 @@ fn windows_of(spec: &GroupSpec) -> Result<Windows> {
 }
 
 /// Windows in one step: rows in, results out.
+///
+/// Its state and that of [`WindowFinal`] are of one form: the tables of [`WindowStore`] and the counters of late rows. So a job
+/// can go on with another parallelism, which has one step where there were two, or two where there was one.
 pub struct WindowAggregate {
     intake: Intake,
     store: WindowStore,
     output: Output,
+    saved: SavedKeys,
 }
 
 impl WindowAggregate {
@@ -205,7 +210,8 @@ impl WindowAggregate {
         let plan = AggregatePlan::new(&spec.aggregates, input, Groups::Together, &spec.statement)?;
         let intake = Intake::new(spec, Arc::clone(&plan), input)?;
         let store = WindowStore::new(windows_of(spec)?, intake.grouping.key_types(), &plan)?;
-        Ok(Self { intake, store, output: Output::new(Arc::clone(&spec.output)) })
+        let output = Output::new(Arc::clone(&spec.output));
+        Ok(Self { intake, store, output, saved: spec.saved_by_all_keys() })
     }
 
     /// Bytes of memory of its state.
@@ -231,6 +237,17 @@ impl Operator for WindowAggregate {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.intake.watermark = self.intake.watermark.max(watermark);
         self.resume(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.store.save(&self.saved, state)?;
+        self.intake.late.counters.save(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.intake.watermark = state.watermark();
+        self.store.load(&self.saved, state)?;
+        self.intake.late.counters.load(state)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
@@ -259,6 +276,9 @@ struct Sealing {
 }
 
 /// The first of two steps: rows in, states of slices out.
+///
+/// At a barrier it hands on what it holds, as the states of slices that are not over yet; more can come of the same slices behind
+/// it. So it saves no rows, and only the second step is shared out anew under another parallelism.
 pub struct WindowPartial {
     intake: Intake,
     store: WindowStore,
@@ -331,6 +351,23 @@ impl Operator for WindowPartial {
         self.resume(out)
     }
 
+    fn on_barrier(&mut self, out: &mut Outbox) -> Result<Flow> {
+        self.flushing = true;
+        self.resume(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        if self.store.held() > 0 {
+            return Err(ExecError::Internal("slices that were not handed on at a barrier".to_owned()));
+        }
+        self.intake.late.counters.save(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.intake.watermark = state.watermark();
+        self.intake.late.counters.load(state)
+    }
+
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
         let until = if self.flushing { Watermark::END } else { self.intake.watermark };
         loop {
@@ -355,10 +392,11 @@ impl Operator for WindowPartial {
     }
 }
 
-/// The second of two steps: states of slices in, results out.
+/// The second of two steps: states of slices in, results out. Its state is of one form with that of [`WindowAggregate`].
 pub struct WindowFinal {
     store: WindowStore,
     output: Output,
+    saved: SavedKeys,
     keys: usize,
     /// How often each row is counted.
     sets: u64,
@@ -376,6 +414,7 @@ impl WindowFinal {
         Ok(Self {
             store: WindowStore::new(windows_of(spec)?, &key_types, &plan)?,
             output: Output::new(Arc::clone(&spec.output)),
+            saved: spec.saved_by_all_keys(),
             keys: key_types.len(),
             sets: spec.sets.len().max(1) as u64,
             late: spec.late,
@@ -419,6 +458,17 @@ impl Operator for WindowFinal {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
         self.resume(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.store.save(&self.saved, state)?;
+        self.counters.save(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.watermark = state.watermark();
+        self.store.load(&self.saved, state)?;
+        self.counters.load(state)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

@@ -20,7 +20,7 @@ use crate::operator::{
     AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
     GroupSpec, IdleClose, IntervalJoin, JoinSpec, LatestByKey, Limit, LookupJoin, LookupSpec, MatchRecognize,
     MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign,
-    WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate,
+    WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate, shared_keys,
 };
 use crate::runtime::{Chain, JobProgress, Member};
 
@@ -394,8 +394,7 @@ fn exchanged_by(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
     Ok(match &node.kind {
         NodeKind::Aggregate { keys, sets, .. } => {
             // Of grouping sets the keys that all of them have.
-            let shared = |at: usize| sets.iter().all(|set| set.keys.get(at) == Some(&true));
-            columns_of(plan, node, keys.iter().enumerate().filter(|(at, _)| shared(*at)).map(|(_, key)| &key.expr))
+            columns_of(plan, node, shared_keys(keys.len(), sets).into_iter().map(|at| &keys[at].expr))
         }
         NodeKind::Over(over) => over_columns(plan, node, over),
         NodeKind::TopN(top) => columns_of(plan, node, top.partition_by.iter()),

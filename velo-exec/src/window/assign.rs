@@ -180,6 +180,13 @@ impl Windows {
         Some((self.start(self.first_slice(end))?, self.start(end)?))
     }
 
+    /// The end of the window with these bounds.
+    pub fn with_bounds(&self, start: i64, end: i64) -> Option<i64> {
+        let behind = self.find(end)?;
+        // Where a local day does not exist, the slice behind the window is not the one that its end is found in.
+        [behind, behind.checked_sub(1)?].into_iter().find(|number| self.bounds(*number) == Some((start, end)))
+    }
+
     /// Checks that all windows of a slice lie within the range of times, so that nothing fails when they fire.
     pub fn check(&self, slice: i64, time: i64) -> Result<()> {
         let first = self.next_end(slice, i64::MIN);

@@ -8,6 +8,7 @@ use velo_core::{Batch, Watermark};
 use velo_eventtime::late::{for_window, measured_against};
 
 use super::assign::Windows;
+use crate::checkpoint::{StateReader, StateWriter, load_counts, save_counts};
 use crate::error::Result;
 
 /// How many late rows an operator met; read from outside while it runs.
@@ -32,7 +33,22 @@ impl LateCounters {
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.windows.fetch_add(windows, Ordering::Relaxed);
     }
+
+    /// Puts them into a checkpoint, as the table `late`.
+    pub(crate) fn save(&self, state: &mut StateWriter) -> Result<()> {
+        save_counts(state, LATE, &[("rows", self.rows()), ("windows", self.windows())])
+    }
+
+    /// Takes up what was saved.
+    pub(crate) fn load(&self, state: &mut StateReader) -> Result<()> {
+        let [rows, windows] = load_counts(state, LATE, ["rows", "windows"])?;
+        self.add(rows, windows);
+        Ok(())
+    }
 }
+
+/// The table with the counters.
+const LATE: &str = "late";
 
 /// What the rows of a batch are measured against: the watermarks of their partitions and the operator's.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@ mod fire;
 mod id_map;
 pub(crate) mod late;
 pub(crate) mod revised_sessions;
+mod saved;
 pub(crate) mod session;
 mod slice;
 mod sliding;

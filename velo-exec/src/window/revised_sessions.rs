@@ -484,6 +484,67 @@ impl RevisedSessions {
         (groups, slots)
     }
 
+    /// All sessions with their keys and rows, by key and within one in the order of time.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Session, u64)> {
+        let keys = self.keys.iter().enumerate();
+        keys.flat_map(|(key, sessions)| sessions.iter().map(move |session| (key as u32, session, session.rows)))
+    }
+
+    /// All slots: key, time, number and rows.
+    pub(crate) fn all_slots(&self) -> impl Iterator<Item = (u32, i64, u32, u64)> {
+        let keys = self.times.iter().flatten().enumerate();
+        keys.flat_map(|(key, times)| times.iter().map(move |(time, slot)| (key as u32, *time, slot.number, slot.rows)))
+    }
+
+    /// Takes up a session of a key, behind its earlier ones: the group of it. None where it overlaps one of those, or ends outside
+    /// the range of times. [`Self::restored`] follows.
+    pub(crate) fn restore(
+        &mut self,
+        key: u32,
+        (start, last): (i64, i64),
+        rows: u64,
+        shown: Option<(i64, i64)>,
+    ) -> Option<u32> {
+        let keys = (key as usize + 1).max(self.keys.len());
+        self.keys.resize_with(keys, Vec::new);
+        self.due.resize(keys, NEVER);
+        if let Some(times) = &mut self.times {
+            times.resize_with(keys, BTreeMap::new);
+        }
+        let sessions = &mut self.keys[key as usize];
+        last.checked_add(self.gap).filter(|end| *end < NEVER && start <= last)?;
+        if sessions.last().is_some_and(|earlier| earlier.last >= start) {
+            return None;
+        }
+        let group = self.groups;
+        self.groups = group.checked_add(1)?;
+        self.live_groups += 1;
+        self.rows = self.rows.saturating_add(rows);
+        sessions.push(Session { start, last, group, rows, shown });
+        Some(group)
+    }
+
+    /// Takes up the rows of one time of a key whose sessions are there: the number of the slot. None where no session holds it,
+    /// or it is there already.
+    pub(crate) fn restore_slot(&mut self, key: u32, time: i64, rows: u64) -> Option<u32> {
+        self.holding(key, time)?;
+        let times = self.times.as_mut()?.get_mut(key as usize)?;
+        let number = self.slots;
+        if times.insert(time, Slot { number, rows }).is_some() {
+            return None;
+        }
+        self.slots = number.checked_add(1)?;
+        self.live_slots += 1;
+        Some(number)
+    }
+
+    /// All sessions and slots are there again. False where the slots have other rows than the sessions.
+    pub(crate) fn restored(&mut self) -> bool {
+        (0..self.keys.len() as u32).for_each(|key| self.schedule(key));
+        let rows = self.all_slots().fold(0_u64, |sum, (.., rows)| sum.saturating_add(rows));
+        self.times.is_none() || rows == self.rows
+    }
+
     /// Bytes of memory.
     pub(crate) fn memory(&self) -> usize {
         let sessions = self.keys.iter().map(|sessions| sessions.capacity() * size_of::<Session>()).sum::<usize>();

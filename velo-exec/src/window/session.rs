@@ -33,6 +33,18 @@ pub(crate) struct Ended {
     pub(crate) group: u32,
 }
 
+/// An open session as a checkpoint holds it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    pub(crate) key: u32,
+    pub(crate) group: u32,
+    /// Its first row.
+    pub(crate) start: i64,
+    /// Its last row.
+    pub(crate) last: i64,
+    pub(crate) rows: u64,
+}
+
 /// The open sessions of all keys.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -232,6 +244,44 @@ impl Sessions {
         }
         self.groups = groups.len() as u32;
         groups
+    }
+
+    /// The open sessions, by key and within one in the order of time.
+    pub(crate) fn open(&self) -> Vec<Open> {
+        let of_key = |(key, sessions): (usize, &Vec<Session>)| {
+            let open = |session: &Session| Open {
+                key: key as u32,
+                group: session.group,
+                start: session.start,
+                last: session.last,
+                rows: u64::from(session.rows),
+            };
+            sessions.iter().map(open).collect::<Vec<_>>()
+        };
+        self.keys.iter().enumerate().flat_map(of_key).collect()
+    }
+
+    /// Takes up an open session of a key, behind its earlier ones: the group of it. None where it overlaps one of those, or ends
+    /// outside the range of times.
+    pub(crate) fn restore(&mut self, key: u32, start: i64, last: i64, rows: u64) -> Option<u32> {
+        let keys = (key as usize + 1).max(self.keys.len());
+        self.keys.resize_with(keys, Vec::new);
+        self.due.resize(keys, NEVER);
+        let sessions = &mut self.keys[key as usize];
+        let end = last.checked_add(self.gap).filter(|end| *end < NEVER && start <= last)?;
+        if sessions.last().is_some_and(|earlier| earlier.last >= start) {
+            return None;
+        }
+        let group = self.groups;
+        self.groups = group.checked_add(1)?;
+        self.live += 1;
+        self.held = self.held.saturating_add(rows);
+        if sessions.is_empty() {
+            self.due[key as usize] = end;
+            self.ends.push(Reverse((end, key)));
+        }
+        sessions.push(Session { start, last, group, rows: u32::try_from(rows).unwrap_or(u32::MAX) });
+        Some(group)
     }
 
     /// Rows in the open sessions.

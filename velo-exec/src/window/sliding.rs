@@ -116,6 +116,35 @@ impl Tree {
         }
     }
 
+    /// All nodes with their levels and numbers.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, i64, &Arc<Node>)> {
+        let levels = self.levels.iter().enumerate();
+        levels.flat_map(|(level, nodes)| nodes.iter().map(move |(number, node)| (level, *number, node)))
+    }
+
+    /// How many levels there are.
+    pub(super) fn height(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Takes nodes of a tree that was saved, by level and number; no window that is to come begins before the slice `from`.
+    pub(super) fn restore(&mut self, nodes: BTreeMap<(usize, i64), Node>, from: Option<i64>) {
+        for ((level, number), node) in nodes {
+            if let Some(nodes) = self.levels.get_mut(level) {
+                nodes.insert(number, Arc::new(node));
+            }
+        }
+        for level in 0..self.levels.len() - 1 {
+            let (lower, upper) = (&self.levels[level], &self.levels[level + 1]);
+            // A parent that begins before `from` is read no more, and need not be made.
+            let orphan = |number: &i64| {
+                let parent = number.div_euclid(2);
+                !upper.contains_key(&parent) && from.is_some_and(|from| parent << (level + 1) >= from)
+            };
+            self.orphans[level] = lower.keys().copied().filter(orphan).collect();
+        }
+    }
+
     /// All nodes, for the numbers of keys that are still in use.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.levels.iter().flat_map(BTreeMap::values)

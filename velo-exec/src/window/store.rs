@@ -138,7 +138,7 @@ impl WindowStore {
         Ok(())
     }
 
-    fn extra(&mut self, end: i64) -> Result<&mut SliceState> {
+    pub(super) fn extra(&mut self, end: i64) -> Result<&mut SliceState> {
         Ok(match self.extras.entry(end) {
             std::collections::btree_map::Entry::Occupied(extra) => extra.into_mut(),
             std::collections::btree_map::Entry::Vacant(place) => place.insert(SliceState::new(&self.plan)?),

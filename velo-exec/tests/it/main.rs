@@ -17,6 +17,7 @@ mod match_recognize;
 mod match_steps;
 mod over;
 mod over_cases;
+mod restarts_groups;
 mod session_revisions;
 mod sets;
 mod timers;

@@ -1,10 +1,14 @@
 //! Partitions with watermarks around an operator, as the runtime has them, in one thread.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use velo_core::Watermark;
-use velo_exec::operator::{GroupSpec, WindowFinal, WindowPartial, aggregate};
+use velo_core::{Batch, Watermark};
+use velo_exec::Result;
+use velo_exec::checkpoint::{StateReader, StateWriter};
+use velo_exec::operator::{Flow, GroupSpec, InputId, Operator, Outbox, WindowFinal, WindowPartial, aggregate};
 use velo_exec::testing::{Harness, Random};
+use velo_exec::window::LateCounters;
 
 use super::{Row, batch, schema};
 
@@ -82,26 +86,35 @@ pub fn run(spec: &GroupSpec, partitions: &[Vec<Row>], bound: i64, mode: Mode) ->
 /// An operator that was made by the factory.
 pub struct Boxed(pub Box<dyn velo_exec::operator::Operator>);
 
-impl velo_exec::operator::Operator for Boxed {
-    fn on_batch(
-        &mut self,
-        input: velo_exec::operator::InputId,
-        batch: velo_core::Batch,
-        out: &mut velo_exec::operator::Outbox,
-    ) -> velo_exec::Result<velo_exec::operator::Flow> {
+impl Operator for Boxed {
+    fn on_batch(&mut self, input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         self.0.on_batch(input, batch, out)
     }
-    fn on_watermark(
-        &mut self,
-        watermark: Watermark,
-        out: &mut velo_exec::operator::Outbox,
-    ) -> velo_exec::Result<velo_exec::operator::Flow> {
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.0.on_watermark(watermark, out)
     }
-    fn on_end(&mut self, out: &mut velo_exec::operator::Outbox) -> velo_exec::Result<velo_exec::operator::Flow> {
+    fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
+        self.0.on_timer(now, out)
+    }
+    fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
         self.0.on_end(out)
     }
-    fn resume(&mut self, out: &mut velo_exec::operator::Outbox) -> velo_exec::Result<velo_exec::operator::Flow> {
+    fn late(&self) -> Option<Arc<LateCounters>> {
+        self.0.late()
+    }
+    fn held(&self) -> u64 {
+        self.0.held()
+    }
+    fn on_barrier(&mut self, out: &mut Outbox) -> Result<Flow> {
+        self.0.on_barrier(out)
+    }
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.0.save(state)
+    }
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        self.0.load(state, out)
+    }
+    fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
         self.0.resume(out)
     }
 }
