@@ -26,8 +26,8 @@ mod values;
 mod winners;
 
 pub(crate) use floats::FloatTotal;
-pub(crate) use order::ORDER_TYPES;
 pub use order::RowOrder;
+pub(crate) use order::{ORDER_TYPES, columns_with_places};
 pub use plan::{AggregatePlan, Groups};
 pub use set::{AggregateSet, Inputs};
 pub(crate) use sum::{fits, mean, wide_fits, wide_mean};
