@@ -27,8 +27,8 @@ mod values;
 mod winners;
 
 pub(crate) use floats::FloatTotal;
-pub(crate) use order::ORDER_TYPES;
 pub use order::RowOrder;
+pub(crate) use order::{ORDER_TYPES, columns_with_places};
 pub use plan::{AggregatePlan, Groups};
 pub(crate) use saved::{GroupRows, GroupTable, SAVED_ROWS, SavedKeys};
 pub use set::{AggregateSet, Inputs};

@@ -133,6 +133,25 @@ impl RowOrder {
     }
 }
 
+/// The columns of [`RowOrder::columns`] of rows that were kept without their origin, but with the two columns of its place.
+pub(crate) fn columns_with_places(
+    batch: &Batch,
+    sources: &UInt64Array,
+    positions: &UInt64Array,
+) -> Result<Vec<ArrayRef>> {
+    let nowhere = |row: usize| sources.value(row) == NOWHERE;
+    let rows = 0..batch.rows();
+    let own = Batch { origin: None, ..batch.clone() };
+    let order = RowOrder::of(&own, rows.clone().any(nowhere))?;
+    let values = rows.clone().map(|row| if nowhere(row) { order.value(row) } else { &[] });
+    Ok(vec![
+        Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| order.time(row)))),
+        Arc::new(sources.clone()),
+        Arc::new(positions.clone()),
+        Arc::new(BinaryArray::from_iter_values(values)),
+    ])
+}
+
 fn ascends(origin: &Origin) -> bool {
     match &origin.positions {
         Positions::Consecutive { .. } => true,

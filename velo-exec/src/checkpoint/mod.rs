@@ -8,6 +8,8 @@ mod job_file;
 mod line;
 mod manifest;
 mod resume;
+pub(crate) mod beside;
+pub(crate) mod late;
 pub mod rows;
 pub mod state;
 

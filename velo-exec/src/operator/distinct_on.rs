@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::UInt32Array;
+use arrow_array::types::UInt64Type;
+use arrow_array::{ArrayRef, UInt32Array, UInt64Array};
 use arrow_row::SortField;
 use arrow_schema::{DataType, SchemaRef};
 use datafusion_expr::Expr;
@@ -15,10 +16,17 @@ use velo_plan::plan::SortKey;
 use super::row_rank::RowRank;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
-use crate::aggregate::{ORDER_TYPES, RowOrder};
+use crate::aggregate::{ORDER_TYPES, RowOrder, columns_with_places};
+use crate::checkpoint::beside::{values, with_beside};
+use crate::checkpoint::rows::{pack, unpack};
+use crate::checkpoint::state::damaged;
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 use crate::state::KeyTable;
+
+/// The table of first rows, with the places that they came from.
+const FIRSTS: &str = "firsts";
 
 /// Keeps the first row of each key.
 pub struct DistinctOn {
@@ -82,18 +90,21 @@ impl DistinctOn {
         self.held = vec![Batch { late_by, ..rows }];
         Ok(())
     }
-}
 
-impl Operator for DistinctOn {
-    fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
-        let keys = self.by.iter().map(|key| key.evaluate(&batch)).collect::<Result<Vec<_>>>()?;
+    fn keys_of(&self, batch: &Batch) -> Result<Vec<ArrayRef>> {
+        self.by.iter().map(|key| key.evaluate(batch)).collect()
+    }
+
+    /// Takes rows; `order` are the columns that decide between equal ones.
+    fn take(&mut self, batch: &Batch, order: &[ArrayRef]) -> Result<()> {
+        let keys = self.keys_of(batch)?;
         if keys.iter().zip(&self.key_types).any(|(key, planned)| key.data_type() != planned) {
             return Err(ExecError::Internal("a key of DISTINCT ON has another type".to_owned()));
         }
         self.keys.intern(&keys, batch.rows(), &mut self.ids)?;
         self.firsts.resize_with(self.keys.len(), First::default);
         let rows = (0..batch.rows() as u32).collect::<Vec<_>>();
-        let ranks = self.rank.of(&batch, &RowOrder::of(&batch, true)?.columns(&rows))?;
+        let ranks = self.rank.of(batch, order)?;
         let number = self.held.len() as u32;
         for (row, id) in self.ids.iter().enumerate() {
             let (first, rank) = (&mut self.firsts[*id as usize], ranks.row(row));
@@ -107,7 +118,7 @@ impl Operator for DistinctOn {
         let is_first = |row: &u32| self.firsts[self.ids[*row as usize] as usize].at == Some((number, *row));
         let kept = rows.into_iter().filter(is_first).collect::<Vec<_>>();
         if kept.is_empty() {
-            return Ok(Flow::Done);
+            return Ok(());
         }
         for (place, row) in kept.iter().enumerate() {
             self.firsts[self.ids[*row as usize] as usize].at = Some((number, place as u32));
@@ -117,6 +128,14 @@ impl Operator for DistinctOn {
         if self.held_rows > 2 * self.firsts.len() + OUTPUT_ROWS {
             self.compact()?;
         }
+        Ok(())
+    }
+}
+
+impl Operator for DistinctOn {
+    fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
+        let rows = (0..batch.rows() as u32).collect::<Vec<_>>();
+        self.take(&batch, &RowOrder::of(&batch, true)?.columns(&rows))?;
         Ok(Flow::Done)
     }
 
@@ -150,5 +169,43 @@ impl Operator for DistinctOn {
         }
         out.watermark(Watermark::END);
         Ok(Flow::Done)
+    }
+
+    /// Rows in the order in which their keys came first, which is the one in which they come out.
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        self.compact()?;
+        let ranks = self.firsts.iter().filter(|first| first.at.is_some()).map(|first| first.rank.as_slice());
+        let ties = self.rank.ties_of(ranks)?;
+        let [_, sources, positions, _] = ties.as_slice() else {
+            return Err(ExecError::Internal("an order of other columns".to_owned()));
+        };
+        for held in &self.held {
+            let places = [("_source_partition", Arc::clone(sources)), ("_position", Arc::clone(positions))];
+            state.keyed(FIRSTS, &self.keys_of(held)?, &with_beside(&pack(held)?, places)?)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        for saved in state.rows(FIRSTS)? {
+            let wrong = || damaged(FIRSTS, "the places of its rows are missing");
+            let width = saved.num_columns().checked_sub(2).ok_or_else(wrong)?;
+            let place = |at: usize| {
+                let place = values::<UInt64Type>(FIRSTS, saved.column(width + at))?;
+                Ok::<_, ExecError>(UInt64Array::from(place.to_vec()))
+            };
+            let (sources, positions) = (place(0)?, place(1)?);
+            let mut from = 0;
+            for batch in unpack(&saved.project(&(0..width).collect::<Vec<_>>())?, &self.schema)? {
+                let of = |places: &UInt64Array| places.slice(from, batch.rows());
+                let order = columns_with_places(&batch, &of(&sources), &of(&positions))?;
+                self.take(&batch, &order)?;
+                from += batch.rows();
+            }
+        }
+        Ok(())
     }
 }

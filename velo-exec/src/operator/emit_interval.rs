@@ -9,7 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave_record_batch;
 use velo_core::duration::Span;
@@ -18,14 +19,24 @@ use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::changes::unchanged;
+use crate::checkpoint::beside::{PIECE, apart, with_beside};
+use crate::checkpoint::state::damaged;
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 use crate::state::{KeyTable, is_sparse};
+
+/// The table of what is held: of each key the row that went out last and no longer holds, and the one that holds now.
+const HELD: &str = "held";
+/// Before this time nothing goes out by itself.
+const NEXT: &str = "next";
 
 /// Holds changes back, and lets their sum go.
 pub struct EmitInterval {
     interval: i64,
     /// The columns of the key.
     key: Vec<usize>,
+    /// Those of them by which the tasks share the keys.
+    shared_by: Vec<usize>,
     /// All rows of a key have one event time, that of their window, and the watermark goes by it.
     windowed: bool,
     schema: SchemaRef,
@@ -78,6 +89,7 @@ impl EmitInterval {
         Ok(Self {
             interval: interval.micros(),
             keys: KeyTable::new(&types)?,
+            shared_by: key.clone(),
             key,
             windowed: windowed && schema::event_time_index(&schema).is_some(),
             schema,
@@ -94,6 +106,11 @@ impl EmitInterval {
         })
     }
 
+    /// One of several tasks, which share the rows by the values of these columns; else it is by the whole key.
+    pub fn shared_by(self, columns: Option<Vec<usize>>) -> Self {
+        Self { shared_by: columns.unwrap_or_else(|| self.key.clone()), ..self }
+    }
+
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         let held: usize = self.held.iter().map(RecordBatch::get_array_memory_size).sum();
@@ -101,8 +118,7 @@ impl EmitInterval {
     }
 
     fn take(&mut self, batch: &Batch) -> Result<()> {
-        let keys: Vec<_> = self.key.iter().map(|at| Arc::clone(batch.columns.column(*at))).collect();
-        self.keys.intern(&keys, batch.rows(), &mut self.ids)?;
+        self.keys.intern(&columns_at(&batch.columns, &self.key), batch.rows(), &mut self.ids)?;
         self.pending.resize(self.keys.len(), Pending::default());
         let times = batch.event_times().filter(|_| self.windowed);
         let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
@@ -244,6 +260,11 @@ impl EmitInterval {
     }
 }
 
+/// The columns at some places.
+fn columns_at(rows: &RecordBatch, places: &[usize]) -> Vec<ArrayRef> {
+    places.iter().map(|at| Arc::clone(rows.column(*at))).collect()
+}
+
 impl Operator for EmitInterval {
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         if batch.is_empty() {
@@ -304,5 +325,53 @@ impl Operator for EmitInterval {
             out.watermark(watermark);
         }
         Ok(Flow::Done)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        state.value(NEXT, &self.next)?;
+        let rows = self.pending.iter().flat_map(|pending| [(pending.before, false), (pending.after, true)]);
+        let rows = rows.filter_map(|(held, holds)| Some((held?, holds))).collect::<Vec<_>>();
+        let held: Vec<_> = self.held.iter().collect();
+        for rows in rows.chunks(PIECE) {
+            let places: Vec<_> = rows.iter().map(|((batch, row), _)| (*batch as usize, *row as usize)).collect();
+            let holds = rows.iter().map(|(_, holds)| Some(*holds)).collect::<BooleanArray>();
+            let rows = interleave_record_batch(&held, &places)?;
+            let saved = with_beside(&rows, [("_holds", Arc::new(holds) as _)])?;
+            state.keyed(HELD, &columns_at(&rows, &self.shared_by), &saved)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        for saved in state.rows(HELD)? {
+            let (rows, [holds]) = apart(HELD, &saved, &self.schema)?;
+            let holds = holds.as_boolean_opt().filter(|holds| holds.null_count() == 0);
+            let holds = holds.ok_or_else(|| damaged(HELD, "it does not say which rows hold"))?.values();
+            self.keys.intern(&columns_at(&rows, &self.key), rows.num_rows(), &mut self.ids)?;
+            self.pending.resize(self.keys.len(), Pending::default());
+            let rows = Batch::new(rows);
+            let times = rows.event_times().filter(|_| self.windowed);
+            for (row, id) in self.ids.iter().enumerate() {
+                let pending = &mut self.pending[*id as usize];
+                if pending.is_empty() {
+                    self.changed += 1;
+                    if let Some(times) = times {
+                        self.by_time.entry(times.value(row)).or_default().push(*id);
+                    }
+                }
+                let held = if holds.value(row) { &mut pending.after } else { &mut pending.before };
+                if held.replace((self.held.len() as u32, row as u32)).is_some() {
+                    return Err(damaged(HELD, "two rows of a key are one"));
+                }
+            }
+            self.held_rows += rows.rows();
+            self.held.push(rows.columns);
+        }
+        // The latest of what several tasks say, so that none of a key's changes comes too early.
+        self.next = state.values(NEXT)?.into_iter().fold(self.next, i64::max);
+        if self.changed > 0 {
+            out.timer_at(self.next);
+        }
+        Ok(())
     }
 }

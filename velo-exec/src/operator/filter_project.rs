@@ -8,6 +8,7 @@ use velo_core::{Batch, schema};
 use velo_plan::plan::Output;
 
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 use crate::expr::Evaluator;
 
@@ -55,5 +56,14 @@ impl Operator for FilterProject {
         }
         out.batch(batch.with_columns(columns_of(output, columns, batch.rows())?));
         Ok(Flow::Done)
+    }
+
+    /// It keeps nothing.
+    fn save(&mut self, _state: &mut StateWriter) -> Result<()> {
+        Ok(())
+    }
+
+    fn load(&mut self, _state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        Ok(())
     }
 }

@@ -1,11 +1,20 @@
 //! The rows that are there at the end of a changing input.
 
+use std::sync::Arc;
+
+use arrow_array::Int64Array;
+use arrow_array::types::Int64Type;
 use arrow_schema::SchemaRef;
 use velo_core::{Batch, Watermark};
 
 use super::row_table::{Repeats, RowTable};
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::beside::{apart, pieces, values, with_beside};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
+
+/// The table of rows, with how often each is there.
+const ROWS: &str = "rows";
 
 /// Rows and how often each is there; at the end each comes as often as it is.
 pub struct Fold {
@@ -48,11 +57,35 @@ impl Operator for Fold {
             // A row that was taken back without having come is not there.
             self.given.next(self.counts.len(), |row| u64::try_from(self.counts[row]).unwrap_or(0), &mut self.ids);
             if self.ids.is_empty() {
+                self.rows.clear();
+                self.counts.clear();
                 out.watermark(Watermark::END);
                 return Ok(Flow::Done);
             }
             out.batch(Batch::new(self.rows.rows(&self.ids)?));
         }
         Ok(Flow::More)
+    }
+
+    /// Rows that are not there now are saved too: one that comes again comes out in its first place.
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        for rows in pieces(self.rows.len()) {
+            let counts = Int64Array::from_iter_values(rows.iter().map(|row| self.counts[*row as usize]));
+            state.rows(ROWS, with_beside(&self.rows.rows(&rows)?, [("_count", Arc::new(counts) as _)])?);
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        for saved in state.rows(ROWS)? {
+            let (rows, [counts]) = apart(ROWS, &saved, self.rows.schema())?;
+            let counts = values::<Int64Type>(ROWS, counts)?;
+            self.rows.intern(&Batch::new(rows), &mut self.ids)?;
+            self.counts.resize(self.rows.len(), 0);
+            for (row, count) in self.ids.iter().zip(counts) {
+                self.counts[*row as usize] += count;
+            }
+        }
+        Ok(())
     }
 }

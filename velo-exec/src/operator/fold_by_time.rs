@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_array::Int64Array;
+use arrow_array::types::Int64Type;
 use arrow_schema::SchemaRef;
 use velo_core::batch::columns_of;
 use velo_core::{Batch, RowKinds, Watermark};
@@ -16,13 +18,21 @@ use super::grouping::times_of;
 use super::late_rows::LateRows;
 use super::row_table::Repeats;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::beside::{PIECE, apart, values, with_beside};
+use crate::checkpoint::late::{load_late, save_late};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 use crate::state::{KeyTable, is_sparse, keep};
 use crate::window::LateCounters;
 
+/// The table of the rows that wait, with how often each is there.
+const WAITING: &str = "waiting";
+
 /// Holds rows until the watermark has passed them, and lets changes cancel out meanwhile.
 pub struct FoldByTime {
     schema: SchemaRef,
+    /// The columns by which the tasks share the rows; none: there is one task.
+    shared_by: Option<Vec<usize>>,
     late: LateRows,
     /// By all columns, the event time among them.
     rows: KeyTable,
@@ -45,6 +55,7 @@ impl FoldByTime {
         let types = schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         Ok(Self {
             schema,
+            shared_by: None,
             late: LateRows::new(late, statement),
             rows: KeyTable::new(&types)?,
             counts: Vec::new(),
@@ -58,9 +69,30 @@ impl FoldByTime {
         })
     }
 
+    /// One of several tasks, which share the rows by the values of these columns.
+    pub fn shared_by(self, columns: Option<Vec<usize>>) -> Self {
+        Self { shared_by: columns, ..self }
+    }
+
     /// Bytes of memory of its state.
     pub fn memory(&self) -> usize {
         self.rows.memory() + self.counts.capacity() * (size_of::<i64>() + 1) + self.waiting_rows * size_of::<u32>()
+    }
+
+    /// Each row of a batch is there so many times more, and waits.
+    fn count(&mut self, batch: &Batch, more: impl Iterator<Item = i64>) -> Result<()> {
+        let times = times_of(batch)?;
+        self.rows.intern(batch.columns.columns(), batch.rows(), &mut self.ids)?;
+        self.counts.resize(self.rows.len(), 0);
+        self.waits.resize(self.rows.len(), false);
+        for ((id, time), more) in self.ids.iter().zip(times).zip(more) {
+            self.counts[*id as usize] += more;
+            if !std::mem::replace(&mut self.waits[*id as usize], true) {
+                self.waiting.entry(*time).or_default().push(*id);
+                self.waiting_rows += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets rows that have passed, once they are many.
@@ -90,19 +122,9 @@ impl Operator for FoldByTime {
             return Ok(Flow::Done);
         }
         let batch = self.late.leave_out(batch, self.watermark, "a row window", for_row, out)?;
-        let times = times_of(&batch)?;
-        self.rows.intern(batch.columns.columns(), batch.rows(), &mut self.ids)?;
-        self.counts.resize(self.rows.len(), 0);
-        self.waits.resize(self.rows.len(), false);
         let kinds = batch.kinds.as_ref().map(RowKinds::as_slice);
-        for (row, (id, time)) in self.ids.iter().zip(times).enumerate() {
-            let taken = kinds.is_some_and(|kinds| kinds[row].retracts());
-            self.counts[*id as usize] += if taken { -1 } else { 1 };
-            if !std::mem::replace(&mut self.waits[*id as usize], true) {
-                self.waiting.entry(*time).or_default().push(*id);
-                self.waiting_rows += 1;
-            }
-        }
+        let taken = |row: usize| kinds.is_some_and(|kinds| kinds[row].retracts());
+        self.count(&batch, (0..batch.rows()).map(|row| if taken(row) { -1 } else { 1 }))?;
         Ok(Flow::Done)
     }
 
@@ -136,5 +158,33 @@ impl Operator for FoldByTime {
             out.batch(Batch::new(columns_of(&self.schema, self.rows.keys(&self.ids)?, self.ids.len())?));
         }
         Ok(Flow::More)
+    }
+
+    /// Rows that have passed are not there any more; those that wait are, also where they are gone or have not come.
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        let waiting = self.waiting.values().flatten().copied().collect::<Vec<_>>();
+        for rows in waiting.chunks(PIECE) {
+            let counts = Int64Array::from_iter_values(rows.iter().map(|row| self.counts[*row as usize]));
+            let columns = columns_of(&self.schema, self.rows.keys(rows)?, rows.len())?;
+            let saved = with_beside(&columns, [("_count", Arc::new(counts) as _)])?;
+            match &self.shared_by {
+                Some(keys) => {
+                    let keys = keys.iter().map(|at| Arc::clone(columns.column(*at))).collect::<Vec<_>>();
+                    state.keyed(WAITING, &keys, &saved)?;
+                }
+                None => state.rows(WAITING, saved),
+            }
+        }
+        save_late(state, &self.late.counters)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.watermark = state.watermark();
+        for saved in state.rows(WAITING)? {
+            let (rows, [counts]) = apart(WAITING, &saved, &self.schema)?;
+            let rows = Batch::new(rows);
+            self.count(&rows, values::<Int64Type>(WAITING, counts)?.iter().copied())?;
+        }
+        load_late(state, &self.late.counters)
     }
 }

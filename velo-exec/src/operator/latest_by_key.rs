@@ -5,18 +5,28 @@
 
 use std::sync::Arc;
 
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
+use velo_core::batch::columns_of;
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_plan::plan::StateTtl;
 
 use super::row_table::RowTable;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::beside::{PIECE, apart, numbers, pieces, with_beside};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::state::{KeyTable, Ttl, is_sparse, keep};
+
+/// The table of the rows that are there, in the order in which they lie under their keys.
+const ROWS: &str = "rows";
+/// The table of keys, with when each was touched last; where keys are forgotten.
+const KEYS: &str = "keys";
 
 /// Rows under the keys of a sink.
 pub struct LatestByKey {
     key: Vec<usize>,
+    key_schema: SchemaRef,
     keys: KeyTable,
     /// By key: the rows that are there, the one that shows last.
     under: Vec<Vec<u32>>,
@@ -43,6 +53,7 @@ impl LatestByKey {
         let key = key.iter().map(place).collect::<Result<Vec<_>>>()?;
         let key_types: Vec<_> = key.iter().map(|at| visible.field(*at).data_type().clone()).collect();
         Ok(Self {
+            key_schema: Arc::new(visible.project(&key)?),
             keys: KeyTable::new(&key_types)?,
             key,
             under: Vec::new(),
@@ -61,6 +72,11 @@ impl LatestByKey {
         let under: usize = self.under.iter().map(|rows| rows.capacity() * size_of::<u32>()).sum();
         let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
         self.keys.memory() + self.rows.memory() + under + self.counts.capacity() * size_of::<u32>() + ttl
+    }
+
+    /// The columns of the key.
+    fn key_of(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
+        self.key.iter().map(|at| Arc::clone(rows.column(*at))).collect()
     }
 
     fn apply(&mut self, key: u32, row: u32, taken: bool) {
@@ -172,8 +188,7 @@ impl LatestByKey {
 impl Operator for LatestByKey {
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         self.rows.intern(&batch, &mut self.ids)?;
-        let keys: Vec<_> = self.key.iter().map(|at| Arc::clone(batch.columns.column(*at))).collect();
-        self.keys.intern(&keys, batch.rows(), &mut self.key_ids)?;
+        self.keys.intern(&self.key_of(&batch.columns), batch.rows(), &mut self.key_ids)?;
         self.counts.resize(self.rows.len(), 0);
         self.under.resize_with(self.keys.len(), Vec::new);
         let (kinds, rows) = self.changes(&batch, out.now());
@@ -201,5 +216,44 @@ impl Operator for LatestByKey {
             self.expire(time, out);
         }
         Ok(Flow::Done)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        let under = self.under.iter().flatten().copied().collect::<Vec<_>>();
+        for rows in under.chunks(PIECE) {
+            let rows = self.rows.rows(rows)?;
+            state.keyed(ROWS, &self.key_of(&rows), &rows)?;
+        }
+        let Some(ttl) = &self.ttl else { return Ok(()) };
+        for ids in pieces(self.keys.len()) {
+            let keys = columns_of(&self.key_schema, self.keys.keys(&ids)?, ids.len())?;
+            let saved = with_beside(&keys, [("_touched", Arc::new(ttl.saved(&ids)) as _)])?;
+            state.keyed(KEYS, keys.columns(), &saved)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        for saved in state.rows(ROWS)? {
+            let (rows, []) = apart(ROWS, &saved, self.rows.schema())?;
+            let (keys, rows) = (self.key_of(&rows), Batch::new(rows));
+            self.rows.intern(&rows, &mut self.ids)?;
+            self.keys.intern(&keys, rows.rows(), &mut self.key_ids)?;
+            self.counts.resize(self.rows.len(), 0);
+            self.under.resize_with(self.keys.len(), Vec::new);
+            let (ids, key_ids) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.key_ids));
+            ids.iter().zip(&key_ids).for_each(|(row, key)| self.apply(*key, *row, false));
+            (self.ids, self.key_ids) = (ids, key_ids);
+        }
+        for saved in state.rows(KEYS)? {
+            let (keys, [touched]) = apart(KEYS, &saved, &self.key_schema)?;
+            self.keys.intern(keys.columns(), keys.num_rows(), &mut self.key_ids)?;
+            self.under.resize_with(self.keys.len(), Vec::new);
+            if let Some(ttl) = &mut self.ttl {
+                ttl.restore_all(&self.key_ids, numbers(KEYS, touched)?);
+            }
+        }
+        self.ttl.as_ref().and_then(Ttl::next).into_iter().for_each(|next| out.timer_at(next));
+        Ok(())
     }
 }

@@ -63,4 +63,11 @@ impl RowRank {
         columns.extend(self.values.iter().map(|at| Arc::clone(batch.columns.column(*at))));
         Ok(self.converter.convert_columns(&columns)?)
     }
+
+    /// The columns of the fields that were given for ties, out of ranks.
+    pub(super) fn ties_of<'a>(&self, ranks: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
+        let parser = self.converter.parser();
+        let mut columns = self.converter.convert_rows(ranks.map(|rank| parser.parse(rank)))?;
+        Ok(columns.split_off(self.keys.len()))
+    }
 }

@@ -27,6 +27,11 @@ impl RowTable {
         Ok(Self { schema, rows: KeyTable::new(&types)?, times: Vec::new() })
     }
 
+    /// The columns of its rows.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// How many rows there are.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
@@ -54,6 +59,12 @@ impl RowTable {
             columns.push(Arc::new(TimestampMicrosecondArray::from_iter_values(times)));
         }
         Ok(columns_of(&self.schema, columns, ids.len())?)
+    }
+
+    /// Forgets all rows.
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.times.clear();
     }
 
     /// Keeps some rows and numbers them anew; see [`KeyTable::retain`].

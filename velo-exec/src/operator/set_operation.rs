@@ -1,6 +1,10 @@
 //! EXCEPT and INTERSECT [ALL]: how often each row is there on either side, and the rows that stay, at the end or as they come and go.
 
+use std::sync::Arc;
+
+use arrow_array::Int64Array;
 use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_schema::SchemaRef;
 use velo_core::batch::columns_of;
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
@@ -8,8 +12,13 @@ use velo_plan::plan::{Emission, SetKind, StateTtl};
 
 use super::row_table::Repeats;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::beside::{apart, numbers, pieces, values, with_beside};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::state::{KeyTable, Ttl, is_sparse, keep};
+
+/// The table of rows: how often each is there on either side, and when it was touched last.
+const ROWS: &str = "rows";
 
 /// Combines two sides. The last column of its input says whether a row is of the right one.
 #[derive(Debug)]
@@ -234,11 +243,54 @@ impl Operator for SetOperation {
             let stays = |row: usize| stays(self.kind, self.all, self.counts[row]);
             self.given.next(self.counts.len(), stays, &mut self.ids);
             if self.ids.is_empty() {
+                self.rows.clear();
+                self.counts.clear();
                 out.watermark(Watermark::END);
                 return Ok(Flow::Done);
             }
             out.batch(Batch::new(columns_of(&self.output, self.rows.keys(&self.ids)?, self.ids.len())?));
         }
         Ok(Flow::More)
+    }
+
+    /// Rows that are on neither side are saved too: one that comes again comes out in its first place.
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        for ids in pieces(self.counts.len()) {
+            let keys = self.rows.keys(&ids)?;
+            let count = |of: fn(&(i64, i64)) -> i64| {
+                Int64Array::from_iter_values(ids.iter().map(|row| of(&self.counts[*row as usize])))
+            };
+            let touched = self.ttl.as_ref().map_or_else(|| Int64Array::new_null(ids.len()), |ttl| ttl.saved(&ids));
+            let rows = columns_of(&self.output, keys, ids.len())?;
+            let saved = with_beside(
+                &rows,
+                [
+                    ("_left", Arc::new(count(|count| count.0)) as _),
+                    ("_right", Arc::new(count(|count| count.1)) as _),
+                    ("_touched", Arc::new(touched) as _),
+                ],
+            )?;
+            state.keyed(ROWS, rows.columns(), &saved)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        for saved in state.rows(ROWS)? {
+            let (rows, [left, right, touched]) = apart(ROWS, &saved, &self.output)?;
+            let (left, right) = (values::<Int64Type>(ROWS, left)?, values::<Int64Type>(ROWS, right)?);
+            self.rows.intern(rows.columns(), rows.num_rows(), &mut self.ids)?;
+            self.counts.resize(self.rows.len(), (0, 0));
+            self.seen.resize(self.rows.len(), false);
+            for (row, count) in self.ids.iter().zip(left.iter().zip(right)) {
+                self.counts[*row as usize] = (*count.0, *count.1);
+            }
+            if let Some(ttl) = &mut self.ttl {
+                ttl.restore_all(&self.ids, numbers(ROWS, touched)?);
+            }
+        }
+        self.alive = self.counts.iter().filter(|count| **count != (0, 0)).count();
+        self.ttl.as_ref().and_then(Ttl::next).into_iter().for_each(|next| out.timer_at(next));
+        Ok(())
     }
 }

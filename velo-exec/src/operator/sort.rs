@@ -7,11 +7,16 @@ use velo_core::{Batch, Watermark};
 use velo_plan::plan::SortKey;
 
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::rows::{pack, unpack};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 use crate::expr::Evaluator;
 
 /// Rows of a batch that comes out.
 const BATCH_ROWS: usize = 8_192;
+
+/// The table of the rows that came, in that order.
+const ROWS: &str = "rows";
 
 /// Orders rows.
 #[derive(Debug)]
@@ -78,5 +83,22 @@ impl Operator for Sort {
         }
         self.ordered = None;
         Ok(Flow::Done)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        if !self.held.is_empty() {
+            // As at the end: where there are several batches, the places of rows have no part in it.
+            let all = Batch::concat(&self.schema, &std::mem::take(&mut self.held))?;
+            state.rows(ROWS, pack(&all)?);
+            self.held.push(all);
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        for saved in state.rows(ROWS)? {
+            self.held.extend(unpack(&saved, &self.schema)?);
+        }
+        Ok(())
     }
 }

@@ -12,6 +12,8 @@ use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_plan::plan::WindowSpec;
 
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::late::{load_late, save_late};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::window::late::Measure;
 use crate::window::{LateCounters, Windows};
@@ -94,6 +96,15 @@ impl Operator for WindowAssign {
 
     fn late(&self) -> Option<Arc<LateCounters>> {
         Some(Arc::clone(&self.late))
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        save_late(state, &self.late)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.watermark = state.watermark();
+        load_late(state, &self.late)
     }
 }
 

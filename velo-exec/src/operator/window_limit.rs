@@ -15,6 +15,8 @@ use super::grouping::times_of;
 use super::row_rank::RowRank;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::rows::{pack, unpack};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 
 /// Orders and limits windows.
@@ -30,6 +32,9 @@ pub struct WindowLimit {
     giving: Option<(Batch, usize)>,
     watermark: Watermark,
 }
+
+/// The table of the rows that are held, window by window.
+const ROWS: &str = "rows";
 
 #[derive(Default)]
 struct Held {
@@ -52,6 +57,18 @@ impl WindowLimit {
             giving: None,
             watermark: Watermark::NONE,
         })
+    }
+
+    /// Holds the rows of a batch, those of a window together.
+    fn hold_all(&mut self, batch: &Batch) -> Result<()> {
+        // Rows of a window come together, so their times are runs.
+        let times = times_of(batch)?;
+        let mut from = 0;
+        for run in times.chunk_by(|left, right| left == right) {
+            self.hold(run[0], batch.slice(from, run.len()))?;
+            from += run.len();
+        }
+        Ok(())
     }
 
     fn hold(&mut self, time: i64, batch: Batch) -> Result<()> {
@@ -87,13 +104,7 @@ fn cut(rank: &mut RowRank, schema: &SchemaRef, batches: Vec<Batch>, keep: Option
 
 impl Operator for WindowLimit {
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
-        // Rows of a window come together, so their times are runs.
-        let times = times_of(&batch)?;
-        let mut from = 0;
-        for run in times.chunk_by(|left, right| left == right) {
-            self.hold(run[0], batch.slice(from, run.len()))?;
-            from += run.len();
-        }
+        self.hold_all(&batch)?;
         Ok(Flow::Done)
     }
 
@@ -124,5 +135,20 @@ impl Operator for WindowLimit {
         }
         out.watermark(self.watermark);
         Ok(Flow::Done)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        for held in self.windows.values() {
+            state.rows(ROWS, pack(&Batch::concat(&self.schema, &held.batches)?)?);
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.watermark = state.watermark();
+        for saved in state.rows(ROWS)? {
+            unpack(&saved, &self.schema)?.iter().try_for_each(|batch| self.hold_all(batch))?;
+        }
+        Ok(())
     }
 }

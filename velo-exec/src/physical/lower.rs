@@ -15,6 +15,7 @@ use velo_plan::plan::{
 };
 
 use super::Names;
+use super::shared_by::shared_by;
 use crate::error::{ExecError, Result};
 use crate::operator::{
     AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
@@ -190,6 +191,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 stage
             }
             NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold | NodeKind::WindowLimit { .. } => {
+                stages.in_one_task(&home, node, &consumers, Step::Whole(id))
+            }
+            // Its rows do not have the columns any more by which several tasks could find them again after a restart.
+            NodeKind::FoldByTime(_) if shared_by(plan, node.inputs[0])?.is_none() => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
             }
             // A row and what takes it back come from one task, which can fold them.
@@ -390,7 +395,7 @@ fn held_together(node: &Node) -> Result<Option<(Span, Vec<usize>, bool)>> {
 
 /// The places of the input's columns by which rows can be exchanged for a node, so that each key is in one task; none where
 /// there are no such columns.
-fn exchanged_by(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
+pub(super) fn exchanged_by(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
     Ok(match &node.kind {
         NodeKind::Aggregate { keys, sets, .. } => {
             // Of grouping sets the keys that all of them have.
@@ -415,7 +420,7 @@ fn columns_of<'a>(plan: &Plan, node: &Node, exprs: impl Iterator<Item = &'a Expr
 }
 
 /// The same in the columns of any schema.
-fn columns_in<'a>(input: &SchemaRef, exprs: impl Iterator<Item = &'a Expr>) -> Option<Vec<usize>> {
+pub(super) fn columns_in<'a>(input: &SchemaRef, exprs: impl Iterator<Item = &'a Expr>) -> Option<Vec<usize>> {
     let place = |expr: &Expr| match expr {
         Expr::Column(column) => input.index_of(column.name()).ok(),
         _ => None,
@@ -544,7 +549,8 @@ impl Step {
             (_, Self::EmitInterval(_)) => {
                 let nothing = || ExecError::Internal("nothing is held together".to_owned());
                 let (interval, key, windowed) = held_together(node)?.ok_or_else(nothing)?;
-                Box::new(EmitInterval::new(interval, key, windowed, node.schema.clone())?)
+                let held = EmitInterval::new(interval, key, windowed, node.schema.clone())?;
+                Box::new(held.shared_by(shared_by(plan, self.node())?))
             }
             (NodeKind::Filter(condition), _) => Box::new(FilterProject::filter(condition, &input, &node.owner)?),
             (NodeKind::Project(outputs), _) => {
@@ -586,7 +592,10 @@ impl Step {
             (NodeKind::Sort(keys), _) => Box::new(Sort::new(keys, input, &node.owner)?),
             (NodeKind::LatestByKey(key), _) => Box::new(LatestByKey::new(key, node.state_ttl, input)?),
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
-            (NodeKind::FoldByTime(late), _) => Box::new(FoldByTime::new(input, *late, &node.owner)?),
+            (NodeKind::FoldByTime(late), _) => {
+                let fold = FoldByTime::new(input, *late, &node.owner)?;
+                Box::new(fold.shared_by(shared_by(plan, node.inputs[0])?))
+            }
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (
                 NodeKind::Aggregate {

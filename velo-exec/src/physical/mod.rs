@@ -2,6 +2,7 @@
 
 mod lower;
 mod names;
+mod shared_by;
 
 pub use lower::{Awaited, Destination, Stage, StageInput, StageKind, Stages, lower};
 pub use names::Names;

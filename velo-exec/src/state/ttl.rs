@@ -134,6 +134,16 @@ impl Ttl {
         }
     }
 
+    /// The same where each of these numbers was touched once, so that NULL is what is forgotten: no row finds anything there.
+    pub(crate) fn restore_all(&mut self, numbers: &[u32], touched: &Int64Array) {
+        let known = numbers.iter().max().map_or(0, |last| *last as usize + 1);
+        if known > self.touched.len() {
+            self.touched.resize(known, NEVER);
+            self.queued.resize(known, false);
+        }
+        self.restore(numbers, touched);
+    }
+
     /// Bytes of memory.
     pub(crate) fn memory(&self) -> usize {
         self.touched.capacity() * 9 + self.due.capacity() * 16

@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "each test uses some of it")]
 
 pub mod changelog;
+pub mod events;
 pub mod joins;
 pub mod lookups;
 pub mod naive;

@@ -5,6 +5,8 @@
 //! order: one that goes lets the next one up, and one that was beyond the limit is forgotten when it goes. What was shown is
 //! remembered only as long as a batch is being worked on.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use super::row_rank::{RowRank, is_latest_first};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::{ORDER_TYPES, RowOrder};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 use crate::state::{KeyTable, Ttl, is_sparse, keep};
@@ -53,8 +56,10 @@ pub struct TopN {
     per_record: bool,
     per_window: bool,
     retracts: bool,
+    input: SchemaRef,
     output: SchemaRef,
     late: Option<LateRows>,
+    key_types: Vec<DataType>,
     keys: KeyTable,
     /// By key.
     partitions: Vec<Ordered>,
@@ -127,6 +132,7 @@ impl TopN {
         let limit = top.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(Self {
             keys: KeyTable::new(&key_types)?,
+            key_types,
             by,
             rank: RowRank::new(&top.order_by, Some(&ties), input, &spec.statement)?,
             limit,
@@ -135,6 +141,7 @@ impl TopN {
             per_record: top.emission.per_record,
             per_window: top.per_window,
             retracts: spec.retracts,
+            input: Arc::clone(input),
             output: Arc::clone(&spec.output),
             late: top.late.map(|policy| LateRows::new(policy, &spec.statement)),
             partitions: Vec::new(),
@@ -159,8 +166,12 @@ impl TopN {
         self.keys.memory() + self.rows.memory() + self.partitions.iter().map(Ordered::memory).sum::<usize>() + ttl
     }
 
+    fn keys_of(&self, batch: &Batch) -> Result<Vec<ArrayRef>> {
+        self.by.iter().map(|key| key.evaluate(batch)).collect()
+    }
+
     fn take(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
-        let keys = self.by.iter().map(|key| key.evaluate(batch)).collect::<Result<Vec<_>>>()?;
+        let keys = self.keys_of(batch)?;
         let mut ids = std::mem::take(&mut self.ids);
         let known = self.keys.len();
         self.keys.intern(&keys, batch.rows(), &mut ids)?;
@@ -510,5 +521,13 @@ impl Operator for TopN {
             out.watermark(watermark);
         }
         Ok(Flow::Done)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.save_state(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        self.load_state(state, out)
     }
 }
