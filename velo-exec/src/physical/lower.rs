@@ -14,6 +14,7 @@ use velo_plan::plan::{
     self, Emission, JoinKind, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, TableId, WindowKind,
 };
 
+use super::shared::{exchanged_keys, keeps_rows, shared_by};
 use crate::error::{ExecError, Result};
 use crate::operator::{
     AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
@@ -191,6 +192,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             NodeKind::Sort(_) | NodeKind::Limit { .. } | NodeKind::Fold | NodeKind::WindowLimit { .. } => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
             }
+            // What it keeps would not be found again.
+            NodeKind::LookupJoin(join) if keeps_rows(plan, node, join) && shared_by(plan, node)?.is_none() => {
+                stages.in_one_task(&home, node, &consumers, Step::Whole(id))
+            }
             // A row and what takes it back come from one task, which can fold them.
             NodeKind::Filter(_)
             | NodeKind::LookupJoin(_)
@@ -265,8 +270,8 @@ impl Stages {
         let (&[left, right], Some(join)) = (node.inputs.as_slice(), node.kind.join()) else {
             return Err(ExecError::Internal("a join has two inputs".to_owned()));
         };
-        let of_left = columns_in(&plan.nodes[left.0].schema, join.keys.iter().map(|key| &key.left));
-        let of_right = columns_in(&plan.nodes[right.0].schema, join.keys.iter().map(|key| &key.right));
+        let of_left = columns_in(&plan.nodes[left.0].schema, exchanged_keys(join).map(|key| &key.left));
+        let of_right = columns_in(&plan.nodes[right.0].schema, exchanged_keys(join).map(|key| &key.right));
         let parallelism = node.parallelism.unwrap_or(parallelism);
         let keys = of_left.zip(of_right).filter(|_| parallelism > 1);
         let stage =
@@ -350,7 +355,7 @@ fn held_together(node: &Node) -> Result<Option<(Span, Vec<usize>, bool)>> {
 
 /// The places of the input's columns by which rows can be exchanged for a node, so that each key is in one task; none where
 /// there are no such columns.
-fn exchanged_by(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
+pub(super) fn exchanged_by(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
     Ok(match &node.kind {
         NodeKind::Aggregate { keys, sets, .. } => {
             // Of grouping sets the keys that all of them have.
@@ -564,6 +569,7 @@ fn lookup_spec(
         settled: plan.is_settled(join.table),
         retracts: !plan.nodes[input.0].changes.is_append(),
         ttl: node.state_ttl,
+        shared_by: shared_by(plan, node)?.unwrap_or_default(),
         input: plan.nodes[input.0].schema.clone(),
         output: node.schema.clone(),
         statement: node.owner.clone(),

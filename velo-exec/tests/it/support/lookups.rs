@@ -138,6 +138,10 @@ impl Lookup {
     }
 
     pub fn harness(&self, store: &Store) -> Harness<LookupJoin> {
+        Harness::new(self.operator(store))
+    }
+
+    pub fn operator(&self, store: &Store) -> LookupJoin {
         let plan = &self.plan;
         let mut fields = plan.columns.iter().map(|column| column.field.as_ref().clone()).collect::<Vec<_>>();
         fields.extend(plan.kind.mark().map(|mark| mark.as_ref().clone()));
@@ -149,11 +153,12 @@ impl Lookup {
             settled: self.settled,
             retracts: self.retracts,
             ttl: self.ttl,
+            shared_by: vec![KEY],
             input: schema(),
             output: hidden::with_event_time(&arrow_schema::Schema::new(fields)),
             statement: "result".to_owned(),
         };
-        Harness::new(LookupJoin::new(spec).unwrap())
+        LookupJoin::new(spec).unwrap()
     }
 
     /// Whether the keys of a pair are equal; NULL equals nothing.
