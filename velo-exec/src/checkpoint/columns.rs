@@ -5,10 +5,12 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use velo_core::Batch;
 use velo_core::batch::columns_of;
 
+use super::rows::unpack;
 use super::state::damaged;
-use crate::error::Result;
+use crate::error::{ExecError, Result};
 
 /// Rows of a state table that are saved at once: one column of them stays far from the limits of its type.
 pub(crate) const PIECE: usize = 8_192;
@@ -84,7 +86,7 @@ impl<'a> SavedColumns<'a> {
         column.ok_or_else(|| damaged(self.table, "a column is missing"))
     }
 
-    fn wrong(&self, expected: &DataType, found: &DataType) -> crate::ExecError {
+    fn wrong(&self, expected: &DataType, found: &DataType) -> ExecError {
         damaged(self.table, &format!("its column {} is {found} and not {expected}", self.next))
     }
 
@@ -140,6 +142,14 @@ impl<'a> SavedColumns<'a> {
         }
         Ok(())
     }
+}
+
+/// The batches of a packed one of a table; see [`unpack`].
+pub(crate) fn unpacked(table: &str, packed: &RecordBatch, schema: &SchemaRef) -> Result<Vec<Batch>> {
+    unpack(packed, schema).map_err(|error| match error {
+        ExecError::Arrow(error) => damaged(table, &error.to_string()),
+        other => other,
+    })
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::concat::concat_batches;
 use velo_core::Batch;
 
-use crate::checkpoint::columns::{PIECE, SavedColumns, StateColumns};
-use crate::checkpoint::rows::{pack, unpack};
+use crate::checkpoint::columns::{PIECE, SavedColumns, StateColumns, unpacked};
+use crate::checkpoint::rows::pack;
 use crate::checkpoint::state::damaged;
 use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
@@ -231,7 +231,7 @@ impl Waiting {
             while from < batch.num_rows() {
                 let to = (from + 1..batch.num_rows()).find(|row| !is_one(from, *row)).unwrap_or(batch.num_rows());
                 let mut at = from;
-                for batch in unpack(&packed.slice(from, to - from), input)? {
+                for batch in unpacked(WAITING, &packed.slice(from, to - from), input)? {
                     let end = at + batch.rows();
                     let until = until.is_valid(from).then(|| until.values()[at..end].to_vec());
                     all.push((batch, tries.value(from), due.value(from), until));

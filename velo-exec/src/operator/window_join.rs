@@ -18,9 +18,9 @@ use velo_plan::plan::WindowJoin as Plan;
 use super::late_rows::{LateRows, window_named};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
-use crate::checkpoint::columns::PIECE;
+use crate::checkpoint::columns::{PIECE, unpacked};
 use crate::checkpoint::counters::{load_late, save_late};
-use crate::checkpoint::rows::{pack, unpack};
+use crate::checkpoint::rows::pack;
 use crate::checkpoint::state::damaged;
 use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
@@ -324,7 +324,7 @@ impl Operator for WindowJoin {
         load_late(state, &self.late.counters)?;
         for (side, table) in SIDES.into_iter().enumerate() {
             for packed in state.rows(table)? {
-                for batch in unpack(&packed, &self.inputs[side])? {
+                for batch in unpacked(table, &packed, &self.inputs[side])? {
                     check_kinds(&batch, self.retracts[side])
                         .map_err(|_| damaged(table, "a row is taken back where none can be"))?;
                     let [starts, ends] = self.bounds(side, &batch)?;

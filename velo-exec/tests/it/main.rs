@@ -17,6 +17,8 @@ mod match_recognize;
 mod match_steps;
 mod over;
 mod over_cases;
+mod restarts_joins;
+mod restarts_lookups;
 mod session_revisions;
 mod sets;
 mod timers;

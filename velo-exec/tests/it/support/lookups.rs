@@ -142,12 +142,16 @@ impl Lookup {
     }
 
     pub fn operator(&self, store: &Store) -> LookupJoin {
+        self.operator_of(Arc::clone(&store.table))
+    }
+
+    pub fn operator_of(&self, table: Arc<Table>) -> LookupJoin {
         let plan = &self.plan;
         let mut fields = plan.columns.iter().map(|column| column.field.as_ref().clone()).collect::<Vec<_>>();
         fields.extend(plan.kind.mark().map(|mark| mark.as_ref().clone()));
         let spec = LookupSpec {
             join: plan.clone(),
-            table: store.table.clone(),
+            table,
             key_names: ["key", "quantity"].iter().take(plan.keys.len()).map(|name| (*name).to_owned()).collect(),
             member: self.member,
             settled: self.settled,

@@ -8,6 +8,7 @@ pub mod naive;
 pub mod over;
 pub mod patterns;
 pub mod sim;
+pub mod tasks;
 
 use std::sync::Arc;
 
