@@ -115,6 +115,7 @@ fn operator(table: &Arc<Table>, kind: &JoinKind, with_condition: bool) -> Lookup
         settled: true,
         retracts: false,
         ttl: None,
+        shared_by: vec![],
         input: left(),
         output: hidden::with_event_time(&Schema::new(fields)),
         statement: "result".to_owned(),

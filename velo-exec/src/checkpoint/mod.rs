@@ -1,5 +1,6 @@
 //! What a checkpoint holds, and how it is made and read: state by key group, files on a store, a manifest that names them.
 
+pub(crate) mod beside;
 mod coordinator;
 mod counts;
 mod files;
@@ -8,16 +9,15 @@ mod job_file;
 mod line;
 mod manifest;
 mod resume;
-pub(crate) mod beside;
-pub(crate) mod late;
 pub mod rows;
+pub(crate) mod sequence;
 pub mod state;
 
 pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, OnCheckpoint, Participants};
+pub(crate) use counts::{load_counts, save_counts};
 pub use folder::{Created, Folder};
 pub use job_file::{JobFile, forget_attempts, next_attempt};
 pub use line::{Asked, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};
 pub use resume::{Decision, Found, Inventory, Resumed, Start, begin_run, complete_name, forget_runs, start, verify};
-pub(crate) use counts::{load_counts, save_counts};
 pub use state::{OperatorState, Reached, Share, StateReader, StateWriter};

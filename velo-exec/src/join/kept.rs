@@ -120,6 +120,23 @@ impl KeptRows {
         self.live
     }
 
+    /// The rows that are needed.
+    pub(crate) fn live(&self) -> Vec<RowRef> {
+        let mut live = Vec::with_capacity(self.live);
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            let owners = chunk.iter().flat_map(|chunk| &chunk.owners).enumerate();
+            let rows = owners.filter(|(_, owner)| **owner != KeyTable::DEAD);
+            live.extend(rows.map(|(row, _)| RowRef { chunk: number as u32, row: row as u32 }));
+        }
+        live
+    }
+
+    /// All columns of some rows.
+    pub(crate) fn columns(&self, rows: &[RowRef]) -> Result<Vec<ArrayRef>> {
+        let picked = self.pick(rows.iter().copied());
+        (0..self.types.len()).map(|at| self.column(&picked, at)).collect()
+    }
+
     /// The column of a chunk before the last.
     pub(crate) fn last_but_one(&self, chunk: u32) -> Option<&ArrayRef> {
         self.chunk(chunk).and_then(|chunk| chunk.columns.iter().rev().nth(1))
@@ -217,8 +234,7 @@ impl KeptRows {
         }
         let mut made = Vec::new();
         for part in rows.chunks(CHUNK) {
-            let picked = self.pick(part.iter().copied());
-            let columns = (0..self.types.len()).map(|at| self.column(&picked, at)).collect::<Result<Vec<_>>>()?;
+            let columns = self.columns(part)?;
             let owners = part.iter().map(|row| self.owner(*row)).collect::<Vec<_>>();
             let marked = part.iter().map(|row| self.is_marked(*row)).collect::<Vec<_>>();
             let chunk = self.push(columns, owners);

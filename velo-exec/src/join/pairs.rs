@@ -49,6 +49,7 @@ impl Pairs {
 pub(crate) struct JoinColumns {
     /// By side: the places in the input of the columns that are kept, the event time last.
     kept: [Vec<usize>; 2],
+    names: [Vec<String>; 2],
     types: [Vec<DataType>; 2],
     /// By output column: its side, and its place among the kept ones.
     output: Vec<(usize, usize)>,
@@ -111,18 +112,32 @@ impl JoinColumns {
             let of = |at: &usize| inputs[side].field(*at).data_type().clone();
             kept[side].iter().map(of).collect::<Vec<_>>()
         });
+        let names = [LEFT, RIGHT].map(|side| {
+            let of = |at: &usize| inputs[side].field(*at).name().clone();
+            kept[side].iter().map(of).collect::<Vec<_>>()
+        });
         let expected = columns.len()
             + usize::from(matches!(join.kind, JoinKind::Mark(_)))
             + usize::from(schema::event_time_index(&output).is_some());
         if expected != output.fields().len() {
             return Err(ExecError::Internal(format!("a join gives {expected} columns, not those of {output}")));
         }
-        Ok(Self { kept, types, output: columns, schema: output, condition })
+        Ok(Self { kept, names, types, output: columns, schema: output, condition })
+    }
+
+    /// The names in the input of the columns that are kept of a side.
+    pub(crate) fn names(&self, side: usize) -> &[String] {
+        &self.names[side]
     }
 
     /// The types of the columns that are kept of a side.
     pub(crate) fn types(&self, side: usize) -> &[DataType] {
         &self.types[side]
+    }
+
+    /// The places in the input of the columns that are kept of a side, the event time last.
+    pub(crate) fn places(&self, side: usize) -> &[usize] {
+        &self.kept[side]
     }
 
     /// The columns of a batch that are kept.

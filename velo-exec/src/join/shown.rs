@@ -4,18 +4,26 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use arrow_array::ArrayRef;
+use std::sync::Arc;
+
+use arrow_array::types::UInt64Type;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, SchemaRef};
+use arrow_select::filter::filter;
 use velo_core::batch::columns_of;
 use velo_core::{Batch, RowKind};
 
 use super::kept::{KeptRows, RowRef};
+use crate::checkpoint::sequence::{PIECE, SavedColumns, StateColumns};
+use crate::checkpoint::state::damaged;
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 use crate::state::{KeyTable, is_sparse, keep};
 
 /// Rows by their values and event time.
 #[derive(Debug)]
 pub(crate) struct ShownRows {
+    input: SchemaRef,
     schema: SchemaRef,
     table: KeyTable,
     fates: Vec<Fate>,
@@ -25,6 +33,10 @@ pub(crate) struct ShownRows {
     /// What was shown.
     rows: KeptRows,
 }
+
+/// The state tables of rows that can be taken back or wait, and of what was shown of them.
+const FATES: &str = "left_fates";
+const SHOWN: &str = "left_shown";
 
 /// What became of a row that may have come several times.
 #[derive(Debug, Default)]
@@ -50,7 +62,8 @@ impl ShownRows {
         let types = input.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         let shown: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
         let (fates, open) = (Vec::new(), BinaryHeap::new());
-        Ok(Self { schema, table: KeyTable::new(&types)?, fates, alive: 0, open, rows: KeptRows::new(shown, None) })
+        let (input, table) = (Arc::clone(input), KeyTable::new(&types)?);
+        Ok(Self { input, schema, table, fates, alive: 0, open, rows: KeptRows::new(shown, None) })
     }
 
     /// The number of each row of a batch, into `ids`.
@@ -167,6 +180,107 @@ impl ShownRows {
         self.open = open.map(|Reverse((time, id))| Reverse((time, numbers[id as usize]))).collect();
         self.rows.owners_mut().for_each(|(_, owner)| *owner = numbers[*owner as usize]);
         Ok(Some(numbers))
+    }
+
+    /// All columns of the rows with these numbers.
+    pub(crate) fn whole(&self, ids: &[u32]) -> Result<RecordBatch> {
+        Ok(columns_of(&self.input, self.table.keys(ids)?, ids.len())?)
+    }
+
+    /// The numbers of rows that wait.
+    pub(crate) fn number_waiting(&mut self, batch: &RecordBatch, ids: &mut Vec<u32>) -> Result<()> {
+        self.table.intern(batch.columns(), batch.num_rows(), ids)?;
+        self.fates.resize_with(self.table.len(), Fate::default);
+        for id in ids.iter() {
+            self.alive += usize::from(!self.fates[*id as usize].is_alive());
+            self.waits(*id);
+        }
+        Ok(())
+    }
+
+    /// Saves what became of rows, but for how often they wait: whoever has those that do saves them. `keys` gives the columns by
+    /// which rows are exchanged.
+    pub(crate) fn save(
+        &self,
+        state: &mut StateWriter,
+        keys: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>>,
+    ) -> Result<()> {
+        let alive = |id: &u32| self.fates[*id as usize].is_alive();
+        let alive = (0..self.fates.len() as u32).filter(alive).collect::<Vec<_>>();
+        for ids in alive.chunks(PIECE) {
+            let fates = || ids.iter().map(|id| &self.fates[*id as usize]);
+            let whole = self.whole(ids)?;
+            let mut columns = StateColumns::new();
+            columns.push("_cancelled", Arc::new(UInt64Array::from_iter_values(fates().map(|fate| fate.cancelled))));
+            columns.push("_open", Arc::new(fates().map(|fate| Some(fate.open)).collect::<BooleanArray>()));
+            columns.push_batch(&whole);
+            state.keyed(FATES, &keys(&whole)?, &columns.finish(ids.len())?)?;
+        }
+        let shown = alive.iter().flat_map(|id| self.fates[*id as usize].shown.iter().map(move |row| (*id, *row)));
+        let (ids, rows): (Vec<u32>, Vec<RowRef>) = shown.unzip();
+        for (ids, rows) in ids.chunks(PIECE).zip(rows.chunks(PIECE)) {
+            let whole = self.whole(ids)?;
+            let mut columns = StateColumns::new();
+            let came_out = rows.iter().map(|row| Some(*row != RowRef::NONE)).collect::<BooleanArray>();
+            columns.push("_came_out", Arc::new(came_out));
+            columns.push_batch(&whole);
+            for (field, column) in self.schema.fields().iter().zip(self.rows.columns(rows)?) {
+                columns.push(format!("_shown_{}", field.name()), column);
+            }
+            state.keyed(SHOWN, &keys(&whole)?, &columns.finish(ids.len())?)?;
+        }
+        Ok(())
+    }
+
+    /// Takes up what [`Self::save`] saved. `times` gives the event times of rows.
+    pub(crate) fn load(
+        &mut self,
+        state: &mut StateReader,
+        times: impl Fn(&RecordBatch) -> Result<Vec<i64>>,
+    ) -> Result<()> {
+        let mut ids = Vec::new();
+        for batch in state.rows(FATES)? {
+            let mut saved = SavedColumns::of(FATES, &batch);
+            let (cancelled, open) = (saved.numbers::<UInt64Type>()?, saved.flags()?);
+            let whole = saved.batch(&self.input)?;
+            saved.end()?;
+            self.table.intern(whole.columns(), whole.num_rows(), &mut ids)?;
+            self.fates.resize_with(self.table.len(), Fate::default);
+            for (row, (id, time)) in ids.iter().zip(times(&whole)?).enumerate() {
+                let fate = &mut self.fates[*id as usize];
+                fate.cancelled = cancelled.value(row);
+                if open.value(row) && !std::mem::replace(&mut fate.open, true) {
+                    self.alive += 1;
+                    self.open.push(Reverse((time, *id)));
+                }
+            }
+        }
+        let types = self.schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        for batch in state.rows(SHOWN)? {
+            let mut saved = SavedColumns::of(SHOWN, &batch);
+            let came_out = saved.flags()?;
+            let whole = saved.batch(&self.input)?;
+            let shown = saved.columns(&types)?;
+            saved.end()?;
+            self.table.intern(whole.columns(), whole.num_rows(), &mut ids)?;
+            if ids.iter().any(|id| !self.fates.get(*id as usize).is_some_and(|fate| fate.open)) {
+                return Err(damaged(SHOWN, "what was shown is of no row that can be taken back"));
+            }
+            let shown = shown.iter().map(|column| filter(column, came_out)).collect::<Result<Vec<_>, _>>()?;
+            let some = ids.iter().zip(came_out.values()).filter(|(_, came_out)| *came_out).map(|(id, _)| *id);
+            let chunk = self.rows.push(shown, some.collect());
+            let mut next = 0;
+            for (row, id) in ids.iter().enumerate() {
+                let shown = &mut self.fates[*id as usize].shown;
+                if came_out.value(row) {
+                    shown.push(RowRef { chunk, row: next });
+                    next += 1;
+                } else {
+                    shown.push(RowRef::NONE);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of memory.

@@ -1,6 +1,9 @@
 //! The rows of one side of a join of changing inputs: each distinct row once, with how often it is there and how many partners
 //! it has.
 
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
 use arrow_schema::SchemaRef;
 use velo_core::{Batch, schema};
 
@@ -22,7 +25,7 @@ pub(crate) struct Held {
     pub(crate) unknown: i64,
     pub(crate) key: u32,
     /// The number of its other keys, where the join asks for a membership.
-    group: u32,
+    pub(crate) group: u32,
     /// The number of the whole row, where rows can be taken back.
     identity: u32,
     /// Its place among the rows of its key, or among those with a NULL of its group.
@@ -195,6 +198,40 @@ impl HeldSide {
         self.rows.release(gone.row);
         self.held[number as usize].count = 0;
         self.free.push(number);
+    }
+
+    /// The numbers of the rows that are held.
+    pub(crate) fn alive(&self) -> Vec<u32> {
+        let alive = self.held.iter().enumerate().filter(|(_, held)| held.count != 0);
+        alive.map(|(number, _)| number as u32).collect()
+    }
+
+    /// The columns that are kept of some rows.
+    pub(crate) fn kept(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>> {
+        let rows = numbers.iter().map(|number| self.get(*number).row).collect::<Vec<_>>();
+        self.rows.columns(&rows)
+    }
+
+    /// All columns of the input of some rows, where they can be taken back; `kept` are those that are kept, the event time
+    /// last, and `places` their places.
+    pub(crate) fn whole(
+        &self,
+        numbers: &[u32],
+        input: &SchemaRef,
+        kept: &[ArrayRef],
+        places: &[usize],
+    ) -> Result<Option<Vec<ArrayRef>>> {
+        let Some(identities) = &self.identities else { return Ok(None) };
+        let ids = numbers.iter().map(|number| self.get(*number).identity).collect::<Vec<_>>();
+        let mut columns = identities.keys(&ids)?;
+        if schema::event_time_index(input).is_some() {
+            columns.extend(kept.last().map(Arc::clone));
+        }
+        // What is shown is what came, also where other values of the key table are equal to it.
+        for (place, column) in places.iter().zip(kept) {
+            columns[*place] = Arc::clone(column);
+        }
+        Ok(Some(columns))
     }
 
     /// How many rows are held, equal ones once.

@@ -53,6 +53,11 @@ impl Versions {
         self.all.is_empty()
     }
 
+    /// All of them, in their order.
+    pub(crate) fn all(&self) -> &[Version] {
+        &self.all
+    }
+
     /// Puts a version in its place; `values` compares two rows that nothing else tells apart.
     pub(crate) fn insert(&mut self, new: Version, values: impl Fn(RowRef, RowRef) -> Ordering) {
         let is_before = |known: &Version| {

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::types::{Int64Type, UInt32Type};
+use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
+use arrow_select::interleave::interleave_record_batch;
+use arrow_select::take::take_record_batch;
 use velo_core::{Batch, Watermark};
 use velo_plan::plan::StateTtl;
 
+use crate::checkpoint::sequence::{PIECE, SavedColumns, StateColumns};
+use crate::checkpoint::state::damaged;
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 use crate::operator::{Outbox, RowTable};
 use crate::state::{Ttl, is_sparse, keep};
@@ -38,11 +44,16 @@ struct Kept {
 /// Rows of a batch into which what is left of others is gathered.
 const GATHERED: usize = 65_536;
 
+/// The state tables of rows that went in, once for each time that they are there, and of what came out of these.
+const GIVEN: &str = "given";
+const OUTPUT: &str = "given_rows";
+
 /// Nothing below.
 const BOTTOM: u32 = u32::MAX;
 
 /// Rows that went in, each with what came out as often as it is there.
 pub(crate) struct Given {
+    input: SchemaRef,
     rows: RowTable,
     /// By row: the last entry of its stack.
     last: Vec<u32>,
@@ -65,7 +76,8 @@ impl Given {
     /// Nothing of rows of `input` yet; `ttl` says when they are forgotten.
     pub(crate) fn new(input: SchemaRef, ttl: Option<StateTtl>) -> Result<Self> {
         Ok(Self {
-            rows: RowTable::new(input)?,
+            rows: RowTable::new(Arc::clone(&input))?,
+            input,
             last: Vec::new(),
             entries: Vec::new(),
             free: Vec::new(),
@@ -241,7 +253,7 @@ impl Given {
             entries.push((*at, Made { batch: 0, from: from.len() as u32, rows }));
             from.extend((first..first + rows).map(|row| (places[batch as usize], row as usize)));
             if from.len() >= GATHERED || nth + 1 == left.len() {
-                let gathered = arrow_select::interleave::interleave_record_batch(&batches, &from)?;
+                let gathered = interleave_record_batch(&batches, &from)?;
                 let batch = self.keep(&gathered);
                 for (at, made) in entries.drain(..) {
                     let made = Made { batch, ..made };
@@ -253,6 +265,104 @@ impl Given {
         }
         self.done.clear();
         Ok(())
+    }
+
+    /// Saves each row as often as it is there, and what came out of it each time; rows are shared out by the columns at these
+    /// places. What came out is saved as it is: a table that is loaded anew knows its rows by other numbers.
+    pub(crate) fn save(&self, state: &mut StateWriter, shared_by: &[usize]) -> Result<()> {
+        let (mut ids, mut given, mut stack, mut rows) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for (id, last) in self.last.iter().enumerate() {
+            let mut at = *last;
+            while let Some(entry) = self.entries.get(at as usize) {
+                stack.push(entry.made);
+                at = entry.below;
+            }
+            // The last that came is the first that is taken back.
+            while let Some(made) = stack.pop() {
+                ids.push(id as u32);
+                given.push(made);
+                rows += made.rows as usize;
+            }
+            if ids.len() >= PIECE || rows >= PIECE || id + 1 == self.last.len() {
+                self.put(state, shared_by, &ids, &given)?;
+                (ids, given, rows) = (Vec::new(), Vec::new(), 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves some rows, and what came out of them.
+    fn put(&self, state: &mut StateWriter, shared_by: &[usize], ids: &[u32], given: &[Made]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let rows = self.rows.rows(ids)?;
+        let mut columns = StateColumns::new();
+        columns.push("_rows", Arc::new(UInt32Array::from_iter_values(given.iter().map(|made| made.rows))));
+        if let Some(ttl) = &self.ttl {
+            columns.push("_touched", Arc::new(ttl.saved(ids)));
+        }
+        columns.push_batch(&rows);
+        let keys = rows.project(shared_by)?;
+        state.keyed(GIVEN, keys.columns(), &columns.finish(ids.len())?)?;
+        let made = || given.iter().enumerate().filter(|(_, made)| made.rows > 0);
+        let mut numbers = made().map(|(_, made)| made.batch).collect::<Vec<_>>();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let batches = numbers.iter().filter_map(|number| self.batches.get(*number as usize)?.as_ref());
+        let batches = batches.map(|kept| kept.batch.as_ref()).collect::<Vec<_>>();
+        let (mut from, mut of) = (Vec::new(), Vec::new());
+        for (row, made) in made() {
+            // The number is among them, and no batch goes of which something can be taken back.
+            let place = numbers.partition_point(|number| *number < made.batch);
+            from.extend((made.from..made.from + made.rows).map(|row| (place, row as usize)));
+            of.extend(std::iter::repeat_n(row as u32, made.rows as usize));
+        }
+        if from.is_empty() {
+            return Ok(());
+        }
+        // What came out of a row goes where the row goes.
+        let keys = take_record_batch(&keys, &UInt32Array::from(of))?;
+        state.keyed(OUTPUT, keys.columns(), &interleave_record_batch(&batches, &from)?)
+    }
+
+    /// Takes up what was saved; what came out has the columns of `output`.
+    pub(crate) fn load(&mut self, state: &mut StateReader, output: &SchemaRef) -> Result<()> {
+        let mut batches = Vec::new();
+        for batch in state.rows(OUTPUT)? {
+            let mut saved = SavedColumns::of(OUTPUT, &batch);
+            let rows = saved.batch(output)?;
+            saved.end()?;
+            batches.push((self.keep(&rows), rows.num_rows() as u32));
+        }
+        let lacks = || damaged(GIVEN, "what came out of a row is not there");
+        let mut batches = batches.into_iter();
+        let (mut number, mut from, mut left) = (0, 0, 0);
+        for batch in state.rows(GIVEN)? {
+            let mut saved = SavedColumns::of(GIVEN, &batch);
+            let counts = saved.numbers::<UInt32Type>()?;
+            let touched = self.ttl.is_some().then(|| saved.numbers::<Int64Type>()).transpose()?;
+            let rows = saved.batch(&self.input)?;
+            saved.end()?;
+            let ids = self.intern(&Batch::new(rows))?;
+            for (id, rows) in ids.iter().zip(counts.values()) {
+                // What came out of one row was saved at once, so it lies in one batch.
+                if *rows > 0 && left == 0 {
+                    (number, left) = batches.next().ok_or_else(lacks)?;
+                    from = 0;
+                }
+                left = left.checked_sub(*rows).ok_or_else(lacks)?;
+                self.give(*id, Made { batch: number, from, rows: *rows });
+                from += rows;
+            }
+            if let (Some(ttl), Some(touched)) = (&mut self.ttl, touched) {
+                ttl.restore(&ids, touched);
+            }
+        }
+        match left == 0 && batches.next().is_none() {
+            true => Ok(()),
+            false => Err(damaged(OUTPUT, "there is more than what came out of rows")),
+        }
     }
 
     /// Forgets rows that were not touched for too long when the watermark has come to this.

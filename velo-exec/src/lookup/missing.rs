@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use velo_plan::plan::{JoinKind, Missing, MissingStrategy};
 
+use crate::checkpoint::{StateReader, StateWriter, load_counts, save_counts};
+use crate::error::Result;
+
 /// How many rows of one join the table had none for; read from outside while it runs.
 #[derive(Debug, Default)]
 pub struct MissingCounters {
@@ -45,7 +48,23 @@ impl MissingCounters {
     pub(crate) fn set_waiting(&self, rows: usize) {
         self.waiting.store(rows as u64, Ordering::Relaxed);
     }
+
+    /// Puts them into a checkpoint, but for the rows that wait, which are counted when they are taken up.
+    pub(crate) fn save(&self, state: &mut StateWriter) -> Result<()> {
+        save_counts(state, MISSING, &[("skipped", self.skipped()), ("filled", self.filled())])
+    }
+
+    /// Takes up what was saved.
+    pub(crate) fn load(&self, state: &mut StateReader) -> Result<()> {
+        let [skipped, filled] = load_counts(state, MISSING, ["skipped", "filled"])?;
+        self.count(Fate::LeaveOut, skipped as usize);
+        self.count(Fate::Nulls, filled as usize);
+        Ok(())
+    }
 }
+
+/// The table with the counters.
+const MISSING: &str = "missing";
 
 /// What becomes of a row that a table lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

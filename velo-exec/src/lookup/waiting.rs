@@ -4,10 +4,22 @@
 //! due is known without a look at all of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use arrow_array::BooleanArray;
-use arrow_schema::ArrowError;
+use arrow_array::types::{Int64Type, UInt32Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow_schema::{ArrowError, SchemaRef};
+use arrow_select::concat::concat_batches;
 use velo_core::Batch;
+
+use crate::checkpoint::rows::pack;
+use crate::checkpoint::sequence::{PIECE, SavedColumns, StateColumns, unpacked};
+use crate::checkpoint::state::damaged;
+use crate::checkpoint::{StateReader, StateWriter};
+use crate::error::Result;
+
+/// The state table of rows that wait.
+const WAITING: &str = "waiting";
 
 /// Some rows that wait.
 #[derive(Debug)]
@@ -35,6 +47,29 @@ pub(crate) struct Waiting {
     due: BTreeMap<i64, usize>,
     /// Until no later than this rows wait.
     latest: Option<i64>,
+}
+
+impl Held {
+    /// Its rows as those of a state table.
+    fn packed(&self) -> Result<RecordBatch> {
+        let rows = self.batch.rows();
+        let until = (0..rows).map(|row| self.until.get(row).copied()).collect::<Int64Array>();
+        let mut columns = StateColumns::new();
+        columns.push("_tries", Arc::new(UInt32Array::from_value(self.tries, rows)));
+        columns.push("_due", Arc::new(Int64Array::from_value(self.due, rows)));
+        columns.push("_until", Arc::new(until));
+        columns.push_batch(&pack(&self.batch)?);
+        columns.finish(rows)
+    }
+}
+
+/// Saves rows that are packed.
+fn put(state: &mut StateWriter, packed: &[RecordBatch], shared_by: &[usize]) -> Result<()> {
+    let Some(first) = packed.first() else { return Ok(()) };
+    let rows = concat_batches(first.schema_ref(), packed)?;
+    // The first three columns are beside those of the input.
+    let keys = shared_by.iter().map(|place| Arc::clone(rows.column(3 + place))).collect::<Vec<ArrayRef>>();
+    state.keyed(WAITING, &keys, &rows)
 }
 
 fn less_one(counts: &mut BTreeMap<i64, usize>, of: i64) {
@@ -159,5 +194,61 @@ impl Waiting {
     /// The latest time until which a row waits.
     pub(crate) fn latest(&self) -> Option<i64> {
         self.latest
+    }
+
+    /// Saves the rows that wait, in their order, those of small batches together; rows are shared out by the columns at these
+    /// places.
+    pub(crate) fn save(&self, state: &mut StateWriter, shared_by: &[usize]) -> Result<()> {
+        let (mut some, mut rows) = (Vec::new(), 0);
+        for held in &self.held {
+            rows += held.batch.rows();
+            some.push(held.packed()?);
+            if rows >= PIECE {
+                put(state, &std::mem::take(&mut some), shared_by)?;
+                rows = 0;
+            }
+        }
+        put(state, &some, shared_by)
+    }
+
+    /// Takes up rows that wait, of the columns of `input`. Those of several former tasks come in the order of their times where
+    /// all of them are due at one (`by_due`); else those of a task in theirs.
+    pub(crate) fn load(&mut self, state: &mut StateReader, input: &SchemaRef, by_due: bool) -> Result<()> {
+        let mut all = Vec::new();
+        for batch in state.rows(WAITING)? {
+            let width = batch.num_columns().checked_sub(3);
+            let width = width.ok_or_else(|| damaged(WAITING, "a column is missing"))?;
+            let packed = batch.project(&(3..3 + width).collect::<Vec<_>>())?;
+            let numbers = batch.project(&[0, 1, 2])?;
+            let mut saved = SavedColumns::of(WAITING, &numbers);
+            let (tries, due) = (saved.numbers::<UInt32Type>()?, saved.numbers::<Int64Type>()?);
+            let until = saved.optional::<Int64Type>()?;
+            let is_one = |one: usize, other: usize| {
+                (tries.value(one), due.value(one), until.is_null(one))
+                    == (tries.value(other), due.value(other), until.is_null(other))
+            };
+            let mut from = 0;
+            while from < batch.num_rows() {
+                let to = (from + 1..batch.num_rows()).find(|row| !is_one(from, *row)).unwrap_or(batch.num_rows());
+                let mut at = from;
+                for batch in unpacked(WAITING, &packed.slice(from, to - from), input)? {
+                    let end = at + batch.rows();
+                    let until = until.is_valid(from).then(|| until.values()[at..end].to_vec());
+                    all.push((batch, tries.value(from), due.value(from), until));
+                    at = end;
+                }
+                from = to;
+            }
+        }
+        if by_due {
+            all.sort_by_key(|(_, _, due, _)| *due);
+        }
+        for (batch, tries, due, until) in all {
+            match until {
+                Some(until) => self.push_until(batch, until),
+                None => self.push(batch, tries, due),
+            }
+        }
+        Ok(())
     }
 }

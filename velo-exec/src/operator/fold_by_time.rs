@@ -19,7 +19,6 @@ use super::late_rows::LateRows;
 use super::row_table::Repeats;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::checkpoint::beside::{PIECE, apart, values, with_beside};
-use crate::checkpoint::late::{load_late, save_late};
 use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 use crate::state::{KeyTable, is_sparse, keep};
@@ -175,7 +174,7 @@ impl Operator for FoldByTime {
                 None => state.rows(WAITING, saved),
             }
         }
-        save_late(state, &self.late.counters)
+        self.late.counters.save(state)
     }
 
     fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
@@ -185,6 +184,6 @@ impl Operator for FoldByTime {
             let rows = Batch::new(rows);
             self.count(&rows, values::<Int64Type>(WAITING, counts)?.iter().copied())?;
         }
-        load_late(state, &self.late.counters)
+        self.late.counters.load(state)
     }
 }

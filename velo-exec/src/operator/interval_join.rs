@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::{ArrayRef, BooleanArray};
 use velo_core::{Batch, Watermark};
 use velo_eventtime::late::for_row;
 use velo_plan::plan::IntervalJoin as Plan;
@@ -14,10 +15,13 @@ use velo_plan::plan::IntervalJoin as Plan;
 use super::late_rows::LateRows;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::sequence::{PIECE, SavedColumns, StateColumns};
+use crate::checkpoint::state::damaged;
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::join::{
-    Entry, Gives, JoinColumns, JoinKeys, JoinSpec, LEFT, NO_KEY, Pairs, RIGHT, RowRef, Run, TimedRows, check_kinds,
-    is_true,
+    Entry, Gives, JoinColumns, JoinKeys, JoinSpec, KEY, LEFT, NO_KEY, Pairs, RIGHT, RowRef, Run, SIDES, TimedRows,
+    check_kinds, is_true, load_watermarks, save_watermarks,
 };
 use crate::state::{is_sparse, keep};
 use crate::window::LateCounters;
@@ -139,8 +143,15 @@ impl IntervalJoin {
     fn insert(&mut self, side: usize, batch: &Batch) -> Result<()> {
         let mut keys = std::mem::take(&mut self.ids);
         self.keys.number(side, batch, &mut keys)?;
+        let chunk = self.put(side, self.columns.keep(side, batch), &keys)?;
+        self.probe = Some(Probe { side, chunk, keys, row: 0, seen: 0 });
+        Ok(())
+    }
+
+    /// Puts kept rows with these keys into the runs; the number of their chunk.
+    fn put(&mut self, side: usize, columns: Vec<ArrayRef>, keys: &[u32]) -> Result<u32> {
         self.runs.resize_with(self.keys.len(), Default::default);
-        let chunk = self.rows[side].push(self.columns.keep(side, batch), keys.clone());
+        let chunk = self.rows[side].push(columns, keys.to_vec());
         let Some(times) = self.rows[side].rows.times(chunk) else {
             return Err(ExecError::Internal("an interval join without an event time".to_owned()));
         };
@@ -160,8 +171,7 @@ impl IntervalJoin {
             self.runs[of_key[0].0 as usize][side].merge(of_key.iter().map(|(_, entry)| *entry));
         }
         self.disordered.clear();
-        self.probe = Some(Probe { side, chunk, keys, row: 0, seen: 0 });
-        Ok(())
+        Ok(chunk)
     }
 
     /// Finds partners of the rows of a batch, until there are enough of them; whether all have been found.
@@ -381,6 +391,50 @@ impl Operator for IntervalJoin {
             Watermark(micros) => Watermark(micros.saturating_sub(self.hold)),
         });
         self.drive(out)
+    }
+
+    /// The rows of both sides that are kept, each with whether it has had a partner.
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        save_watermarks(state, self.watermarks)?;
+        self.late.counters.save(state)?;
+        for (side, table) in SIDES.into_iter().enumerate() {
+            let kept = &self.rows[side].rows;
+            for rows in kept.live().chunks(PIECE) {
+                let keys = self.keys.columns(&rows.iter().map(|row| kept.owner(*row)).collect::<Vec<_>>())?;
+                let marked = rows.iter().map(|row| kept.is_marked(*row)).collect::<Vec<_>>();
+                let mut columns = StateColumns::new();
+                columns.push_numbered(KEY, &keys);
+                columns.push("_matched", Arc::new(BooleanArray::from(marked)));
+                columns.push_named(self.columns.names(side), &kept.columns(rows)?);
+                state.keyed(table, &keys, &columns.finish(rows.len())?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.merged = state.watermark();
+        self.watermarks = load_watermarks(state)?;
+        self.late.counters.load(state)?;
+        let mut ids = Vec::new();
+        for (side, table) in SIDES.into_iter().enumerate() {
+            for batch in state.rows(table)? {
+                let mut saved = SavedColumns::of(table, &batch);
+                let keys = saved.columns(self.keys.types())?;
+                let marked = saved.flags()?;
+                let columns = saved.columns(self.columns.types(side))?;
+                saved.end()?;
+                self.keys.number_columns(&keys, batch.num_rows(), &mut ids)?;
+                if ids.contains(&NO_KEY) {
+                    return Err(damaged(table, "a row has no key"));
+                }
+                let chunk = self.put(side, columns, &ids)?;
+                for row in marked.values().set_indices() {
+                    self.rows[side].rows.mark(RowRef { chunk, row: row as u32 });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

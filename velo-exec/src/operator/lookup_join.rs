@@ -18,6 +18,7 @@ use velo_plan::plan::{self, JoinKind, StateTtl};
 
 use super::late_rows::LateRows;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::lookup::{
     Candidates, Fate, Given, Held, Made, MissingCounters, PAIRS, Pairs, Probe, ProbeSpec, Waiting, fate,
@@ -41,6 +42,9 @@ pub struct LookupSpec {
     pub retracts: bool,
     /// When what was made of rows that can be taken back is forgotten.
     pub ttl: Option<StateTtl>,
+    /// The places of the input's columns by which its rows were shared out among tasks: what it keeps goes with them. None where
+    /// it runs as one task.
+    pub shared_by: Vec<usize>,
     /// The columns that come in.
     pub input: SchemaRef,
     /// The columns that come out.
@@ -66,6 +70,7 @@ pub struct LookupJoin {
     /// The keys of rows that wait, where what follows them must wait too, with how many there are of each.
     blocked: Option<Blocked>,
     waiting: Waiting,
+    shared_by: Vec<usize>,
     /// The version in which the waiting rows were looked up last.
     seen: u64,
     /// How many rows are joined at once, where it is not known how many pairs they have.
@@ -101,7 +106,8 @@ const AT_ONCE: [usize; 2] = [256, 65_536];
 impl LookupJoin {
     /// The operator.
     pub fn new(spec: LookupSpec) -> Result<Self> {
-        let LookupSpec { join, table, key_names, member, settled, retracts, ttl, input, output, statement } = spec;
+        let LookupSpec { join, table, key_names, member, settled, retracts, ttl, shared_by, input, output, statement } =
+            spec;
         let probe = Probe::new(&ProbeSpec {
             join: &join,
             table: table.name(),
@@ -131,6 +137,7 @@ impl LookupJoin {
             given: given.transpose()?,
             blocked,
             waiting: Waiting::default(),
+            shared_by,
             seen: 0,
             at_once: AT_ONCE[0],
             work: VecDeque::new(),
@@ -495,8 +502,9 @@ impl Operator for LookupJoin {
         if let Some(given) = &mut self.given {
             given.on_clock(out)?;
         }
-        if self.as_of.is_none() {
-            self.try_again(now);
+        match self.as_of.is_some() {
+            true => self.release()?,
+            false => self.try_again(now),
         }
         self.run(out)
     }
@@ -544,6 +552,41 @@ impl Operator for LookupJoin {
 
     fn late(&self) -> Option<Arc<LateCounters>> {
         self.as_of.as_ref().map(|_| Arc::clone(&self.late.counters))
+    }
+
+    /// Rows that wait, and what was made of rows that can be taken back.
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.late.counters.save(state)?;
+        self.counters.save(state)?;
+        self.waiting.save(state, &self.shared_by)?;
+        self.given.as_ref().map_or(Ok(()), |given| given.save(state, &self.shared_by))
+    }
+
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        let reached = state.reached();
+        (self.watermark, self.forwarded) = (reached.told, reached.sent);
+        self.late.counters.load(state)?;
+        self.counters.load(state)?;
+        // Over a changelog what waits behind a row of its key is due at any time.
+        self.waiting.load(state, &self.input, self.as_of.is_none() && self.blocked.is_none())?;
+        if let Some(given) = &mut self.given {
+            given.load(state, &self.output)?;
+            given.ask(out);
+        }
+        match &self.as_of {
+            Some(reader) => reader.advance(self.forwarded),
+            None => {
+                self.counters.set_waiting(self.waiting.rows());
+                self.ending = self.watermark == Watermark::END;
+            }
+        }
+        // The versions of a table that is loaded anew have other numbers. So rows that wait are looked up before any that
+        // come, which also finds again what has to wait behind them.
+        self.seen = u64::MAX;
+        if !self.waiting.is_empty() {
+            out.timer_at(out.now());
+        }
+        Ok(())
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

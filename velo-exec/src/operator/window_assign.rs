@@ -12,7 +12,6 @@ use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_plan::plan::WindowSpec;
 
 use super::{Flow, InputId, Operator, Outbox};
-use crate::checkpoint::late::{load_late, save_late};
 use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::window::late::Measure;
@@ -99,12 +98,12 @@ impl Operator for WindowAssign {
     }
 
     fn save(&mut self, state: &mut StateWriter) -> Result<()> {
-        save_late(state, &self.late)
+        self.late.save(state)
     }
 
     fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
         self.watermark = state.watermark();
-        load_late(state, &self.late)
+        self.late.load(state)
     }
 }
 

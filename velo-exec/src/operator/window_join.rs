@@ -18,9 +18,13 @@ use velo_plan::plan::WindowJoin as Plan;
 use super::late_rows::{LateRows, window_named};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::rows::pack;
+use crate::checkpoint::sequence::{PIECE, unpacked};
+use crate::checkpoint::state::damaged;
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::join::{
-    Gives, HashJoin, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef, check_kinds,
+    Gives, HashJoin, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef, SIDES, check_kinds,
 };
 use crate::state::KeyTable;
 use crate::window::LateCounters;
@@ -58,6 +62,33 @@ struct Side {
     rows: u64,
     /// How many of the last batches are small.
     small: usize,
+}
+
+/// Rows of a batch by window.
+#[derive(Debug, Default)]
+struct ByWindow {
+    all: BTreeMap<(i64, i64), Vec<u32>>,
+    last: Option<((i64, i64), Vec<u32>)>,
+}
+
+impl ByWindow {
+    /// A row of the window with this end and start.
+    fn push(&mut self, window: (i64, i64), row: u32) {
+        // Rows of one window mostly come together.
+        match &mut self.last {
+            Some((last, rows)) if *last == window => rows.push(row),
+            _ => {
+                let mut rows = self.all.remove(&window).unwrap_or_default();
+                rows.push(row);
+                self.all.extend(self.last.replace((window, rows)));
+            }
+        }
+    }
+
+    fn finish(mut self) -> BTreeMap<(i64, i64), Vec<u32>> {
+        self.all.extend(self.last);
+        self.all
+    }
 }
 
 /// A batch of fewer rows is put together with others, once there are so many.
@@ -111,18 +142,22 @@ impl WindowJoin {
         sides.flat_map(|side| &side.batches).map(Batch::memory).sum()
     }
 
-    /// Puts the rows of a batch into their windows.
-    fn insert(&mut self, side: usize, batch: &Batch, out: &mut Outbox) -> Result<()> {
+    /// The starts and the ends of the windows of a batch's rows.
+    fn bounds<'a>(&self, side: usize, batch: &'a Batch) -> Result<[&'a [i64]; 2]> {
         let bound = |which: usize| {
             let column = batch.columns.column(self.bounds[side][which]);
             let times = column.as_primitive_opt::<TimestampMicrosecondType>().filter(|times| times.null_count() == 0);
             times.ok_or_else(|| ExecError::Internal("a join of windows without their bounds".to_owned()))
         };
-        let (starts, ends) = (bound(0)?.values(), bound(1)?.values());
+        Ok([bound(0)?.values(), bound(1)?.values()])
+    }
+
+    /// Puts the rows of a batch into their windows.
+    fn insert(&mut self, side: usize, batch: &Batch, out: &mut Outbox) -> Result<()> {
+        let [starts, ends] = self.bounds(side, batch)?;
         let measure = Measure::new(batch, self.watermark);
-        let mut of_windows: BTreeMap<(i64, i64), Vec<u32>> = BTreeMap::new();
+        let mut of_windows = ByWindow::default();
         let mut late = 0;
-        let mut last: Option<((i64, i64), Vec<u32>)> = None;
         for (row, (start, end)) in starts.iter().zip(ends).enumerate() {
             // A row of a window stands for its last time.
             let watermark = measure.of(row, end - 1);
@@ -134,25 +169,36 @@ impl WindowJoin {
                 }
                 continue;
             }
-            // Rows of one window mostly come together.
-            match &mut last {
-                Some((window, rows)) if *window == (*end, *start) => rows.push(row as u32),
-                _ => {
-                    let rows = of_windows.remove(&(*end, *start)).unwrap_or_default();
-                    if let Some((window, rows)) = last.replace(((*end, *start), rows)) {
-                        of_windows.insert(window, rows);
-                    }
-                    last.iter_mut().for_each(|(_, rows)| rows.push(row as u32));
-                }
-            }
+            of_windows.push((*end, *start), row as u32);
         }
-        of_windows.extend(last);
         self.late.counters.add(late, late);
-        for (window, rows) in of_windows {
+        self.hold(side, batch, of_windows)
+    }
+
+    /// Holds rows of a batch in these windows.
+    fn hold(&mut self, side: usize, batch: &Batch, of_windows: ByWindow) -> Result<()> {
+        for (window, rows) in of_windows.finish() {
             self.held += rows.len() as u64;
             let part = if rows.len() == batch.rows() { batch.clone() } else { batch.take(&UInt32Array::from(rows))? };
             let part = Batch { origin: None, late_by: None, ..part };
             self.windows.entry(window).or_default().sides[side].push(part)?;
+        }
+        Ok(())
+    }
+
+    /// Saves the rows of a side, those of many windows at once.
+    fn save_side(&self, side: usize, state: &mut StateWriter) -> Result<()> {
+        let mut batches = self.windows.values().flat_map(|window| &window.sides[side].batches).peekable();
+        while batches.peek().is_some() {
+            let (mut rows, mut some) = (0, Vec::new());
+            while rows < PIECE
+                && let Some(batch) = batches.next()
+            {
+                rows += batch.rows();
+                some.push(batch.clone());
+            }
+            let batch = Batch::concat(&self.inputs[side], &some)?;
+            state.keyed(SIDES[side], &self.keys.evaluate(side, &batch)?, &pack(&batch)?)?;
         }
         Ok(())
     }
@@ -264,6 +310,32 @@ impl Operator for WindowJoin {
         self.watermark = self.watermark.max(watermark);
         self.forward = Some(self.watermark);
         self.drive(out)
+    }
+
+    /// The rows of both sides with their kinds, those of a window in their order.
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.late.counters.save(state)?;
+        (0..SIDES.len()).try_for_each(|side| self.save_side(side, state))
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.watermark = state.watermark();
+        self.late.counters.load(state)?;
+        for (side, table) in SIDES.into_iter().enumerate() {
+            for packed in state.rows(table)? {
+                for batch in unpacked(table, &packed, &self.inputs[side])? {
+                    check_kinds(&batch, self.retracts[side])
+                        .map_err(|_| damaged(table, "a row is taken back where none can be"))?;
+                    let [starts, ends] = self.bounds(side, &batch)?;
+                    let mut of_windows = ByWindow::default();
+                    for (row, (start, end)) in starts.iter().zip(ends).enumerate() {
+                        of_windows.push((*end, *start), row as u32);
+                    }
+                    self.hold(side, &batch, of_windows)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

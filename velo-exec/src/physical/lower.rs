@@ -15,7 +15,7 @@ use velo_plan::plan::{
 };
 
 use super::Names;
-use super::shared_by::shared_by;
+use super::shared_by::{exchanged_keys, keeps_rows, shared_by, shared_with_input};
 use crate::error::{ExecError, Result};
 use crate::operator::{
     AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
@@ -143,7 +143,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 }
                 stage
             }
-            NodeKind::Aggregate { keys, window, emission, .. } => {
+            NodeKind::Aggregate { keys, emission, .. } => {
                 let input = node.inputs[0].0;
                 let others = (home[input], consumers[input]);
                 if emission.idle_close.is_some() {
@@ -152,15 +152,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                     consumers[input] = 1;
                 }
                 let parallelism = node.parallelism.unwrap_or(parallelism);
-                let changing = emission.changes() || !plan.nodes[node.inputs[0].0].changes.is_append();
-                // Whether states are exchanged, and not rows.
-                let in_steps = !changing
-                    && match window.as_ref().map(|window| window.kind) {
-                        None => node.bounded,
-                        Some(WindowKind::Session { .. }) => false,
-                        Some(_) => true,
-                    };
-                let stage = if parallelism > 1 && !keys.is_empty() && in_steps {
+                let stage = if parallelism > 1 && !keys.is_empty() && in_steps(plan, node) {
                     let input = stages.extend(&home, node, &consumers);
                     stages.stages[input].steps.push(Step::Partial(id));
                     let last = stages.push(StageKind::Operators, vec![Step::Final(id)], parallelism);
@@ -194,7 +186,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
             }
             // Its rows do not have the columns any more by which several tasks could find them again after a restart.
-            NodeKind::FoldByTime(_) if shared_by(plan, node.inputs[0])?.is_none() => {
+            NodeKind::FoldByTime(_) if shared_with_input(plan, node)?.is_none() => {
+                stages.in_one_task(&home, node, &consumers, Step::Whole(id))
+            }
+            NodeKind::LookupJoin(join) if keeps_rows(plan, node, join) && shared_with_input(plan, node)?.is_none() => {
                 stages.in_one_task(&home, node, &consumers, Step::Whole(id))
             }
             // A row and what takes it back come from one task, which can fold them.
@@ -310,8 +305,8 @@ impl Stages {
         let (&[left, right], Some(join)) = (node.inputs.as_slice(), node.kind.join()) else {
             return Err(ExecError::Internal("a join has two inputs".to_owned()));
         };
-        let of_left = columns_in(&plan.nodes[left.0].schema, join.keys.iter().map(|key| &key.left));
-        let of_right = columns_in(&plan.nodes[right.0].schema, join.keys.iter().map(|key| &key.right));
+        let of_left = columns_in(&plan.nodes[left.0].schema, exchanged_keys(join).map(|key| &key.left));
+        let of_right = columns_in(&plan.nodes[right.0].schema, exchanged_keys(join).map(|key| &key.right));
         let parallelism = node.parallelism.unwrap_or(parallelism);
         let keys = of_left.zip(of_right).filter(|_| parallelism > 1);
         let stage =
@@ -391,6 +386,18 @@ fn held_together(node: &Node) -> Result<Option<(Span, Vec<usize>, bool)>> {
         },
         _ => None,
     })
+}
+
+/// Whether the states of an aggregate are exchanged, by all its keys, and not its rows.
+pub(super) fn in_steps(plan: &Plan, node: &Node) -> bool {
+    let NodeKind::Aggregate { window, emission, .. } = &node.kind else { return false };
+    let changing = emission.changes() || !plan.nodes[node.inputs[0].0].changes.is_append();
+    !changing
+        && match window.as_ref().map(|window| window.kind) {
+            None => node.bounded,
+            Some(WindowKind::Session { .. }) => false,
+            Some(_) => true,
+        }
 }
 
 /// The places of the input's columns by which rows can be exchanged for a node, so that each key is in one task; none where
@@ -594,7 +601,7 @@ impl Step {
             (NodeKind::Fold, _) => Box::new(Fold::new(input)?),
             (NodeKind::FoldByTime(late), _) => {
                 let fold = FoldByTime::new(input, *late, &node.owner)?;
-                Box::new(fold.shared_by(shared_by(plan, node.inputs[0])?))
+                Box::new(fold.shared_by(shared_with_input(plan, node)?))
             }
             (NodeKind::Limit { skip, count }, _) => Box::new(Limit::new(*skip, *count)),
             (
@@ -642,6 +649,7 @@ fn lookup_spec(
         settled: plan.is_settled(join.table),
         retracts: !plan.nodes[input.0].changes.is_append(),
         ttl: node.state_ttl,
+        shared_by: shared_with_input(plan, node)?.unwrap_or_default(),
         input: plan.nodes[input.0].schema.clone(),
         output: node.schema.clone(),
         statement: node.owner.clone(),

@@ -7,11 +7,40 @@ use std::collections::BTreeSet;
 
 use arrow_schema::{Schema, SchemaRef};
 use datafusion_expr::Expr;
-use velo_core::schema::EVENT_TIME;
-use velo_plan::plan::{JoinKind, Node, NodeId, NodeKind, Output, Plan};
+use velo_core::schema::{EVENT_TIME, event_time_index};
+use velo_plan::plan::{Join, JoinKey, JoinKind, LookupJoin, Missing, Node, NodeId, NodeKind, Output, Plan};
 
-use super::lower::{columns_in, exchanged_by};
+use super::lower::{columns_in, exchanged_by, in_steps};
 use crate::error::Result;
+
+/// Whether a look-up keeps rows: those that wait, or what was made of rows that can be taken back.
+pub(super) fn keeps_rows(plan: &Plan, node: &Node, join: &LookupJoin) -> bool {
+    let waits = join.missing.as_ref().is_some_and(Missing::waits);
+    let retracts = !plan.nodes[node.inputs[0].0].changes.is_append();
+    join.as_of || waits || (retracts && !plan.is_settled(join.table))
+}
+
+/// The equalities of a join by which rows are exchanged: a member that is NULL has to meet rows with any value.
+pub(super) fn exchanged_keys(join: &Join) -> impl Iterator<Item = &JoinKey> + Clone {
+    let member = match &join.kind {
+        JoinKind::Mark(mark) => mark.membership,
+        _ => None,
+    };
+    join.keys.iter().enumerate().filter(move |(at, _)| Some(*at) != member).map(|(_, key)| key)
+}
+
+/// The places, among the columns of a node's only input, of those by which its rows come to the node where that joins the stage of
+/// its input; none where it runs as one task, or where a column of them is not there any more.
+pub(super) fn shared_with_input(plan: &Plan, node: &Node) -> Result<Option<Vec<usize>>> {
+    let input = node.inputs[0];
+    let readers = plan.nodes.iter().flat_map(|node| &node.inputs).filter(|of| **of == input).count();
+    if readers > 1 {
+        return Ok(None);
+    }
+    let time = event_time_index(&plan.nodes[input.0].schema);
+    // A row can be taken back at another time than its own.
+    Ok(shared_by(plan, input)?.filter(|places| !places.iter().any(|place| Some(*place) == time)))
+}
 
 /// The places, among the columns that come out of a node, of those by which rows are exchanged for its stage, in their order; none
 /// where there is one task, whatever the parallelism, or where a column of them is not there any more.
@@ -20,8 +49,7 @@ pub(super) fn shared_by(plan: &Plan, id: NodeId) -> Result<Option<Vec<usize>>> {
     let Some(input) = node.inputs.first().copied() else { return Ok(None) };
     let from = &plan.nodes[input.0].schema;
     Ok(match &node.kind {
-        // Where results do not change, states are exchanged, by all keys.
-        NodeKind::Aggregate { emission, .. } if !emission.changes() && plan.nodes[input.0].changes.is_append() => None,
+        NodeKind::Aggregate { keys, .. } if in_steps(plan, node) => Some((0..keys.len()).collect()),
         NodeKind::Aggregate { keys, sets, .. } => {
             let shared = |at: &usize| sets.iter().all(|set| set.keys.get(*at) == Some(&true));
             exchanged_by(plan, node)?.map(|_| (0..keys.len()).filter(shared).collect())
@@ -30,19 +58,28 @@ pub(super) fn shared_by(plan: &Plan, id: NodeId) -> Result<Option<Vec<usize>>> {
         NodeKind::Over(_) | NodeKind::TopN(_) | NodeKind::DistinctOn { .. } | NodeKind::LatestByKey(_) => {
             named_alike(exchanged_by(plan, node)?, from, &node.schema, &BTreeSet::new())
         }
-        NodeKind::AsOfJoin(_) | NodeKind::ChangelogJoin(_) => joined(plan, node),
-        NodeKind::Filter(_) | NodeKind::FoldByTime(_) | NodeKind::LookupJoin(_) => {
-            named_alike(shared_by(plan, input)?, from, &node.schema, &BTreeSet::new())
+        NodeKind::MatchRecognize(matching) => {
+            let keys = matching.partition_by.iter().map(|key| node.schema.index_of(key.field.name()).ok());
+            exchanged_by(plan, node)?.and_then(|_| keys.collect())
         }
-        NodeKind::Project(outputs) => projected(shared_by(plan, input)?, from, outputs, &node.schema),
-        NodeKind::Window(_) => named_alike(shared_by(plan, input)?, from, &node.schema, &BTreeSet::from([EVENT_TIME])),
+        NodeKind::AsOfJoin(_) | NodeKind::ChangelogJoin(_) | NodeKind::IntervalJoin(_) | NodeKind::WindowJoin(_) => {
+            joined(plan, node)
+        }
+        NodeKind::Filter(_) | NodeKind::FoldByTime(_) | NodeKind::LookupJoin(_) => {
+            named_alike(shared_with_input(plan, node)?, from, &node.schema, &BTreeSet::new())
+        }
+        NodeKind::Project(outputs) => projected(shared_with_input(plan, node)?, from, outputs, &node.schema),
+        NodeKind::Window(_) => {
+            named_alike(shared_with_input(plan, node)?, from, &node.schema, &BTreeSet::from([EVENT_TIME]))
+        }
         NodeKind::Unnest(unnest) => {
             let made = unnest.items.iter().flat_map(|item| &item.fields).chain(&unnest.ordinality);
             let made = made.map(|field| field.name().as_str()).collect();
-            named_alike(shared_by(plan, input)?, from, &node.schema, &made)
+            named_alike(shared_with_input(plan, node)?, from, &node.schema, &made)
         }
         _ => None,
-    })
+    }
+    .filter(|places| !places.is_empty()))
 }
 
 /// The places of columns in `to` that pass under their name; one of `made` is another one there.
@@ -77,8 +114,8 @@ fn projected(columns: Option<Vec<usize>>, from: &SchemaRef, outputs: &[Output], 
 fn joined(plan: &Plan, node: &Node) -> Option<Vec<usize>> {
     let (&[left, right], Some(join)) = (node.inputs.as_slice(), node.kind.join()) else { return None };
     let (left, right) = (&plan.nodes[left.0].schema, &plan.nodes[right.0].schema);
-    let of_left = columns_in(left, join.keys.iter().map(|key| &key.left))?;
-    let of_right = columns_in(right, join.keys.iter().map(|key| &key.right))?;
+    let of_left = columns_in(left, exchanged_keys(join).map(|key| &key.left))?;
+    let of_right = columns_in(right, exchanged_keys(join).map(|key| &key.right))?;
     // The event time of a joined row can be that of either side.
     let place = |side: &SchemaRef, at: usize| {
         let name = side.field(at).name();

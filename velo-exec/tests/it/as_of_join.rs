@@ -14,9 +14,9 @@ use crate::support::joins::{
 };
 use crate::support::{Row, SECOND, batch};
 
-const DIRECTIONS: [AsOfDirection; 3] = [AsOfDirection::Backward, AsOfDirection::Forward, AsOfDirection::Nearest];
+pub const DIRECTIONS: [AsOfDirection; 3] = [AsOfDirection::Backward, AsOfDirection::Forward, AsOfDirection::Nearest];
 
-fn plan(kind: JoinKind, direction: AsOfDirection) -> Plan {
+pub fn plan(kind: JoinKind, direction: AsOfDirection) -> Plan {
     Plan {
         join: join(kind, None),
         direction,
@@ -28,8 +28,12 @@ fn plan(kind: JoinKind, direction: AsOfDirection) -> Plan {
 }
 
 fn operator(plan: &Plan, retracts: [bool; 2]) -> Harness<AsOfJoin> {
+    Harness::new(made(plan, retracts))
+}
+
+pub fn made(plan: &Plan, retracts: [bool; 2]) -> AsOfJoin {
     let spec = JoinSpec { retracts, ..spec(plan.clone(), &plan.join) };
-    Harness::new(AsOfJoin::new(&spec).unwrap())
+    AsOfJoin::new(&spec).unwrap()
 }
 
 /// The row that is nearest to a left one.
@@ -54,7 +58,7 @@ fn nearest<'a>(plan: &Plan, left: &Row, right: &'a [Row]) -> Option<&'a Row> {
     }
 }
 
-fn naive(plan: &Plan, left: &[Row], right: &[Row]) -> Vec<Vec<String>> {
+pub fn naive(plan: &Plan, left: &[Row], right: &[Row]) -> Vec<Vec<String>> {
     let row = |left: &Row| {
         // The condition is asked of the nearest row alone.
         let found = nearest(plan, left, right).filter(|found| plan.join.condition.is_none() || meets(left, found));
@@ -251,7 +255,7 @@ fn right_rows_that_change_are_there_as_of_their_times() {
     }
 }
 
-fn with_missing(kind: JoinKind, strategy: MissingStrategy, then: MissingStrategy) -> Plan {
+pub fn with_missing(kind: JoinKind, strategy: MissingStrategy, then: MissingStrategy) -> Plan {
     let defaults = vec![("r_note".to_owned(), ScalarValue::Utf8(Some("none".to_owned())))];
     let missing = Missing { strategy, then, defaults, retries: 0, delay: Span(0) };
     let join = join(kind.clone(), Some(condition()));

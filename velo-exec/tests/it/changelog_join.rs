@@ -14,10 +14,10 @@ use crate::support::changelog::{Folded, changes};
 use crate::support::joins::{join, renamed, shown, spec};
 use crate::support::{Row, SECOND, batch};
 
-type Log = Vec<(RowKind, Row)>;
+pub type Log = Vec<(RowKind, Row)>;
 
 /// `note <= r_note`.
-fn condition() -> Expr {
+pub fn condition() -> Expr {
     col("note").lt_eq(col("r_note"))
 }
 
@@ -41,7 +41,7 @@ fn row(random: &mut Random, position: usize) -> Row {
 }
 
 /// A changelog, and the rows that are left of it. With `single` there is at most one row of a key at a time.
-fn log(random: &mut Random, count: usize, retracts: bool, single: bool) -> (Log, Vec<Row>) {
+pub fn log(random: &mut Random, count: usize, retracts: bool, single: bool) -> (Log, Vec<Row>) {
     let (mut log, mut live): (Log, Vec<Row>) = (Log::new(), Vec::new());
     while log.len() < count {
         let new = row(random, log.len());
@@ -69,7 +69,7 @@ fn log(random: &mut Random, count: usize, retracts: bool, single: bool) -> (Log,
     (log, live)
 }
 
-fn part(side: usize, log: &[(RowKind, Row)], retracts: bool) -> Batch {
+pub fn part(side: usize, log: &[(RowKind, Row)], retracts: bool) -> Batch {
     let rows = log.iter().map(|(_, row)| row.clone()).collect::<Vec<_>>();
     renamed(side, if retracts { changes(log) } else { batch(&rows) })
 }
@@ -115,7 +115,7 @@ fn of_left(join: &Join, with_condition: bool, left: &Row, right: &[Row]) -> Vec<
     }
 }
 
-fn naive(join: &Join, with_condition: bool, left: &[Row], right: &[Row]) -> Vec<Vec<String>> {
+pub fn naive(join: &Join, with_condition: bool, left: &[Row], right: &[Row]) -> Vec<Vec<String>> {
     let mut rows = left.iter().flat_map(|row| of_left(join, with_condition, row, right)).collect::<Vec<_>>();
     if join.kind.keeps_right() {
         let alone = |row: &&Row| {
@@ -130,8 +130,12 @@ fn naive(join: &Join, with_condition: bool, left: &[Row], right: &[Row]) -> Vec<
 }
 
 fn harness(join: &Join, retracts: [bool; 2], ttl: Option<StateTtl>) -> Harness<ChangelogJoin> {
+    Harness::new(made(join, retracts, ttl))
+}
+
+pub fn made(join: &Join, retracts: [bool; 2], ttl: Option<StateTtl>) -> ChangelogJoin {
     let spec = JoinSpec { retracts, ttl, ..spec(Plan { join: join.clone() }, join) };
-    Harness::new(ChangelogJoin::new(&spec).unwrap())
+    ChangelogJoin::new(&spec).unwrap()
 }
 
 /// Runs a join over two changelogs, in batches, and folds what comes out.
@@ -161,7 +165,7 @@ fn fold(join: &Join, logs: [&Log; 2], retracts: [bool; 2], size: usize, seed: u6
     rows
 }
 
-fn mark(membership: Option<usize>) -> JoinKind {
+pub fn mark(membership: Option<usize>) -> JoinKind {
     JoinKind::Mark(Mark { column: Arc::new(Field::new("mark", DataType::Boolean, true)), membership })
 }
 

@@ -11,10 +11,14 @@ use crate::support::joins::{
 };
 use crate::support::{Row, SECOND};
 
-const KINDS: [JoinKind; 6] =
+pub const KINDS: [JoinKind; 6] =
     [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti];
 
 fn operator(kind: JoinKind, with_condition: bool, lower: i64, upper: i64) -> Harness<IntervalJoin> {
+    Harness::new(made(kind, with_condition, lower, upper))
+}
+
+pub fn made(kind: JoinKind, with_condition: bool, lower: i64, upper: i64) -> IntervalJoin {
     let join = join(kind, with_condition.then(condition));
     let plan = Plan {
         join: join.clone(),
@@ -23,7 +27,7 @@ fn operator(kind: JoinKind, with_condition: bool, lower: i64, upper: i64) -> Har
         held_back: upper.max(-lower).max(0) * SECOND,
         late: LateStrategy::Drop,
     };
-    Harness::new(IntervalJoin::new(&spec(plan, &join)).unwrap())
+    IntervalJoin::new(&spec(plan, &join)).unwrap()
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod match_steps;
 mod over;
 mod over_cases;
 mod restarts_groups;
+mod restarts_joins;
+mod restarts_lookups;
 mod restarts_rows;
 mod restarts_top_n;
 mod session_revisions;

@@ -33,7 +33,7 @@ fn windowed(side: usize) -> SchemaRef {
 }
 
 /// Rows as they come behind a windowing function.
-fn window_batch(side: usize, rows: &[Row]) -> Batch {
+pub fn window_batch(side: usize, rows: &[Row]) -> Batch {
     let plain = side_batch(side, rows);
     let mut columns = plain.columns.columns().to_vec();
     columns.pop();
@@ -47,11 +47,15 @@ fn window_batch(side: usize, rows: &[Row]) -> Batch {
 }
 
 fn operator(kind: JoinKind, with_condition: bool, late: LateStrategy, retracts: bool) -> Harness<WindowJoin> {
+    Harness::new(made(kind, with_condition, late, retracts))
+}
+
+pub fn made(kind: JoinKind, with_condition: bool, late: LateStrategy, retracts: bool) -> WindowJoin {
     let join = join(kind, with_condition.then(condition));
     let names = |prefix: &str| [format!("{prefix}window_start"), format!("{prefix}window_end")];
     let plan = Plan { join: join.clone(), left_window: names(""), right_window: names("r_"), late };
     let spec = JoinSpec { left: windowed(0), right: windowed(1), retracts: [retracts; 2], ..spec(plan, &join) };
-    Harness::new(WindowJoin::new(&spec).unwrap())
+    WindowJoin::new(&spec).unwrap()
 }
 
 #[test]

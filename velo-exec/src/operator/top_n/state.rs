@@ -14,7 +14,6 @@ use velo_core::{Batch, schema};
 use super::{Ordered, PLACE, TopN};
 use crate::aggregate::columns_with_places;
 use crate::checkpoint::beside::{PIECE, apart, numbers, pieces, values, with_beside};
-use crate::checkpoint::late::{load_late, save_late};
 use crate::checkpoint::state::damaged;
 use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
@@ -48,7 +47,7 @@ impl TopN {
         for (owners, rows) in owners.chunks(PIECE).zip(rows.chunks(PIECE)) {
             self.save_rows(owners, rows, state)?;
         }
-        self.late.as_ref().map_or(Ok(()), |late| save_late(state, &late.counters))
+        self.late.as_ref().map_or(Ok(()), |late| late.counters.save(state))
     }
 
     fn save_rows(&self, owners: &[u32], rows: &[u32], state: &mut StateWriter) -> Result<()> {
@@ -93,7 +92,7 @@ impl TopN {
         self.touched.seen.resize(self.partitions.len(), false);
         self.alive = self.partitions.iter().filter(|ordered| !ordered.is_empty()).count();
         self.ttl.as_ref().and_then(Ttl::next).into_iter().for_each(|next| out.timer_at(next));
-        self.late.as_ref().map_or(Ok(()), |late| load_late(state, &late.counters))
+        self.late.as_ref().map_or(Ok(()), |late| late.counters.load(state))
     }
 
     /// Puts rows behind those of their partitions that are there.

@@ -6,11 +6,12 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_expr::{Expr, col};
 use velo_core::{Batch, Watermark, schema as hidden};
-use velo_exec::operator::{JoinSpec, Operator};
-use velo_exec::testing::{Harness, Random};
+use velo_exec::operator::JoinSpec;
+use velo_exec::testing::Random;
 use velo_plan::plan::{Join, JoinColumn, JoinKey, JoinKind, Side};
 
 use super::sim::{random_partitions, stamp, turns};
+use super::tasks::Target;
 use super::{Row, SECOND, batch, cells, schema};
 
 /// The columns of both sides that come out.
@@ -108,12 +109,12 @@ pub struct Way {
 }
 
 /// Hands the rows of both sides to a join, `size` at a time, in any turn.
-pub fn feed<O: Operator>(
-    harness: &mut Harness<O>,
+pub fn feed<T: Target>(
+    harness: &mut T,
     sides: &[Vec<Vec<Row>>; 2],
     make: impl Fn(usize, &[Row]) -> Batch,
     Way { bound, size, seed }: Way,
-    mut take: impl FnMut(&mut Harness<O>),
+    mut take: impl FnMut(&mut T),
 ) {
     let mut random = Random::new(seed);
     let mut waiting = [0, 1].map(|side| turns(&sides[side], bound, size, seed + side as u64).into_iter());
@@ -130,23 +131,23 @@ pub fn feed<O: Operator>(
         };
         for side in [first, 1 - first] {
             let Some(turn) = waiting[side].next() else { continue };
-            harness.batch_at(side, make(side, turn.rows)).unwrap();
+            harness.batch_at(side, make(side, turn.rows));
             // A watermark may come later than it could.
             if random.below(4) > 0 || turn.watermark == Watermark::END {
                 watermarks[side] = watermarks[side].max(turn.watermark);
-                harness.input_watermark(side, watermarks[side]).unwrap();
+                harness.input_watermark(side, watermarks[side]);
             }
             break;
         }
         let both = watermarks[0].min(watermarks[1]);
         if both > merged && both != Watermark::END {
             merged = both;
-            harness.watermark(both).unwrap();
+            harness.watermark(both);
         }
         take(harness);
         left = waiting.iter().map(ExactSizeIterator::len).sum();
     }
-    harness.end().unwrap();
+    harness.end();
     take(harness);
 }
 

@@ -138,22 +138,31 @@ impl Lookup {
     }
 
     pub fn harness(&self, store: &Store) -> Harness<LookupJoin> {
+        Harness::new(self.operator(store))
+    }
+
+    pub fn operator(&self, store: &Store) -> LookupJoin {
+        self.operator_of(Arc::clone(&store.table))
+    }
+
+    pub fn operator_of(&self, table: Arc<Table>) -> LookupJoin {
         let plan = &self.plan;
         let mut fields = plan.columns.iter().map(|column| column.field.as_ref().clone()).collect::<Vec<_>>();
         fields.extend(plan.kind.mark().map(|mark| mark.as_ref().clone()));
         let spec = LookupSpec {
             join: plan.clone(),
-            table: store.table.clone(),
+            table,
             key_names: ["key", "quantity"].iter().take(plan.keys.len()).map(|name| (*name).to_owned()).collect(),
             member: self.member,
             settled: self.settled,
             retracts: self.retracts,
             ttl: self.ttl,
+            shared_by: vec![KEY],
             input: schema(),
             output: hidden::with_event_time(&arrow_schema::Schema::new(fields)),
             statement: "result".to_owned(),
         };
-        Harness::new(LookupJoin::new(spec).unwrap())
+        LookupJoin::new(spec).unwrap()
     }
 
     /// Whether the keys of a pair are equal; NULL equals nothing.

@@ -10,6 +10,7 @@ pub mod over;
 pub mod patterns;
 pub mod restarts;
 pub mod sim;
+pub mod tasks;
 
 use std::sync::Arc;
 

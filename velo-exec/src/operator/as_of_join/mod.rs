@@ -5,6 +5,8 @@
 //! right row that is taken back is valid from its time until the change's: an update until the new row's, so that both are
 //! there as of their times.
 
+mod state;
+
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{BinaryArray, BooleanArray};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, SchemaRef};
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema};
 use velo_eventtime::LateStrategy;
 use velo_eventtime::late::for_row;
@@ -24,6 +26,7 @@ use super::late_rows::LateRows;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::RowOrder;
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::join::{
     Choice, FOREVER, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Nearest, RIGHT, RowRef, ShownRows,
@@ -63,6 +66,7 @@ pub struct AsOfJoin {
     /// Whole left rows, and whole right rows, where they can be taken back.
     shown: Option<ShownRows>,
     identities: Option<KeyTable>,
+    inputs: [SchemaRef; 2],
     versions: usize,
     watermarks: [Watermark; 2],
     merged: Watermark,
@@ -142,6 +146,7 @@ impl AsOfJoin {
             ends: false,
             shown: of_lefts.then(|| ShownRows::new(&spec.left, spec.output.clone())).transpose()?,
             identities: of_rights.then(|| KeyTable::new(&types)).transpose()?,
+            inputs: [spec.left.clone(), spec.right.clone()],
             versions: 0,
             watermarks: [Watermark::NONE; 2],
             merged: Watermark::NONE,
@@ -200,28 +205,33 @@ impl AsOfJoin {
             if let Some(shown) = &mut self.shown {
                 shown.waits(id);
             }
-            if let Some(of_key) = self.by_key.get_mut(*key as usize) {
-                of_key.waits += 1;
-            }
-            let new = Waiting { row: at, time: *time, key: *key, id, limit: i64::MAX, open: false, serial: 0 };
-            let number = match self.free.pop() {
-                Some(number) => {
-                    let place = &mut self.waiting[number as usize];
-                    *place = Waiting { serial: place.serial.wrapping_add(1), ..new };
-                    number
-                }
-                None => {
-                    self.waiting.push(new);
-                    self.waiting.len() as u32 - 1
-                }
-            };
-            self.left.rows.set_owner(at, number);
+            self.wait(at, *time, *key, id);
         }
         self.ids = keys;
         if let (Some(shown), false) = (&mut self.shown, taken_back.is_empty()) {
             out.batch(shown.deletes(&taken_back)?);
         }
         Ok(())
+    }
+
+    /// A left row that is kept waits from now on.
+    fn wait(&mut self, row: RowRef, time: i64, key: u32, id: u32) {
+        if let Some(of_key) = self.by_key.get_mut(key as usize) {
+            of_key.waits += 1;
+        }
+        let new = Waiting { row, time, key, id, limit: i64::MAX, open: false, serial: 0 };
+        let number = match self.free.pop() {
+            Some(number) => {
+                let place = &mut self.waiting[number as usize];
+                *place = Waiting { serial: place.serial.wrapping_add(1), ..new };
+                number
+            }
+            None => {
+                self.waiting.push(new);
+                self.waiting.len() as u32 - 1
+            }
+        };
+        self.left.rows.set_owner(row, number);
     }
 
     /// Right rows become versions, or are taken back.
@@ -604,6 +614,14 @@ impl Operator for AsOfJoin {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.merged = self.merged.max(watermark);
         self.drive(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.save_rows(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.load_rows(state)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

@@ -5,6 +5,8 @@
 //! has when it comes; what becomes of its partners from how many they had. A row that is forgotten is not there any more for
 //! those that come, and what was shown of it stays.
 
+mod state;
+
 use std::sync::Arc;
 
 use arrow_array::{BooleanArray, Int64Array, TimestampMicrosecondArray};
@@ -15,6 +17,7 @@ use velo_plan::plan::{ChangelogJoin as Plan, JoinKind};
 
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::join::{
     HeldSide, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Numbers, Pairs, RIGHT, RowRef, check_kinds,
@@ -26,8 +29,10 @@ use crate::state::{Ttl, is_sparse};
 pub struct ChangelogJoin {
     kind: Kind,
     keys: JoinKeys,
-    /// The keys but for that of a membership.
+    /// The keys but for that of a membership, which has this place among them.
     groups: Option<JoinKeys>,
+    member: Option<usize>,
+    inputs: [SchemaRef; 2],
     columns: JoinColumns,
     sides: [HeldSide; 2],
     /// Whether rows of each side can be taken back.
@@ -173,6 +178,8 @@ impl ChangelogJoin {
             kind,
             keys: JoinKeys::new(keys, &spec.left, &spec.right, &spec.statement)?,
             groups: groups.transpose()?,
+            member: membership,
+            inputs: [spec.left.clone(), spec.right.clone()],
             sides: [side(LEFT, &spec.left)?, side(RIGHT, &spec.right)?],
             drops_matched: kind == Kind::Semi && spec.retracts == [false; 2],
             first_only: kind.padded().is_none()
@@ -608,6 +615,14 @@ impl Operator for ChangelogJoin {
         }
         self.forward = Some(watermark);
         self.drive(out)
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.save_rows(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        self.load_rows(state, out)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {
