@@ -7,7 +7,7 @@ use velo_core::Clock;
 use velo_core::connector::Sink;
 use velo_exec::ExecError;
 use velo_exec::checkpoint::{Checkpoints, Folder, Inventory, OnCheckpoint};
-use velo_exec::runtime::{JobOptions, JobProgress, Stop, StopRequest, run};
+use velo_exec::runtime::{JobOptions, JobProgress, Schedule, Stop, StopRequest, run};
 use velo_plan::plan::Plan;
 use velo_plan::{PlanContext, PlannedScript, RecoveryProperties, Shown, plan_script};
 use velo_sql::{Diagnostic, SourceText, Span};
@@ -40,6 +40,8 @@ pub struct RunOptions {
     pub checkpoints: Option<Folder>,
     /// What counts instead of what the script says about checkpoints and restarts.
     pub recovery: Option<RecoveryProperties>,
+    /// Decides in which order the tasks of the job go on; none: the runtime does.
+    pub schedule: Option<Schedule>,
     /// Is told of each checkpoint that is complete.
     pub on_checkpoint: Option<OnCheckpoint>,
     /// Is told what the job goes on from, and why it starts again.
@@ -64,6 +66,7 @@ impl RunOptions {
             resume: Resume::Newest,
             checkpoints: None,
             recovery: None,
+            schedule: None,
             on_checkpoint: None,
             on_note: None,
         }
@@ -278,6 +281,7 @@ impl Script {
             stop,
             tables: running.job,
             checkpoints: settings.checkpoints,
+            schedule: options.schedule.clone(),
         };
         Ok(Started { job, loading: running.loading, counters: running.counters })
     }

@@ -24,13 +24,13 @@ pub async fn write(
     for (table, batches) in state.tables {
         let path = format!("{checkpoint}/state/{}/{}-{task}.arrow", plain(operator), plain(&table));
         let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        let encoded = tokio::task::spawn_blocking(move || {
+        let size: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let encoded = aside(size, move || {
             let bytes = encode(&batches)?;
             let sum = checksum(&bytes);
             Ok::<_, ExecError>((bytes, sum))
         });
-        let encoded = encoded.await.map_err(|error| ExecError::Internal(error.to_string()))?;
-        let (bytes, checksum) = encoded?;
+        let (bytes, checksum) = encoded.await??;
         let length = bytes.len() as u64;
         if folder.create(&path, bytes).await? == Created::Taken {
             return Err(replaced(&path));
@@ -54,8 +54,7 @@ pub async fn read(folder: &Folder, saved: &SavedTask) -> Result<OperatorState> {
     let mut state = OperatorState { values: saved.values.clone(), reached: saved.reached, tables: Default::default() };
     for file in &saved.files {
         let bytes = checked(folder, file).await?;
-        let decoded = tokio::task::spawn_blocking(move || decode(bytes));
-        let decoded = decoded.await.map_err(|error| ExecError::Internal(error.to_string()))?;
+        let decoded = aside(bytes.len(), move || decode(bytes)).await?;
         let batches = decoded.map_err(|error| damaged(&file.path, &error.to_string()))?;
         state.tables.entry(file.table.clone()).or_default().extend(batches);
     }
@@ -73,6 +72,15 @@ pub async fn checked(folder: &Folder, file: &StateFile) -> Result<Bytes> {
         return Err(damaged(&file.path, "its checksum does not fit its content"));
     }
     Ok(bytes)
+}
+
+/// Work over so many bytes: on a thread of its own where it would keep other tasks waiting.
+async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    const LITTLE: usize = 1 << 16;
+    if bytes < LITTLE {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| ExecError::Internal(error.to_string()))
 }
 
 fn encode(batches: &[RecordBatch]) -> Result<Bytes> {

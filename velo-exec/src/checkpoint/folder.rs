@@ -17,13 +17,25 @@ use velo_core::error::ErrorKind;
 use crate::error::{ExecError, Result};
 
 /// A folder of objects. Their names have letters, digits, `.`, `_`, `-` and `=`, and `/` between folders ([`plain`]).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Folder {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     /// As the user named it, for messages.
     name: Arc<str>,
+    trouble: Option<Arc<Trouble>>,
 }
+
+/// Asked at each call of a folder that a simulation troubles: whether it fails, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallFails {
+    /// Nothing has been done.
+    Before,
+    /// It has been done, and nobody is told.
+    After,
+}
+
+type Trouble = dyn Fn() -> Option<CallFails> + Send + Sync;
 
 /// What became of [`Folder::create`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +76,30 @@ impl Folder {
 
     /// A whole store as a folder; `name` is what messages call it.
     pub fn of(store: Arc<dyn ObjectStore>, name: &str) -> Self {
-        Self { store, prefix: Path::default(), name: Arc::from(name) }
+        Self { store, prefix: Path::default(), name: Arc::from(name), trouble: None }
+    }
+
+    /// The same folder with calls that fail when `trouble` says so, in a way that may pass: for simulations.
+    #[must_use]
+    pub fn with_trouble(&self, trouble: impl Fn() -> Option<CallFails> + Send + Sync + 'static) -> Self {
+        Self { trouble: Some(Arc::new(trouble)), ..self.clone() }
+    }
+
+    /// Makes a call, unless trouble comes before it; trouble behind it hides what came of it.
+    async fn call<T>(&self, operation: &'static str, call: impl Future<Output = T>) -> Result<T> {
+        let trouble = self.trouble.as_ref().and_then(|trouble| trouble());
+        let broken = || {
+            let error = ConnectorError::new(ErrorKind::Unavailable, operation, "the store does not answer").temporary();
+            Err(ExecError::connector(&format!("checkpoint.dir {}", self.name), error))
+        };
+        match trouble {
+            None => Ok(call.await),
+            Some(CallFails::Before) => broken(),
+            Some(CallFails::After) => {
+                call.await;
+                broken()
+            }
+        }
     }
 
     /// What messages call it.
@@ -90,7 +125,7 @@ impl Folder {
     /// Writes an object where there is none of that name.
     pub async fn create(&self, name: &str, bytes: impl Into<PutPayload>) -> Result<Created> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(&self.path(name), bytes.into(), options).await {
+        match self.call("writing", self.store.put_opts(&self.path(name), bytes.into(), options)).await? {
             Ok(_) => Ok(Created::New),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Taken),
             Err(error) => Err(self.error("writing", name, &error)),
@@ -100,7 +135,7 @@ impl Folder {
     /// The bytes of an object; `None` where there is none.
     pub async fn read(&self, name: &str) -> Result<Option<Bytes>> {
         let error = |error: object_store::Error| self.error("reading", name, &error);
-        match self.store.get(&self.path(name)).await {
+        match self.call("reading", self.store.get(&self.path(name))).await? {
             Ok(found) => found.bytes().await.map(Some).map_err(error),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(failure) => Err(error(failure)),
@@ -117,7 +152,7 @@ impl Folder {
                 .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"));
             (parts.unwrap_or_default(), meta.size)
         });
-        let mut found: Vec<_> = match found.try_collect().await {
+        let mut found: Vec<_> = match self.call("listing", found.try_collect()).await? {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(self.error("listing", below, &error)),
@@ -128,7 +163,7 @@ impl Folder {
 
     /// Removes an object; one that is not there is as good as removed.
     pub async fn remove(&self, name: &str) -> Result<()> {
-        match self.store.delete(&self.path(name)).await {
+        match self.call("removing", self.store.delete(&self.path(name))).await? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.error("removing", name, &error)),
         }
@@ -146,6 +181,12 @@ pub fn plain(name: &str) -> String {
         }
     }
     plain
+}
+
+impl std::fmt::Debug for Folder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Folder").field(&self.name).finish()
+    }
 }
 
 fn failed(folder: &str, kind: ErrorKind, operation: &'static str, message: String) -> ExecError {

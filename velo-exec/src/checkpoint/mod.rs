@@ -15,7 +15,7 @@ pub mod state;
 
 pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, OnCheckpoint, Participants};
 pub(crate) use counts::{load_counts, save_counts};
-pub use folder::{Created, Folder};
+pub use folder::{CallFails, Created, Folder};
 pub use job_file::{JobFile, forget_attempts, next_attempt};
 pub use line::{Asked, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};

@@ -14,6 +14,7 @@ use velo_core::{Batch, Clock};
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SinkNode, SourceId, TableId};
 
 use super::reading::{Gate, Reading};
+use super::schedule::{Schedule, Tasks};
 use super::wiring::Wiring;
 use super::{
     CHANNEL_DEPTH, Drive, Inputs, JobProgress, OperatorTask, RowsGiven, SinkTask, Stop, StopRequest, TableScanTask,
@@ -42,6 +43,8 @@ pub struct JobOptions {
     pub tables: JobTables,
     /// Where its checkpoints go, and what it goes on from; none where it has no `checkpoint.dir`.
     pub checkpoints: Option<Checkpoints>,
+    /// Decides in which order tasks go on; none: the runtime does.
+    pub schedule: Option<Schedule>,
 }
 
 impl JobOptions {
@@ -82,7 +85,7 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
     let mut resumed = checkpoints.as_mut().and_then(|checkpoints| checkpoints.resumed.take());
     let switchboard = Switchboard::new(&checkpoints);
     let mut wiring = Wiring::new(&stages);
-    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    let mut tasks = Tasks::new(options.schedule.take());
     for (sink, letters) in std::mem::take(&mut options.tables.letters) {
         let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
         wiring.letters_of_table(&stages, sink, receiver);
@@ -154,7 +157,7 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
     let plan = names.plan(plan);
     let coordinator = switchboard.coordinator(checkpoints, plan, participants, &options.clock, &options.stop);
     let coordinator = tasks.spawn(coordinator.run());
-    finish(tasks, &coordinator, &options.stop).await
+    finish(tasks.set, &coordinator, &options.stop).await
 }
 
 /// Finishes the last commit of a run that had ended: every sink of `plan` shows what the manifest says.

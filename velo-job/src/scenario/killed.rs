@@ -1,15 +1,18 @@
-//! A scenario whose job is killed at its checkpoints and started again, in memory.
+//! A scenario whose job is killed, or fails, and is started again, in memory: a simulation, reproduced by its seed.
 //!
-//! Every attempt runs on a thread and runtime of its own, which go down with all that is in work when the attempt is killed. What it
-//! had in flight is lost; its checkpoints and the epochs of its sinks stay, and the next attempt goes on from there.
+//! Every attempt runs on a thread and runtime of its own, and its tasks go on in an order that the seed decides. It ends behind some
+//! checkpoint, in the middle of anything, or where the store of its checkpoints or one of its sinks fails, before or behind what it
+//! was asked to do. What an attempt had in flight is lost then; its checkpoints and the epochs of its sinks stay, and the next attempt
+//! goes on from there.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use velo_core::clock::Stopwatch;
 use velo_core::duration::Span;
-use velo_exec::checkpoint::Manifest;
+use velo_core::error::Retry;
+use velo_exec::checkpoint::{CallFails, Manifest};
 use velo_exec::physical::lower;
 use velo_exec::runtime::JobProgress;
 use velo_exec::{ExecError, Result};
@@ -18,47 +21,152 @@ use velo_plan::RecoveryProperties;
 use super::modes::Random;
 use crate::{Folder, RunOptions, Script};
 
-/// An attempt is killed so often at most: of a long input that is enough, and each start costs.
-const KILLS: u64 = 6;
+/// So often an attempt is ended at most: of a long input that is enough, and each start costs.
+const ENDS: u64 = 6;
 
 /// Whether all that the script keeps can be in a checkpoint.
 pub(super) fn can_be(script: &Script) -> bool {
     lower(script.graph(), 1).is_ok_and(|stages| stages.unsaved(script.graph()).is_none())
 }
 
+/// How an attempt ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doom {
+    /// It lives to its end.
+    None,
+    /// Behind so many checkpoints that have come on.
+    Checkpoint(u64),
+    /// When its tasks have had so many turns.
+    Turn(u64),
+    /// At so many calls of the store.
+    Store(u64, CallFails),
+    /// At so many calls of sinks.
+    Sink(u64, CallFails),
+}
+
+/// What decides about an attempt, and what has become of it.
+pub(super) struct Fate {
+    state: Mutex<State>,
+    killed: Notify,
+}
+
+struct State {
+    random: Random,
+    doom: Doom,
+    /// How far the sources were read at the last checkpoint that was seen.
+    seen: Option<serde_json::Value>,
+}
+
+impl Fate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checkpoint(&self, manifest: &Manifest) {
+        let mut state = self.state();
+        // One at which nothing more was read than at the last would be seen again for ever, and behind the last of all there is
+        // nothing to go on with.
+        let sources = serde_json::to_value(&manifest.sources).ok();
+        if manifest.ended || state.seen == sources {
+            return;
+        }
+        state.seen = sources;
+        if let Doom::Checkpoint(left) = &mut state.doom
+            && passed(left)
+        {
+            self.killed.notify_one();
+        }
+    }
+
+    /// Whether the task that could go on does.
+    fn turn(&self) -> bool {
+        let mut state = self.state();
+        if let Doom::Turn(left) = &mut state.doom
+            && passed(left)
+        {
+            self.killed.notify_one();
+        }
+        state.random.below(4) > 0
+    }
+
+    fn store(&self) -> Option<CallFails> {
+        match &mut self.state().doom {
+            Doom::Store(left, fails) => passed(left).then_some(*fails),
+            _ => None,
+        }
+    }
+
+    /// Asked by sinks at each of their calls.
+    pub(super) fn sink(&self) -> Option<CallFails> {
+        match &mut self.state().doom {
+            Doom::Sink(left, fails) => passed(left).then_some(*fails),
+            _ => None,
+        }
+    }
+}
+
+/// Counts down; true once.
+fn passed(left: &mut u64) -> bool {
+    let last = *left == 1;
+    *left = left.saturating_sub(1);
+    last
+}
+
+fn doom(random: &mut Random, ends: u64) -> Doom {
+    if ends >= ENDS {
+        return Doom::None;
+    }
+    let fails = if random.below(2) == 0 { CallFails::Before } else { CallFails::After };
+    match random.below(4) {
+        0 => Doom::Checkpoint(1 + random.below(3)),
+        1 => Doom::Turn(1 + random.below(600)),
+        2 => Doom::Store(1 + random.below(60), fails),
+        _ => Doom::Sink(1 + random.below(30), fails),
+    }
+}
+
+/// Where the sinks of all attempts ask for the fate of the one that runs.
+pub(super) type SharedFate = Arc<Mutex<Option<Arc<Fate>>>>;
+
 /// Runs the script to its end, through several attempts; what is wrong is `Err(())` where it does not end within `patience`. The
 /// counters are those of the last attempt.
 pub(super) fn run(
     script: &Script,
     options: &(dyn Fn() -> RunOptions + Sync),
+    shared: &SharedFate,
     seed: u64,
     patience: Duration,
 ) -> (JobProgress, Result<Result<(), ExecError>, ()>) {
     let folder = Folder::in_memory();
     let mut random = Random::new(seed);
-    let mut killed_at = None;
-    let mut kills = 0;
+    let mut seen = None;
+    let mut ends = 0;
     let watch = Stopwatch::start();
     loop {
         let progress = script.progress();
-        // Through how many checkpoints that have come on it lives.
-        let lives = (kills < KILLS).then(|| 1 + random.below(3));
-        let death = Death { lives: Mutex::new(lives), seen: Mutex::new(killed_at.take()), now: Notify::new() };
-        let death = Arc::new(death);
+        let doom = doom(&mut random, ends);
+        let state = State { random: Random::new(random.below(u64::MAX)), doom, seen };
+        let fate = Arc::new(Fate { state: Mutex::new(state), killed: Notify::new() });
+        *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fate));
         let left = patience.saturating_sub(watch.elapsed());
         let ran = std::thread::scope(|scope| {
-            scope.spawn(|| attempt(script, options(), &folder, &death, &progress, left)).join()
+            scope.spawn(|| attempt(script, options(), &folder, &fate, &progress, left)).join()
         });
         match ran {
+            Ok(Attempt::Ended(Err(ExecError::Connector { error, .. })))
+                if doom != Doom::None && error.retry == Retry::Temporary =>
+            {
+                ends += 1;
+            }
             Ok(Attempt::Ended(result)) => return (progress, Ok(result)),
             Ok(Attempt::TookTooLong) => return (progress, Err(())),
-            Ok(Attempt::Killed) => kills += 1,
+            Ok(Attempt::Killed) => ends += 1,
             Err(_) => {
                 let error = ExecError::Internal("an attempt of the job panicked".to_owned());
                 return (progress, Ok(Err(error)));
             }
         }
-        killed_at = death.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        seen = fate.state().seen.take();
     }
 }
 
@@ -69,40 +177,11 @@ enum Attempt {
     TookTooLong,
 }
 
-/// When an attempt dies.
-struct Death {
-    /// Checkpoints to live through; `None`: it lives to its end.
-    lives: Mutex<Option<u64>>,
-    /// How far the sources were read at the last checkpoint that was seen.
-    seen: Mutex<Option<serde_json::Value>>,
-    now: Notify,
-}
-
-impl Death {
-    fn checkpoint(&self, manifest: &Manifest) {
-        // One at which nothing more was read than at the last would be seen again for ever, and behind the last of all there is
-        // nothing to go on with.
-        let sources = serde_json::to_value(&manifest.sources).ok();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if manifest.ended || *seen == sources {
-            return;
-        }
-        *seen = sources;
-        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(left) = lives.as_mut() {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.now.notify_one();
-            }
-        }
-    }
-}
-
 fn attempt(
     script: &Script,
     mut options: RunOptions,
     folder: &Folder,
-    death: &Arc<Death>,
+    fate: &Arc<Fate>,
     progress: &JobProgress,
     patience: Duration,
 ) -> Attempt {
@@ -110,15 +189,15 @@ fn attempt(
         Ok(runtime) => runtime,
         Err(error) => return Attempt::Ended(Err(ExecError::Internal(error.to_string()))),
     };
-    options.checkpoints = Some(folder.clone());
-    options.recovery =
-        Some(RecoveryProperties { interval: Span(0), keep: 1, attempts: 0, ..script.recovery().clone() });
-    let told = Arc::clone(death);
+    let (told, troubled, turns) = (Arc::clone(fate), Arc::clone(fate), Arc::clone(fate));
+    options.checkpoints = Some(folder.with_trouble(move || troubled.store()));
+    options.recovery = Some(RecoveryProperties { interval: Span(0), attempts: 0, ..script.recovery().clone() });
     options.on_checkpoint = Some(Arc::new(move |manifest: &Manifest| told.checkpoint(manifest)));
+    options.schedule = Some(Arc::new(move || turns.turn()));
     runtime.block_on(async {
         tokio::select! {
             biased;
-            () = death.now.notified() => Attempt::Killed,
+            () = fate.killed.notified() => Attempt::Killed,
             ran = tokio::time::timeout(patience, script.run(options, progress)) => {
                 ran.map_or(Attempt::TookTooLong, Attempt::Ended)
             }

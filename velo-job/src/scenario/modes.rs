@@ -85,6 +85,8 @@ impl fmt::Display for Mode {
 }
 
 const DIMENSIONS: usize = 7;
+/// The dimension of [`Mode::killed`].
+const KILLED: usize = 6;
 
 /// The choices of each dimension, the plain one first.
 const CHOICES: [usize; DIMENSIONS] = [4, 2, 2, 3, 2, 2, 2];
@@ -127,6 +129,23 @@ pub enum Modes {
     Chosen(u64),
     /// The full product, with the seed for shuffling.
     All(u64),
+    /// So many runs from this seed on, each of one scenario in a mode in which its job is killed; the seed of a run decides both.
+    Simulated {
+        /// The first seed.
+        seed: u64,
+        /// How many.
+        runs: u64,
+    },
+}
+
+impl Mode {
+    /// A mode in which the job is killed, and the rest is chosen by the seed.
+    pub fn simulated(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut choices = CHOICES.map(|count| random.below(count as u64) as usize);
+        choices[KILLED] = 1;
+        mode(choices, seed)
+    }
 }
 
 /// Modes a file beside the plain one.
@@ -136,7 +155,7 @@ impl Modes {
     /// The modes of the `index`-th file; the first is the plain one.
     pub fn of_file(self, index: usize) -> Vec<Mode> {
         match self {
-            Self::Plain => vec![Mode::default()],
+            Self::Plain | Self::Simulated { .. } => vec![Mode::default()],
             Self::All(seed) => product().into_iter().map(|choices| mode(choices, seed)).collect(),
             Self::Chosen(seed) => {
                 let listed = pairwise(seed);

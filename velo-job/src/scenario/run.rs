@@ -86,11 +86,17 @@ impl Runner {
             temporary: temporary.path(),
             registry: &base,
             bound: &bound,
+            fate: Arc::default(),
         };
         if let Err((line, message)) = self.play(file, &wiring, &mut verdict).await {
             verdict.fail(line, message);
         }
         verdict
+    }
+
+    /// Whether something would be lost by killing a scenario's job: rows come from blocks, and something is expected of them.
+    pub(super) fn can_be_killed(&self, scenario: &Scenario) -> bool {
+        !scenario.inputs.is_empty() && !scenario.outputs.is_empty()
     }
 
     async fn plan(&self, text: &str, wiring: &Wiring<'_>) -> Script {
@@ -155,7 +161,7 @@ impl Runner {
             options
         };
         let (progress, ran) = match killed {
-            true => killed::run(&script, &options, wiring.mode.seed, PATIENCE),
+            true => killed::run(&script, &options, &wiring.fate, wiring.mode.seed, PATIENCE),
             false => {
                 let (options, progress) = (RunOptions { terminals, ..options() }, script.progress());
                 let ran = tokio::time::timeout(PATIENCE, script.run(options, &progress)).await;

@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use velo_core::connector::{CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest};
-use velo_core::{Batch, Result};
+use velo_core::error::ErrorKind;
+use velo_core::{Batch, ConnectorError, Result};
+use velo_exec::checkpoint::CallFails;
+
+use super::killed::SharedFate;
 
 /// The rows that a sink got. All copies are the same.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<State>>);
+#[derive(Clone, Default)]
+pub(super) struct Kept(Arc<Mutex<State>>, SharedFate);
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,6 +31,27 @@ impl Kept {
     fn state(&self) -> MutexGuard<'_, State> {
         // Whoever panicked did so elsewhere: nothing here is left half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, whose sinks fail when that is the fate of the attempt that writes.
+    pub(super) fn with_fate(fate: SharedFate) -> Self {
+        Self(Arc::default(), fate)
+    }
+
+    /// Does what a sink is asked for, unless it is to fail before; what it fails behind is done.
+    fn call<T>(&self, operation: &'static str, call: impl FnOnce(&mut State) -> T) -> Result<T> {
+        let fate = self.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fails = fate.and_then(|fate| fate.sink());
+        let broken =
+            || Err(ConnectorError::new(ErrorKind::Unavailable, operation, "the sink does not answer").temporary());
+        match fails {
+            None => Ok(call(&mut self.state())),
+            Some(CallFails::Before) => broken(),
+            Some(CallFails::After) => {
+                call(&mut self.state());
+                broken()
+            }
+        }
     }
 
     /// What others see.
@@ -89,12 +114,11 @@ struct KeepingSink {
 #[async_trait]
 impl Sink for KeepingSink {
     async fn write(&mut self, batch: Batch) -> Result<()> {
-        let mut state = self.kept.state();
-        match self.kind {
+        let (kind, number) = (self.kind, self.number);
+        self.kept.call("writing", |state| match kind {
             CommitKind::Direct => state.visible.push(batch),
-            CommitKind::Prepared | CommitKind::Atomic => state.open.entry(self.number).or_default().push(batch),
-        }
-        Ok(())
+            CommitKind::Prepared | CommitKind::Atomic => state.open.entry(number).or_default().push(batch),
+        })
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -102,18 +126,21 @@ impl Sink for KeepingSink {
     }
 
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        let mut state = self.kept.state();
-        let open = state.open.remove(&self.number).unwrap_or_default();
-        state.prepared.insert((self.number, id), open);
-        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
+        let number = self.number;
+        self.kept.call("preparing", |state| {
+            let open = state.open.remove(&number).unwrap_or_default();
+            state.prepared.insert((number, id), open);
+            PreparedCommit { checkpoint: id, state: serde_json::Value::Null }
+        })
     }
 
     async fn commit(&mut self, prepared: PreparedCommit) -> Result<()> {
-        let mut state = self.kept.state();
-        // One that was committed before is not there any more.
-        let rows = state.prepared.remove(&(self.number, prepared.checkpoint)).unwrap_or_default();
-        state.visible.extend(rows);
-        Ok(())
+        let number = self.number;
+        self.kept.call("committing", |state| {
+            // One that was committed before is not there any more.
+            let rows = state.prepared.remove(&(number, prepared.checkpoint)).unwrap_or_default();
+            state.visible.extend(rows);
+        })
     }
 
     async fn abort(&mut self) -> Result<()> {

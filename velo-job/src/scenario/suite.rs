@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use velo_core::clock::Stopwatch;
 
-use super::modes::Modes;
+use super::modes::{Mode, Modes, Random};
 use super::parse::{ScenarioError, ScenarioFile, read};
 use super::report::{Record, Report};
 use super::run::{Failure, Runner};
@@ -70,6 +70,9 @@ impl Suite {
     /// Runs all that the options choose; `each` sees every record as it comes.
     pub async fn run(&self, runner: &Runner, options: &SuiteOptions, mut each: impl FnMut(&Record)) -> Report {
         let modes = if options.update { Modes::Plain } else { options.modes };
+        if let Modes::Simulated { seed, runs } = modes {
+            return self.simulate(runner, options, (seed, runs), each).await;
+        }
         let mut report = Report { records: Vec::new(), errors: self.errors.clone() };
         for (index, file) in self.files.iter().enumerate() {
             let mut updates = Vec::new();
@@ -102,6 +105,44 @@ impl Suite {
                     record.failures.push(Failure { line: record.line, message: format!("cannot be updated: {error}") });
                 }
             }
+        }
+        report
+    }
+}
+
+impl Suite {
+    /// Runs from one seed on: each decides which scenario it is and everything that happens to its job.
+    async fn simulate(
+        &self,
+        runner: &Runner,
+        options: &SuiteOptions,
+        (first, runs): (u64, u64),
+        mut each: impl FnMut(&Record),
+    ) -> Report {
+        let mut report = Report { records: Vec::new(), errors: self.errors.clone() };
+        let all = self.files.iter().flat_map(|file| file.scenarios.iter().map(move |scenario| (file, scenario)));
+        let all: Vec<_> = all
+            .filter(|(file, scenario)| chosen(options, file, &scenario.name) && runner.can_be_killed(scenario))
+            .collect();
+        for seed in first..first.saturating_add(runs) {
+            let mode = Mode::simulated(seed);
+            let fitting: Vec<_> = all.iter().filter(|(_, scenario)| mode.applies_to(scenario)).collect();
+            if fitting.is_empty() {
+                continue;
+            }
+            let (file, scenario) = fitting[Random::new(!seed).below(fitting.len() as u64) as usize];
+            let watch = Stopwatch::start();
+            let verdict = runner.run(file, scenario, &mode).await;
+            report.records.push(Record {
+                path: file.path.clone(),
+                scenario: scenario.name.clone(),
+                line: scenario.line,
+                mode: mode.to_string(),
+                failures: verdict.failures,
+                took: watch.elapsed(),
+                updated: false,
+            });
+            report.records.last().into_iter().for_each(&mut each);
         }
         report
     }

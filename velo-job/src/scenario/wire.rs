@@ -12,6 +12,7 @@ use velo_core::properties::PropertyValue;
 use velo_plan::plan::{Plan, SourceNode, TableFeed, TimeOrigin};
 
 use super::inputs::{Event, Feed};
+use super::killed::SharedFate;
 use super::modes::{Batching, Mode, Random};
 use super::parse::{Input, Output, Scenario};
 use super::sink::Kept;
@@ -33,6 +34,8 @@ pub(super) struct Wiring<'a> {
     pub(super) registry: &'a Registry,
     /// What was bound while planning.
     pub(super) bound: &'a Bound,
+    /// What the sinks ask whether they fail.
+    pub(super) fate: SharedFate,
 }
 
 /// Where the rows of an output are after a run.
@@ -178,7 +181,7 @@ impl<'a> Wiring<'a> {
                     let message = "two statements write these lines: compare rows".to_owned();
                     return Err((output.block.line, message));
                 }
-                _ => Kept::default(),
+                _ => Kept::with_fate(Arc::clone(&self.fate)),
             };
             let (schema, key) = (Arc::clone(&sink.schema), sink.key.clone());
             match output {
@@ -212,7 +215,7 @@ impl<'a> Wiring<'a> {
         }
         let outputs = (0..own).map(|at| unnamed.get(at).copied()).chain(appended.into_iter().map(Some));
         for (at, output) in selects.into_iter().zip(outputs) {
-            let kept = Kept::default();
+            let kept = Kept::with_fate(Arc::clone(&self.fate));
             if epochs {
                 let binding = kept.binding();
                 wired.bindings.insert(at, Arc::clone(&binding));

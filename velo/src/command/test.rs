@@ -27,7 +27,10 @@ pub struct TestArguments {
     /// In how many ways each scenario runs: other batches, orders, partitions and parallelism must give the same.
     #[arg(long, value_enum, default_value_t)]
     modes: ModesArgument,
-    /// Reproduces a choice of modes and their orders.
+    /// So many runs in which jobs are killed and fail at random, each decided by its seed: simulation.
+    #[arg(long, value_name = "RUNS", conflicts_with_all = ["modes", "update"])]
+    simulate: Option<u64>,
+    /// Reproduces a choice of modes and their orders, or begins the seeds of a simulation.
     #[arg(long)]
     seed: Option<u64>,
     /// Writes a report as JUnit XML.
@@ -54,10 +57,11 @@ enum ModesArgument {
 pub fn run(arguments: &TestArguments) -> Outcome {
     let seed = arguments.seed.unwrap_or_else(|| (Clock::system().now() / 1_000).unsigned_abs() % 1_000_000);
     let options = SuiteOptions {
-        modes: match arguments.modes {
-            ModesArgument::Plain => Modes::Plain,
-            ModesArgument::Chosen => Modes::Chosen(seed),
-            ModesArgument::All => Modes::All(seed),
+        modes: match (arguments.simulate, arguments.modes) {
+            (Some(runs), _) => Modes::Simulated { seed, runs },
+            (None, ModesArgument::Plain) => Modes::Plain,
+            (None, ModesArgument::Chosen) => Modes::Chosen(seed),
+            (None, ModesArgument::All) => Modes::All(seed),
         },
         filter: arguments.filter.clone(),
         update: arguments.update,
@@ -110,7 +114,7 @@ fn finish(arguments: &TestArguments, options: &SuiteOptions, report: &Report) ->
             .map_err(Failure::Usage)?;
     }
     let mut summary = report.summary();
-    if let Modes::Chosen(seed) | Modes::All(seed) = options.modes {
+    if let Modes::Chosen(seed) | Modes::All(seed) | Modes::Simulated { seed, .. } = options.modes {
         summary.push_str(&format!(" (seed {seed})"));
     }
     if report.passed() {
