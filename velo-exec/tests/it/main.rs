@@ -17,6 +17,8 @@ mod match_recognize;
 mod match_steps;
 mod over;
 mod over_cases;
+mod restarts_match;
+mod restarts_over;
 mod session_revisions;
 mod sets;
 mod timers;

@@ -7,6 +7,7 @@ pub mod lookups;
 pub mod naive;
 pub mod over;
 pub mod patterns;
+pub mod restarts;
 pub mod sim;
 
 use std::sync::Arc;
