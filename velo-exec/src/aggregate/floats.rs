@@ -80,6 +80,20 @@ impl FloatTotal {
         !self.finite.sum.is_finite()
     }
 
+    /// All that it is, for a checkpoint: the sum of what is finite and its rounding errors; how many values there are, how many
+    /// are infinite, negative infinite, and no numbers.
+    pub(crate) fn saved(&self) -> ([f64; 2], [i64; 4]) {
+        let finite = &self.finite;
+        let counts = [finite.count, self.infinite, self.negative_infinite, self.not_numbers];
+        ([finite.sum, finite.error], counts)
+    }
+
+    /// A total from what [`FloatTotal::saved`] gave.
+    pub(crate) fn of_saved([sum, error]: [f64; 2], counts: [i64; 4]) -> Self {
+        let [count, infinite, negative_infinite, not_numbers] = counts;
+        Self { finite: Compensated { sum, error, count }, infinite, negative_infinite, not_numbers }
+    }
+
     /// Their sum.
     pub(crate) fn total(&self) -> f64 {
         if self.not_numbers > 0 || (self.infinite > 0 && self.negative_infinite > 0) {

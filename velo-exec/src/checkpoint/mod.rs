@@ -1,6 +1,7 @@
 //! What a checkpoint holds, and how it is made and read: state by key group, files on a store, a manifest that names them.
 
 pub(crate) mod beside;
+pub(crate) mod columns;
 mod coordinator;
 mod counts;
 mod files;

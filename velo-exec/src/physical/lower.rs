@@ -21,7 +21,7 @@ use crate::operator::{
     AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
     GroupSpec, IdleClose, IntervalJoin, JoinSpec, LatestByKey, Limit, LookupJoin, LookupSpec, MatchRecognize,
     MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign,
-    WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate, shared_keys,
+    WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate, shared_keys, shared_partition,
 };
 use crate::runtime::{Chain, JobProgress, Member};
 
@@ -438,14 +438,7 @@ pub(super) fn columns_in<'a>(input: &SchemaRef, exprs: impl Iterator<Item = &'a 
 /// The places of the columns that all windows are partitioned by.
 fn over_columns(plan: &Plan, node: &Node, over: &Over) -> Option<Vec<usize>> {
     let input = &plan.nodes[node.inputs[0].0].schema;
-    let (first, others) = over.windows.split_first()?;
-    let shared = first.partition_by.iter().filter(|key| others.iter().all(|window| window.partition_by.contains(key)));
-    let columns = shared.filter_map(|key| match key {
-        Expr::Column(column) => input.index_of(column.name()).ok(),
-        _ => None,
-    });
-    let columns = columns.collect::<Vec<_>>();
-    (!columns.is_empty()).then_some(columns)
+    Some(shared_partition(over, input)).filter(|columns| !columns.is_empty())
 }
 
 impl Stage {

@@ -3,11 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 
 use super::frame::{Function, View};
+use super::saved::{only, read, read_numbered, write, write_numbered};
 use super::sums::Argument;
 use super::value::Value;
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::Result;
 
 /// The smallest or the largest value.
@@ -60,5 +62,24 @@ impl<V: Value> Function for Extreme<V> {
 
     fn result(&self, state: &mut VecDeque<(u64, V)>, _view: &View<'_, Option<V>>) -> Result<Option<V>> {
         Ok(state.front().map(|(_, value)| value.clone()))
+    }
+
+    fn save_values(&self, values: &[&Option<V>]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![write::<V>(&self.codec, values.iter().map(|value| value.as_ref()))?])
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], _rows: usize, saved: &Saved<'_>) -> Result<Vec<Option<V>>> {
+        read::<V>(&self.codec, only(columns, saved)?, saved)
+    }
+
+    fn save_states(&self, states: &mut [VecDeque<(u64, V)>], into: &mut Columns) -> Result<()> {
+        let kept = || states.iter().flatten().map(|(row, value)| (*row, Some(value)));
+        write_numbered::<V, _>(&self.codec, states.iter().map(VecDeque::len), kept, into)
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<VecDeque<(u64, V)>>> {
+        let states = read_numbered::<V>(&self.codec, saved)?;
+        let known = |kept: VecDeque<(u64, Option<V>)>| kept.into_iter().filter_map(|(row, value)| Some((row, value?)));
+        Ok(states.into_iter().map(|kept| known(kept).collect()).collect())
     }
 }

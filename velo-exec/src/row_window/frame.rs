@@ -7,12 +7,14 @@
 
 use std::collections::VecDeque;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use velo_plan::plan::{FrameUnits, RowFrame};
 
 use super::results::{ResultColumn, Results, RowRef};
+use super::saved::{lists, make_room, read_wide, wide};
 use super::value::Value;
-use super::{Call, Rows};
+use super::{Call, Rows, Undecided, Waiting};
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::Result;
 
 /// What is computed over a frame.
@@ -39,6 +41,18 @@ pub(super) trait Function: Send {
     fn keeps_current(&self) -> bool {
         false
     }
+
+    /// What rows give as columns of a checkpoint, always as many.
+    fn save_values(&self, values: &[&Self::In]) -> Result<Vec<ArrayRef>>;
+
+    /// The same back, of so many rows.
+    fn load_values(&self, columns: &[ArrayRef], rows: usize, saved: &Saved<'_>) -> Result<Vec<Self::In>>;
+
+    /// What is kept of frames as columns of a checkpoint, a row each; the frames go on with it.
+    fn save_states(&self, states: &mut [Self::State], into: &mut Columns) -> Result<()>;
+
+    /// The same back.
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<Self::State>>;
 }
 
 /// The rows of a frame. Where the frame begins with the partition, rows that were added are gone.
@@ -385,6 +399,113 @@ impl<F: Function> Call for FrameCall<F> {
 
     fn results(&mut self) -> &mut dyn ResultColumn {
         &mut self.results
+    }
+
+    fn save(&mut self, keys: &[u32]) -> Result<Columns> {
+        let none = Partition::default();
+        let of = |key: &u32| self.partitions.get(*key as usize).unwrap_or(&none);
+        let partitions = keys.iter().map(of).collect::<Vec<_>>();
+        let mut saved = Columns::default();
+        saved.counts("base", partitions.iter().map(|partition| partition.base));
+        saved.counts("current", partitions.iter().map(|partition| partition.current));
+        saved.counts("next", partitions.iter().map(|partition| partition.next));
+        saved.counts("from", partitions.iter().map(|partition| partition.from));
+        saved.counts("to", partitions.iter().map(|partition| partition.to));
+        let lengths = partitions.iter().map(|partition| partition.ring.len()).collect::<Vec<_>>();
+        let values = partitions.iter().flat_map(|partition| &partition.ring).collect::<Vec<_>>();
+        for (at, column) in self.function.save_values(&values)?.into_iter().enumerate() {
+            saved.lists(format!("value{at}"), &lengths, column)?;
+        }
+        if self.frame.units != FrameUnits::Rows {
+            let lengths = partitions.iter().map(|partition| partition.positions.len()).collect::<Vec<_>>();
+            let positions = partitions.iter().flat_map(|partition| partition.positions.iter().copied());
+            saved.lists("positions", &lengths, wide(positions))?;
+        }
+        let take = |key: &u32| {
+            let partition = self.partitions.get_mut(*key as usize);
+            partition.map(|partition| std::mem::take(&mut partition.state)).unwrap_or_default()
+        };
+        let mut states = keys.iter().map(take).collect::<Vec<_>>();
+        let done = self.function.save_states(&mut states, &mut saved);
+        for (key, state) in keys.iter().zip(states) {
+            if let Some(partition) = self.partitions.get_mut(*key as usize) {
+                partition.state = state;
+            }
+        }
+        done.map(|()| saved)
+    }
+
+    fn undecided(&self) -> Result<Undecided> {
+        let mut undecided = Undecided::default();
+        for (key, partition) in self.partitions.iter().enumerate() {
+            for (at, number) in partition.pending.iter().zip(partition.current..) {
+                undecided.push(*at, key, number);
+            }
+        }
+        Ok(undecided)
+    }
+
+    fn load(&mut self, keys: &[u32], saved: &Saved<'_>) -> Result<()> {
+        let (base, current, next) = (saved.counts("base")?, saved.counts("current")?, saved.counts("next")?);
+        let (from, to) = (saved.counts("from")?, saved.counts("to")?);
+        let wrong = || saved.damaged("a frame has rows that its partition has not");
+        let length = |row: usize| next[row].checked_sub(base[row]).and_then(|length| usize::try_from(length).ok());
+        let lengths = (0..keys.len()).map(length).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+        let width = self.function.save_values(&[])?.len();
+        let columns = lists(saved, "value", width, &lengths)?;
+        let values = self.function.load_values(&columns, lengths.iter().sum(), saved)?;
+        let mut values = values.into_iter();
+        let positions = match self.frame.units {
+            FrameUnits::Rows => None,
+            _ => Some(saved.lists("positions")?),
+        };
+        let all = positions.as_ref().map(|positions| read_wide(&positions.values, saved)).transpose()?;
+        let states = self.function.load_states(saved)?;
+        make_room(&mut self.partitions, keys);
+        for (row, (key, state)) in keys.iter().zip(states).enumerate() {
+            if [current[row], from[row], to[row]].iter().any(|at| *at > next[row]) {
+                return Err(wrong());
+            }
+            let mut partition = Partition {
+                ring: values.by_ref().take(lengths[row]).collect(),
+                base: base[row],
+                current: current[row],
+                next: next[row],
+                from: from[row],
+                to: to[row],
+                state,
+                ..Partition::default()
+            };
+            if let (Some(positions), Some(all)) = (&positions, all) {
+                partition.positions = all[positions.range(row)].iter().copied().collect();
+                let count = partition.positions.len() as u64;
+                partition.positions_base = next[row].checked_sub(count).ok_or_else(wrong)?;
+            }
+            self.partitions[*key as usize] = partition;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, rows: &[Waiting], saved: &Saved<'_>) -> Result<()> {
+        let later = self.frame.units == FrameUnits::Time && self.frame.end.is_some_and(|end| end > 0);
+        for row in rows {
+            let partition = self.partitions.get_mut(row.key as usize);
+            let next = |partition: &Partition<F>| partition.current.checked_add(partition.pending.len() as u64);
+            let Some(partition) = partition.filter(|partition| next(partition) == Some(row.number)) else {
+                return Err(saved.damaged("rows that wait are not those that their partition lacks"));
+            };
+            partition.pending.push_back(row.at);
+            if later {
+                self.waiting.push_back((partition.position(row.number), row.key));
+            }
+        }
+        self.waiting.make_contiguous().sort_by_key(|(time, _)| *time);
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        let whole = |partition: &Partition<F>| partition.next - partition.current == partition.pending.len() as u64;
+        self.partitions.iter().all(whole)
     }
 
     fn memory(&self) -> usize {

@@ -2,12 +2,14 @@
 //!
 //! Each batch is ordered when it comes, so that a release takes the beginning of each without a copy and merges these runs.
 
-use arrow_array::UInt32Array;
+use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
 use velo_core::place::Positions;
 use velo_core::{Batch, Watermark};
 
 use crate::aggregate::RowOrder;
+use crate::checkpoint::rows::{pack, unpack};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
 
 /// Rows in wait.
@@ -112,6 +114,44 @@ impl Held {
         }
         Ok(Some(merged.take(&UInt32Array::from(order))?))
     }
+}
+
+/// How many rows are saved together.
+const TOGETHER: usize = 8_192;
+
+impl Held {
+    /// Puts the rows in wait into a checkpoint, in the order in which they came; `keys` are the places of the columns by which
+    /// they are exchanged.
+    pub(crate) fn save(&self, table: &str, keys: &[usize], state: &mut StateWriter) -> Result<()> {
+        let mut together = Vec::new();
+        let mut rows = 0;
+        for ordered in &self.batches {
+            together.push(pack(&ordered.batch.slice(ordered.next, ordered.left()))?);
+            rows += ordered.left();
+            if rows >= TOGETHER {
+                save_packed(table, keys, &std::mem::take(&mut together), state)?;
+                rows = 0;
+            }
+        }
+        save_packed(table, keys, &together, state)
+    }
+
+    /// Takes up what [`Self::save`] put there.
+    pub(crate) fn load(&mut self, table: &str, state: &mut StateReader) -> Result<()> {
+        for packed in state.rows(table)? {
+            for batch in unpack(&packed, &self.schema)? {
+                self.push(batch)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn save_packed(table: &str, keys: &[usize], packed: &[RecordBatch], state: &mut StateWriter) -> Result<()> {
+    let Some(first) = packed.first() else { return Ok(()) };
+    let rows = arrow_select::concat::concat_batches(first.schema_ref(), packed)?;
+    let keys = keys.iter().map(|at| std::sync::Arc::clone(rows.column(*at))).collect::<Vec<_>>();
+    state.keyed(table, &keys, &rows)
 }
 
 /// Rows of one partition in the order of time and position.

@@ -4,7 +4,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::{DataType, Schema};
 use datafusion_common::ScalarValue;
 use velo_plan::plan::AggregateCall;
@@ -13,6 +14,7 @@ use super::frame::{Function, View};
 use super::results::{ResultColumn, Results, RowRef};
 use super::value::Value;
 use crate::aggregate::{AggregatePlan, AggregateSet, Groups, Inputs, RowOrder};
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::{ExecError, Result};
 
 /// An aggregate that is not one of the others here.
@@ -117,6 +119,78 @@ impl Function for Library {
         set.grow(1)?;
         self.update(&mut set, &rows)?;
         Self::answer(&mut set, true)
+    }
+
+    fn save_values(&self, values: &[&Arc<[ScalarValue]>]) -> Result<Vec<ArrayRef>> {
+        let column = |(at, data_type): (usize, &DataType)| -> Result<ArrayRef> {
+            if values.is_empty() {
+                return Ok(arrow_array::new_empty_array(data_type));
+            }
+            Ok(ScalarValue::iter_to_array(values.iter().map(|row| row[at].clone()))?)
+        };
+        self.types.iter().enumerate().map(column).collect()
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], rows: usize, saved: &Saved<'_>) -> Result<Vec<Arc<[ScalarValue]>>> {
+        if !columns.iter().zip(&self.types).all(|(column, wanted)| column.data_type().equals_datatype(wanted)) {
+            return Err(saved.damaged("the values of rows have another type"));
+        }
+        let row = |row: usize| -> Result<Arc<[ScalarValue]>> {
+            let values = columns.iter().map(|column| ScalarValue::try_from_array(column, row));
+            Ok(values.collect::<Result<Vec<_>, _>>()?.into())
+        };
+        (0..rows).map(row).collect()
+    }
+
+    fn save_states(&self, states: &mut [Option<AggregateSet>], into: &mut Columns) -> Result<()> {
+        if self.moves {
+            return Ok(());
+        }
+        into.add("begun", Arc::new(states.iter().map(|state| Some(state.is_some())).collect::<BooleanArray>()));
+        let mut parts = Vec::with_capacity(states.len());
+        let mut fresh = AggregateSet::new(&self.plan)?;
+        fresh.grow(1)?;
+        for state in states {
+            parts.push(state.as_mut().unwrap_or(&mut fresh).state(&[0], false)?);
+        }
+        for (at, field) in self.plan.state_fields()?.iter().enumerate() {
+            let column = parts.iter().filter_map(|part| part.get(at)).map(AsRef::as_ref).collect::<Vec<_>>();
+            into.add(
+                format!("state{at}"),
+                match column.is_empty() {
+                    true => arrow_array::new_empty_array(field.data_type()),
+                    false => arrow_select::concat::concat(&column)?,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<Option<AggregateSet>>> {
+        if self.moves {
+            return Ok((0..saved.rows()).map(|_| None).collect());
+        }
+        let begun = saved.column("begun")?.as_boolean_opt();
+        let begun = begun.ok_or_else(|| saved.damaged("whether aggregates have begun is no boolean"))?;
+        let fields = self.plan.state_fields()?;
+        let mut columns = Vec::with_capacity(fields.len());
+        for (at, field) in fields.iter().enumerate() {
+            let column = saved.column(&format!("state{at}"))?;
+            if !column.data_type().equals_datatype(field.data_type()) {
+                return Err(saved.damaged("the state of an aggregate has another type"));
+            }
+            columns.push(column);
+        }
+        let state = |row: usize| -> Result<Option<AggregateSet>> {
+            if !begun.value(row) {
+                return Ok(None);
+            }
+            let mut set = AggregateSet::new(&self.plan)?;
+            let own = columns.iter().map(|column| column.slice(row, 1)).collect::<Vec<_>>();
+            set.merge(&[0], 1, &own)?;
+            Ok(Some(set))
+        };
+        (0..saved.rows()).map(state).collect()
     }
 }
 

@@ -12,6 +12,7 @@ mod make;
 mod picks;
 mod ranks;
 mod results;
+mod saved;
 mod sums;
 mod value;
 
@@ -21,7 +22,9 @@ use arrow_schema::{DataType, SortOptions};
 pub(crate) use library::Scalars;
 pub(crate) use make::{Places, make};
 pub(crate) use results::{ResultColumn, RowRef};
+pub(crate) use saved::{Undecided, Waiting};
 
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::Result;
 
 /// A release as one window sees it. Everything is indexed by the row of the chunk.
@@ -100,6 +103,27 @@ pub(crate) trait Call: Send {
     fn renumber(&mut self, numbers: &[u32], partitions: usize);
 
     fn results(&mut self) -> &mut dyn ResultColumn;
+
+    /// What it keeps of these partitions, for a checkpoint: a row of columns each. Only between releases.
+    fn save(&mut self, keys: &[u32]) -> Result<Columns>;
+
+    /// The rows that it has not decided, of a call that is delayed.
+    fn undecided(&self) -> Result<Undecided> {
+        Ok(Undecided::default())
+    }
+
+    /// Takes up what was saved of partitions of which it knows nothing yet, and which have these numbers now.
+    fn load(&mut self, keys: &[u32], saved: &Saved<'_>) -> Result<()>;
+
+    /// Takes up undecided rows of these partitions, in the order of each; `saved` is what it knew of them.
+    fn wait(&mut self, rows: &[Waiting], saved: &Saved<'_>) -> Result<()> {
+        if rows.is_empty() { Ok(()) } else { Err(saved.damaged("rows wait for a call that decides them at once")) }
+    }
+
+    /// Whether all rows are there again that the partitions wait for.
+    fn is_whole(&self) -> bool {
+        true
+    }
 
     /// Bytes of memory.
     fn memory(&self) -> usize;

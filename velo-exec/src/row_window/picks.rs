@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 
 use super::frame::{Function, View};
 use super::results::{ResultColumn, Results, RowRef};
+use super::saved::{make_room, only, read, read_numbered, write, write_numbered};
 use super::sums::Argument;
 use super::value::Value;
-use super::{Call, Rows};
+use super::{Call, Rows, Undecided, Waiting};
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::Result;
 
 /// A value, and what stands in for it where its row is not there.
@@ -24,6 +26,24 @@ fn read_both<V: Value>(
     Ok(match default {
         None => values.into_iter().map(|value| (value, None)).collect(),
         Some(at) => values.into_iter().zip(V::read(codec, columns.column(at))?).collect(),
+    })
+}
+
+/// Values, and what stands in for them where a call says so.
+fn write_both<V: Value>(default: Option<usize>, codec: &V::Codec, values: &[&WithDefault<V>]) -> Result<Vec<ArrayRef>> {
+    let mut columns = vec![write::<V>(codec, values.iter().map(|(value, _)| value.as_ref()))?];
+    if default.is_some() {
+        columns.push(write::<V>(codec, values.iter().map(|(_, default)| default.as_ref()))?);
+    }
+    Ok(columns)
+}
+
+/// What [`write_both`] wrote.
+fn read_back<V: Value>(codec: &V::Codec, columns: &[ArrayRef], saved: &Saved<'_>) -> Result<Vec<WithDefault<V>>> {
+    let values = read::<V>(codec, only(columns, saved)?, saved)?;
+    Ok(match columns.get(1) {
+        None => values.into_iter().map(|value| (value, None)).collect(),
+        Some(defaults) => values.into_iter().zip(read::<V>(codec, defaults, saved)?).collect(),
     })
 }
 
@@ -60,6 +80,22 @@ impl<V: Value> Function for Shift<V> {
 
     fn keeps_current(&self) -> bool {
         self.default.is_some()
+    }
+
+    fn save_values(&self, values: &[&WithDefault<V>]) -> Result<Vec<ArrayRef>> {
+        write_both(self.default, &self.codec, values)
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], _rows: usize, saved: &Saved<'_>) -> Result<Vec<WithDefault<V>>> {
+        read_back(&self.codec, columns, saved)
+    }
+
+    fn save_states(&self, _states: &mut [()], _into: &mut Columns) -> Result<()> {
+        Ok(())
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<()>> {
+        Ok(vec![(); saved.rows()])
     }
 }
 
@@ -103,6 +139,25 @@ impl<V: Value> Function for LagKnown<V> {
 
     fn keeps_current(&self) -> bool {
         self.default.is_some()
+    }
+
+    fn save_values(&self, values: &[&WithDefault<V>]) -> Result<Vec<ArrayRef>> {
+        write_both(self.default, &self.codec, values)
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], _rows: usize, saved: &Saved<'_>) -> Result<Vec<WithDefault<V>>> {
+        read_back(&self.codec, columns, saved)
+    }
+
+    fn save_states(&self, states: &mut [VecDeque<V>], into: &mut Columns) -> Result<()> {
+        let lengths = states.iter().map(VecDeque::len).collect::<Vec<_>>();
+        into.lists("kept", &lengths, write::<V>(&self.codec, states.iter().flatten().map(Some))?)
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<VecDeque<V>>> {
+        let lists = saved.lists("kept")?;
+        let mut all = read::<V>(&self.codec, &lists.values, saved)?.into_iter();
+        Ok((0..saved.rows()).map(|row| all.by_ref().take(lists.length(row)).flatten().collect()).collect())
     }
 }
 
@@ -166,6 +221,25 @@ impl<V: Value> Function for Pick<V> {
         };
         Ok(picked.and_then(|(_, value)| value.clone()))
     }
+
+    fn save_values(&self, values: &[&Option<V>]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![write::<V>(&self.codec, values.iter().map(|value| value.as_ref()))?])
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], _rows: usize, saved: &Saved<'_>) -> Result<Vec<Option<V>>> {
+        read::<V>(&self.codec, only(columns, saved)?, saved)
+    }
+
+    fn save_states(&self, states: &mut [Picked<V>], into: &mut Columns) -> Result<()> {
+        into.counts("seen", states.iter().map(|(_, seen)| *seen));
+        let kept = || states.iter().flat_map(|(rows, _)| rows).map(|(row, value)| (*row, value.as_ref()));
+        write_numbered::<V, _>(&self.codec, states.iter().map(|(rows, _)| rows.len()), kept, into)
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<Picked<V>>> {
+        let seen = saved.counts("seen")?.iter().copied();
+        Ok(read_numbered::<V>(&self.codec, saved)?.into_iter().zip(seen).collect())
+    }
 }
 
 /// LEAD over the rows whose value is not null: a row is decided when enough of them have come behind it.
@@ -174,18 +248,18 @@ pub(super) struct LeadKnown<V: Value> {
     default: Option<usize>,
     codec: V::Codec,
     ahead: usize,
-    partitions: Vec<Waiting<V>>,
+    partitions: Vec<Ahead<V>>,
     results: Results<V>,
 }
 
-struct Waiting<V> {
+struct Ahead<V> {
     /// Undecided rows, each with the number of values that came before it and itself.
     rows: VecDeque<(RowRef, u64, Option<V>)>,
     /// How many values have come in all.
     seen: u64,
 }
 
-impl<V> Default for Waiting<V> {
+impl<V> Default for Ahead<V> {
     fn default() -> Self {
         Self { rows: VecDeque::new(), seen: 0 }
     }
@@ -206,7 +280,7 @@ impl<V: Value> Call for LeadKnown<V> {
         self.results.begin(rows.chunk, rows.len());
         let mut values = read_both::<V>(&self.argument, self.default, &self.codec, rows.columns)?;
         if self.partitions.len() < rows.partitions {
-            self.partitions.resize_with(rows.partitions, Waiting::default);
+            self.partitions.resize_with(rows.partitions, Ahead::default);
         }
         for place in 0..rows.len() {
             let row = rows.row(place);
@@ -259,8 +333,50 @@ impl<V: Value> Call for LeadKnown<V> {
         &mut self.results
     }
 
+    fn save(&mut self, keys: &[u32]) -> Result<Columns> {
+        let seen = |key: &u32| self.partitions.get(*key as usize).map_or(0, |partition| partition.seen);
+        let mut saved = Columns::default();
+        saved.counts("seen", keys.iter().map(seen));
+        Ok(saved)
+    }
+
+    fn undecided(&self) -> Result<Undecided> {
+        let mut undecided = Undecided::default();
+        for (key, partition) in self.partitions.iter().enumerate() {
+            for ((at, ..), number) in partition.rows.iter().zip(0..) {
+                undecided.push(*at, key, number);
+            }
+        }
+        let rows = || self.partitions.iter().flat_map(|partition| &partition.rows);
+        undecided.columns.counts("before", rows().map(|(_, before, _)| *before));
+        let defaults = write::<V>(&self.codec, rows().map(|(.., default)| default.as_ref()))?;
+        undecided.columns.add("default", defaults);
+        Ok(undecided)
+    }
+
+    fn load(&mut self, keys: &[u32], saved: &Saved<'_>) -> Result<()> {
+        make_room(&mut self.partitions, keys);
+        for (key, seen) in keys.iter().zip(saved.counts("seen")?) {
+            self.partitions[*key as usize] = Ahead { seen: *seen, ..Ahead::default() };
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, rows: &[Waiting], saved: &Saved<'_>) -> Result<()> {
+        let before = saved.counts("before")?;
+        let mut defaults = read::<V>(&self.codec, saved.column("default")?, saved)?;
+        for row in rows {
+            let partition = self.partitions.get_mut(row.key as usize);
+            let Some(partition) = partition.filter(|partition| partition.rows.len() as u64 == row.number) else {
+                return Err(saved.damaged("rows that wait are not those that their partition lacks"));
+            };
+            partition.rows.push_back((row.at, before[row.place], std::mem::take(&mut defaults[row.place])));
+        }
+        Ok(())
+    }
+
     fn memory(&self) -> usize {
-        let kept = |waiting: &Waiting<V>| waiting.rows.capacity() * size_of::<(RowRef, u64, Option<V>)>();
+        let kept = |waiting: &Ahead<V>| waiting.rows.capacity() * size_of::<(RowRef, u64, Option<V>)>();
         self.partitions.iter().map(kept).sum()
     }
 }

@@ -3,7 +3,9 @@
 use arrow_schema::DataType;
 
 use super::results::{ResultColumn, Results, RowRef};
-use super::{Call, Rows};
+use super::saved::make_room;
+use super::{Call, Rows, Undecided, Waiting};
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::Result;
 
 /// What is counted.
@@ -89,6 +91,25 @@ impl Call for Rank {
 
     fn results(&mut self) -> &mut dyn ResultColumn {
         &mut self.results
+    }
+
+    fn save(&mut self, keys: &[u32]) -> Result<Columns> {
+        let counts = || keys.iter().map(|key| self.partitions.get(*key as usize).copied().unwrap_or_default());
+        let mut saved = Columns::default();
+        saved.numbers("rows", counts().map(|count| count.rows));
+        saved.numbers("rank", counts().map(|count| count.rank));
+        // A partition has fewer rows than 64 bits count.
+        saved.numbers("peer", counts().map(|count| count.peer as i64));
+        Ok(saved)
+    }
+
+    fn load(&mut self, keys: &[u32], saved: &Saved<'_>) -> Result<()> {
+        let (rows, ranks, peers) = (saved.numbers("rows")?, saved.numbers("rank")?, saved.numbers("peer")?);
+        make_room(&mut self.partitions, keys);
+        for (row, key) in keys.iter().enumerate() {
+            self.partitions[*key as usize] = Count { rows: rows[row], rank: ranks[row], peer: i128::from(peers[row]) };
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {
@@ -191,6 +212,40 @@ impl Call for Distribution {
             Told::Ntile(_) => &mut self.numbers,
             _ => &mut self.floats,
         }
+    }
+
+    fn save(&mut self, _keys: &[u32]) -> Result<Columns> {
+        Ok(Columns::default())
+    }
+
+    fn undecided(&self) -> Result<Undecided> {
+        let mut undecided = Undecided::default();
+        for (key, rows) in self.partitions.iter().enumerate() {
+            for ((at, _), number) in rows.iter().zip(0..) {
+                undecided.push(*at, key, number);
+            }
+        }
+        let rows = self.partitions.iter().flatten();
+        // A partition has fewer rows than 64 bits count.
+        undecided.columns.numbers("peer", rows.map(|(_, peer)| *peer as i64));
+        Ok(undecided)
+    }
+
+    fn load(&mut self, keys: &[u32], _saved: &Saved<'_>) -> Result<()> {
+        make_room(&mut self.partitions, keys);
+        Ok(())
+    }
+
+    fn wait(&mut self, rows: &[Waiting], saved: &Saved<'_>) -> Result<()> {
+        let peers = saved.numbers("peer")?;
+        for row in rows {
+            let partition = self.partitions.get_mut(row.key as usize);
+            let Some(partition) = partition.filter(|partition| partition.len() as u64 == row.number) else {
+                return Err(saved.damaged("rows that wait are not those that their partition lacks"));
+            };
+            partition.push((row.at, i128::from(peers[row.place])));
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {

@@ -47,6 +47,12 @@ pub(crate) trait ResultColumn {
 
     /// Only these rows of a chunk are still there; none: the chunk is gone.
     fn keep(&mut self, chunk: u64, rows: &[u32]);
+
+    /// The results of some rows of a chunk, which stay; NULL where there is none yet.
+    fn known(&self, chunk: u64, rows: &[u32]) -> Result<ArrayRef>;
+
+    /// A chunk from a checkpoint, with what is known of its rows.
+    fn restore(&mut self, chunk: u64, known: &ArrayRef) -> Result<()>;
 }
 
 impl<V: Value> Results<V> {
@@ -120,5 +126,21 @@ impl<V: Value> ResultColumn for Results<V> {
             let values = values.collect();
             *older = Older { rows: Some(rows.to_vec()), values };
         }
+    }
+
+    fn known(&self, chunk: u64, rows: &[u32]) -> Result<ArrayRef> {
+        let older = self.older.get(&chunk).filter(|_| chunk != self.current);
+        let value = |row: &u32| match older {
+            Some(older) => older.place(*row).and_then(|place| older.values[place].clone()),
+            None if chunk == self.current => self.values.get(*row as usize).cloned().flatten(),
+            None => None,
+        };
+        V::write(&self.codec, rows.iter().map(value).collect())
+    }
+
+    fn restore(&mut self, chunk: u64, known: &ArrayRef) -> Result<()> {
+        let values = V::read(&self.codec, known)?;
+        self.older.insert(chunk, Older { rows: None, values });
+        Ok(())
     }
 }

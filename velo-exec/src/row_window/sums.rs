@@ -3,14 +3,19 @@
 //! Integers and decimals are exact. Of floats the rounding errors are summed beside them, and the total is made anew when as
 //! many rows have left as there are in the frame, so that errors do not grow with the stream.
 
-use arrow_array::RecordBatch;
+use std::sync::Arc;
+
+use arrow_array::types::Float64Type;
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch};
 use arrow_buffer::i256;
 use arrow_schema::DataType;
 use velo_core::decimal::{POWERS, power_i256};
 
 use super::frame::{Function, View};
+use super::saved::{WIDE, WIDER, only, read, read_wide, read_wider, wide, wider, write};
 use super::value::Value;
 use crate::aggregate::{FloatTotal, fits, mean, wide_fits, wide_mean};
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::{ExecError, Result};
 
 /// Which rows of a call count, and its argument.
@@ -104,6 +109,24 @@ impl Function for Count {
     fn result(&self, state: &mut i64, _view: &View<'_, bool>) -> Result<Option<i64>> {
         Ok(Some(*state))
     }
+
+    fn save_values(&self, values: &[&bool]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![Arc::new(values.iter().map(|counts| Some(**counts)).collect::<BooleanArray>())])
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], _rows: usize, saved: &Saved<'_>) -> Result<Vec<bool>> {
+        let counts = read::<i64>(&DataType::Boolean, only(columns, saved)?, saved)?;
+        Ok(counts.into_iter().map(|counts| counts == Some(1)).collect())
+    }
+
+    fn save_states(&self, states: &mut [i64], into: &mut Columns) -> Result<()> {
+        into.numbers("count", states.iter().copied());
+        Ok(())
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<i64>> {
+        Ok(saved.numbers("count")?.to_vec())
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -161,6 +184,25 @@ impl Function for Exact {
         };
         Ok(Some(value.filter(fits).ok_or_else(|| answer.overflow())?))
     }
+
+    fn save_values(&self, values: &[&Option<i128>]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![write::<i128>(&WIDE, values.iter().map(|value| value.as_ref()))?])
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], _rows: usize, saved: &Saved<'_>) -> Result<Vec<Option<i128>>> {
+        read::<i128>(&WIDE, only(columns, saved)?, saved)
+    }
+
+    fn save_states(&self, states: &mut [Total<i128>], into: &mut Columns) -> Result<()> {
+        into.add("sum", wide(states.iter().map(|total| total.sum)));
+        into.numbers("count", states.iter().map(|total| total.count));
+        Ok(())
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<Total<i128>>> {
+        let sums = read_wide(saved.column("sum")?, saved)?.iter();
+        Ok(sums.zip(saved.numbers("count")?).map(|(sum, count)| Total { sum: *sum, count: *count }).collect())
+    }
 }
 
 /// SUM and AVG of longer decimals, in 256 bits.
@@ -205,6 +247,25 @@ impl Function for Wide {
             state.sum.checked_mul(power_i256(answer.digits))
         };
         Ok(Some(value.filter(|value| wide_fits(*value, answer.precision())).ok_or_else(|| answer.overflow())?))
+    }
+
+    fn save_values(&self, values: &[&Option<i256>]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![write::<i256>(&WIDER, values.iter().map(|value| value.as_ref()))?])
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], _rows: usize, saved: &Saved<'_>) -> Result<Vec<Option<i256>>> {
+        read::<i256>(&WIDER, only(columns, saved)?, saved)
+    }
+
+    fn save_states(&self, states: &mut [Total<i256>], into: &mut Columns) -> Result<()> {
+        into.add("sum", wider(states.iter().map(|total| total.sum)));
+        into.numbers("count", states.iter().map(|total| total.count));
+        Ok(())
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<Total<i256>>> {
+        let sums = read_wider(saved.column("sum")?, saved)?.iter();
+        Ok(sums.zip(saved.numbers("count")?).map(|(sum, count)| Total { sum: *sum, count: *count }).collect())
     }
 }
 
@@ -259,4 +320,39 @@ impl Function for Floats {
         let total = state.total.total();
         Ok(Some(if self.average { total / state.total.count() as f64 } else { total }))
     }
+
+    fn save_values(&self, values: &[&Option<f64>]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![write::<f64>(&DataType::Float64, values.iter().map(|value| value.as_ref()))?])
+    }
+
+    fn load_values(&self, columns: &[ArrayRef], _rows: usize, saved: &Saved<'_>) -> Result<Vec<Option<f64>>> {
+        read::<f64>(&DataType::Float64, only(columns, saved)?, saved)
+    }
+
+    // The sum and its rounding errors as they are: summed again they would have other last digits.
+    fn save_states(&self, states: &mut [MovingTotal], into: &mut Columns) -> Result<()> {
+        let float = |at: usize| states.iter().map(move |state| state.total.saved().0[at]);
+        into.add("sum", Arc::new(Float64Array::from_iter_values(float(0))));
+        into.add("error", Arc::new(Float64Array::from_iter_values(float(1))));
+        for (at, name) in COUNTS.iter().enumerate() {
+            into.numbers(name, states.iter().map(|state| state.total.saved().1[at]));
+        }
+        into.counts("removed", states.iter().map(|state| state.removed));
+        Ok(())
+    }
+
+    fn load_states(&self, saved: &Saved<'_>) -> Result<Vec<MovingTotal>> {
+        let sums = saved.typed::<Float64Type>("sum")?.values();
+        let errors = saved.typed::<Float64Type>("error")?.values();
+        let counts = COUNTS.iter().map(|name| saved.numbers(name)).collect::<Result<Vec<_>>>()?;
+        let removed = saved.counts("removed")?;
+        let state = |row: usize| MovingTotal {
+            total: FloatTotal::of_saved([sums[row], errors[row]], std::array::from_fn(|at| counts[at][row])),
+            removed: removed[row],
+        };
+        Ok((0..saved.rows()).map(state).collect())
+    }
 }
+
+/// The counts of a total of floats: of all, and of those that are no finite numbers.
+const COUNTS: [&str; 4] = ["count", "infinite", "negative_infinite", "not_numbers"];

@@ -20,6 +20,8 @@ mod over_cases;
 mod restarts_groups;
 mod restarts_joins;
 mod restarts_lookups;
+mod restarts_match;
+mod restarts_over;
 mod restarts_rows;
 mod restarts_top_n;
 mod session_revisions;

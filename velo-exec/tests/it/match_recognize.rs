@@ -255,7 +255,7 @@ fn so_far(random: &mut Random, variable: usize) -> Condition {
     Condition { left, op: ["<", "<=", ">", ">="][random.below(4) as usize], right }
 }
 
-fn query(random: &mut Random, deep: bool) -> Query {
+pub fn query(random: &mut Random, deep: bool) -> Query {
     let mut conditions = Vec::new();
     for variable in 0..4 {
         let mut all = (0..random.below(3)).map(|_| beside(random, variable)).collect::<Vec<_>>();
@@ -295,7 +295,7 @@ fn query(random: &mut Random, deep: bool) -> Query {
 }
 
 /// Rows that their notes tell apart.
-fn input(random: &mut Random, rows: usize, disorder: i64, far: bool) -> Vec<Vec<Row>> {
+pub fn input(random: &mut Random, rows: usize, disorder: i64, far: bool) -> Vec<Vec<Row>> {
     let count = 1 + random.below(3) as usize;
     let mut partitions = random_partitions(random, count, rows, disorder, far);
     for (number, rows) in partitions.iter_mut().enumerate() {

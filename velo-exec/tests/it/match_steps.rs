@@ -8,7 +8,7 @@ use velo_exec::testing::Harness;
 use velo_plan::plan::{MatchSkip, RowPattern};
 
 /// A query over quantities: A is below 10, B from 10 to below 20, C from 20 on.
-fn simple(pattern: RowPattern, within: Option<i64>) -> Query {
+pub fn simple(pattern: RowPattern, within: Option<i64>) -> Query {
     let quantity = Value::Row(u64::MAX, true, 0, 0);
     let is = |op: &'static str, than: i64| Condition { left: quantity, op, right: Value::Is(than) };
     Query {

@@ -16,7 +16,7 @@ use velo_plan::plan::{
 };
 
 /// Calls that do not look at the frame, or pick rows of it.
-fn own_calls(whole: bool) -> Vec<OverCall> {
+pub fn own_calls(whole: bool) -> Vec<OverCall> {
     let price = || types::decimal(18, 4);
     let default = || lit(datafusion_common::ScalarValue::Decimal128(Some(70_000), 18, 4));
     let mut calls = vec![
@@ -44,7 +44,7 @@ fn own_calls(whole: bool) -> Vec<OverCall> {
     calls
 }
 
-fn takes_frame(call: &OverCall) -> bool {
+pub fn takes_frame(call: &OverCall) -> bool {
     matches!(call.function, OverFunction::Nth(_) | OverFunction::Last)
 }
 
@@ -201,7 +201,7 @@ fn run(spec: &OverSpec, partitions: &[Vec<Row>], bound: i64, size: usize, seed: 
 }
 
 /// Rows that their notes tell apart.
-fn input(random: &mut Random, rows: usize, disorder: i64, far: bool) -> Vec<Vec<Row>> {
+pub fn input(random: &mut Random, rows: usize, disorder: i64, far: bool) -> Vec<Vec<Row>> {
     let mut partitions = random_partitions(random, 1 + random.clone().below(3) as usize, rows, disorder, far);
     for (number, rows) in partitions.iter_mut().enumerate() {
         for (position, row) in rows.iter_mut().enumerate() {
@@ -227,7 +227,7 @@ fn key_of(window: &RowWindow, row: &Row) -> String {
     columns.collect::<Vec<_>>().join("|")
 }
 
-fn frames(whole: bool, distances: FrameUnits) -> Vec<RowFrame> {
+pub fn frames(whole: bool, distances: FrameUnits) -> Vec<RowFrame> {
     use FrameUnits::{Peers, Rows};
     let second = if distances == FrameUnits::Time { SECOND } else { 10_000 };
     let mut all = vec![
@@ -309,7 +309,7 @@ fn price_down(row: &Row) -> i128 {
     row.price.map_or(i128::MIN, |price| -price)
 }
 
-fn by_price() -> Vec<SortKey> {
+pub fn by_price() -> Vec<SortKey> {
     vec![SortKey { expr: col("price"), descending: true, nulls_first: true }]
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::support;
 use crate::support::changelog::{Folded, changelog, changes, emission, late_changelog};
-use crate::support::restarts::{Layout, Saved, Tasks};
+use crate::support::group_tasks::{Layout, Saved, Tasks};
 use crate::support::sim::{Turn, random_partitions, stamp, turns};
 use crate::support::{Calls, Kind, Row, SECOND, cells, library_calls, many_calls, naive, spec, window};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};

@@ -6,6 +6,7 @@
 //! waits for the earliest row that could still be the last one of a match.
 
 mod search;
+mod state;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -23,6 +24,7 @@ use super::grouping::times_of;
 use super::late_rows::LateRows;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 use crate::row_pattern::{At, Conditions, Kept, MOST_THREADS, Matches, Partition, Program, Row, Scratch, Store, Tests};
@@ -402,6 +404,14 @@ impl Operator for MatchRecognize {
 
     fn on_end(&mut self, out: &mut Outbox) -> Result<Flow> {
         Ok(self.drive(out))
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.save_all(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
+        self.load_all(state)
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

@@ -8,7 +8,9 @@ use velo_core::Watermark;
 use velo_plan::plan::MatchSkip;
 
 use crate::error::{ExecError, Result};
-use crate::row_pattern::{At, Conditions, Found, Matches, Partition, Program, Request, Run, Scratch, Store, Tests};
+use crate::row_pattern::{
+    At, Conditions, Found, Matches, Partition, Program, Request, Row, Run, Scratch, Store, Tests,
+};
 
 /// The rows of all partitions, and what is looked for in them.
 pub(super) struct Search {
@@ -131,39 +133,63 @@ impl Search {
                 continue;
             }
             let Some(row) = row else { break };
-            if !self.conditions.is_simple() && answers.is_none() {
-                let before = self.requests.len();
-                let (start, number) = (run.start, partition.matches + 1);
-                let requests = &mut self.requests;
-                run.ask(
-                    &self.conditions,
-                    &self.program,
-                    &row,
-                    &mut self.slots,
-                    &mut self.scratch,
-                    |variable, group| {
-                        requests.push(Request {
-                            partition: key,
-                            row: next,
-                            start,
-                            time: row.time,
-                            at: row.at,
-                            variable,
-                            number,
-                            group,
-                        });
-                    },
-                );
-                if self.requests.len() > before {
-                    return Ok(true);
-                }
+            if self.step(key, &row, &mut answers)? {
+                return Ok(true);
             }
-            let own = answers.take().unwrap_or_default().iter().copied();
-            run.step(&self.conditions, &self.program, &row, own, &mut self.scratch)
-                .map_err(|_| Failure::TooManyThreads)?;
         }
         self.drop_rows(key);
         Ok(false)
+    }
+
+    /// Has the search of a partition take a row, its next; true: requests were added, whose answers it needs first.
+    fn step(&mut self, key: u32, row: &Row, answers: &mut Option<&[(bool, u32)]>) -> Result<bool, Failure> {
+        let partition = &mut self.partitions[key as usize];
+        let Some(run) = &mut partition.run else { return Ok(false) };
+        if !self.conditions.is_simple() && answers.is_none() {
+            let before = self.requests.len();
+            let (start, next, number) = (run.start, run.next, partition.matches + 1);
+            let requests = &mut self.requests;
+            run.ask(&self.conditions, &self.program, row, &mut self.slots, &mut self.scratch, |variable, group| {
+                requests.push(Request {
+                    partition: key,
+                    row: next,
+                    start,
+                    time: row.time,
+                    at: row.at,
+                    variable,
+                    number,
+                    group,
+                });
+            });
+            if self.requests.len() > before {
+                return Ok(true);
+            }
+        }
+        let own = answers.take().unwrap_or_default().iter().copied();
+        run.step(&self.conditions, &self.program, row, own, &mut self.scratch).map_err(|_| Failure::TooManyThreads)?;
+        Ok(false)
+    }
+
+    /// Searches again from where a partition's match can begin, up to the row before `to`, as it was searched before a
+    /// checkpoint: nothing comes out. The answer as that of [`Self::run`].
+    pub(super) fn run_again(&mut self, key: u32, to: u64, answers: &[(bool, u32)]) -> Result<bool, Failure> {
+        let mut answers = (!answers.is_empty()).then_some(answers);
+        let partition = &mut self.partitions[key as usize];
+        if partition.run.is_none()
+            && let Some(row) = partition.row(partition.start)
+        {
+            let mut run = self.spare.pop().unwrap_or_default();
+            run.begin(&self.program, partition.start, row.time);
+            partition.run = Some(run);
+        }
+        loop {
+            let partition = &self.partitions[key as usize];
+            let next = partition.run.as_ref().map(|run| run.next).filter(|next| *next < to);
+            let Some(row) = next.and_then(|next| partition.row(next)).copied() else { return Ok(false) };
+            if self.step(key, &row, &mut answers)? {
+                return Ok(true);
+            }
+        }
     }
 
     /// A search is over: what it found comes out, and the next one begins where it says.

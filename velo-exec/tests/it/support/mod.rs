@@ -3,6 +3,7 @@
 
 pub mod changelog;
 pub mod events;
+pub mod group_tasks;
 pub mod joins;
 pub mod lookups;
 pub mod naive;

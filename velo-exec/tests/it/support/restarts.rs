@@ -1,196 +1,165 @@
-//! The tasks of a GROUP BY, that are saved and go on as other tasks: as many as before or another number, in one step or in two.
+//! Operators that are stopped and go on: as one task after the other, as other numbers of tasks, and with damaged states.
 
-use arrow_array::BooleanArray;
-use velo_core::dead_letter::DeadLetter;
-use velo_core::{Batch, Watermark};
-use velo_exec::checkpoint::state::task_of;
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow_schema::{Field, Schema};
+use velo_core::Watermark;
+use velo_exec::checkpoint::state::{KEY_GROUP, task_of};
 use velo_exec::checkpoint::{OperatorState, Share};
-use velo_exec::operator::{GroupFinal, GroupPartial, GroupSpec, Operator, WindowFinal, WindowPartial, aggregate};
+use velo_exec::operator::Operator;
 use velo_exec::state::KeyGrouper;
-use velo_exec::testing::Harness;
+use velo_exec::testing::{Harness, Random};
 
-use super::schema;
-use super::sim::Boxed;
+use super::sim::{Turn, turns};
+use super::{Row, batch, cells};
 
-/// How many tasks an operator runs as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// Rows are exchanged by key.
-    One(usize),
-    /// A first step for each partition; its states are exchanged by key.
-    Two(usize),
+/// Stamped partitions, which come in any turn.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    pub partitions: &'a [Vec<Row>],
+    pub bound: i64,
+    pub size: usize,
+    pub seed: u64,
 }
 
-/// What all tasks of a job have saved.
-#[derive(Debug, Clone)]
-pub struct Saved {
-    pub partials: Vec<OperatorState>,
-    pub tasks: Vec<OperatorState>,
+impl Input<'_> {
+    fn turns(&self) -> Vec<Turn<'_>> {
+        turns(self.partitions, self.bound, self.size, self.seed)
+    }
 }
 
-/// The tasks of an operator.
-pub struct Tasks {
-    spec: GroupSpec,
-    layout: Layout,
-    /// The columns of the input by which rows are exchanged.
-    exchanged: Vec<usize>,
-    partials: Vec<Harness<Boxed>>,
-    tasks: Vec<Harness<Boxed>>,
-    output: Vec<Batch>,
-    letters: Vec<DeadLetter>,
+/// What came out of one turn: rows in their order, and the watermark behind them.
+pub type Out = (Vec<Vec<String>>, Watermark);
+
+fn out<O: Operator>(harness: &mut Harness<O>) -> Out {
+    let rows = harness.take_batches().iter().flat_map(|batch| cells(&batch.columns)).collect();
+    (rows, harness.forwarded())
 }
 
-/// The rows of a batch by the task that has their keys.
-fn shared_out(batch: &Batch, columns: &[usize], tasks: usize) -> Vec<Batch> {
-    if tasks == 1 {
-        return vec![batch.clone()];
+/// Runs an operator turn by turn; with `restarts` it is another one now and then: at the start, between rows and watermarks,
+/// and always before the end.
+pub fn run<O: Operator>(make: &dyn Fn() -> O, input: Input<'_>, mut restarts: Option<&mut Random>) -> Vec<Out> {
+    let mut harness = Harness::new(make());
+    let mut restart = |harness: &mut Harness<O>, always: bool| {
+        if let Some(random) = &mut restarts
+            && (random.below(4) == 0 || always)
+        {
+            harness.restart(make()).unwrap();
+        }
+    };
+    let mut all = Vec::new();
+    restart(&mut harness, true);
+    for Turn { rows, watermark, .. } in input.turns() {
+        harness.batch(batch(rows)).unwrap();
+        restart(&mut harness, false);
+        harness.watermark(watermark).unwrap();
+        restart(&mut harness, false);
+        all.push(out(&mut harness));
     }
-    let keys = columns.iter().map(|at| batch.columns.column(*at).clone()).collect::<Vec<_>>();
-    let mut groups = Vec::new();
-    KeyGrouper::new().key_groups(&keys, batch.rows(), &mut groups).unwrap();
-    let of = |task: usize| groups.iter().map(|group| Some(task_of(*group, tasks) == task)).collect::<BooleanArray>();
-    (0..tasks).map(|task| batch.filter(&of(task)).unwrap()).collect()
+    restart(&mut harness, true);
+    harness.end().unwrap();
+    restart(&mut harness, true);
+    all.push(out(&mut harness));
+    let late = harness.operator.late().map_or(0, |late| late.rows());
+    all.push((vec![vec![format!("{late} late")]], Watermark::END));
+    assert_eq!(harness.operator.held(), 0);
+    all
 }
 
-fn boxed(operator: impl Operator + 'static) -> Harness<Boxed> {
-    Harness::new(Boxed(Box::new(operator)))
+/// Runs an operator as several tasks, each with the rows of its keys; after each part of the input as many others, one of
+/// `tasks` for each part. The rows that came out, sorted.
+pub fn rescaled<O: Operator>(make: &dyn Fn() -> O, input: Input<'_>, tasks: &[usize]) -> Vec<Vec<String>> {
+    let turns = input.turns();
+    let part = turns.len().div_ceil(tasks.len());
+    let mut harnesses: Vec<Harness<O>> = (0..tasks[0]).map(|_| Harness::new(make())).collect();
+    let (mut found, mut groups) = (Vec::new(), Vec::new());
+    for (number, part) in turns.chunks(part).enumerate() {
+        if number > 0 {
+            let saved = harnesses.iter_mut().map(|harness| harness.save().unwrap()).collect::<Vec<_>>();
+            for harness in &mut harnesses {
+                found.extend(out(harness).0);
+            }
+            let now = tasks[number];
+            harnesses = (0..now).map(|_| Harness::new(make())).collect();
+            for (task, harness) in harnesses.iter_mut().enumerate() {
+                harness.load(saved.clone(), Share { task, tasks: now }).unwrap();
+            }
+        }
+        for Turn { rows, watermark, .. } in part {
+            let all = batch(rows);
+            KeyGrouper::new().key_groups(&all.columns.columns()[..1], rows.len(), &mut groups).unwrap();
+            let count = harnesses.len();
+            for (task, harness) in harnesses.iter_mut().enumerate() {
+                let mine = groups.iter().map(|group| Some(task_of(*group, count) == task)).collect();
+                harness.batch(all.filter(&mine).unwrap()).unwrap();
+                harness.watermark(*watermark).unwrap();
+            }
+        }
+    }
+    let mut late = 0;
+    for harness in &mut harnesses {
+        harness.end().unwrap();
+        found.extend(out(harness).0);
+        late += harness.operator.late().map_or(0, |late| late.rows());
+    }
+    found.push(vec![format!("{late} late")]);
+    found.sort();
+    found
 }
 
-impl Tasks {
-    /// Tasks that have seen nothing.
-    pub fn new(spec: &GroupSpec, layout: Layout, exchanged: &[usize], partitions: usize) -> Self {
-        let schema = schema();
-        let (mut partials, mut tasks) = (Vec::new(), Vec::new());
-        match (layout, &spec.window) {
-            (Layout::One(count), _) => {
-                let task = || Harness::new(Boxed(aggregate(spec, &schema).unwrap()));
-                tasks.extend((0..count).map(|_| task()));
-            }
-            (Layout::Two(count), Some(_)) => {
-                partials.extend((0..partitions).map(|_| boxed(WindowPartial::new(spec, &schema).unwrap())));
-                tasks.extend((0..count).map(|_| boxed(WindowFinal::new(spec, &schema).unwrap())));
-            }
-            (Layout::Two(count), None) => {
-                let partial = || boxed(GroupPartial::new(spec, &schema).unwrap().with_limit(4));
-                partials.extend((0..partitions).map(|_| partial()));
-                tasks.extend((0..count).map(|_| boxed(GroupFinal::new(spec, &schema).unwrap())));
-            }
-        }
-        let (spec, exchanged) = (spec.clone(), exchanged.to_vec());
-        Self { spec, layout, exchanged, partials, tasks, output: Vec::new(), letters: Vec::new() }
-    }
+/// The rows of all turns, sorted.
+pub fn sorted(all: Vec<Out>) -> Vec<Vec<String>> {
+    let mut rows = all.into_iter().flat_map(|(rows, _)| rows).collect::<Vec<_>>();
+    rows.sort();
+    rows
+}
 
-    /// Rows of a partition.
-    pub fn batch(&mut self, partition: usize, batch: &Batch) {
-        match self.layout {
-            Layout::One(count) => {
-                for (task, part) in self.tasks.iter_mut().zip(shared_out(batch, &self.exchanged, count)) {
-                    task.batch(part).unwrap();
-                }
-            }
-            Layout::Two(_) => {
-                self.partials[partition].batch(batch.clone()).unwrap();
-                self.hand_on();
-            }
-        }
-        self.collect();
+/// What an operator has saved after half of the input.
+pub fn saved<O: Operator>(make: &dyn Fn() -> O, input: Input<'_>) -> OperatorState {
+    let mut harness = Harness::new(make());
+    let turns = input.turns();
+    for Turn { rows, watermark, .. } in &turns[..turns.len() / 2] {
+        harness.batch(batch(rows)).unwrap();
+        harness.watermark(*watermark).unwrap();
     }
+    harness.batch(batch(turns[turns.len() / 2].rows)).unwrap();
+    harness.save().unwrap()
+}
 
-    /// The watermark of a partition, and that of all.
-    pub fn watermark(&mut self, partition: usize, own: Watermark, all: Watermark) {
-        if let Some(partial) = self.partials.get_mut(partition) {
-            partial.watermark(own).unwrap();
-            self.hand_on();
-        }
-        self.tasks.iter_mut().for_each(|task| task.watermark(all).unwrap());
-        self.collect();
-    }
-
-    /// The clock of all tasks.
-    pub fn clock(&mut self, micros: i64) {
-        self.tasks.iter_mut().for_each(|task| task.clock(micros).unwrap());
-        self.collect();
-    }
-
-    pub fn end(&mut self) {
-        self.partials.iter_mut().for_each(|partial| partial.end().unwrap());
-        self.hand_on();
-        self.tasks.iter_mut().for_each(|task| task.end().unwrap());
-        self.collect();
-    }
-
-    /// States of the first step to the second.
-    fn hand_on(&mut self) {
-        let (keys, count) = ((0..self.spec.keys.len()).collect::<Vec<_>>(), self.tasks.len());
-        for partial in &mut self.partials {
-            for states in partial.take_batches() {
-                for (task, part) in self.tasks.iter_mut().zip(shared_out(&states, &keys, count)) {
-                    task.batch(part).unwrap();
-                }
+/// Loads a state with each of its columns missing, and with other values; nothing may panic, and what is missing is told.
+pub fn damage<O: Operator>(make: &dyn Fn() -> O, state: &OperatorState) {
+    for (table, batches) in &state.tables {
+        let width = batches[0].num_columns();
+        for column in 0..width {
+            let hidden = batches[0].schema().field(column).name() == KEY_GROUP;
+            for kind in 0..3 {
+                let damaged = |batch: &RecordBatch| other(batch, column, kind);
+                let mut state = state.clone();
+                state.tables.insert(table.clone(), batches.iter().map(damaged).collect());
+                let loaded = Harness::new(make()).load(vec![state], Share::WHOLE);
+                assert!(hidden || kind > 0 || loaded.is_err(), "{table} without column {column} of {width}");
             }
         }
     }
+}
 
-    fn collect(&mut self) {
-        for harness in self.partials.iter_mut().chain(&mut self.tasks) {
-            self.letters.extend(harness.take_dead_letters());
+/// A batch without a column, or with other values in it.
+fn other(batch: &RecordBatch, column: usize, kind: u8) -> RecordBatch {
+    let mut fields = batch.schema().fields().to_vec();
+    let mut columns = batch.columns().to_vec();
+    let rows = batch.num_rows();
+    let values: ArrayRef = match (kind, columns[column].as_any().is::<UInt64Array>()) {
+        (0, _) => {
+            fields.remove(column);
+            columns.remove(column);
+            return RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
         }
-        for task in &mut self.tasks {
-            self.output.extend(task.take_batches());
-        }
-    }
-
-    /// A barrier goes through.
-    pub fn save(&mut self) -> Saved {
-        let partials = self.partials.iter_mut().map(|partial| partial.save().unwrap()).collect();
-        self.hand_on();
-        let tasks = self.tasks.iter_mut().map(|task| task.save().unwrap()).collect();
-        self.collect();
-        Saved { partials, tasks }
-    }
-
-    /// Other tasks in their place, which go on with what these save.
-    pub fn restart(&mut self, layout: Layout, now: i64) -> Saved {
-        let saved = self.save();
-        let partitions = self.partials.len().max(8);
-        let mut other = Self::new(&self.spec, layout, &self.exchanged, partitions);
-        other.output = std::mem::take(&mut self.output);
-        other.letters = std::mem::take(&mut self.letters);
-        other.tasks.iter_mut().for_each(|task| task.clock(now).unwrap());
-        let mut of_tasks = saved.tasks.clone();
-        match layout {
-            // What was two steps is one: it also goes on with what the first had counted.
-            Layout::One(_) => of_tasks.extend(saved.partials.clone()),
-            Layout::Two(_) => {
-                for (partial, saved) in other.partials.iter_mut().zip(&saved.partials) {
-                    partial.load(vec![saved.clone()], Share::WHOLE).unwrap();
-                }
-            }
-        }
-        let tasks = other.tasks.len();
-        for (task, harness) in other.tasks.iter_mut().enumerate() {
-            harness.load(of_tasks.clone(), Share { task, tasks }).unwrap();
-        }
-        *self = other;
-        saved
-    }
-
-    /// Rows that were late for all their windows, and windows that rows were late for.
-    pub fn late(&self) -> (u64, u64) {
-        let all = self.partials.iter().chain(&self.tasks).filter_map(|harness| harness.operator.late());
-        all.fold((0, 0), |(rows, windows), late| (rows + late.rows(), windows + late.windows()))
-    }
-
-    /// Rows that are held.
-    pub fn held(&self) -> u64 {
-        self.partials.iter().chain(&self.tasks).map(|harness| harness.operator.held()).sum()
-    }
-
-    pub fn take(&mut self) -> Vec<Batch> {
-        std::mem::take(&mut self.output)
-    }
-
-    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
-        std::mem::take(&mut self.letters)
-    }
+        (1, true) => Arc::new(UInt64Array::from_iter_values((0..rows as u64).map(|row| row * 7 % 5))),
+        (1, false) => Arc::new(Int64Array::from_iter_values(0..rows as i64)),
+        _ => Arc::new(StringArray::from_iter_values((0..rows).map(|row| row.to_string()))),
+    };
+    fields[column] = Arc::new(Field::new(fields[column].name(), values.data_type().clone(), true));
+    columns[column] = values;
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }

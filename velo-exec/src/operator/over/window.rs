@@ -10,8 +10,9 @@ use arrow_schema::{Schema, SortOptions};
 use velo_core::{Batch, Watermark, schema};
 use velo_plan::plan::{FrameUnits, OverCall, OverFunction, OverOrder, RowBuffer, RowWindow, SortKey};
 
-use super::row_rank::is_latest_first;
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::{ExecError, Result};
+use crate::operator::row_rank::is_latest_first;
 use crate::row_window::{Rows, order_values};
 use crate::state::{KeyTable, is_sparse};
 
@@ -330,4 +331,83 @@ impl Window {
         self.dead = 0;
         Some((numbers, self.partitions.len()))
     }
+
+    /// The numbers of the partitions that have not expired.
+    pub(super) fn alive(&self) -> Vec<u32> {
+        let alive = self.partitions.iter().enumerate().filter(|(_, partition)| !partition.dead);
+        alive.map(|(key, _)| key as u32).collect()
+    }
+
+    /// The key columns of partitions.
+    pub(super) fn keys(&self, partitions: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.table.keys(partitions)
+    }
+
+    /// How many key columns there are.
+    pub(super) fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Where columns of the chunks are among the keys.
+    pub(super) fn places(&self, columns: &[usize]) -> Result<Vec<usize>> {
+        let place = |column: &usize| {
+            let found = self.keys.iter().position(|key| key == column);
+            found.ok_or_else(|| ExecError::Internal("rows are exchanged by what is no key of their window".to_owned()))
+        };
+        columns.iter().map(place).collect()
+    }
+
+    /// What is known of partitions, for a checkpoint; between releases.
+    pub(super) fn save(&self, partitions: &[u32]) -> Result<Columns> {
+        let mut saved = Columns::default();
+        for (at, key) in self.table.keys(partitions)?.into_iter().enumerate() {
+            saved.add(format!("key{at}"), key);
+        }
+        let all = || partitions.iter().map(|key| &self.partitions[*key as usize]);
+        // A partition has fewer rows than 64 bits count.
+        saved.numbers("peer", all().map(|partition| partition.peer as i64));
+        saved.counts("rows", all().map(|partition| partition.rows));
+        saved.numbers("active", all().map(|partition| partition.active));
+        Ok(saved)
+    }
+
+    /// Takes up partitions; the answer are the numbers that they have now.
+    pub(super) fn load(&mut self, saved: &Saved<'_>) -> Result<Vec<u32>> {
+        let keys = (0..self.keys.len()).map(|at| saved.column(&format!("key{at}")).cloned());
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let (peers, rows, active) = (saved.numbers("peer")?, saved.counts("rows")?, saved.numbers("active")?);
+        let known = self.table.len();
+        let mut ids = Vec::new();
+        self.table.intern(&keys, saved.rows(), &mut ids).map_err(|error| saved.damaged(&error.to_string()))?;
+        if self.table.len() != known + saved.rows() {
+            return Err(saved.damaged("a partition is there twice"));
+        }
+        let expires = self.buffer.is_some_and(|buffer| buffer.expire.is_some());
+        for (row, key) in ids.iter().enumerate() {
+            // Rows of one time are released together, so that only whether there was a row still counts.
+            let last = if peers[row] > 0 { (BEFORE, 0) } else { Partition::default().last };
+            self.partitions.push(Partition {
+                last,
+                peer: i128::from(peers[row]),
+                active: active[row],
+                rows: rows[row],
+                queued: expires,
+                dead: false,
+            });
+            if expires {
+                self.expiring.push(Reverse((active[row], *key)));
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The numbers of partitions that are there, by their keys.
+    pub(super) fn find(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Option<Vec<u32>>> {
+        let mut ids = Vec::new();
+        self.table.intern(keys, rows, &mut ids)?;
+        Ok((self.table.len() == self.partitions.len()).then_some(ids))
+    }
 }
+
+/// Stands for a release before a checkpoint.
+const BEFORE: u64 = u64::MAX - 1;

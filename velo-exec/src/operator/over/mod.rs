@@ -4,8 +4,11 @@
 //! need rows behind it waits for them, and the watermark with it. Rows lose their origin here, since rows of several partitions
 //! come out in one order; those that go by arrival keep it.
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
+mod buffer;
+mod state;
+mod window;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
@@ -18,15 +21,16 @@ use velo_eventtime::late::for_row;
 use velo_plan::plan::{Over as Plan, OverFunction, OverOrder};
 
 use super::late_rows::LateRows;
-use super::over_buffer::{OverBuffer, needs_order};
-use super::over_window::Window;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
+use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 use crate::row_window::held::Held;
 use crate::row_window::{Call, Places, RowRef, make};
 use crate::window::LateCounters;
+use buffer::{OverBuffer, needs_order};
+use window::Window;
 
 /// What the operator is made from: a plan's node.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ pub struct Over {
     output: SchemaRef,
     /// The number of the input's visible columns.
     visible: usize,
+    /// The inner columns by which rows are exchanged.
+    exchanged: Vec<usize>,
     windows: Vec<Window>,
     /// The calls, each with its window.
     calls: Vec<(usize, Box<dyn Call>)>,
@@ -87,6 +93,22 @@ struct Columns<'a> {
     df_schema: DFSchema,
     visible: usize,
     computed: Vec<(Expr, Evaluator, FieldRef)>,
+}
+
+/// The columns that all windows are partitioned by.
+fn shared(over: &Plan) -> impl Iterator<Item = &Expr> {
+    let first = over.windows.first().map(|window| window.partition_by.as_slice()).unwrap_or_default();
+    let columns = first.iter().filter(|key| matches!(key, Expr::Column(_)));
+    columns.filter(|key| over.windows.iter().all(|window| window.partition_by.contains(key)))
+}
+
+/// Their places in the input: the columns by which rows can be exchanged.
+pub(crate) fn shared_partition(over: &Plan, input: &Schema) -> Vec<usize> {
+    let place = |key: &Expr| match key {
+        Expr::Column(column) => input.index_of(column.name()).ok(),
+        _ => None,
+    };
+    shared(over).filter_map(place).collect()
 }
 
 impl Columns<'_> {
@@ -130,6 +152,7 @@ impl Over {
             let order = window.order_by.iter().map(|key| Ok((columns.place(&key.expr)?, key.clone())));
             windows.push(Some((keys, order.collect::<Result<Vec<_>>>()?)));
         }
+        let exchanged = shared(over).map(|key| columns.place(key)).collect::<Result<Vec<_>>>()?;
         for call in &over.calls {
             let arguments = call.arguments.iter().map(|argument| columns.place(argument)).collect::<Result<_>>()?;
             let filter = match &call.function {
@@ -184,6 +207,7 @@ impl Over {
             inner,
             output: Arc::clone(&spec.output),
             visible,
+            exchanged,
             windows: made,
             next_chunk: 0,
             chunks: BTreeMap::new(),
@@ -278,15 +302,7 @@ impl Over {
             self.ready.push_back(batch);
             return Ok(());
         }
-        let fields = columns.iter().enumerate().map(|(at, column)| {
-            let name = if at + 1 == columns.len() && rows.event_times().is_some() {
-                schema::EVENT_TIME.to_owned()
-            } else {
-                format!("${at}")
-            };
-            Field::new(name, column.data_type().clone(), true)
-        });
-        let partial = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let partial = self.partial();
         let count = rows.rows();
         let missing = vec![u16::try_from(delayed).unwrap_or(u16::MAX); count];
         let rows = rows.with_columns(columns_of(&partial, columns, count)?);
@@ -295,6 +311,17 @@ impl Over {
         waiting.oldest = waiting.earliest();
         self.chunks.insert(chunk, waiting);
         Ok(())
+    }
+
+    /// The columns of rows that wait: those that come out without the results of calls that are delayed.
+    fn partial(&self) -> SchemaRef {
+        let delayed = |at: usize| {
+            let call = at.checked_sub(self.visible).and_then(|call| self.calls.get(call));
+            call.is_some_and(|(_, call)| call.is_delayed())
+        };
+        let fields = self.output.fields().iter().enumerate().filter(|(at, _)| !delayed(*at));
+        let fields = fields.map(|(_, field)| Arc::new(field.as_ref().clone().with_nullable(true)));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
     /// Rows that all calls have decided come out.
@@ -423,9 +450,14 @@ impl Chunk {
         rows.iter().filter_map(|row| self.numbers.binary_search(row).ok()).map(|place| Some(place as u32)).collect()
     }
 
+    /// The rows that have not come out.
+    fn left(&self) -> Vec<u32> {
+        self.numbers.iter().copied().filter(|row| self.missing[*row as usize] > 0).collect()
+    }
+
     /// Forgets the rows that have come out; gives the others.
     fn compact(&mut self) -> Result<Vec<u32>> {
-        let left = self.numbers.iter().copied().filter(|row| self.missing[*row as usize] > 0).collect::<Vec<_>>();
+        let left = self.left();
         self.rows = self.rows.take(&self.places(&left))?;
         self.numbers.clone_from(&left);
         Ok(left)
@@ -501,6 +533,16 @@ impl Operator for Over {
             self.finish(out.now())?;
         }
         Ok(self.drive(out))
+    }
+
+    fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.save_all(state)
+    }
+
+    fn load(&mut self, state: &mut StateReader, out: &mut Outbox) -> Result<()> {
+        self.load_all(state)?;
+        self.ask(out);
+        Ok(())
     }
 
     fn resume(&mut self, out: &mut Outbox) -> Result<Flow> {

@@ -8,9 +8,11 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use velo_core::Batch;
+use velo_core::batch::columns_of;
 use velo_plan::plan::{OverCall, OverFunction, OverOrder, RowWindow, SortKey};
 
-use super::over_window::Window;
+use super::window::Window;
+use crate::checkpoint::columns::{Columns, Saved};
 use crate::error::{ExecError, Result};
 use crate::row_window::{Call, Places, ResultColumn, RowRef, Rows, Scalars, make};
 
@@ -101,7 +103,7 @@ impl Call for OverBuffer {
             self.buffers.resize(rows.partitions, None);
         }
         let needed = self.columns.iter().map(|at| Arc::clone(rows.columns.column(*at))).collect();
-        let needed = velo_core::batch::columns_of(&self.schema, needed, rows.len())?;
+        let needed = columns_of(&self.schema, needed, rows.len())?;
         for row in 0..rows.len() {
             let slot = &mut self.buffers[rows.keys[row] as usize];
             let new = needed.slice(row, 1);
@@ -142,6 +144,44 @@ impl Call for OverBuffer {
 
     fn results(&mut self) -> &mut dyn ResultColumn {
         self.results.column()
+    }
+
+    fn save(&mut self, keys: &[u32]) -> Result<Columns> {
+        let of = |key: &u32| self.buffers.get(*key as usize).and_then(Option::as_ref);
+        let lengths = keys.iter().map(|key| of(key).map_or(0, RecordBatch::num_rows)).collect::<Vec<_>>();
+        let held = concat_batches(&self.schema, keys.iter().filter_map(of))?;
+        let mut saved = Columns::default();
+        saved.counts("rows", lengths.iter().map(|length| *length as u64));
+        for (at, column) in held.columns().iter().enumerate() {
+            saved.lists(format!("held{at}"), &lengths, Arc::clone(column))?;
+        }
+        Ok(saved)
+    }
+
+    fn load(&mut self, keys: &[u32], saved: &Saved<'_>) -> Result<()> {
+        let rows = saved.counts("rows")?;
+        let lists = (0..self.columns.len()).map(|at| saved.lists(&format!("held{at}"))).collect::<Result<Vec<_>>>()?;
+        let values = lists.iter().map(|lists| Arc::clone(&lists.values)).collect();
+        let total = rows.iter().try_fold(0_usize, |total, rows| total.checked_add(usize::try_from(*rows).ok()?));
+        let held = total.and_then(|total| columns_of(&self.schema, values, total).ok());
+        let held = held.ok_or_else(|| saved.damaged("what buffers hold has another form"))?;
+        let most = keys.iter().max().map_or(0, |most| *most as usize + 1);
+        self.buffers.resize(self.buffers.len().max(most), None);
+        let mut from = 0;
+        for (row, key) in keys.iter().enumerate() {
+            // They are no more in all than there are rows.
+            let length = rows[row] as usize;
+            if lists.iter().any(|lists| lists.length(row) != length) {
+                return Err(saved.damaged("what buffers hold has other lengths"));
+            }
+            if length > 0 {
+                // A copy, so that one buffer does not keep those of all.
+                let own = [&held.slice(0, 0), &held.slice(from, length)];
+                self.buffers[*key as usize] = Some(concat_batches(&self.schema, own)?);
+            }
+            from += length;
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {
