@@ -50,8 +50,8 @@ pub(crate) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Claims `folder` for the job, and decides what it goes on from.
-    pub(crate) async fn open(&self, folder: Folder, resume: Resume) -> Result<Opened> {
+    /// Claims `folder` for the job, and decides what it goes on from. `ended` is the attempt with which this very run ended, where it did.
+    pub(crate) async fn open(&self, folder: Folder, resume: Resume, ended: Option<u64>) -> Result<Opened> {
         let job = JobFile::claim(&folder, self.name, self.clock.now()).await?;
         let attempt = next_attempt(&folder).await?;
         let mut inventory = Inventory::take(&folder).await?;
@@ -62,9 +62,13 @@ impl Recovery<'_> {
             Resume::From(number) => start(&folder, &mut inventory, Some(number)).await?,
         };
         let resumed = match found {
+            Start::Begin if ended.is_some_and(|ended| inventory.has_ended(ended)) => return Ok(Opened::Finished),
             Start::Begin => {
-                begin_run(&folder, next).await?;
-                forget_runs(&folder, next).await?;
+                // One that began and has no checkpoint yet begins once more.
+                if inventory.run_from != next {
+                    begin_run(&folder, next).await?;
+                    forget_runs(&folder, next).await?;
+                }
                 None
             }
             Start::Finish(manifest) => {

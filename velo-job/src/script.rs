@@ -184,17 +184,22 @@ impl Script {
         let seed = u64::try_from(clock.now()).unwrap_or(0);
         let mut restarts = Restarts::new(properties, seed);
         let mut resume = options.resume;
+        // The attempt after which there is nothing to run any more.
+        let mut ended = None;
         let mut on_tables = options.on_tables.take();
         let mut terminals = std::mem::take(&mut options.terminals);
         loop {
             let checkpoints = match &folder {
-                Some(folder) => match recovery.open(folder.clone(), resume).await? {
+                Some(folder) => match recovery.open(folder.clone(), resume, ended).await? {
                     Opened::Run(checkpoints) => Some(*checkpoints),
                     Opened::Finished => return Ok(()),
                 },
                 None => None,
             };
-            let number = checkpoints.as_ref().map(|checkpoints| checkpoints.next);
+            let (number, this) = match &checkpoints {
+                Some(checkpoints) => (checkpoints.next, checkpoints.attempt),
+                None => (0, 0),
+            };
             let settings =
                 Settings { on_tables: on_tables.take(), terminals: std::mem::take(&mut terminals), checkpoints };
             let attempt = Stop::new();
@@ -205,15 +210,20 @@ impl Script {
             let Some(folder) = folder.as_ref().filter(|_| !once && stop.requested() == StopRequest::Run) else {
                 return Err(error);
             };
-            if number < Some(Inventory::take(folder).await?.highest + 1) {
-                // It has come on since.
-                restarts = Restarts::new(properties, seed);
-            }
             let Some(delay) = restarts.after(&error) else { return Err(error) };
             note(&format!("{error}; starting again in {} ms", delay.as_millis()));
             tokio::select! {
                 () = clock.sleep(delay) => {}
                 _ = stop.asked() => return Err(error),
+            }
+            let inventory = Inventory::take(folder).await?;
+            if inventory.has_ended(this) {
+                // All was read and written before it failed; what is left of its last commit is done by going on.
+                ended = Some(this);
+            }
+            if inventory.highest >= number {
+                // It has come on since.
+                restarts = Restarts::new(properties, seed);
             }
             resume = Resume::Newest;
         }

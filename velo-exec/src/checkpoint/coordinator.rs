@@ -337,7 +337,11 @@ impl Target {
         if let Some(told) = &self.on_complete {
             told(manifest);
         }
-        retain(&self.folder, number, self.policy.keep.max(1)).await
+        // What cannot be removed now is removed behind a later one.
+        if let Err(error) = retain(&self.folder, number, self.policy.keep.max(1)).await {
+            tracing::warn!(checkpoint = number, "older checkpoints stay: {error}");
+        }
+        Ok(())
     }
 }
 

@@ -109,6 +109,12 @@ impl Inventory {
         }
     }
 
+    /// Whether the attempt of this number wrote the last checkpoint of a run that ended.
+    pub fn has_ended(&self, attempt: u64) -> bool {
+        let newest = self.checkpoints.last().and_then(|found| found.manifest.as_ref().ok());
+        newest.is_some_and(|manifest| manifest.ended && manifest.attempt == attempt)
+    }
+
     /// Its file cannot be used.
     pub fn is_broken(&mut self, number: u64, why: String) {
         for found in self.checkpoints.iter_mut().filter(|found| found.number == number) {

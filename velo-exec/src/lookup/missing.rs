@@ -49,6 +49,23 @@ impl MissingCounters {
         self.waiting.store(rows as u64, Ordering::Relaxed);
     }
 
+    /// Takes what was counted out, but for the rows that wait: left out, and filled.
+    pub(crate) fn take(&self) -> [u64; 2] {
+        [&self.skipped, &self.filled].map(|counter| counter.swap(0, Ordering::Relaxed))
+    }
+
+    /// Adds what others counted.
+    pub(crate) fn add(&self, [skipped, filled]: [u64; 2]) {
+        self.skipped.fetch_add(skipped, Ordering::Relaxed);
+        self.filled.fetch_add(filled, Ordering::Relaxed);
+    }
+
+    /// What was counted, under names for a checkpoint of the operator of this name.
+    pub(crate) fn counted(&self, operator: &str) -> [(String, u64); 2] {
+        [("skipped", self.skipped()), ("filled", self.filled())]
+            .map(|(what, count)| (format!("{operator}.{what}"), count))
+    }
+
     /// Puts them into a checkpoint, but for the rows that wait, which are counted when they are taken up.
     pub(crate) fn save(&self, state: &mut StateWriter) -> Result<()> {
         save_counts(state, MISSING, &[("skipped", self.skipped()), ("filled", self.filled())])
@@ -56,9 +73,7 @@ impl MissingCounters {
 
     /// Takes up what was saved.
     pub(crate) fn load(&self, state: &mut StateReader) -> Result<()> {
-        let [skipped, filled] = load_counts(state, MISSING, ["skipped", "filled"])?;
-        self.count(Fate::LeaveOut, skipped as usize);
-        self.count(Fate::Nulls, filled as usize);
+        self.add(load_counts(state, MISSING, ["skipped", "filled"])?);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use velo_plan::plan::{
 
 use super::Names;
 use super::shared_by::{exchanged_keys, keeps_rows, shared_by, shared_with_input};
+use crate::MissingCounters;
 use crate::error::{ExecError, Result};
 use crate::operator::{
     AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
@@ -470,7 +471,7 @@ impl Stage {
         tables: &[Arc<dyn TableReader>],
         progress: &JobProgress,
     ) -> Result<Chain> {
-        self.chain_of(self.in_order(plan), plan, names, tables, progress)
+        self.chain_of(self.in_order(plan), plan, names, tables, progress, true)
     }
 
     /// The first operators of a source's stage, for one of its workers: they keep nothing, so that each batch may go through
@@ -482,7 +483,27 @@ impl Stage {
         tables: &[Arc<dyn TableReader>],
         progress: &JobProgress,
     ) -> Result<Chain> {
-        self.chain_of(self.by_row(plan), plan, names, tables, progress)
+        self.chain_of(self.by_row(plan), plan, names, tables, progress, false)
+    }
+
+    /// The counters of rows that tables lack of the operators of [`Stage::chain_by_row`] that have some, in their order, each with the
+    /// operator's name: the source's task counts when a chunk has its turn.
+    pub fn missing_by_row(
+        &self,
+        plan: &Plan,
+        names: &Names,
+        progress: &JobProgress,
+    ) -> Vec<(String, Arc<MissingCounters>)> {
+        let look_ups = self.by_row(plan).iter().filter(|step| plan.nodes[step.node().0].kind.reads().is_some());
+        let counter = |step: &Step| {
+            let counters = Arc::<MissingCounters>::default();
+            // Nothing panics while it holds the lock, so it is never poisoned.
+            if let Ok(mut all) = progress.missing.lock() {
+                all.push((step.node(), Arc::clone(&counters)));
+            }
+            (step.name(names), counters)
+        };
+        look_ups.map(counter).collect()
     }
 
     fn chain_of(
@@ -492,6 +513,7 @@ impl Stage {
         names: &Names,
         tables: &[Arc<dyn TableReader>],
         progress: &JobProgress,
+        counts_missing: bool,
     ) -> Result<Chain> {
         let mut operators = Vec::with_capacity(steps.len());
         for step in steps {
@@ -509,7 +531,8 @@ impl Stage {
             if let (Some(late), Ok(mut all)) = (operator.late(), progress.late.lock()) {
                 all.push((step.node(), late));
             }
-            if let (Some(missing), Ok(mut all)) = (operator.missing(), progress.missing.lock()) {
+            let missing = operator.missing().filter(|_| counts_missing);
+            if let (Some(missing), Ok(mut all)) = (missing, progress.missing.lock()) {
                 all.push((step.node(), missing));
             }
             operators.push(Member {

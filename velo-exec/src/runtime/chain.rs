@@ -135,6 +135,11 @@ impl Chain {
         self.stages.iter_mut().filter_map(saved).collect()
     }
 
+    /// Takes the counts of rows that tables lacked out of the operators that have some, in their order.
+    pub(super) fn take_missing(&mut self) -> Vec<[u64; 2]> {
+        self.stages.iter().filter_map(|stage| stage.operator.missing()).map(|counters| counters.take()).collect()
+    }
+
     /// Whether everything goes through as it comes.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()

@@ -74,6 +74,7 @@ pub struct JobTables {
 /// Runs `plan` to the end of its inputs, or until it is stopped. Without checkpoints outputs become visible when every sink has all
 /// its rows, and on an error none does.
 pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -> Result<()> {
+    progress.begin();
     let stages = lower(plan, options.parallelism)?;
     let names = Names::new(plan);
     let awaited = stages.awaited(plan);
@@ -117,7 +118,7 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
                 StageKind::Source(id) => {
                     let chains =
                         (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(plan, &names, readers, progress));
-                    let chains = chains.collect::<Result<_>>()?;
+                    let chains = (chains.collect::<Result<_>>()?, stage.missing_by_row(plan, &names, progress));
                     let name = names.source(id.0);
                     let before = before(name).filter(|_| !makes_tables[at]).unwrap_or_default();
                     let source = Reading::new(plan, *id, (name, before), chains, drive, &options, progress)?;

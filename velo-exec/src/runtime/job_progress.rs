@@ -49,6 +49,15 @@ impl JobProgress {
         }
     }
 
+    /// Forgets the operators of a run before this one.
+    pub(super) fn begin(&self) {
+        // Nothing panics while it holds a lock, so none is ever poisoned.
+        if let (Ok(mut late), Ok(mut missing)) = (self.late.lock(), self.missing.lock()) {
+            late.clear();
+            missing.clear();
+        }
+    }
+
     /// Rows that came too late for all their windows, by the statement that met them.
     pub fn late_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
         let owner = |node: NodeId| Some(plan.nodes[node.0].owner.clone());

@@ -44,6 +44,8 @@ pub(super) struct Prepared {
     pub(super) refused: Vec<Refused>,
     /// What operators gave up.
     pub(super) letters: Vec<DeadLetter>,
+    /// Rows that tables lacked, for each operator that counts them.
+    pub(super) missing: Vec<[u64; 2]>,
     /// Its records.
     pub(super) records: u64,
     /// Its bytes.
@@ -188,6 +190,7 @@ impl Pump {
                 records: refused.len() as u64,
                 refused,
                 letters: Vec::new(),
+                missing: Vec::new(),
                 bytes: chunk.bytes.len() as u64,
                 end: chunk.end,
                 highest: None,
@@ -272,6 +275,7 @@ impl Worker {
                 prepared.letters.append(&mut chain.take_dead_letters());
             }
         }
+        prepared.missing = chain.take_missing();
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use velo_plan::plan::{NodeKind, Plan, SourceId, TableId};
 
 use super::rows_given::wait_open;
 use super::{Chain, Drive, JobOptions, JobProgress, SourceTask, Stop, Timing, WaitForTables};
+use crate::MissingCounters;
 use crate::checkpoint::SourceState;
 use crate::error::{ExecError, Result};
 use crate::physical::Awaited;
@@ -51,6 +52,7 @@ pub(super) struct Reading {
     watermark: Option<WatermarkProperties>,
     timing: Arc<Timing>,
     by_row: Vec<Chain>,
+    missing: Vec<(String, Arc<MissingCounters>)>,
     drive: Drive,
     stop: Stop,
     /// Its name in checkpoints, and how far it was read before.
@@ -63,7 +65,7 @@ impl Reading {
         plan: &Plan,
         id: SourceId,
         (saved_as, resumed): (&str, SourceState),
-        by_row: Vec<Chain>,
+        (by_row, missing): (Vec<Chain>, Vec<(String, Arc<MissingCounters>)>),
         drive: Drive,
         options: &JobOptions,
         progress: &JobProgress,
@@ -94,6 +96,7 @@ impl Reading {
             watermark: source.event_time.as_ref().map(|time| time.watermark.clone()),
             timing,
             by_row,
+            missing,
             drive,
             stop: options.stop.clone(),
             saved_as: saved_as.to_owned(),
@@ -127,6 +130,7 @@ impl Reading {
             time_on_error: self.time_on_error,
             watermark: self.watermark,
             by_row: self.by_row,
+            missing: self.missing,
             drive: self.drive,
             clock,
             stop: self.stop,

@@ -16,6 +16,7 @@ use super::drive::wait_until;
 use super::pump::{GIVING, Prepared, Pump, Pumped, Worker};
 use super::timing::{Refused, Timing};
 use super::{Chain, Drive, Stop, StopRequest};
+use crate::MissingCounters;
 use crate::checkpoint::{PartitionState, SourceState};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
@@ -36,6 +37,8 @@ pub struct SourceTask {
     pub watermark: Option<WatermarkProperties>,
     /// For each decoding worker the operators fused to the source that go by the row; all do the same.
     pub by_row: Vec<Chain>,
+    /// What those of them count that miss rows of tables, each with its name in checkpoints.
+    pub missing: Vec<(String, Arc<MissingCounters>)>,
     /// The operators behind them, and where their output goes.
     pub drive: Drive,
     /// The clock.
@@ -98,6 +101,10 @@ impl SourceTask {
             chains: std::mem::take(&mut self.by_row).into_iter().map(Mutex::new).collect(),
             clock: self.clock.clone(),
         };
+        for (operator, counters) in &self.missing {
+            let before = |name: &String| self.resumed.counters.get(name).copied().unwrap_or(0);
+            counters.add(counters.counted(operator).each_ref().map(|(name, _)| before(name)));
+        }
         let mut merge = Merge::new(infos.len());
         merge.restore(self.resumed.watermark);
         let mut open = infos.len();
@@ -240,10 +247,12 @@ impl SourceTask {
             let state = PartitionState { idle: merge.is_input_idle(at), ..partition.state.clone() };
             (partition.name.clone(), state)
         };
+        let mut counters = self.progress.counted();
+        counters.extend(self.missing.iter().flat_map(|(operator, counted)| counted.counted(operator)));
         let state = SourceState {
             partitions: partitions.iter().enumerate().map(partition).collect(),
             watermark: merge.current(),
-            counters: self.progress.counted(),
+            counters,
         };
         (self.saved_as.clone(), state)
     }
@@ -278,6 +287,9 @@ impl SourceTask {
                 let change = merge.update(at, watermark);
                 self.tell(change).await?;
             }
+        }
+        for ((_, counters), counted) in self.missing.iter().zip(prepared.missing) {
+            counters.add(counted);
         }
         self.letters.extend(prepared.letters);
         self.refuse(prepared.refused)?;

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use velo_core::clock::Stopwatch;
 use velo_core::duration::Span;
 use velo_core::error::Retry;
-use velo_exec::checkpoint::{CallFails, Manifest};
+use velo_exec::checkpoint::{CallFails, Inventory, Manifest};
 use velo_exec::physical::lower;
 use velo_exec::runtime::JobProgress;
 use velo_exec::{ExecError, Result};
@@ -139,7 +139,7 @@ pub(super) fn run(
 ) -> (JobProgress, Result<Result<(), ExecError>, ()>) {
     let folder = Folder::in_memory();
     let mut random = Random::new(seed);
-    let mut seen = None;
+    let (mut seen, mut last) = (None, None);
     let mut ends = 0;
     let watch = Stopwatch::start();
     loop {
@@ -153,6 +153,7 @@ pub(super) fn run(
             scope.spawn(|| attempt(script, options(), &folder, &fate, &progress, left)).join()
         });
         match ran {
+            Ok(Attempt::Over) => return (last.unwrap_or(progress), Ok(Ok(()))),
             Ok(Attempt::Ended(Err(ExecError::Connector { error, .. })))
                 if doom != Doom::None && error.retry == Retry::Temporary =>
             {
@@ -167,11 +168,20 @@ pub(super) fn run(
             }
         }
         seen = fate.state().seen.take();
+        last = Some(progress);
     }
+}
+
+/// Whether the run is over: its last checkpoint is complete, and whoever looks after the job sees that.
+async fn has_ended(folder: &Folder) -> bool {
+    let last = Inventory::take(folder).await.ok().and_then(|inventory| inventory.checkpoints.into_iter().last());
+    last.is_some_and(|last| last.complete && last.manifest.is_ok_and(|manifest| manifest.ended))
 }
 
 /// What became of an attempt.
 enum Attempt {
+    /// The one before had done all that there was to do, whatever became of it then.
+    Over,
     Ended(Result<(), ExecError>),
     Killed,
     TookTooLong,
@@ -195,6 +205,9 @@ fn attempt(
     options.on_checkpoint = Some(Arc::new(move |manifest: &Manifest| told.checkpoint(manifest)));
     options.schedule = Some(Arc::new(move || turns.turn()));
     runtime.block_on(async {
+        if has_ended(folder).await {
+            return Attempt::Over;
+        }
         tokio::select! {
             biased;
             () = fate.killed.notified() => Attempt::Killed,
