@@ -9,6 +9,9 @@ pub trait Encoder: Send {
     /// What comes before the first row of an output (a CSV header, the `[` of an array).
     fn header(&self, _out: &mut Vec<u8>) {}
 
+    /// Rows of the output were written by another encoder before: what is encoded from now on goes behind them.
+    fn resume(&mut self) {}
+
     /// Appends the rows of `batch`, all inserts.
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ConnectorError>;
 

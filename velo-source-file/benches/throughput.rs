@@ -163,6 +163,7 @@ async fn write(path: &str, guarantee: Guarantee) -> Duration {
     }
     // Without the commit, which waits for the disk.
     let elapsed = watch.elapsed();
+    sink.end().await.unwrap();
     let prepared = sink.prepare(CheckpointId(1)).await.unwrap();
     sink.commit(prepared).await.unwrap();
     elapsed

@@ -114,6 +114,29 @@ pub(crate) fn writing(path: &Path, error: io::Error) -> ConnectorError {
     }
 }
 
+/// Rows that a checkpoint has prepared for `target` are no longer there.
+pub(crate) fn rows_lost(target: &Path, what: &str) -> ConnectorError {
+    let message = format!("'{}': the rows that the checkpoint holds are not there any more: {what}", target.display());
+    ConnectorError::new(ErrorKind::OffsetLost, "going on with an output", message).advise(
+        "go on from another checkpoint (--from-checkpoint), or start anew with --fresh, which writes the output again",
+    )
+}
+
+/// Another process is at the hidden file or folder `path` of `target`.
+pub(crate) fn in_use(target: &Path, path: &Path) -> ConnectorError {
+    let message =
+        format!("'{}' is still being written by another run, which holds '{}'", target.display(), path.display());
+    ConnectorError::new(ErrorKind::Fenced, "going on with an output", message)
+        .advise("stop the other run first, or name another file in 'path'")
+}
+
+/// A checkpoint was made by another kind of output than the one that goes on behind it.
+pub(crate) fn foreign_state(path: &Path, what: &str) -> ConnectorError {
+    let message = format!("'{}': {what}", path.display());
+    ConnectorError::new(ErrorKind::Configuration, "going on with an output", message)
+        .advise("'delivery.guarantee', 'partition.by' and 'rolling.*' stay as they were when a job goes on; start anew with --fresh")
+}
+
 /// The name in `folder` that is nearest to that of `path`.
 fn near(folder: &Path, path: &str) -> Option<String> {
     let own = Path::new(path).file_name()?.to_string_lossy().into_owned();

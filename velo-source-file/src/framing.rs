@@ -24,7 +24,7 @@ use velo_format::value::{TimestampFormat, TimestampText, ValueError, ValueFormat
 
 use crate::content::{Coding, Compression, Content};
 use crate::error;
-use crate::sink::Encode;
+use crate::sink::{Encode, Join};
 
 /// A sample for inference grows from this to [`RECORD_LIMIT`].
 const SAMPLE: usize = 4 << 20;
@@ -277,6 +277,15 @@ impl Encode for RowEncoder {
 
     fn release(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.encoder.release(out)
+    }
+
+    fn resume(&mut self) {
+        self.encoder.resume();
+    }
+
+    fn joins(&self) -> Option<Join> {
+        // Parquet is the only such format.
+        self.fresh.is_some().then_some(velo_format::parquet::join as Join)
     }
 
     fn of_one_file(&self) -> Result<Option<Box<dyn Encode>>> {

@@ -2,19 +2,17 @@
 //!
 //! A path is one file, a folder or a pattern; its files are one partition, read in name order. [`tail`] decides what is read
 //! next and follows files that grow, are rotated or rewritten, [`row_groups`] does it for Parquet files; [`content`] decompresses and cuts chunks at record ends;
-//! [`reader`] does that on a thread ahead of the decoders. [`framing`] is the only module that knows formats. The sink writes
-//! [`stage`]d files that a commit makes visible, or appends at once; [`parts`] writes many.
+//! [`reader`] does that on a thread ahead of the decoders. [`framing`] is the only module that knows formats. A [`sink`] writes hidden
+//! files that a commit makes visible, or appends at once.
 //!
 //! Decompression goes by suffix: `.gz` and `.zst`.
 
 mod buffers;
 mod content;
-mod direct;
 mod error;
 mod framing;
 mod glob;
 mod identity;
-mod parts;
 pub mod properties;
 mod reader;
 mod rotation;
@@ -22,7 +20,6 @@ mod row_groups;
 mod schema;
 mod sink;
 mod source;
-mod stage;
 mod table;
 mod tail;
 
@@ -35,12 +32,10 @@ use velo_core::connector::{Capabilities, Connector, Guarantee, Sink, SinkBinding
 use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::properties::{Options, Properties, PropertyError, PropertySpec};
 
-use crate::direct::{Direct, is_special};
 use crate::framing::Framing;
 use crate::glob::FileSet;
-use crate::parts::{Parts, PartsSpec};
 use crate::properties::{FileSinkProperties, FileSourceProperties};
-use crate::sink::{FileSink, Place, Whole};
+use crate::sink::{Direct, Encode, FileSink, Holding, Parts, PartsSpec, Place, State, Whole, is_special};
 use crate::source::FileSource;
 
 /// The connector `file`.
@@ -155,7 +150,7 @@ impl FileSinkBinding {
         properties.partition_by.is_some() || properties.rolling_size.is_some() || properties.rolling_interval.is_some()
     }
 
-    fn parts(&self, request: &SinkRequest, staged: bool) -> Result<Place> {
+    fn parts(&self, request: &SinkRequest, staged: bool, after: Option<State>) -> Result<Place> {
         if self.path.exists() && !self.path.is_dir() {
             let message = format!("'{}' is a file, and many files are to be written", self.path.display());
             return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
@@ -186,12 +181,31 @@ impl FileSinkBinding {
             suffix: self.framing.suffix().to_owned(),
             append: self.properties.append,
             staged,
+            bounded: request.bounded,
             whole: self.framing.whole().is_some(),
         };
-        Ok(Place::Parts(Box::new(Parts::open(spec, request.clock.clone())?)))
+        let after = match after {
+            Some(State::Parts(after)) => Some(after),
+            Some(other) => return Err(self.foreign(&other)),
+            None => None,
+        };
+        Ok(Place::Parts(Box::new(Parts::open(spec, request.clock.clone(), after)?)))
     }
 
-    fn one(&self, staged: bool) -> Result<Place> {
+    /// The checkpoint was made when other properties were set.
+    fn foreign(&self, state: &State) -> ConnectorError {
+        error::foreign_state(&self.path, state.describe())
+    }
+
+    fn one(&self, request: &SinkRequest, encoder: &mut dyn Encode, after: Option<State>) -> Result<Place> {
+        let direct = |append, after| {
+            let after = match after {
+                Some(State::Direct(after)) => Some(after),
+                Some(other) => return Err(self.foreign(&other)),
+                None => None,
+            };
+            Ok(Place::Direct(Direct::new(self.path.clone(), append, after)))
+        };
         if self.path.is_dir() {
             let message = format!("'{}' is a folder", self.path.display());
             return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message).advise(
@@ -204,15 +218,25 @@ impl FileSinkBinding {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
                     .advise("name a file in 'path', or write json lines or csv"));
             }
-            return Ok(Place::Direct(Direct::new(self.path.clone(), true)));
+            return direct(true, after);
         }
-        if !staged {
-            return Ok(Place::Direct(Direct::new(self.path.clone(), self.properties.append)));
+        if request.guarantee == Guarantee::AtLeastOnce {
+            return direct(self.properties.append, after);
         }
         // What a link leads to is replaced, and not the link.
         let target = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        stage::remove_leftovers(&target);
-        Ok(Place::Whole(Whole::open(target, self.properties.append)?))
+        let append = self.properties.append;
+        match after {
+            Some(State::Held(after)) if request.bounded => {
+                Ok(Place::Held(Holding::open(target, append, encoder, Some(after))?))
+            }
+            Some(State::Whole(after)) if !request.bounded => {
+                Ok(Place::Whole(Whole::open(target, append, Some(after))?))
+            }
+            Some(other) => Err(self.foreign(&other)),
+            None if request.bounded => Ok(Place::Held(Holding::open(target, append, encoder, None)?)),
+            None => Ok(Place::Whole(Whole::open(target, append, None)?)),
+        }
     }
 }
 
@@ -224,17 +248,25 @@ impl SinkBinding for FileSinkBinding {
 
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
         let staged = request.guarantee == Guarantee::ExactlyOnce;
-        if staged && !request.bounded {
-            let message = "rows of an endless query become visible in a file exactly once at checkpoints only, which are not there yet";
-            return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message)
-                .advise("set 'delivery.guarantee' = 'at_least_once'; exactly_once comes with checkpoints"));
+        if let Some((what, instead)) = self.framing.whole().filter(|_| !self.is_many()) {
+            let why = match (staged, request.bounded) {
+                (true, true) => None,
+                (true, false) => Some("the query has none"),
+                (false, _) => Some("rows are to be visible at once"),
+            };
+            if let Some(why) = why {
+                let message = format!("'{}': {what} is complete only at its end, and {why}", self.path.display());
+                return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message).advise(instead));
+            }
         }
-        if let Some((what, instead)) = self.framing.whole().filter(|_| !staged && !self.is_many()) {
-            let message = format!("{what} is complete only at its end, and rows are to be visible at once");
-            return Err(ConnectorError::new(ErrorKind::Unsupported, "opening the output", message).advise(instead));
-        }
-        let encoder = self.framing.encoder(&request)?;
-        let place = if self.is_many() { self.parts(&request, staged)? } else { self.one(staged)? };
-        Ok(Box::new(FileSink::new(encoder, place, self.path.clone())))
+        let after = request.after.as_ref().map(State::of).transpose()?;
+        let resumed = after.is_some();
+        let mut encoder = self.framing.encoder(&request)?;
+        let place = if self.is_many() {
+            self.parts(&request, staged, after)?
+        } else {
+            self.one(&request, &mut *encoder, after)?
+        };
+        Ok(Box::new(FileSink::new(encoder, place, self.path.clone(), resumed)))
     }
 }

@@ -126,10 +126,15 @@ impl Sink for PrintSink {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        Ok(())
+        let (flushed, what) = match self.to {
+            PrintTo::Stdout => (io::stdout().flush(), "standard output"),
+            PrintTo::Stderr => (io::stderr().flush(), "standard error"),
+        };
+        flushed.map_err(|error| ConnectorError::from_io(error, "printing", what))
     }
 
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
+        self.flush().await?;
         Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
     }
 

@@ -1,6 +1,9 @@
 //! A sink that keeps what it gets where a test can see it.
+//!
+//! Exactly once, its epochs outlive the sink: one that is opened behind an epoch ([`SinkRequest::after`]) finds it, commits it again,
+//! and takes back what came later. The rows of a sink whose inputs end are seen with the last epoch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,8 +11,9 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use velo_core::connector::{CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest};
+use velo_core::error::ErrorKind;
 use velo_core::table_text;
-use velo_core::{Batch, Result};
+use velo_core::{Batch, ConnectorError, Result};
 
 use crate::gate::Gate;
 
@@ -23,13 +27,20 @@ pub struct Collected {
 #[derive(Debug, Default)]
 struct State {
     schema: Option<SchemaRef>,
-    /// Written and not prepared.
-    open: Vec<Batch>,
-    /// Prepared and not committed.
-    prepared: BTreeMap<CheckpointId, Vec<Batch>>,
-    committed: BTreeSet<CheckpointId>,
+    /// Seen before the epochs, or written at once.
+    before: Vec<Batch>,
+    /// What was prepared, in order.
+    epochs: BTreeMap<CheckpointId, Epoch>,
     /// Seen by others.
     visible: Vec<Batch>,
+}
+
+#[derive(Debug)]
+struct Epoch {
+    batches: Vec<Batch>,
+    /// Its rows, and those of all before, are seen when it is committed: it is the last one, or the inputs have no end.
+    shows: bool,
+    committed: bool,
 }
 
 impl Default for Collected {
@@ -81,8 +92,17 @@ impl Collected {
         Arc::new(Binding { collected: self.clone(), hold })
     }
 
-    fn show(&self, state: &mut State, batches: Vec<Batch>) {
-        state.visible.extend(batches);
+    /// The epochs that are committed, in order.
+    pub fn committed(&self) -> Vec<CheckpointId> {
+        self.state().epochs.iter().filter(|(_, epoch)| epoch.committed).map(|(id, _)| *id).collect()
+    }
+
+    /// Lets others see what is committed.
+    fn show(&self, state: &mut State) {
+        let last = state.epochs.iter().rev().find(|(_, epoch)| epoch.committed && epoch.shows).map(|(id, _)| *id);
+        let shown = state.epochs.iter().filter(|(id, _)| Some(**id) <= last);
+        let shown = shown.flat_map(|(_, epoch)| epoch.batches.iter());
+        state.visible = state.before.iter().chain(shown).cloned().collect();
         self.rows.send_replace(state.visible.iter().map(Batch::rows).sum());
     }
 }
@@ -105,12 +125,30 @@ impl SinkBinding for Binding {
     }
 
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
-        self.collected.state().schema = Some(request.schema);
+        let mut state = self.collected.state();
+        match &request.after {
+            // What is there stays, as if it were appended to.
+            None => {
+                state.before = state.visible.clone();
+                state.epochs.clear();
+            }
+            Some(after) if request.guarantee == Guarantee::ExactlyOnce => {
+                state.epochs.retain(|id, _| *id <= after.checkpoint);
+                if !state.epochs.contains_key(&after.checkpoint) {
+                    let message = format!("checkpoint {} was not prepared here, or was given up", after.checkpoint);
+                    return Err(ConnectorError::new(ErrorKind::OffsetLost, "opening the output", message));
+                }
+            }
+            Some(_) => {}
+        }
+        state.schema = Some(request.schema);
+        drop(state);
         let kind = match request.guarantee {
             Guarantee::ExactlyOnce => CommitKind::Prepared,
             Guarantee::AtLeastOnce => CommitKind::Direct,
         };
-        Ok(Box::new(CollectingSink { collected: self.collected.clone(), hold: self.hold.clone(), kind }))
+        let (collected, hold) = (self.collected.clone(), self.hold.clone());
+        Ok(Box::new(CollectingSink { collected, hold, kind, open: Vec::new(), shows: !request.bounded }))
     }
 }
 
@@ -118,6 +156,10 @@ struct CollectingSink {
     collected: Collected,
     hold: Option<Gate>,
     kind: CommitKind,
+    /// Written and not prepared.
+    open: Vec<Batch>,
+    /// The next epoch is seen when it is committed.
+    shows: bool,
 }
 
 #[async_trait]
@@ -126,10 +168,14 @@ impl Sink for CollectingSink {
         if let Some(hold) = &self.hold {
             hold.pass().await;
         }
-        let mut state = self.collected.state();
         match self.kind {
-            CommitKind::Direct => self.collected.show(&mut state, vec![batch]),
-            CommitKind::Prepared | CommitKind::Atomic => state.open.push(batch),
+            CommitKind::Direct => {
+                let mut state = self.collected.state();
+                state.visible.push(batch.clone());
+                state.before.push(batch);
+                self.collected.rows.send_replace(state.visible.iter().map(Batch::rows).sum());
+            }
+            CommitKind::Prepared | CommitKind::Atomic => self.open.push(batch),
         }
         Ok(())
     }
@@ -138,27 +184,36 @@ impl Sink for CollectingSink {
         Ok(())
     }
 
+    async fn end(&mut self) -> Result<()> {
+        self.shows = true;
+        Ok(())
+    }
+
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        let mut state = self.collected.state();
-        let open = std::mem::take(&mut state.open);
-        state.prepared.insert(id, open);
+        if self.kind == CommitKind::Prepared {
+            let mut state = self.collected.state();
+            let last = state.epochs.last_key_value().map(|(id, _)| *id);
+            assert!(last < Some(id), "checkpoint {id} is prepared behind checkpoint {last:?}");
+            let open = state.epochs.iter().find(|(_, epoch)| !epoch.committed);
+            assert!(open.is_none(), "checkpoint {id} is prepared before {open:?} is committed");
+            let batches = std::mem::take(&mut self.open);
+            state.epochs.insert(id, Epoch { batches, shows: self.shows, committed: false });
+        }
         Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
     }
 
     async fn commit(&mut self, prepared: PreparedCommit) -> Result<()> {
         let mut state = self.collected.state();
-        if state.committed.insert(prepared.checkpoint)
-            && let Some(batches) = state.prepared.remove(&prepared.checkpoint)
-        {
-            self.collected.show(&mut state, batches);
+        if let Some(epoch) = state.epochs.get_mut(&prepared.checkpoint) {
+            epoch.committed = true;
+            self.collected.show(&mut state);
         }
         Ok(())
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let mut state = self.collected.state();
-        state.open.clear();
-        state.prepared.clear();
+        self.open.clear();
+        self.collected.state().epochs.retain(|_, epoch| epoch.committed);
         Ok(())
     }
 

@@ -73,6 +73,11 @@ impl Sink for FaultySink {
         self.inner.flush().await
     }
 
+    async fn end(&mut self) -> Result<()> {
+        self.faults.check("ending")?;
+        self.inner.end().await
+    }
+
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
         self.faults.check("preparing")?;
         self.inner.prepare(id).await

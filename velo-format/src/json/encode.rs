@@ -161,6 +161,10 @@ impl Encoder for JsonEncoder {
         }
     }
 
+    fn resume(&mut self) {
+        self.first = false;
+    }
+
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ConnectorError> {
         self.write(batch, None, out)
     }

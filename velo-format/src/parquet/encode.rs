@@ -67,7 +67,7 @@ impl ParquetEncoder {
         let properties = WriterProperties::builder()
             .set_compression(codec)
             .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .set_created_by(format!("velo version {}", env!("CARGO_PKG_VERSION")))
+            .set_created_by(created_by())
             // The names of lists and maps that the format asks for, and not Arrow's.
             .set_coerce_types(true)
             .build();
@@ -130,6 +130,11 @@ impl Encoder for ParquetEncoder {
         self.writer.finish().map_err(|error| not_written(&error))?;
         self.hand_on(out)
     }
+}
+
+/// The program that a file says it was written by.
+pub(super) fn created_by() -> String {
+    format!("velo version {}", env!("CARGO_PKG_VERSION"))
 }
 
 /// A column as it is stored: times are instants, which Parquet says by a zone.
@@ -216,6 +221,6 @@ fn file_schema(schema: &Schema) -> Result<SchemaDescriptor, ParquetError> {
 }
 
 #[cold]
-fn not_written(error: &ParquetError) -> ConnectorError {
+pub(super) fn not_written(error: &ParquetError) -> ConnectorError {
     ConnectorError::new(ErrorKind::Encode, "writing Parquet", error.to_string())
 }

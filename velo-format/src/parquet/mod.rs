@@ -20,6 +20,7 @@ mod convert;
 mod decode;
 mod encode;
 mod footer;
+mod join;
 mod project;
 mod types;
 
@@ -28,6 +29,7 @@ use velo_core::error::{ConnectorError, ErrorKind};
 pub use decode::{ParquetDecoder, RowGroup};
 pub use encode::{ParquetCompression, ParquetEncoder};
 pub use footer::Footer;
+pub use join::join;
 pub use project::Projection;
 
 /// What the library says about a file that it cannot read.

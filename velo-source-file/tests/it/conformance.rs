@@ -45,6 +45,7 @@ impl Harness for Files {
         let write = async move {
             let mut sink = binding.open(sink_request(&rows.schema(), Guarantee::ExactlyOnce)).await.unwrap();
             sink.write(rows).await.unwrap();
+            sink.end().await.unwrap();
             let prepared = sink.prepare(CheckpointId(1)).await.unwrap();
             sink.commit(prepared).await.unwrap();
         };
@@ -61,6 +62,10 @@ impl Harness for Files {
     fn output(&self) -> Output {
         let path = self.fresh();
         Output { sink: pairs(&path), source: pairs(&path) }
+    }
+
+    fn takes_back(&self) -> bool {
+        true
     }
 
     fn visible(&self, output: &Output) -> bool {
@@ -127,6 +132,10 @@ impl Harness for Parquets {
         false
     }
 
+    fn takes_back(&self) -> bool {
+        true
+    }
+
     fn visible(&self, output: &Output) -> bool {
         std::fs::read_dir(&output.sink[0].1).is_ok_and(|mut entries| {
             entries.any(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.'))
@@ -175,6 +184,10 @@ impl Harness for Folders {
     fn empty_outputs(&self) -> bool {
         // Without rows there is no file, and a folder without files is an error.
         false
+    }
+
+    fn takes_back(&self) -> bool {
+        true
     }
 
     fn visible(&self, output: &Output) -> bool {

@@ -21,7 +21,9 @@ fn rows(text: &str) -> velo_core::Batch {
     velo_testkit::table!(&text).batches.remove(0)
 }
 
+/// The inputs have ended.
 async fn commit(sink: &mut dyn Sink) {
+    sink.end().await.unwrap();
     let prepared = sink.prepare(CheckpointId(1)).await.unwrap();
     sink.commit(prepared).await.unwrap();
 }

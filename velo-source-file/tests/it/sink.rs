@@ -29,9 +29,16 @@ async fn refused(pairs: &[(&str, &str)], request: SinkRequest) -> ConnectorError
     sink(pairs).open(request).await.err().expect("it cannot be opened")
 }
 
+/// Commits what is written. The inputs end with it, where they do.
 async fn commit(sink: &mut dyn Sink, checkpoint: u64) {
+    sink.end().await.unwrap();
     let prepared = sink.prepare(CheckpointId(checkpoint)).await.unwrap();
     sink.commit(prepared).await.unwrap();
+}
+
+/// A sink of a run whose inputs have no end.
+async fn open_endless(pairs: &[(&str, &str)], guarantee: Guarantee) -> Box<dyn Sink> {
+    sink(pairs).open(SinkRequest { bounded: false, ..wanted(guarantee) }).await.unwrap()
 }
 
 /// All files with what is in them.
@@ -65,7 +72,7 @@ async fn a_bounded_run_is_seen_whole_or_not_at_all() {
 #[tokio::test]
 async fn later_epochs_are_appended_once() {
     let folder = Folder::new();
-    let mut sink = open(&[("path", &folder.text("new/out.csv"))], ONCE).await;
+    let mut sink = open_endless(&[("path", &folder.text("new/out.csv"))], ONCE).await;
     sink.write(rows("1 x")).await.unwrap();
     commit(&mut *sink, 1).await;
     sink.write(rows("2 y")).await.unwrap();
@@ -167,9 +174,15 @@ async fn outputs_that_cannot_be() {
     let folder = Folder::new();
     folder.write("file", "");
     let unbounded = SinkRequest { bounded: false, ..wanted(ONCE) };
-    let error = refused(&[("path", &folder.text("out.jsonl"))], unbounded).await;
-    assert_eq!(error.kind, ErrorKind::Unsupported);
-    assert!(error.to_string().contains("'delivery.guarantee' = 'at_least_once'"), "{error}");
+    for (pairs, advice) in [
+        ([("path", "out.json"), ("json.layout", "array")], "write lines"),
+        ([("path", "out"), ("format", "parquet")], "rolling.interval"),
+    ] {
+        let error = refused(&pairs, unbounded.clone()).await;
+        assert_eq!(error.kind, ErrorKind::Unsupported);
+        assert!(error.to_string().contains("complete only at its end, and the query has none"), "{error}");
+        assert!(error.to_string().contains(advice), "{error}");
+    }
     for guarantee in [ONCE, AT_ONCE] {
         let error = refused(&[("path", &folder.text(""))], wanted(guarantee)).await;
         assert!(error.to_string().contains("is a folder"), "{error}");
@@ -297,7 +310,7 @@ async fn files_by_size_and_time() {
 async fn parts_commit_again_and_abort() {
     let folder = Folder::new();
     let pairs = [("path", &*folder.text("out")), ("rolling.size", "1MB")];
-    let mut sink = open(&pairs, ONCE).await;
+    let mut sink = open_endless(&pairs, ONCE).await;
     sink.write(rows("1 x")).await.unwrap();
     let prepared = sink.prepare(CheckpointId(1)).await.unwrap();
     sink.commit(prepared.clone()).await.unwrap();

@@ -146,6 +146,27 @@ async fn times_go_by_the_rate_and_are_out_of_order_only_where_asked() {
     );
 }
 
+/// Any event can be the first, in the middle of a group that is out of order too.
+#[tokio::test]
+async fn rows_do_not_depend_on_where_reading_began() {
+    let shared = [("events", "20000"), ("seed", "3"), ("out.of.order.group.size", "30")];
+    let all = events(&shared).await;
+    let marks = [1, 29, 30, 31, 49, 50, 51, 8_191, 8_192, 8_193, 12_345, 19_999, 20_000];
+    for name in ["all", "person", "auction", "bid"] {
+        let mut pairs = shared.to_vec();
+        pairs.push(("nexmark.table", name));
+        let whole = if name == "all" { all.clone() } else { events(&pairs).await };
+        let declared = bind(&NexmarkConnector, &pairs).infer_schema().await.unwrap();
+        for from in marks {
+            let rest = read(&NexmarkConnector, &pairs, &declared, 100, Some(from)).await;
+            let left =
+                (from as usize..all.rows()).filter(|row| name == "all" || structs(&all, name).is_valid(*row)).count();
+            assert_eq!(rest.rows(), left, "{name} from event {from}");
+            assert_eq!(rest.columns, whole.columns.slice(whole.rows() - left, left), "{name} from event {from}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn columns_can_be_left_out_of_a_declaration() {
     let whole = events(&[("events", "500")]).await;

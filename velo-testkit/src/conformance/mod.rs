@@ -66,6 +66,11 @@ pub trait Harness {
         true
     }
 
+    /// Whether a run can go on behind an epoch that is not the last one, so that what others saw of later ones goes.
+    fn takes_back(&self) -> bool {
+        false
+    }
+
     /// Whether others see anything at all at the place: a file, a row.
     fn visible(&self, output: &Output) -> bool;
 }
@@ -101,6 +106,15 @@ pub async fn run(connector: Arc<dyn Connector>, harness: &dyn Harness) {
         sink::abort(&*connector, harness).await;
         if can.transactions {
             sink::commit_again(&*connector, harness).await;
+        }
+        if can.source {
+            for bounded in [true, false] {
+                if can.transactions {
+                    sink::epochs(&*connector, harness, bounded).await;
+                    sink::given_up(&*connector, harness, bounded).await;
+                }
+                sink::goes_on_at_once(&*connector, harness, bounded).await;
+            }
         }
     }
 }

@@ -4,22 +4,32 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use velo_core::{Batch, Result};
 
+use super::Encode;
+use super::shared::Shared;
+use super::stage::{Writing, blocking, create_folders, ends_in_mid_line, given_up, heal, pack};
 use crate::content::Compression;
 use crate::error;
 use crate::glob::folder_of;
-use crate::sink::Encode;
-use crate::stage::{Writing, blocking, ends_in_mid_line, pack};
+
+/// What a checkpoint keeps of a file that is written at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// The file's length then; `None` for a device or a pipe.
+    length: Option<u64>,
+}
 
 /// A file that is appended to.
 pub(crate) struct Direct {
     path: PathBuf,
     append: bool,
+    /// The checkpoint that this goes on behind: what is there stays then.
+    after: Option<Written>,
     /// Opened with the first row: nothing changes before.
-    file: Option<Arc<File>>,
+    file: Option<Shared<File>>,
     /// Its length, all of it whole batches; `None` for a device or a pipe.
     length: Option<u64>,
     buffer: Vec<u8>,
@@ -28,8 +38,8 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    pub(crate) fn new(path: PathBuf, append: bool) -> Self {
-        Self { path, append, file: None, length: None, buffer: Vec::new(), writing: None }
+    pub(crate) fn new(path: PathBuf, append: bool, after: Option<Written>) -> Self {
+        Self { path, append, after, file: None, length: None, buffer: Vec::new(), writing: None }
     }
 
     /// Encodes a batch and begins to append it. If that fails, nothing of the batch stays.
@@ -50,7 +60,7 @@ impl Direct {
     }
 
     /// Sees to it that the file is there and durable.
-    pub(crate) async fn settle(&mut self, encoder: &mut dyn Encode) -> Result<()> {
+    pub(crate) async fn settle(&mut self, encoder: &mut dyn Encode) -> Result<Written> {
         let result = async {
             if self.file.is_none() {
                 self.open(encoder)?;
@@ -59,32 +69,41 @@ impl Direct {
             self.finish().await?;
             match &self.file {
                 Some(file) if self.length.is_some() => {
-                    let file = Arc::clone(file);
-                    blocking(move || file.sync_data()).await
+                    let file = file.clone();
+                    blocking(move || file.with(|file| file.sync_data()).unwrap_or_else(|| Err(given_up()))).await?;
                 }
-                _ => Ok(()),
+                _ => {}
             }
+            Ok(Written { length: self.length })
         };
         result.await.map_err(|error| error::writing(&self.path, error))
     }
 
     fn open(&mut self, encoder: &mut dyn Encode) -> io::Result<()> {
-        std::fs::create_dir_all(folder_of(&self.path))?;
-        let mid_line = self.append && ends_in_mid_line(&self.path)?;
-        let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
-        let metadata = file.metadata()?;
-        if metadata.is_file() {
-            if !self.append {
-                file.set_len(0)?;
-            }
-            self.length = Some(if self.append { metadata.len() } else { 0 });
+        create_folders(&folder_of(&self.path))?;
+        if is_special(&self.path) {
+            // A pipe is not read, and has no length.
+            self.file = Some(Shared::new(OpenOptions::new().append(true).open(&self.path)?));
+            encoder.header(&mut self.buffer);
+            return Ok(());
         }
+        let mid_line = self.append && self.after.is_none() && ends_in_mid_line(&self.path)?;
+        let mut file = OpenOptions::new().read(self.after.is_some()).append(true).create(true).open(&self.path)?;
+        match self.after.take() {
+            Some(Written { length: Some(kept) }) => {
+                heal(&mut file, kept, Compression::of(&self.path.to_string_lossy()))?;
+            }
+            Some(Written { length: None }) => {}
+            None if !self.append => file.set_len(0)?,
+            None => {}
+        }
+        self.length = Some(file.metadata()?.len());
         if self.length.unwrap_or(0) == 0 {
             encoder.header(&mut self.buffer);
         } else if mid_line {
             self.buffer.push(b'\n');
         }
-        self.file = Some(Arc::new(file));
+        self.file = Some(Shared::new(file));
         Ok(())
     }
 
@@ -95,12 +114,15 @@ impl Direct {
         let (compression, before) = (Compression::of(&self.path.to_string_lossy()), self.length);
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let bytes = pack(&buffer, compression)?;
-            if let Err(error) = (&*file).write_all(&bytes) {
-                if let Some(before) = before {
-                    file.set_len(before)?;
-                }
-                return Err(error);
-            }
+            let write = |file: &mut File| {
+                file.write_all(&bytes).or_else(|error| {
+                    if let Some(before) = before {
+                        file.set_len(before)?;
+                    }
+                    Err(error)
+                })
+            };
+            file.with(write).unwrap_or_else(|| Err(given_up()))?;
             let written = bytes.len() as u64;
             drop(bytes);
             let mut spare = buffer;
@@ -119,6 +141,15 @@ impl Direct {
         }
         self.length = self.length.map(|before| before + written);
         Ok(())
+    }
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        // What still waits to be written comes again; the next run may be at it already.
+        if let Some(file) = &self.file {
+            file.close();
+        }
     }
 }
 

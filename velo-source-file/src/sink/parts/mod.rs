@@ -1,26 +1,36 @@
 //! Many whole files below one folder: by the values of columns (`partition.by`), by size and by time (`rolling.*`).
 //!
 //! A file is called `part-<task>-<number>` and lies in `column=value` folders. Staged, an epoch's files are written into a hidden
-//! folder beside them and moved at the commit; else they are written under their own names. Files are opened for each piece
-//! that is written and closed again, so their number is not bounded by what a process may open.
+//! folder beside them and moved at the commit, all epochs' at the last one where the input ends; else they are written under their
+//! own names. Files are opened for each piece that is written and closed again, so their number is not bounded by what a process
+//! may open.
+//!
+//! Each epoch ends its files, and a later one begins others with higher numbers. So a run that goes on behind an epoch knows by the
+//! numbers alone which files came later.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+mod folder;
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::UInt32Array;
 use serde::{Deserialize, Serialize};
+use velo_core::connector::CheckpointId;
 use velo_core::duration::{ByteSize, Span};
 use velo_core::error::ErrorKind;
 use velo_core::table_text::value_text;
 use velo_core::{Batch, Clock, ConnectorError, Result};
 
+use self::folder::{
+    Staging, cut_later, existing, numbered, publish, push_encoded, remove_hidden, remove_leftovers, sync_files,
+};
+use super::Encode;
+use super::shared::Shared;
+use super::stage::{blocking, create_folders, given_up, pack, remove_file};
 use crate::content::Compression;
 use crate::error;
-use crate::sink::Encode;
-use crate::stage::{blocking, pack, sync_folder};
 
 /// A file's buffer is written when it is this long.
 const PIECE: usize = 256 << 10;
@@ -28,13 +38,8 @@ const PIECE: usize = 256 << 10;
 const BUFFERED: usize = 64 << 20;
 /// What stands for NULL in a folder's name, as in Hive.
 const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
-/// The folder of an epoch that is being written, and of one that is prepared.
-const STAGING: &str = ".velo-tmp-";
-const PREPARED: &str = ".velo-epoch-";
 /// What the hidden name of a file ends in that is seen when it is whole.
 const WRITTEN: &str = ".velo-tmp";
-
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// What the files are made by.
 #[derive(Debug, Clone)]
@@ -53,6 +58,8 @@ pub(crate) struct PartsSpec {
     pub(crate) append: bool,
     /// Files are seen at the commit.
     pub(crate) staged: bool,
+    /// The input ends: they are seen at the last one.
+    pub(crate) bounded: bool,
     /// A file is none before its end is written, so that it is seen only then.
     pub(crate) whole: bool,
 }
@@ -65,41 +72,67 @@ impl PartsSpec {
     }
 }
 
-/// Files that take their places at a commit.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct PartsCommit {
-    root: PathBuf,
-    staging: PathBuf,
-    /// Their paths in both folders.
-    files: Vec<PathBuf>,
-    /// Files of an earlier run that go.
-    replaced: Vec<PathBuf>,
+/// What a checkpoint keeps of many files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartsState {
+    /// The number of the next file.
+    next: u64,
+    what: What,
 }
 
-impl PartsCommit {
-    /// Moves the files. Idempotent.
-    pub(crate) fn publish(&self) -> io::Result<()> {
-        for file in &self.files {
-            let (from, to) = (self.staging.join(file), self.root.join(file));
-            if let Some(folder) = to.parent() {
-                std::fs::create_dir_all(folder)?;
+/// What is to be done about the files before that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum What {
+    /// They take their places.
+    Publish {
+        /// The name of the hidden folder; `None` where there are none.
+        staging: Option<String>,
+        /// Their paths in both folders.
+        files: Vec<PathBuf>,
+        /// Files of an earlier run that go.
+        replaced: Vec<PathBuf>,
+    },
+    /// They stay where they are until the input ends.
+    Hold {
+        /// The name of the hidden folder.
+        staging: String,
+        /// How many there are.
+        files: usize,
+    },
+    /// They are seen already.
+    Seen {
+        /// Those that are still written to, with their lengths.
+        open: Vec<(PathBuf, u64)>,
+    },
+}
+
+impl PartsState {
+    /// The hidden folder that is needed.
+    fn staging(&self) -> Option<&str> {
+        match &self.what {
+            What::Publish { staging, .. } => staging.as_deref(),
+            What::Hold { staging, .. } => Some(staging),
+            What::Seen { .. } => None,
+        }
+    }
+
+    /// Does what a commit has to do. With `later`, what came behind this epoch goes.
+    pub(super) fn publish(&self, spec: &PartsSpec, later: bool) -> Result<()> {
+        let failed = |failure| error::writing(&spec.root, failure);
+        match &self.what {
+            What::Publish { staging, files, replaced } => {
+                publish(&spec.root, staging.as_deref(), files, replaced)?;
+                if later {
+                    for file in existing(&spec.root, &spec.suffix).map_err(failed)? {
+                        if numbered(&file, &spec.suffix).is_some_and(|number| number >= self.next) {
+                            remove_file(&spec.root.join(&file)).map_err(failed)?;
+                        }
+                    }
+                }
+                Ok(())
             }
-            match std::fs::rename(&from, &to) {
-                // An earlier commit has done it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
-                other => other?,
-            }
-        }
-        for file in &self.replaced {
-            remove_file(&self.root.join(file))?;
-        }
-        let folders: BTreeSet<_> = self.files.iter().filter_map(|file| file.parent()).collect();
-        for folder in folders {
-            sync_folder(&self.root.join(folder).join("part"))?;
-        }
-        match std::fs::remove_dir_all(&self.staging) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            What::Seen { open } if later && !spec.whole => cut_later(spec, self.next, open).map_err(failed),
+            What::Hold { .. } | What::Seen { .. } => Ok(()),
         }
     }
 }
@@ -127,36 +160,105 @@ pub(crate) struct Parts {
     open: BTreeMap<String, Part>,
     /// Files of this epoch, complete ones and open ones.
     files: Vec<PathBuf>,
-    /// Where this epoch is staged, with the lock that says that somebody is at it.
-    staging: Option<(PathBuf, File)>,
+    /// Files of earlier epochs that are not seen yet, because the input has not ended.
+    held: Vec<PathBuf>,
+    /// Where this epoch is staged.
+    staging: Option<Staging>,
     /// Prepared and not committed.
-    pending: Vec<PathBuf>,
+    pending: Vec<Staging>,
     /// Files of an earlier run, until the first of this one are seen.
     replaced: Vec<PathBuf>,
     number: u64,
     buffered: usize,
+    /// The next epoch is the last one.
+    ended: bool,
+    /// Pieces are written as long as this is there.
+    life: Shared<()>,
 }
 
 impl Parts {
     /// Looks at what is there. Nothing is changed but what killed runs left.
-    pub(crate) fn open(spec: PartsSpec, clock: Clock) -> Result<Self> {
-        let (replaced, number) = existing(&spec).map_err(|failed| error::writing(&spec.root, failed))?;
+    pub(crate) fn open(spec: PartsSpec, clock: Clock, after: Option<PartsState>) -> Result<Self> {
+        let failed = |failure| error::writing(&spec.root, failure);
+        remove_leftovers(&spec.root, after.as_ref().and_then(PartsState::staging));
+        if spec.whole && !spec.staged {
+            remove_hidden(&spec.root, WRITTEN);
+        }
+        let there = existing(&spec.root, &spec.suffix).map_err(failed)?;
+        let behind = there.iter().filter_map(|file| numbered(file, &spec.suffix)).max().map_or(0, |last| last + 1);
         let mut parts = Self {
             clock,
             open: BTreeMap::new(),
             files: Vec::new(),
+            held: Vec::new(),
             staging: None,
             pending: Vec::new(),
-            replaced: if spec.append { Vec::new() } else { replaced },
-            number: if spec.append { number } else { 0 },
+            replaced: Vec::new(),
+            number: 0,
             buffered: 0,
+            ended: false,
+            life: Shared::new(()),
             spec,
         };
-        remove_leftovers(&parts.spec.root);
+        let replaced = if parts.spec.append { Vec::new() } else { there };
+        match after {
+            None => {
+                parts.number = if parts.spec.append { behind } else { 0 };
+                parts.replaced = replaced;
+            }
+            Some(PartsState { next, what: What::Publish { staging, .. } }) => {
+                parts.number = next;
+                if let Some(name) = staging {
+                    parts.pending.extend(Staging::find(&parts.spec.root, &name)?);
+                }
+            }
+            Some(PartsState { next, what: What::Hold { staging, files } }) => {
+                parts.number = next;
+                parts.replaced = replaced;
+                parts.hold_on(&staging, files)?;
+            }
+            // Numbers that a later epoch used are not used again: what it wrote was seen.
+            Some(PartsState { next, what: What::Seen { .. } }) => parts.number = next.max(behind),
+        }
         if parts.spec.staged {
             parts.base().map_err(|failed| error::writing(&parts.spec.root, failed))?;
         }
         Ok(parts)
+    }
+
+    /// Goes on with the hidden folder of an earlier run.
+    fn hold_on(&mut self, name: &str, files: usize) -> Result<()> {
+        let root = &self.spec.root;
+        let lost = |what: &str| {
+            let message = format!(
+                "'{}', which holds them, {what}: the output was completed, or begun anew, since",
+                root.join(name).display()
+            );
+            error::rows_lost(root, &message)
+        };
+        let staging = Staging::find(root, name)?.ok_or_else(|| lost("is gone"))?;
+        let failed = |failure| error::writing(staging.path(), failure);
+        for file in existing(staging.path(), &self.spec.suffix).map_err(failed)? {
+            if numbered(&file, &self.spec.suffix).is_some_and(|number| number < self.number) {
+                self.held.push(file);
+            } else {
+                remove_file(&staging.path().join(&file)).map_err(failed)?;
+            }
+        }
+        if self.held.len() != files {
+            return Err(lost(&format!("has {} files where there were {files}", self.held.len())));
+        }
+        self.staging = Some(staging);
+        Ok(())
+    }
+
+    pub(crate) fn spec(&self) -> PartsSpec {
+        self.spec.clone()
+    }
+
+    /// The next epoch is the last one.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
     }
 
     pub(crate) fn is_staged(&self) -> bool {
@@ -221,8 +323,8 @@ impl Parts {
         if self.spec.staged { Ok(()) } else { self.write_all().await }
     }
 
-    /// Completes the epoch's files and makes them durable; `None` where there are none.
-    pub(crate) async fn prepare(&mut self, encoder: &mut dyn Encode) -> Result<Option<PartsCommit>> {
+    /// Completes the epoch's files and makes them durable.
+    pub(crate) async fn prepare(&mut self, encoder: &mut dyn Encode, id: CheckpointId) -> Result<PartsState> {
         if self.spec.staged || self.spec.whole {
             for folder in self.open.keys().cloned().collect::<Vec<_>>() {
                 self.close(encoder, &folder).await?;
@@ -230,41 +332,45 @@ impl Parts {
         } else {
             self.write_all().await?;
         }
-        let root = self.spec.root.clone();
+        let failed = |failure| error::writing(&self.spec.root, failure);
         let mut files = std::mem::take(&mut self.files);
-        // Files that stay open are written to again.
-        self.files.extend(self.open.values().map(|part| part.file.clone()));
         files.sort();
-        let base = match self.staging.take() {
-            Some((staging, _lock)) => staging,
-            None => root.clone(),
+        let base = self.staging.as_ref().map_or(&self.spec.root, |staging| staging.path()).clone();
+        let synced = files.clone();
+        blocking(move || sync_files(&base, &synced)).await.map_err(failed)?;
+        let next = self.number;
+        if !self.spec.staged {
+            self.remove_replaced()?;
+            let open: Vec<_> = self.open.values().map(|part| (part.file.clone(), part.written)).collect();
+            // They are written to again.
+            self.files.extend(open.iter().map(|(file, _)| file.clone()));
+            return Ok(PartsState { next, what: What::Seen { open } });
+        }
+        let holds = self.spec.bounded && !self.ended;
+        if !holds && files.is_empty() && self.held.is_empty() {
+            let replaced = std::mem::take(&mut self.replaced);
+            return Ok(PartsState { next, what: What::Publish { staging: None, files, replaced } });
+        }
+        self.base().map_err(|failure| error::writing(&self.spec.root, failure))?;
+        let Some(mut staging) = self.staging.take() else {
+            return Err(error::writing(&self.spec.root, given_up()));
         };
+        let kept = blocking(move || {
+            let name = staging.keep(id)?;
+            Ok((staging, name))
+        });
+        let (staging, name) = kept.await.map_err(|failure| error::writing(&self.spec.root, failure))?;
+        if holds {
+            self.staging = Some(staging);
+            self.held.append(&mut files);
+            return Ok(PartsState { next, what: What::Hold { staging: name, files: self.held.len() } });
+        }
+        self.pending.push(staging);
+        files.append(&mut self.held);
+        files.sort();
         let mut replaced = std::mem::take(&mut self.replaced);
         replaced.retain(|old| files.binary_search(old).is_err());
-        let staged = self.spec.staged;
-        let prepared = blocking(move || {
-            for file in &files {
-                File::open(base.join(file))?.sync_all()?;
-            }
-            if !staged || (files.is_empty() && replaced.is_empty()) {
-                if staged && base != root {
-                    std::fs::remove_dir_all(&base)?;
-                }
-                return Ok(None);
-            }
-            let name = base.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let staging = base.with_file_name(name.replace(STAGING, PREPARED));
-            if base == root {
-                // Only files of an earlier run go.
-                return Ok(Some(PartsCommit { staging: root.join(PREPARED), root, files, replaced }));
-            }
-            std::fs::rename(&base, &staging)?;
-            sync_folder(&staging)?;
-            Ok(Some(PartsCommit { root, staging, files, replaced }))
-        });
-        let prepared = prepared.await.map_err(|failed| error::writing(&self.spec.root, failed))?;
-        self.pending.extend(prepared.as_ref().map(|commit| commit.staging.clone()));
-        Ok(prepared)
+        Ok(PartsState { next, what: What::Publish { staging: Some(name), files, replaced } })
     }
 
     /// What was prepared has its place.
@@ -284,14 +390,10 @@ impl Parts {
             }
         }
         self.files.clear();
+        self.held.clear();
         self.buffered = 0;
-        let staging = self.staging.take().map(|(path, _lock)| path);
-        for path in staging.into_iter().chain(self.pending.drain(..)) {
-            if let Err(error) = std::fs::remove_dir_all(&path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %path.display(), %error, "an output that was given up stays");
-            }
+        for staging in self.staging.take().into_iter().chain(self.pending.drain(..)) {
+            staging.remove();
         }
     }
 
@@ -374,21 +476,30 @@ impl Parts {
         Ok(())
     }
 
+    /// Removes what an earlier run wrote, now that files of this one are seen.
+    fn remove_replaced(&mut self) -> Result<()> {
+        for file in std::mem::take(&mut self.replaced) {
+            let path = self.spec.root.join(file);
+            remove_file(&path).map_err(|failure| error::writing(&path, failure))?;
+        }
+        Ok(())
+    }
+
     /// Appends a file's buffer to it.
     async fn write_out(&mut self, folder: &str) -> Result<()> {
         let failed = |path: &Path, failure| error::writing(path, failure);
         let base = self.base().map_err(|failure| failed(&self.spec.root, failure))?;
         if !self.spec.staged {
-            for file in std::mem::take(&mut self.replaced) {
-                remove_file(&self.spec.root.join(&file)).map_err(|failure| failed(&file, failure))?;
-            }
+            self.remove_replaced()?;
         }
         let Some(part) = self.open.get_mut(folder).filter(|part| !part.buffer.is_empty()) else { return Ok(()) };
         let path = base.join(self.spec.while_written(&part.file));
         let (before, buffer) = (part.written, std::mem::take(&mut part.buffer));
         self.buffered -= buffer.len();
-        let shown = path.clone();
-        let written = blocking(move || append_piece(&path, before, &buffer)).await;
+        let (shown, life) = (path.clone(), self.life.clone());
+        let written =
+            blocking(move || life.with(|()| append_piece(&path, before, &buffer)).unwrap_or_else(|| Err(given_up())));
+        let written = written.await;
         part.written += written.map_err(|failure| failed(&shown, failure))?;
         Ok(())
     }
@@ -398,28 +509,17 @@ impl Parts {
         if !self.spec.staged {
             return Ok(self.spec.root.clone());
         }
-        if let Some((staging, _)) = &self.staging {
-            return Ok(staging.clone());
-        }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let staging = self.spec.root.join(format!("{STAGING}{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&staging)?;
-        let lock = File::create(staging.join("lock"))?;
-        if let Err(error) = lock.try_lock() {
-            tracing::debug!(path = %staging.display(), %error, "the staging folder is not locked");
-        }
-        self.staging = Some((staging.clone(), lock));
-        Ok(staging)
+        let staging = match self.staging.take() {
+            Some(staging) => staging,
+            None => Staging::create(&self.spec.root)?,
+        };
+        Ok(self.staging.insert(staging).path().clone())
     }
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        if let Some((staging, _lock)) = self.staging.take()
-            && let Err(error) = std::fs::remove_dir_all(&staging)
-        {
-            tracing::warn!(path = %staging.display(), %error, "an unfinished output stays");
-        }
+        self.life.close();
     }
 }
 
@@ -434,7 +534,7 @@ fn own_or<'a>(own: &'a mut Option<Box<dyn Encode>>, shared: &'a mut dyn Encode) 
 /// Appends to a file that has `before` bytes; if that fails, it has them again.
 fn append_piece(path: &Path, before: u64, piece: &[u8]) -> io::Result<u64> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        create_folders(folder)?;
     }
     let mut file = OpenOptions::new().append(true).create(true).open(path)?;
     if before == 0 {
@@ -446,95 +546,4 @@ fn append_piece(path: &Path, before: u64, piece: &[u8]) -> io::Result<u64> {
         return Err(error);
     }
     Ok(bytes.len() as u64)
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// The files that earlier runs wrote below the folder, and the first number behind theirs.
-fn existing(spec: &PartsSpec) -> io::Result<(Vec<PathBuf>, u64)> {
-    fn walk(root: &Path, below: &Path, suffix: &str, found: &mut Vec<PathBuf>, next: &mut u64) -> io::Result<()> {
-        let entries = match std::fs::read_dir(root.join(below)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type()?.is_dir() {
-                if name.contains('=') {
-                    walk(root, &below.join(name), suffix, found, next)?;
-                }
-            } else if let Some(number) = part_number(&name, suffix) {
-                *next = (*next).max(number + 1);
-                found.push(below.join(name));
-            }
-        }
-        Ok(())
-    }
-    let (mut found, mut next) = (Vec::new(), 0);
-    walk(&spec.root, Path::new(""), &spec.suffix, &mut found, &mut next)?;
-    found.sort();
-    Ok((found, next))
-}
-
-fn part_number(name: &str, suffix: &str) -> Option<u64> {
-    let (task, number) = name.strip_prefix("part-")?.strip_suffix(suffix)?.split_once('-')?;
-    task.parse::<u64>().ok()?;
-    number.parse().ok()
-}
-
-/// Removes staging folders that nobody holds any more.
-fn remove_leftovers(root: &Path) {
-    let Ok(entries) = std::fs::read_dir(root) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(STAGING)
-            && File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok())
-            && std::fs::remove_dir_all(entry.path()).is_ok()
-        {
-            tracing::info!(path = %entry.path().display(), "removed an unfinished output of an earlier run");
-        }
-    }
-}
-
-/// Appends `text` so that it is one plain part of a path: all but letters, digits and `-_.~` is percent-encoded, and `.` too
-/// where the whole would else be `.` or `..`.
-fn push_encoded(out: &mut String, text: &str) {
-    let dots = text.bytes().all(|byte| byte == b'.');
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || (byte == b'.' && !dots) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_parts_of_a_path() {
-        let encoded = |text: &str| {
-            let mut out = String::new();
-            push_encoded(&mut out, text);
-            out
-        };
-        assert_eq!(encoded("../a b/é=1"), "..%2Fa%20b%2F%C3%A9%3D1");
-        assert_eq!(encoded(".."), "%2E%2E");
-        assert_eq!(encoded("2024-01-31T10:00:00.5Z"), "2024-01-31T10%3A00%3A00.5Z");
-    }
-
-    #[test]
-    fn names_of_parts() {
-        assert_eq!(part_number("part-0-12.jsonl", ".jsonl"), Some(12));
-        for name in ["part-0-12.csv", "part-x-1.jsonl", "part-1.jsonl", "other-0-1.jsonl"] {
-            assert_eq!(part_number(name, ".jsonl"), None, "{name}");
-        }
-    }
 }
