@@ -117,10 +117,9 @@ impl Chain {
             let reached = state.reached();
             stage.told = reached.told;
             stage.ended = reached.ended;
-            if !reached.ended {
-                stage.operator.load(&mut state, &mut stage.out)?;
-            }
-            stage.timer = stage.out.take_timer();
+            // Also of one that had ended, which still has its counters.
+            stage.operator.load(&mut state, &mut stage.out)?;
+            stage.timer = stage.out.take_timer().filter(|_| !reached.ended);
             // Whoever comes behind may not be told for long what it knew already.
             if reached.sent > Watermark::NONE {
                 stage.out.watermark(reached.sent);
@@ -335,9 +334,7 @@ impl Stage {
             return Ok(());
         }
         let mut state = StateWriter::new();
-        if !self.ended {
-            self.operator.save(&mut state)?;
-        }
+        self.operator.save(&mut state)?;
         let reached = Reached { told: self.told, sent: self.out.sent(), ended: self.ended };
         self.saved = Some(state.finish(reached));
         Ok(())
