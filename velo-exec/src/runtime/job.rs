@@ -164,6 +164,11 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
 /// Finishes the last commit of a run that had ended: every sink of `plan` shows what the manifest says.
 pub async fn commit_again(plan: &Plan, manifest: &Manifest, clock: &Clock, progress: &JobProgress) -> Result<()> {
     let names = Names::new(plan);
+    for (at, source) in progress.sources.iter().enumerate() {
+        if let Some(saved) = manifest.sources.get(names.source(at)) {
+            source.count_from(&saved.counters);
+        }
+    }
     for (at, sink) in plan.sinks.iter().enumerate() {
         let saved = manifest.sinks.get(names.sink(at));
         let (Some(binding), Some(saved)) = (&sink.binding, saved) else { continue };

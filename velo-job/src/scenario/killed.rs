@@ -154,6 +154,8 @@ pub(super) fn run(
         });
         match ran {
             Ok(Attempt::Over) => return (last.unwrap_or(progress), Ok(Ok(()))),
+            // All was counted by the attempt that came to the end, and this one has only finished its last commit.
+            Ok(Attempt::Finished) => return (last.unwrap_or(progress), Ok(Ok(()))),
             Ok(Attempt::Ended(Err(ExecError::Connector { error, .. })))
                 if doom != Doom::None && error.retry == Retry::Temporary =>
             {
@@ -172,16 +174,18 @@ pub(super) fn run(
     }
 }
 
-/// Whether the run is over: its last checkpoint is complete, and whoever looks after the job sees that.
-async fn has_ended(folder: &Folder) -> bool {
-    let last = Inventory::take(folder).await.ok().and_then(|inventory| inventory.checkpoints.into_iter().last());
-    last.is_some_and(|last| last.complete && last.manifest.is_ok_and(|manifest| manifest.ended))
+/// Whether all inputs have ended at the last checkpoint, and whether that is complete.
+async fn has_ended(folder: &Folder) -> Option<bool> {
+    let last = Inventory::take(folder).await.ok()?.checkpoints.into_iter().last()?;
+    last.manifest.is_ok_and(|manifest| manifest.ended).then_some(last.complete)
 }
 
 /// What became of an attempt.
 enum Attempt {
     /// The one before had done all that there was to do, whatever became of it then.
     Over,
+    /// It has finished the last commit.
+    Finished,
     Ended(Result<(), ExecError>),
     Killed,
     TookTooLong,
@@ -205,14 +209,19 @@ fn attempt(
     options.on_checkpoint = Some(Arc::new(move |manifest: &Manifest| told.checkpoint(manifest)));
     options.schedule = Some(Arc::new(move || turns.turn()));
     runtime.block_on(async {
-        if has_ended(folder).await {
+        let ended = has_ended(folder).await;
+        if ended == Some(true) {
             return Attempt::Over;
         }
         tokio::select! {
             biased;
             () = fate.killed.notified() => Attempt::Killed,
             ran = tokio::time::timeout(patience, script.run(options, progress)) => {
-                ran.map_or(Attempt::TookTooLong, Attempt::Ended)
+                match ran {
+                    Err(_) => Attempt::TookTooLong,
+                    Ok(Ok(())) if ended.is_some() => Attempt::Finished,
+                    Ok(result) => Attempt::Ended(result),
+                }
             }
         }
     })
