@@ -7,10 +7,12 @@ mod recovery;
 pub mod scenario;
 mod script;
 mod tables;
+mod upgrade;
 
 pub use recovery::{OnNote, Resume};
 pub use script::{OnTables, RunOptions, Script};
 pub use tables::TableOverview;
+pub use upgrade::{Upgrade, upgrade};
 pub use velo_exec::checkpoint::{Folder, OnCheckpoint};
 pub use velo_exec::runtime::{JobProgress, Stop};
 pub use velo_plan::{PlanContext, PlannedScript, Roots, Shown};

@@ -96,6 +96,11 @@ impl Script {
         self.planned.is_runnable()
     }
 
+    /// The name that it gives its job, where it does.
+    pub fn name(&self) -> Option<&str> {
+        self.planned.name.as_deref()
+    }
+
     /// What it says about checkpoints and restarts.
     pub fn recovery(&self) -> &RecoveryProperties {
         &self.planned.recovery

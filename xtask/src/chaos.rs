@@ -44,7 +44,7 @@ const SCRIPT: &str = "
     );
     CREATE SINK bars WITH (connector = 'file', path = '@/bars.jsonl', format = 'json');
     INSERT INTO bars
-    SELECT symbol, window_start, FIRST(price) AS open, MAX(price) AS high, LAST(price) AS close, SUM(size) AS volume
+    SELECT symbol, _window_start AS window_start, FIRST(price) AS open, MAX(price) AS high, LAST(price) AS close, SUM(size) AS volume
     FROM trades WINDOW TUMBLING(2s) GROUP BY symbol;
     CREATE SINK named WITH (connector = 'file', path = '@/named.csv', format = 'csv');
     INSERT INTO named

@@ -13,6 +13,7 @@ mod resume;
 pub mod rows;
 pub(crate) mod sequence;
 pub mod state;
+mod upgrade;
 
 pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, OnCheckpoint, Participants};
 pub(crate) use counts::{load_counts, save_counts};
@@ -22,3 +23,4 @@ pub use line::{Asked, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};
 pub use resume::{Decision, Found, Inventory, Resumed, Start, begin_run, complete_name, forget_runs, start, verify};
 pub use state::{OperatorState, Reached, Share, StateReader, StateWriter};
+pub use upgrade::{NewPlan, Part, PartFate, carry, compare};

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use velo_plan::plan::{Node, NodeId, NodeKind, Plan};
 
+use crate::checkpoint::NewPlan;
+
 /// The names of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -43,14 +45,66 @@ impl Names {
         &self.sinks[sink]
     }
 
-    /// What each part does: a state fits a part that does the same with columns of the same names and types.
+    /// What each part does: a state fits a part that does the same.
     pub fn plan(&self, plan: &Plan) -> BTreeMap<String, String> {
         let node = |(at, node): (usize, &Node)| {
-            let inputs: Vec<String> = node.inputs.iter().map(|input| columns(&plan.nodes[input.0])).collect();
-            let does = format!("{}: {} -> {}", plan.describe(node), inputs.join(" and "), columns(node));
+            let mut does = format!("{} -> {}", plan.describe(node), columns(node));
+            if keeps_rows(node) {
+                let inputs: Vec<String> = node.inputs.iter().map(|input| columns(&plan.nodes[input.0])).collect();
+                does.push_str(&format!(", of {}", inputs.join(" and ")));
+            }
             (self.nodes[at].clone(), does)
         };
         plan.nodes.iter().enumerate().map(node).collect()
+    }
+
+    /// The same with who keeps something, for a comparison with a checkpoint of another plan.
+    pub fn new_plan(&self, plan: &Plan) -> NewPlan {
+        let stateful = plan.nodes.iter().enumerate().filter(|(_, node)| {
+            keeps_rows(node) || matches!(node.kind, NodeKind::Aggregate { .. } | NodeKind::Limit { .. })
+        });
+        // Rows of scripts and tables are sources too, under the names of their nodes.
+        let given = plan.nodes.iter().enumerate();
+        let given = given.filter(|(_, node)| matches!(node.kind, NodeKind::Values(_) | NodeKind::TableScan(_)));
+        NewPlan {
+            does: self.plan(plan),
+            stateful: stateful.map(|(at, _)| self.nodes[at].clone()).collect(),
+            sources: self.sources.iter().cloned().chain(given.map(|(at, _)| self.nodes[at].clone())).collect(),
+            sinks: self.sinks.iter().cloned().collect(),
+        }
+    }
+}
+
+/// Whether an operator can keep rows as they come in: its state has their columns.
+fn keeps_rows(node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::Over(_)
+        | NodeKind::TopN(_)
+        | NodeKind::MatchRecognize(_)
+        | NodeKind::SetOperation { .. }
+        | NodeKind::DistinctOn { .. }
+        | NodeKind::LatestByKey(_)
+        | NodeKind::Sort(_)
+        | NodeKind::WindowLimit { .. }
+        | NodeKind::Fold
+        | NodeKind::FoldByTime(_)
+        | NodeKind::LookupJoin(_)
+        | NodeKind::AsOfJoin(_)
+        | NodeKind::IntervalJoin(_)
+        | NodeKind::WindowJoin(_)
+        | NodeKind::ChangelogJoin(_) => true,
+        NodeKind::Source(_)
+        | NodeKind::Values(_)
+        | NodeKind::Filter(_)
+        | NodeKind::Project(_)
+        | NodeKind::Window(_)
+        | NodeKind::Unnest(_)
+        | NodeKind::Union
+        | NodeKind::Aggregate { .. }
+        | NodeKind::Limit { .. }
+        | NodeKind::TableScan(_)
+        | NodeKind::TableSink(_)
+        | NodeKind::Sink(_) => false,
     }
 }
 

@@ -135,7 +135,7 @@ const BARS: &str = "
     );
     CREATE SINK bars WITH (connector = 'file', path = '@/bars.jsonl', format = 'json');
     INSERT INTO bars
-    SELECT symbol, window_start, MIN(price) AS low, MAX(price) AS high, FIRST(price) AS open, COUNT(*) AS n
+    SELECT symbol, _window_start AS window_start, MIN(price) AS low, MAX(price) AS high, FIRST(price) AS open, COUNT(*) AS n
     FROM trades WINDOW TUMBLING(10s) GROUP BY symbol;
     CREATE SINK last WITH (connector = 'file', path = '@/last.jsonl', format = 'json');
     INSERT INTO last SELECT symbol, price, ROW_NUMBER() OVER (PARTITION BY symbol ORDER BY _event_time) AS n FROM trades;
@@ -340,7 +340,7 @@ const FOLLOWED: &str = "
     SET 'checkpoint.dir' = '@/state';
     CREATE SINK bars WITH (connector = 'file', path = '@/bars.jsonl', format = 'json');
     INSERT INTO bars
-    SELECT symbol, window_start, COUNT(*) AS n, SUM(price) AS total FROM trades WINDOW TUMBLING(10s) GROUP BY symbol;
+    SELECT symbol, _window_start AS window_start, COUNT(*) AS n, SUM(price) AS total FROM trades WINDOW TUMBLING(10s) GROUP BY symbol;
     CREATE SINK known WITH (connector = 'file', path = '@/known.jsonl', format = 'json');
     INSERT INTO known SELECT UPPER(symbol) AS symbol, name FROM names;
 ";

@@ -11,6 +11,7 @@ mod properties;
 mod run;
 mod tables;
 mod test;
+mod upgrade;
 mod validate;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -44,6 +45,8 @@ enum Command {
     Tables(tables::TablesArguments),
     /// Lists, shows and checks the checkpoints of a job.
     Checkpoint(checkpoint::CheckpointArguments),
+    /// Says what a changed script keeps of its job's checkpoint, and makes a checkpoint for it.
+    Upgrade(upgrade::UpgradeArguments),
     /// Writes a script in the standard layout.
     Fmt(fmt::FmtArguments),
     /// Runs scenario files: scripts with the rows that go in and the rows that must come out.
@@ -94,6 +97,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Checkpoint(arguments) => checkpoint::run(&arguments),
+        Command::Upgrade(arguments) => upgrade::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Functions(arguments) => functions::run(&arguments),
