@@ -7,6 +7,7 @@ mod aggregates;
 mod as_of_join;
 mod changelog_join;
 mod changes;
+mod damaged_groups;
 mod equalities;
 mod fold_by_time;
 mod grouping_sets;
