@@ -129,3 +129,114 @@ fn joined(plan: &Plan, node: &Node) -> Option<Vec<usize>> {
     };
     of_left.into_iter().zip(of_right).map(place).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_schema::{DataType, Field, Fields};
+    use datafusion_expr::{col, lit};
+    use velo_core::duration::Span;
+    use velo_core::{schema, types};
+    use velo_eventtime::LateStrategy;
+    use velo_plan::plan::{ChangelogJoin, Changes, Emission, Join, JoinColumn, JoinKey, Side, WindowKind, WindowSpec};
+
+    use super::*;
+    use crate::physical::lower;
+
+    fn field(name: &str) -> Arc<Field> {
+        Arc::new(Field::new(name, DataType::Int64, true))
+    }
+
+    fn node(kind: NodeKind, inputs: &[usize], names: &[&str], changes: Changes) -> Node {
+        let fields: Fields = names.iter().map(|name| field(name)).collect();
+        Node {
+            kind,
+            inputs: inputs.iter().map(|input| NodeId(*input)).collect(),
+            schema: schema::with_event_time(&Schema::new(fields)),
+            bounded: false,
+            changes,
+            owner: "result".to_owned(),
+            dead_letters: None,
+            parallelism: None,
+            state_ttl: None,
+            table_wait: None,
+        }
+    }
+
+    fn output(expr: Expr, name: &str) -> Output {
+        Output { expr, field: field(name) }
+    }
+
+    /// Windows by `a` and `b` whose results change, a projection of them, and their fold.
+    fn folded_windows(outputs: &[(&str, &str)]) -> Plan {
+        let mut windows = node(
+            NodeKind::Aggregate {
+                keys: ["a", "b"].map(|name| output(col(name), name)).to_vec(),
+                sets: vec![],
+                aggregates: vec![],
+                window: Some(WindowSpec { kind: WindowKind::Tumbling { size: Span(10) }, offset: Span(0), zone: None }),
+                late: LateStrategy::Drop,
+                emission: Emission { early: true, ..Emission::default() },
+            },
+            &[0],
+            &["a", "b"],
+            Changes::Updates,
+        );
+        let bound = |name: &str| Arc::new(Field::new(name, types::TIMESTAMP, false));
+        let fields = [field("a"), field("b"), bound("window_start"), bound("window_end")];
+        windows.schema = schema::with_event_time(&Schema::new(fields.to_vec()));
+        let names = outputs.iter().map(|(_, name)| *name).collect::<Vec<_>>();
+        let outputs = outputs.iter().map(|(of, name)| output(col(*of), name)).collect();
+        let nodes = vec![
+            node(NodeKind::Values(vec![]), &[], &["a", "b"], Changes::Append),
+            windows,
+            node(NodeKind::Project(outputs), &[1], &names, Changes::Updates),
+            node(NodeKind::Filter(lit(true)), &[2], &names, Changes::Deletes),
+            node(NodeKind::FoldByTime(LateStrategy::Drop), &[3], &names, Changes::Append),
+        ];
+        Plan { nodes, ..Plan::default() }
+    }
+
+    fn tasks(plan: &Plan) -> Vec<usize> {
+        lower(plan, 4).unwrap().stages.iter().map(|stage| stage.tasks).collect()
+    }
+
+    /// Rows are folded where the tasks find them again by the columns that they share; else in one task.
+    #[test]
+    fn a_fold_by_time_is_shared_by_columns_that_are_still_there() {
+        let plan = folded_windows(&[("b", "x"), ("window_start", "b"), ("a", "y")]);
+        assert_eq!(shared_by(&plan, NodeId(1)).unwrap(), Some(vec![0, 1]));
+        assert_eq!(shared_by(&plan, NodeId(3)).unwrap(), Some(vec![2, 0]));
+        assert_eq!(tasks(&plan), [1, 4]);
+        let plan = folded_windows(&[("window_start", "b"), ("a", "a")]);
+        assert_eq!(shared_by(&plan, NodeId(3)).unwrap(), None);
+        assert_eq!(tasks(&plan), [1, 4, 1]);
+    }
+
+    /// Of a row that can be padded the other side's column counts.
+    #[test]
+    fn the_keys_of_a_join() {
+        let of = |kind: JoinKind, columns: &[(Side, &str)]| {
+            let keys = vec![JoinKey { left: col("a"), right: col("b") }];
+            let names = columns.iter().map(|(_, name)| *name).collect::<Vec<_>>();
+            let columns = columns.iter().map(|(side, name)| JoinColumn { side: *side, field: field(name) }).collect();
+            let join = ChangelogJoin { join: Join { kind, keys, condition: None, columns } };
+            let nodes = vec![
+                node(NodeKind::Values(vec![]), &[], &["v", "a"], Changes::Append),
+                node(NodeKind::Values(vec![]), &[], &["b"], Changes::Append),
+                node(NodeKind::ChangelogJoin(Box::new(join)), &[0, 1], &names, Changes::Deletes),
+            ];
+            shared_by(&Plan { nodes, ..Plan::default() }, NodeId(2)).unwrap()
+        };
+        let both = [(Side::Left, "v"), (Side::Left, "a"), (Side::Right, "b")];
+        assert_eq!(of(JoinKind::Inner, &both), Some(vec![1]));
+        assert_eq!(of(JoinKind::Left, &both), Some(vec![1]));
+        assert_eq!(of(JoinKind::Right, &both), Some(vec![2]));
+        assert_eq!(of(JoinKind::Full, &both), None);
+        let right = [(Side::Left, "v"), (Side::Right, "b")];
+        assert_eq!(of(JoinKind::Inner, &right), Some(vec![1]));
+        assert_eq!(of(JoinKind::Left, &right), None);
+        assert_eq!(of(JoinKind::Semi, &[(Side::Left, "a")]), Some(vec![0]));
+    }
+}

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::support::changelog::{self, changes, late_changelog};
-use crate::support::events::{Event, goes_on, goes_on_in_other_tasks, refuses_what_is_damaged, saved, told};
+use crate::support::events::{
+    Event, goes_on, goes_on_in_other_tasks, goes_on_in_other_tasks_untimed, misses_what_is_lost,
+    refuses_what_is_damaged, saved, told,
+};
 use crate::support::sim::{Boxed, Turn, random_partitions, stamp, turns};
 use crate::support::{Calls, Kind, Row, SECOND, batch, positive, schema, spec, window};
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
@@ -49,6 +52,7 @@ fn fold() {
             goes_on(&make, &changing(&log, size, 0), false, seed, &format!("seed {seed}, batches of {size}"));
         }
         refuses_what_is_damaged(&make, &changing(&log, 9, 0));
+        misses_what_is_lost(&make, &changing(&log, 9, 0));
     }
 }
 
@@ -68,6 +72,7 @@ fn fold_by_time() {
             goes_on_in_other_tasks(&shared, &events, &[0], seed, &context);
         }
         refuses_what_is_damaged(&shared, &changing(&log[..20], 20, disorder));
+        misses_what_is_lost(&shared, &changing(&log, 20, disorder));
     }
 }
 
@@ -118,6 +123,7 @@ fn set_operations() {
                     goes_on_in_other_tasks(&make, &events, &[0, 1], seed, &context);
                 }
                 refuses_what_is_damaged(&make, &sided(&mut Random::new(7), 30, 30));
+                misses_what_is_lost(&make, &sided(&mut Random::new(7), 60, 5));
             }
         }
     }
@@ -146,6 +152,7 @@ fn distinct_on() {
             goes_on_in_other_tasks(&make, &events, &[0], seed, &context);
         }
         refuses_what_is_damaged(&make, &arriving(&input, 0, 9, seed));
+        misses_what_is_lost(&make, &arriving(&input, 0, 9, seed));
     }
 }
 
@@ -166,6 +173,7 @@ fn latest_by_key() {
                     goes_on_in_other_tasks(&make, &events, &places, seed, &context);
                 }
                 refuses_what_is_damaged(&make, &changing(&log, 8, disorder));
+                misses_what_is_lost(&make, &changing(&log, 8, disorder));
             }
         }
     }
@@ -188,6 +196,8 @@ fn sort_and_limit() {
             }
         }
         refuses_what_is_damaged(&sort, &arriving(&input, 0, 9, seed));
+        misses_what_is_lost(&sort, &arriving(&input, 0, 9, seed));
+        misses_what_is_lost(&|| Limit::new(30, Some(30)), &arriving(&input, 0, 9, seed));
         refuses_what_is_damaged(&|| Limit::new(1, Some(2)), &[]);
     }
 }
@@ -233,6 +243,7 @@ fn rows_in_their_windows() {
             assert!(!late[0].starts_with("Some((0"), "{context}");
         }
         refuses_what_is_damaged(&make, &arriving(&input, 0, 9, seed));
+        misses_what_is_lost(&make, &arriving(&input, 0, 9, seed));
     }
 }
 
@@ -240,7 +251,9 @@ fn rows_in_their_windows() {
 #[test]
 fn filters_projections_and_elements() {
     let input = random_partitions(&mut Random::new(3), 2, 40, 5, true);
-    let events = arriving(&input, 0, 7, 3);
+    let mut events = arriving(&input, 0, 7, 3);
+    // They pass what comes, also where it is late.
+    events.retain(|event| matches!(event, Event::Batch(_)));
     let filter = || FilterProject::filter(&positive(), &schema(), "test").unwrap();
     let outputs = ["note", "key"]
         .map(|name| Output { expr: col(name), field: Arc::new(schema().field_with_name(name).unwrap().clone()) });
@@ -349,7 +362,10 @@ fn changes_held_for_an_interval() {
         // Among keys there is no order.
         let context = format!("seed {seed}, windowed {windowed}, interval {interval}");
         goes_on(&make, &events, true, seed, &context);
-        goes_on_in_other_tasks(&make, &events, &[0], seed, &context);
+        goes_on_in_other_tasks_untimed(&make, &events, &[0], seed, &context);
         refuses_what_is_damaged(&make, &events[..events.len() / 2]);
+        if seed < 4 {
+            misses_what_is_lost(&make, &events);
+        }
     }
 }

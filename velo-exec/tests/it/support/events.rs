@@ -30,14 +30,15 @@ fn happen<O: Operator>(harness: &mut Harness<O>, event: &Event) {
     }
 }
 
-/// Rows with their kinds and times.
-fn rows(batch: &Batch) -> Vec<(RowKind, String)> {
+/// Rows with their kinds and, where these count, their times.
+fn rows(batch: &Batch, timed: bool) -> Vec<(RowKind, String)> {
     let kinds = batch.kinds.as_ref().map(|kinds| kinds.as_slice());
     let kind = |row: usize| kinds.map_or(RowKind::Insert, |kinds| kinds[row]);
     let time = |row: usize| batch.event_times().map(|times| times.value(row)).unwrap_or_default();
     let late = |row: usize| batch.late_by.as_ref().map_or(0, |late| late.value(row));
+    let times = |row: usize| if timed { format!(" {} {}", time(row), late(row)) } else { String::new() };
     let rows = cells(&batch.columns).into_iter().enumerate();
-    rows.map(|(row, cells)| (kind(row), format!("{} {} {}", cells.join(" "), time(row), late(row)))).collect()
+    rows.map(|(row, cells)| (kind(row), format!("{}{}", cells.join(" "), times(row)))).collect()
 }
 
 fn taken<O: Operator>(harness: &mut Harness<O>) -> Vec<String> {
@@ -46,7 +47,7 @@ fn taken<O: Operator>(harness: &mut Harness<O>) -> Vec<String> {
         match element {
             Element::Batch(batch) => {
                 let place = batch.origin.as_ref().map(|origin| origin.positions.clone());
-                told.extend(rows(&batch).into_iter().map(|(kind, row)| format!("{} {row}", kind.symbol())));
+                told.extend(rows(&batch, true).into_iter().map(|(kind, row)| format!("{} {row}", kind.symbol())));
                 told.extend(place.map(|place| format!("from {place:?}")));
             }
             other => told.push(format!("{other:?}")),
@@ -106,6 +107,7 @@ fn folded<O: Operator>(
     events: &[Event],
     key: &[usize],
     tasks: &BTreeMap<usize, usize>,
+    timed: bool,
     context: &str,
 ) -> (BTreeMap<String, i64>, (u64, u64), Vec<String>) {
     let (mut harnesses, mut folded, mut letters) = (vec![Harness::new(make())], BTreeMap::<String, i64>::new(), vec![]);
@@ -140,7 +142,7 @@ fn folded<O: Operator>(
             now = *time;
         }
         for harness in &mut harnesses {
-            for (kind, row) in harness.take_batches().iter().flat_map(rows) {
+            for (kind, row) in harness.take_batches().iter().flat_map(|batch| rows(batch, timed)) {
                 let count = folded.entry(row).or_default();
                 *count += if kind.retracts() { -1 } else { 1 };
             }
@@ -163,16 +165,31 @@ pub fn goes_on_in_other_tasks<O: Operator>(
     seed: u64,
     context: &str,
 ) {
+    by_turns(make, events, key, true, seed, context);
+}
+
+/// The same where what is taken back can have another event time than when it came.
+pub fn goes_on_in_other_tasks_untimed<O: Operator>(
+    make: &dyn Fn() -> O,
+    events: &[Event],
+    key: &[usize],
+    seed: u64,
+    context: &str,
+) {
+    by_turns(make, events, key, false, seed, context);
+}
+
+fn by_turns<O: Operator>(make: &dyn Fn() -> O, events: &[Event], key: &[usize], timed: bool, seed: u64, context: &str) {
     let mut random = Random::new(seed + 2);
-    let expected = folded(make, events, key, &BTreeMap::new(), context);
+    let expected = folded(make, events, key, &BTreeMap::new(), timed, context);
     for (first, second) in [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2), (3, 3)] {
         let at = random.below(events.len() as u64 + 1) as usize;
         let tasks = BTreeMap::from([(0, first), (at.max(1), second)]);
-        assert_eq!(folded(make, events, key, &tasks, context), expected, "{tasks:?}: {context}");
+        assert_eq!(folded(make, events, key, &tasks, timed, context), expected, "{tasks:?}: {context}");
     }
     let often = (0..=events.len()).step_by(1 + events.len() / 8);
     let tasks = often.map(|at| (at, 1 + random.below(3) as usize)).collect();
-    assert_eq!(folded(make, events, key, &tasks, context), expected, "{tasks:?}: {context}");
+    assert_eq!(folded(make, events, key, &tasks, timed, context), expected, "{tasks:?}: {context}");
 }
 
 /// What an operator has saved behind these events.
@@ -199,4 +216,37 @@ pub fn refuses_what_is_damaged<O: Operator>(make: &dyn Fn() -> O, events: &[Even
         bad.values.insert(value.clone(), serde_json::Value::Bool(true));
         assert!(load(bad).is_err(), "{value}");
     }
+}
+
+/// Each table and each value that is saved is needed: without it another thing comes out at some restart.
+pub fn misses_what_is_lost<O: Operator>(make: &dyn Fn() -> O, events: &[Event]) {
+    let expected = told(make, events, &BTreeSet::new());
+    let all = saved(make, events);
+    let mut unnoticed: BTreeSet<String> = all.tables.keys().chain(all.values.keys()).cloned().collect();
+    for at in 0..=events.len() {
+        let state = saved(make, &events[..at]);
+        unnoticed.retain(|name| {
+            let mut state = state.clone();
+            state.tables.remove(name);
+            state.values.remove(name);
+            let mut harness = Harness::new(make());
+            let now =
+                events[..at].iter().rev().find_map(|event| if let Event::Clock(at) = event { Some(*at) } else { None });
+            harness.clock(now.unwrap_or_default()).unwrap();
+            if harness.load(vec![state], Share::WHOLE).is_err() {
+                return false;
+            }
+            let mut told = Vec::new();
+            for event in &events[at..] {
+                happen(&mut harness, event);
+                told.push(taken(&mut harness));
+            }
+            harness.end().unwrap();
+            told.push(taken(&mut harness));
+            let late = harness.operator.late().map(|late| (late.rows(), late.windows()));
+            told.push(vec![format!("{late:?}, {:?}", harness.forwarded())]);
+            told == expected[at..]
+        });
+    }
+    assert!(unnoticed.is_empty(), "{unnoticed:?} could be lost");
 }
