@@ -122,12 +122,13 @@ pub(crate) fn rows_lost(target: &Path, what: &str) -> ConnectorError {
     )
 }
 
-/// Another process is at the hidden file or folder `path` of `target`.
+/// Another process is at the hidden file or folder `path` of `target`; one that was replaced goes when it finds out.
 pub(crate) fn in_use(target: &Path, path: &Path) -> ConnectorError {
     let message =
         format!("'{}' is still being written by another run, which holds '{}'", target.display(), path.display());
     ConnectorError::new(ErrorKind::Fenced, "going on with an output", message)
         .advise("stop the other run first, or name another file in 'path'")
+        .temporary()
 }
 
 /// A checkpoint was made by another kind of output than the one that goes on behind it.

@@ -165,6 +165,18 @@ fn undisturbed(input: &str) -> (String, String) {
     (job.read("bars.jsonl"), job.read("last.jsonl"))
 }
 
+/// The job has written these lines, in whatever order.
+fn assert_same(job: &Job, expected: &(String, String)) {
+    for (name, expected) in [("bars.jsonl", &expected.0), ("last.jsonl", &expected.1)] {
+        let got = job.read(name);
+        let (got, expected) = (lines(&got), lines(expected));
+        let at = got.iter().zip(&expected).position(|(got, expected)| got != expected);
+        let at = at.unwrap_or(got.len().min(expected.len()));
+        let line = |lines: &[&str]| lines.get(at).map_or("nothing", |line| line).to_owned();
+        assert!(got == expected, "{name}, line {at}: {} is not {}", line(&got), line(&expected));
+    }
+}
+
 /// Trades in so many chunks that there are several checkpoints.
 fn long() -> String {
     trades(40_000)
@@ -184,14 +196,15 @@ fn a_job_that_is_killed_at_its_checkpoints_writes_what_it_would_have_written() {
                 Ran::Killed => kills += 1,
                 Ran::Ended(result) => break result.unwrap(),
             }
-            assert_eq!(job.read("bars.jsonl"), "", "what is not whole is not seen");
+            // It may have come to its end before it was killed.
+            let (seen, whole) = (job.read("bars.jsonl"), lines(&expected.0));
+            assert!(seen.is_empty() || lines(&seen) == whole, "what is not whole is not seen");
             assert!(kills < 100);
             // Another parallelism every time.
             job.parallelism = 1 + (kills as usize + parallelism) % 3;
         }
         assert!(kills >= 1, "nothing was tried");
-        assert_eq!(lines(&job.read("bars.jsonl")), lines(&expected.0));
-        assert_eq!(lines(&job.read("last.jsonl")), lines(&expected.1));
+        assert_same(&job, &expected);
         let mut left: Vec<_> =
             std::fs::read_dir(job.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
@@ -274,27 +287,35 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_is_taken() {
     let notes = notes.lock().unwrap().join("\n");
     assert!(notes.contains(&format!("checkpoint {newest} cannot be used: its checksum does not fit")), "{notes}");
     assert!(notes.contains(&format!("going on from checkpoint {before}")), "{notes}");
-    assert_eq!(lines(&job.read("bars.jsonl")), lines(&expected.0));
-    assert_eq!(lines(&job.read("last.jsonl")), lines(&expected.1));
+    assert_same(&job, &expected);
 }
 
 /// Every state file of the two checkpoints cut at many places, or missing: never a panic, never another output.
 #[test]
 fn state_files_that_are_cut_or_missing_never_give_another_output() {
-    let input = trades(12_000);
+    let input = long();
     let expected = undisturbed(&input);
-    let job = Job::new(BARS);
-    job.write("trades.jsonl", &input);
-    assert!(matches!(job.run(Some(1), |_| {}), Ran::Killed));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // The first checkpoints may come before anything was read.
+    let (job, files) = (1..20)
+        .find_map(|kill| {
+            let job = Job::new(BARS);
+            job.write("trades.jsonl", &input);
+            // Of several checkpoints another would be taken.
+            let one = |options: &mut RunOptions| options.recovery.iter_mut().for_each(|recovery| recovery.keep = 1);
+            assert!(matches!(job.run(Some(kill), one), Ran::Killed));
+            let files: Vec<String> = runtime.block_on(async {
+                let (folder, inventory) = job.inventory().await;
+                assert!(!inventory.checkpoints.iter().any(|found| found.manifest.as_ref().unwrap().ended));
+                let newest = inventory.checkpoints.last().unwrap().number;
+                let all = folder.list(&newest.to_string()).await.unwrap().into_iter().map(|(name, _)| name);
+                all.filter(|name| name.ends_with(".arrow") || name.ends_with("manifest.json")).collect()
+            });
+            (files.len() > 2).then_some((job, files))
+        })
+        .unwrap();
     let pristine = job.folder.path().join("pristine");
     copy(&job.path("state"), &pristine);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let files: Vec<String> = runtime.block_on(async {
-        let (folder, _) = job.inventory().await;
-        let all = folder.list("").await.unwrap().into_iter().map(|(name, _)| name);
-        all.filter(|name| name.ends_with(".arrow") || name.ends_with("manifest.json")).collect()
-    });
-    assert!(files.len() > 2, "{files:?}");
     for file in &files {
         let path = job.path("state").join(file);
         let whole = std::fs::read(pristine.join(file)).unwrap();
@@ -315,7 +336,7 @@ fn state_files_that_are_cut_or_missing_never_give_another_output() {
     std::fs::remove_dir_all(job.path("state")).unwrap();
     copy(&pristine, &job.path("state"));
     job.finish();
-    assert_eq!(lines(&job.read("bars.jsonl")), lines(&expected.0));
+    assert_same(&job, &expected);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -395,6 +416,9 @@ async fn a_process_that_was_replaced_stops() {
     let stop = Stop::new();
     let mut options = job.options(Span(1_000));
     options.stop = stop.clone();
+    // The older one lets its outputs go when it finds out.
+    let recovery = options.recovery.as_mut().unwrap();
+    (recovery.strategy, recovery.attempts) = (velo_plan::RestartStrategy::Exponential, 10_000);
     let newer = async {
         reached(&one.sources[0].records, 100).await;
         second.run(options, &other).await
