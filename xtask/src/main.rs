@@ -19,6 +19,7 @@ mod integration;
 mod process;
 mod publish_check;
 mod services;
+mod sim;
 mod steps;
 mod test;
 mod test_output;
@@ -53,6 +54,7 @@ enum Command {
     Bench(bench::Args),
     Docs(docs::Args),
     Chaos(chaos::Args),
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -82,5 +84,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Docs(args) => docs::run(&workspace, &args),
         Command::Chaos(args) => chaos::run(&workspace, &args),
+        Command::Sim(args) => sim::run(&workspace, &args),
     }
 }

@@ -13,6 +13,30 @@ fn modes() -> Modes {
     if std::env::var("VELO_ALL_MODES").is_ok_and(|all| all == "1") { Modes::All(seed) } else { Modes::Chosen(seed) }
 }
 
+/// Seeds that found something once.
+const KEPT: [u64; 16] = [2, 25, 27, 29, 1062, 5159, 5229, 5285, 5358, 5656, 5874, 5885, 5996, 6158, 6385, 10];
+
+/// Jobs that are killed and fail at random: seeds that failed before, and fresh ones, which are printed.
+#[tokio::test(flavor = "multi_thread")]
+async fn scenarios_hold_in_simulation() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let suite = Suite::load(&[folder]);
+    let fresh = (Clock::system().now() / 1_000).unsigned_abs() % 1_000_000_000;
+    println!("seeds from {fresh} on; `velo test scenarios --simulate 1 --seed SEED` repeats one");
+    let ranges = KEPT.iter().map(|seed| (*seed, 1)).chain([(fresh, 300)]);
+    let mut runs = 0;
+    for (seed, count) in ranges {
+        let options = SuiteOptions { modes: Modes::Simulated { seed, runs: count }, ..SuiteOptions::default() };
+        let report = suite.run(&crate::runner(), &options, |_| {}).await;
+        for record in report.failed() {
+            println!("FAILED: {} ({})\n{}", record.scenario, record.mode, record.failure_text());
+        }
+        assert!(report.passed(), "{}", report.summary());
+        runs += report.records.len();
+    }
+    assert_eq!(runs, 316);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn scenarios_hold_in_every_mode() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
