@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
@@ -51,12 +51,21 @@ pub struct Script {
     schema: SchemaRef,
     partitions: Vec<Vec<Step>>,
     endless: bool,
+    acknowledged: Acknowledged,
 }
+
+/// The positions that a source was told it may forget, in order. All copies are the same.
+pub type Acknowledged = Arc<Mutex<Vec<SourceOffset>>>;
 
 impl Script {
     /// A source of `schema` without partitions.
     pub fn new(schema: &SchemaRef) -> Self {
-        Self { schema: Arc::clone(schema), partitions: Vec::new(), endless: false }
+        Self {
+            schema: Arc::clone(schema),
+            partitions: Vec::new(),
+            endless: false,
+            acknowledged: Acknowledged::default(),
+        }
     }
 
     /// One partition with these batches.
@@ -75,6 +84,13 @@ impl Script {
     #[must_use]
     pub fn endless(mut self) -> Self {
         self.endless = true;
+        self
+    }
+
+    /// Notes what may be forgotten there.
+    #[must_use]
+    pub fn acknowledging(mut self, acknowledged: &Acknowledged) -> Self {
+        self.acknowledged = Arc::clone(acknowledged);
         self
     }
 
@@ -227,6 +243,11 @@ impl StreamSource for ScriptedSource {
 
     fn decoder(&self) -> Arc<dyn ChunkDecoder> {
         Arc::new(ScriptedDecoder { request: self.request.clone() })
+    }
+
+    async fn acknowledge(&mut self, offset: &SourceOffset) -> Result<()> {
+        self.script.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(offset.clone());
+        Ok(())
     }
 }
 

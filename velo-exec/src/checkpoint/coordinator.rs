@@ -234,7 +234,8 @@ impl Coordinator {
         }
         self.commit(number, gathered.sinks.len()).await?;
         if let (Some(target), Some(manifest)) = (&self.target, manifest) {
-            target.complete(&manifest).await?;
+            let oldest = target.complete(&manifest).await?;
+            self.asked.send_modify(|asked| asked.covered = asked.covered.max(oldest));
         }
         Ok(())
     }
@@ -330,24 +331,26 @@ impl Target {
         }
     }
 
-    /// All that follows from it was done; what is older than the kept ones goes.
-    async fn complete(&self, manifest: &Manifest) -> Result<()> {
+    /// All that follows from it was done; what is older than the kept ones goes. Gives the oldest that is kept; 0 where that is not
+    /// known.
+    async fn complete(&self, manifest: &Manifest) -> Result<u64> {
         let number = manifest.checkpoint;
         self.folder.create(&resume::complete_name(number), "").await?;
         if let Some(told) = &self.on_complete {
             told(manifest);
         }
         // What cannot be removed now is removed behind a later one.
-        if let Err(error) = retain(&self.folder, number, self.policy.keep.max(1)).await {
+        let kept = retain(&self.folder, number, self.policy.keep.max(1)).await;
+        Ok(kept.unwrap_or_else(|error| {
             tracing::warn!(checkpoint = number, "older checkpoints stay: {error}");
-        }
-        Ok(())
+            0
+        }))
     }
 }
 
 /// Keeps the newest complete checkpoints up to `newest`, and removes whatever is older: what says that one is complete first, so that
-/// half of one is never taken for a whole.
-pub async fn retain(folder: &Folder, newest: u64, keep: usize) -> Result<()> {
+/// half of one is never taken for a whole. Gives the oldest that is kept.
+pub async fn retain(folder: &Folder, newest: u64, keep: usize) -> Result<u64> {
     let mut all: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for (name, _) in folder.list("").await? {
         if let Some(number) = name.split_once('/').and_then(|(first, _)| first.parse().ok()) {
@@ -357,8 +360,8 @@ pub async fn retain(folder: &Folder, newest: u64, keep: usize) -> Result<()> {
     let is_complete =
         |number: &u64| all.get(number).is_some_and(|names| names.contains(&resume::complete_name(*number)));
     let complete: Vec<u64> = all.keys().copied().filter(|number| *number <= newest && is_complete(number)).collect();
-    let Some(oldest) = complete.len().checked_sub(keep).and_then(|at| complete.get(at)) else { return Ok(()) };
-    for (number, mut names) in all.into_iter().filter(|(number, _)| number < oldest) {
+    let Some(oldest) = complete.get(complete.len().saturating_sub(keep)).copied() else { return Ok(0) };
+    for (number, mut names) in all.into_iter().filter(|(number, _)| *number < oldest) {
         let rank = |name: &String| match name {
             name if *name == resume::complete_name(number) => 0,
             name if *name == resume::manifest_name(number) => 1,
@@ -369,7 +372,7 @@ pub async fn retain(folder: &Folder, newest: u64, keep: usize) -> Result<()> {
             folder.remove(&name).await?;
         }
     }
-    Ok(())
+    Ok(oldest)
 }
 
 impl SourceState {

@@ -15,6 +15,8 @@ pub struct Asked {
     pub last: bool,
     /// Sinks commit what they prepared for this checkpoint.
     pub commit: u64,
+    /// The oldest kept checkpoint: what it covers is never read again.
+    pub covered: u64,
     /// All sources have ended: so do the dead letters of tables.
     pub ending: bool,
     /// There is nothing more to do.
@@ -146,6 +148,14 @@ impl Line {
     /// Waits until sinks are to commit this checkpoint; false where the job ended otherwise. Dropping the future loses nothing.
     pub async fn commit(&mut self, checkpoint: CheckpointId) -> bool {
         self.asked.wait_for(|asked| asked.commit >= checkpoint.0).await.is_ok()
+    }
+
+    /// Waits until the oldest kept checkpoint is a later one than `known`. Dropping the future loses nothing.
+    pub async fn covered(&mut self, known: u64) -> u64 {
+        match self.asked.wait_for(|asked| asked.covered > known).await.map(|asked| asked.covered) {
+            Ok(covered) => covered,
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Waits until all sources have ended, or the job has failed.

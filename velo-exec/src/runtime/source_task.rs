@@ -1,13 +1,14 @@
 //! The task of a source: what its workers make of chunks is taken in their order, and driven through the operators that are
 //! fused to the source.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::{Mutex, mpsc};
 use velo_core::connector::StreamSource;
 use velo_core::dead_letter::DeadLetter;
-use velo_core::offset::Position;
+use velo_core::offset::{Position, SourceOffset};
 use velo_core::progress::Progress;
 use velo_core::{Clock, Watermark};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
@@ -148,6 +149,8 @@ impl SourceTask {
         }
         self.drive.start().await?;
         let mut line = self.drive.line();
+        // Where the source was at each checkpoint that is newer than the oldest kept one.
+        let (mut kept, mut covered, mut positions) = (self.drive.line(), 0, BTreeMap::new());
         // Something is read between two barriers, where there is something.
         let mut barred = true;
         let mut behind = true;
@@ -172,9 +175,20 @@ impl SourceTask {
                 }
                 checkpoint = line.barrier(), if !barred => {
                     let state = self.state(&partitions, &merge);
+                    positions.insert(checkpoint.0, offset(&state.1));
                     self.drive.barrier(checkpoint, Some(state)).await?;
                     line.given(checkpoint);
                     barred = true;
+                    continue;
+                }
+                oldest = kept.covered(covered) => {
+                    covered = oldest;
+                    let newer = positions.split_off(&(oldest + 1));
+                    // One that was made before this run began is older than all that this run knows.
+                    if let Some((_, offset)) = std::mem::replace(&mut positions, newer).pop_last() {
+                        let told = self.source.acknowledge(&offset).await;
+                        told.map_err(|error| ExecError::connector(&self.name, error))?;
+                    }
                     continue;
                 }
                 // Before what was read, so that a source that never pauses does not hold it up. No partition is the less
@@ -344,4 +358,10 @@ impl SourceTask {
     async fn drive(&mut self, element: Element) -> Result<()> {
         self.drive.offer(InputId(0), element).await
     }
+}
+
+/// How far the partitions were read, for the source.
+fn offset(state: &SourceState) -> SourceOffset {
+    let position = |(name, state): (&String, &PartitionState)| Some((name.clone(), state.position.clone()?));
+    SourceOffset { partitions: state.partitions.iter().filter_map(position).collect() }
 }
