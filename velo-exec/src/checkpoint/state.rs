@@ -137,6 +137,12 @@ impl StateReader {
         Self { saved, share: Some(share) }
     }
 
+    /// Also gives what another operator saved, whose part this one does too, and goes by how far its own input had come.
+    pub fn absorb(&mut self, other: Self) {
+        let reached = self.reached();
+        self.saved.extend(other.saved.into_iter().map(|saved| OperatorState { reached, ..saved }));
+    }
+
     /// Takes the rows of a table that belong to this task, without the key group; empty where none was saved.
     pub fn rows(&mut self, table: &str) -> Result<Vec<RecordBatch>> {
         let share = self.share.unwrap_or(Share::WHOLE);

@@ -538,6 +538,7 @@ impl Stage {
             operators.push(Member {
                 description: plan.describe(&plan.nodes[step.node().0]),
                 name: Some(step.name(names)),
+                absorbs: step.absorbs(plan, names),
                 operator,
                 rows: counter,
             });
@@ -563,6 +564,12 @@ impl Step {
             Self::IdleClose(_) => format!("{node}.idle-close"),
             Self::EmitInterval(_) => format!("{node}.emit-interval"),
         }
+    }
+
+    /// The state of the first of two steps, which a node that runs whole takes up too.
+    fn absorbs(&self, plan: &Plan, names: &Names) -> Option<String> {
+        let both = matches!(self, Self::Whole(_)) && in_steps(plan, &plan.nodes[self.node().0]);
+        both.then(|| Self::Partial(self.node()).name(names))
     }
 
     fn operator(&self, plan: &Plan, tables: &[Arc<dyn TableReader>]) -> Result<Box<dyn Operator>> {

@@ -40,6 +40,8 @@ pub struct Member {
     pub description: String,
     /// The name under which a checkpoint keeps its state; none for one that keeps nothing of its own.
     pub name: Option<String>,
+    /// The name of another state that it takes up too: that of the first of two steps, where it does both.
+    pub absorbs: Option<String>,
     /// The operator.
     pub operator: Box<dyn Operator>,
     /// Counts the rows that come out of it.
@@ -49,6 +51,8 @@ pub struct Member {
 struct Stage {
     /// See [`Member::name`].
     name: Option<String>,
+    /// See [`Member::absorbs`].
+    absorbs: Option<String>,
     operator: Box<dyn Operator>,
     /// Rows that have come out.
     rows: Arc<AtomicU64>,
@@ -76,7 +80,7 @@ impl Chain {
     pub fn new(operators: Vec<Box<dyn Operator>>) -> Self {
         let member = |(at, operator)| {
             let description = format!("operator {at}");
-            Member { name: Some(description.clone()), description, operator, rows: Arc::default() }
+            Member { name: Some(description.clone()), absorbs: None, description, operator, rows: Arc::default() }
         };
         Self::of(operators.into_iter().enumerate().map(member).collect())
     }
@@ -89,6 +93,7 @@ impl Chain {
             .map(|member| Stage {
                 guard: guard(member.description),
                 name: member.name,
+                absorbs: member.absorbs,
                 operator: member.operator,
                 rows: member.rows,
                 told: Watermark::NONE,
@@ -114,6 +119,9 @@ impl Chain {
     pub fn load(&mut self, mut saved: impl FnMut(&str) -> StateReader) -> Result<()> {
         for stage in &mut self.stages {
             let Some(mut state) = stage.name.as_deref().map(&mut saved) else { continue };
+            if let Some(absorbed) = stage.absorbs.as_deref().map(&mut saved) {
+                state.absorb(absorbed);
+            }
             let reached = state.reached();
             stage.told = reached.told;
             stage.ended = reached.ended;

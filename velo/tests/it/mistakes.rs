@@ -278,10 +278,10 @@ fn unbounded_inputs() {
              |                            ^^^^^^^^^^^
            = help: add WINDOW TUMBLING(1m) or another window, or write EMIT CHANGES
 
-        error[not-supported]: exactly-once delivery of an unbounded input, which needs checkpoints, cannot run yet
+        error[impossible-sink]: exactly-once delivery of an input that does not end needs checkpoints
           --> script.sql:7:13
            7 | INSERT INTO o SELECT id FROM t;
              |             ^
-           = help: set 'delivery.guarantee' = 'at_least_once', or read a bounded input
+           = help: say where they lie: SET 'checkpoint.dir' = '…'; or set 'delivery.guarantee' = 'at_least_once'
     "#]].assert_eq(&report);
 }

@@ -160,7 +160,11 @@ impl Tasks {
         let mut of_tasks = saved.tasks.clone();
         match layout {
             // What was two steps is one: it also goes on with what the first had counted.
-            Layout::One(_) => of_tasks.extend(saved.partials.clone()),
+            // A partition without rows has told its first step nothing.
+            Layout::One(_) => {
+                let reached = of_tasks[0].reached;
+                of_tasks.extend(saved.partials.iter().map(|partial| OperatorState { reached, ..partial.clone() }));
+            }
             Layout::Two(_) => {
                 for (partial, saved) in other.partials.iter_mut().zip(&saved.partials) {
                     partial.load(vec![saved.clone()], Share::WHOLE).unwrap();
