@@ -347,7 +347,8 @@ impl Parts {
             return Ok(PartsState { next, what: What::Seen { open } });
         }
         let holds = self.spec.bounded && !self.ended;
-        if !holds && files.is_empty() && self.held.is_empty() {
+        let kept = self.staging.as_ref().is_some_and(Staging::is_kept);
+        if !holds && !kept && files.is_empty() {
             let replaced = std::mem::take(&mut self.replaced);
             return Ok(PartsState { next, what: What::Publish { staging: None, files, replaced } });
         }
