@@ -73,7 +73,10 @@ impl SinkTask {
                     let aborted = self.sink.abort().await;
                     return aborted.map(|()| None).map_err(|error| ExecError::connector(&self.name, error));
                 }
-                Element::End | Element::Stop => {
+                element @ (Element::End | Element::Stop) => {
+                    if matches!(element, Element::End) {
+                        self.sink.end().await.map_err(|error| ExecError::connector(&self.name, error))?;
+                    }
                     let prepared = self.sink.prepare(CheckpointId(1)).await;
                     return prepared.map(Some).map_err(|error| ExecError::connector(&self.name, error));
                 }
