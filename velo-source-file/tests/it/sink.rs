@@ -308,6 +308,14 @@ async fn a_checkpoint_of_another_kind_of_output_is_refused() {
         assert!(error.to_string().contains("rows that are appended at checkpoints"), "{error}");
         assert!(error.to_string().contains("--fresh"), "{error}");
     }
+    let parts = [("path", &*folder.text("out")), ("rolling.size", "1MB")];
+    for (made, other) in [(ONCE, AT_ONCE), (AT_ONCE, ONCE)] {
+        let mut one = open_endless(&parts, made).await;
+        let prepared = one.prepare(CheckpointId(1)).await.unwrap();
+        drop(one);
+        let error = refused(&parts, behind(&prepared, false, other)).await;
+        assert!(error.to_string().contains("'delivery.guarantee'"), "{error}");
+    }
     let foreign = PreparedCommit { checkpoint: CheckpointId(7), state: serde_json::Value::Null };
     let error = refused(&pairs, behind(&foreign, false, ONCE)).await;
     assert!(error.to_string().contains("checkpoint 7 has no commit of a file sink"), "{error}");

@@ -180,6 +180,12 @@ impl Parts {
     /// Looks at what is there. Nothing is changed but what killed runs left.
     pub(crate) fn open(spec: PartsSpec, clock: Clock, after: Option<PartsState>) -> Result<Self> {
         let failed = |failure| error::writing(&spec.root, failure);
+        if let Some(after) = &after
+            && matches!(after.what, What::Seen { .. }) == spec.staged
+        {
+            let what = if spec.staged { "written at once" } else { "seen at checkpoints" };
+            return Err(error::foreign_state(&spec.root, &format!("the checkpoint is of files that are {what}")));
+        }
         remove_leftovers(&spec.root, after.as_ref().and_then(PartsState::staging));
         if spec.whole && !spec.staged {
             remove_hidden(&spec.root, WRITTEN);
