@@ -231,7 +231,8 @@ impl Framing {
                 let make = move || ParquetEncoder::new(&schema, compression, changes);
                 let encoder = Box::new(make()?);
                 let make: Fresh = Arc::new(move || Ok(Box::new(make()?) as Box<dyn Encoder>));
-                return Ok(Box::new(RowEncoder { encoder, mode: request.mode, fresh: Some(make) }));
+                let join = Some(velo_format::parquet::join as Join);
+                return Ok(Box::new(RowEncoder { encoder, mode: request.mode, fresh: Some(make), join }));
             }
             Format::Csv => {
                 let options =
@@ -244,10 +245,17 @@ impl Framing {
                     decimal: self.0.properties.decimal_format,
                     layout: self.0.properties.json_layout,
                 };
-                Box::new(JsonEncoder::new(schema, options)?)
+                let encoder = Box::new(JsonEncoder::new(SchemaRef::clone(&schema), options.clone())?);
+                // The first row of each array has no comma before it.
+                let make: Fresh = Arc::new(move || {
+                    let encoder = JsonEncoder::new(SchemaRef::clone(&schema), options.clone())?;
+                    Ok(Box::new(encoder) as Box<dyn Encoder>)
+                });
+                let fresh = self.writes_array().then_some(make);
+                return Ok(Box::new(RowEncoder { encoder, mode: request.mode, fresh, join: None }));
             }
         };
-        Ok(Box::new(RowEncoder { encoder, mode: request.mode, fresh: None }))
+        Ok(Box::new(RowEncoder { encoder, mode: request.mode, fresh: None, join: None }))
     }
 }
 
@@ -260,6 +268,7 @@ struct RowEncoder {
     mode: ChangelogMode,
     /// For a format whose writers belong to one file.
     fresh: Option<Fresh>,
+    join: Option<Join>,
 }
 
 impl Encode for RowEncoder {
@@ -284,13 +293,12 @@ impl Encode for RowEncoder {
     }
 
     fn joins(&self) -> Option<Join> {
-        // Parquet is the only such format.
-        self.fresh.is_some().then_some(velo_format::parquet::join as Join)
+        self.join
     }
 
     fn of_one_file(&self) -> Result<Option<Box<dyn Encode>>> {
         let Some(fresh) = &self.fresh else { return Ok(None) };
-        Ok(Some(Box::new(Self { encoder: fresh()?, mode: self.mode, fresh: None })))
+        Ok(Some(Box::new(Self { encoder: fresh()?, mode: self.mode, fresh: None, join: None })))
     }
 
     fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>) -> Result<()> {

@@ -148,7 +148,6 @@ impl SinkTask {
         if self.sink.commit_kind() != CommitKind::Direct {
             return self.sink.abort().await.map_err(failed);
         }
-        self.sink.end().await.map_err(failed)?;
         let prepared = self.sink.prepare(CheckpointId(1)).await.map_err(failed)?;
         self.sink.commit(prepared).await.map_err(failed)
     }

@@ -148,6 +148,10 @@ impl Drop for FileSink {
 #[async_trait]
 impl Sink for FileSink {
     async fn write(&mut self, batch: Batch) -> Result<()> {
+        if batch.is_empty() {
+            // Nothing begins with it: no file, and no part of one.
+            return Ok(());
+        }
         match &mut self.place {
             Place::Whole(whole) => whole.write(&mut *self.encoder, &batch).await,
             Place::Held(held) => held.write(&mut *self.encoder, &batch).await,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use velo_core::connector::{ChangelogMode, CheckpointId, CommitKind, Guarantee, Sink, SinkRequest};
+use velo_core::connector::{ChangelogMode, CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkRequest};
 use velo_core::error::ErrorKind;
 use velo_core::{Batch, Clock, ConnectorError};
 use velo_testkit::table;
@@ -209,6 +209,171 @@ async fn a_json_array_is_whole() {
     commit(&mut *sink, 1).await;
     let value: serde_json::Value = serde_json::from_str(&folder.read("out.json")).unwrap();
     assert_eq!(value.as_array().map(Vec::len), Some(2));
+}
+
+/// As after a restart: a request that goes on behind an epoch.
+fn behind(prepared: &PreparedCommit, bounded: bool, guarantee: Guarantee) -> SinkRequest {
+    SinkRequest { bounded, after: Some(prepared.clone()), ..wanted(guarantee) }
+}
+
+#[tokio::test]
+async fn what_was_prepared_stays_with_a_drop_and_goes_with_an_abort() {
+    for bounded in [true, false] {
+        for pairs in [vec![("path", "out.jsonl")], vec![("path", "out"), ("rolling.size", "1MB")]] {
+            let folder = Folder::new();
+            let path = folder.text(pairs[0].1);
+            let pairs = [vec![("path", path.as_str())], pairs[1..].to_vec()].concat();
+            let request = SinkRequest { bounded, ..wanted(ONCE) };
+            let mut one = sink(&pairs).open(request.clone()).await.unwrap();
+            one.write(rows("1 x")).await.unwrap();
+            let prepared = one.prepare(CheckpointId(1)).await.unwrap();
+            one.write(rows("2 y")).await.unwrap();
+            // A second run beside it does not touch what the first one holds, and cannot go on behind it.
+            drop(sink(&pairs).open(request.clone()).await.unwrap());
+            let error = refused(&pairs, behind(&prepared, bounded, ONCE)).await;
+            assert_eq!(error.kind, ErrorKind::Fenced, "{error}");
+            assert!(error.to_string().contains(&path) && error.advice.is_some(), "{error}");
+            drop(one);
+            assert!(!folder.list().is_empty(), "{pairs:?}");
+            let mut two = sink(&pairs).open(behind(&prepared, bounded, ONCE)).await.unwrap();
+            two.abort().await.unwrap();
+            drop(two);
+            assert_eq!(folder.list(), [] as [&str; 0], "{pairs:?}");
+            // Nothing is there any more to go on behind.
+            let after = sink(&pairs).open(behind(&prepared, bounded, ONCE)).await;
+            let error = match after {
+                Err(error) => error,
+                Ok(mut sink) => sink.commit(prepared.clone()).await.unwrap_err(),
+            };
+            assert_eq!(error.kind, ErrorKind::OffsetLost, "{error}");
+            assert!(error.to_string().contains("--fresh") && error.to_string().contains(&path), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_begins_anew_removes_what_was_prepared() {
+    for bounded in [true, false] {
+        let folder = Folder::new();
+        let path = folder.text("out.csv");
+        let pairs = [("path", path.as_str())];
+        let request = SinkRequest { bounded, ..wanted(ONCE) };
+        let mut one = sink(&pairs).open(request.clone()).await.unwrap();
+        one.write(rows("1 x")).await.unwrap();
+        one.prepare(CheckpointId(1)).await.unwrap();
+        drop(one);
+        assert_eq!(folder.list().len(), 1);
+        assert!(folder.list()[0].starts_with(".out.csv.velo-epoch-1-"), "{:?}", folder.list());
+        let mut two = sink(&pairs).open(request).await.unwrap();
+        two.write(rows("2 y")).await.unwrap();
+        commit(&mut *two, 1).await;
+        drop(two);
+        assert_eq!((folder.list().len(), folder.read("out.csv").as_str()), (1, "a,s\n2,y\n"));
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_was_completed_is_not_gone_on_with() {
+    let folder = Folder::new();
+    for (name, more) in [("out.jsonl", None), ("out", Some(("rolling.size", "1MB")))] {
+        let path = folder.text(name);
+        let pairs: Vec<_> = std::iter::once(("path", path.as_str())).chain(more).collect();
+        let mut one = open(&pairs, ONCE).await;
+        one.write(rows("1 x")).await.unwrap();
+        let first = one.prepare(CheckpointId(1)).await.unwrap();
+        one.commit(first.clone()).await.unwrap();
+        commit(&mut *one, 2).await;
+        drop(one);
+        let error = refused(&pairs, behind(&first, true, ONCE)).await;
+        assert_eq!(error.kind, ErrorKind::OffsetLost, "{error}");
+        assert!(error.to_string().contains("was completed, or begun anew, since"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_kind_of_output_is_refused() {
+    let folder = Folder::new();
+    let path = folder.text("out.jsonl");
+    let pairs = [("path", path.as_str())];
+    let mut one = open_endless(&pairs, ONCE).await;
+    let prepared = one.prepare(CheckpointId(1)).await.unwrap();
+    drop(one);
+    for (request, pairs) in [
+        (behind(&prepared, true, ONCE), pairs.to_vec()),
+        (behind(&prepared, false, AT_ONCE), pairs.to_vec()),
+        (behind(&prepared, false, ONCE), vec![("path", "never-there"), ("rolling.size", "1MB")]),
+    ] {
+        let error = refused(&pairs, request).await;
+        assert_eq!(error.kind, ErrorKind::Configuration, "{error}");
+        assert!(error.to_string().contains("rows that are appended at checkpoints"), "{error}");
+        assert!(error.to_string().contains("--fresh"), "{error}");
+    }
+    let parts = [("path", &*folder.text("out")), ("rolling.size", "1MB")];
+    for (made, other) in [(ONCE, AT_ONCE), (AT_ONCE, ONCE)] {
+        let mut one = open_endless(&parts, made).await;
+        let prepared = one.prepare(CheckpointId(1)).await.unwrap();
+        drop(one);
+        let error = refused(&parts, behind(&prepared, false, other)).await;
+        assert!(error.to_string().contains("'delivery.guarantee'"), "{error}");
+    }
+    let foreign = PreparedCommit { checkpoint: CheckpointId(7), state: serde_json::Value::Null };
+    let error = refused(&pairs, behind(&foreign, false, ONCE)).await;
+    assert!(error.to_string().contains("checkpoint 7 has no commit of a file sink"), "{error}");
+}
+
+#[tokio::test]
+async fn an_output_that_became_shorter_is_told() {
+    let folder = Folder::new();
+    let path = folder.text("out.jsonl");
+    let mut sink = open_endless(&[("path", &path)], ONCE).await;
+    sink.write(rows("1 x")).await.unwrap();
+    commit(&mut *sink, 1).await;
+    folder.write("out.jsonl", "");
+    sink.write(rows("2 y")).await.unwrap();
+    let prepared = sink.prepare(CheckpointId(2)).await.unwrap();
+    let error = sink.commit(prepared).await.unwrap_err();
+    assert!(error.to_string().contains("has 0 bytes, and had 16 when they were prepared"), "{error}");
+}
+
+/// Killed in the middle of a row: what is whole stays where that can be told, and the rest goes.
+#[tokio::test]
+async fn a_torn_row_of_a_killed_run_goes() {
+    for (name, format) in [("out.jsonl", "jsonl"), ("out", "jsonl")] {
+        for (later, left) in [("{\"a\":2,\"s\":\"y\"}\n{\"a\"", 1), ("{\"a\":2,\"s\":\"y\"}\n", 2)] {
+            let folder = Folder::new();
+            let path = folder.text(name);
+            let mut pairs = vec![("path", path.as_str())];
+            if name == "out" {
+                pairs.push(("rolling.size", "1MB"));
+            }
+            let mut one = open_endless(&pairs, AT_ONCE).await;
+            one.write(rows("1 x")).await.unwrap();
+            let prepared = one.prepare(CheckpointId(1)).await.unwrap();
+            drop(one);
+            let file = if name == "out" { format!("out/part-0-0.{format}") } else { name.to_owned() };
+            folder.append(&file, later);
+            let mut two = sink(&pairs).open(behind(&prepared, false, AT_ONCE)).await.unwrap();
+            two.commit(prepared).await.unwrap();
+            two.write(rows("2 y")).await.unwrap();
+            commit(&mut *two, 2).await;
+            let all: String = folder.list().iter().map(|name| folder.read(name)).collect();
+            assert_eq!(all.lines().count(), left + 1, "{all}");
+            assert!(all.lines().all(|line| line.ends_with("\"}")), "{all}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_array_of_many_is_one() {
+    let folder = Folder::new();
+    let path = folder.text("out");
+    let mut sink = open(&[("path", &path), ("json.layout", "array"), ("partition.by", "s")], ONCE).await;
+    sink.write(rows("1 x\n2 y\n3 x")).await.unwrap();
+    commit(&mut *sink, 1).await;
+    for name in folder.list() {
+        let value: serde_json::Value = serde_json::from_str(&folder.read(&name)).unwrap();
+        assert!(value.as_array().is_some_and(|rows| !rows.is_empty()), "{name}");
+    }
 }
 
 #[tokio::test]

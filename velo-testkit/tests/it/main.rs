@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use velo_core::connector::{
-    Capabilities, ChangelogMode, CheckpointId, Connector, Guarantee, Sink, SinkBinding, SinkRequest, SourceBinding,
-    SourceRequest, StreamSource, TableDataSource,
+    Capabilities, ChangelogMode, CheckpointId, Connector, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest,
+    SourceBinding, SourceRequest, StreamSource, TableDataSource,
 };
 use velo_core::error::ErrorKind;
 use velo_core::progress::Progress;
@@ -148,12 +148,48 @@ async fn commits_come_once() {
     let collected = Collected::new();
     let mut sink = collected.binding(None).open(request(Guarantee::ExactlyOnce)).await.unwrap();
     sink.write(table!("a:BIGINT\n1\n2").batch()).await.unwrap();
+    sink.end().await.unwrap();
     let prepared = sink.prepare(CheckpointId(1)).await.unwrap();
     assert_eq!(collected.rows(), 0);
     sink.commit(prepared.clone()).await.unwrap();
     sink.commit(prepared).await.unwrap();
     assert_eq!(collected.text(), "   a\n+I 1\n+I 2\n");
     collected.wait_for(2).await;
+}
+
+/// Epochs outlive their sink, and those behind a checkpoint that a run goes on behind are taken back.
+#[tokio::test]
+async fn epochs_are_gone_on_behind() {
+    for bounded in [false, true] {
+        let collected = Collected::new();
+        let open = async |after: Option<&PreparedCommit>| {
+            let request = SinkRequest { bounded, after: after.cloned(), ..request(Guarantee::ExactlyOnce) };
+            collected.binding(None).open(request).await
+        };
+        let row = |number: i64| table!(&format!("a:BIGINT\n{number}")).batch();
+        let mut sink = open(None).await.unwrap();
+        let mut epochs = Vec::new();
+        for number in 1..=3 {
+            sink.write(row(number)).await.unwrap();
+            epochs.push(sink.prepare(CheckpointId(number as u64)).await.unwrap());
+            sink.write(row(number + 10)).await.unwrap();
+            sink.commit(epochs[number as usize - 1].clone()).await.unwrap();
+        }
+        drop(sink);
+        assert_eq!(collected.rows(), if bounded { 0 } else { 5 });
+        let mut sink = open(Some(&epochs[1])).await.unwrap();
+        sink.commit(epochs[1].clone()).await.unwrap();
+        assert_eq!(collected.rows(), if bounded { 0 } else { 3 });
+        sink.write(row(4)).await.unwrap();
+        sink.end().await.unwrap();
+        let last = sink.prepare(CheckpointId(4)).await.unwrap();
+        drop(sink);
+        let mut sink = open(Some(&last)).await.unwrap();
+        sink.commit(last).await.unwrap();
+        assert_eq!(collected.text(), "   a\n+I 1\n+I 11\n+I 2\n+I 4\n");
+        assert_eq!(collected.committed(), [1, 2, 4].map(CheckpointId));
+        assert!(open(Some(&epochs[2])).await.is_err(), "a later epoch was taken back");
+    }
 }
 
 #[tokio::test]

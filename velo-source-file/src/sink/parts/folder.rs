@@ -55,6 +55,11 @@ impl Staging {
         &self.path
     }
 
+    /// Whether a run can go on behind it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
     /// Gives it a name that a run can go on behind; what is in it is durable already.
     pub(super) fn keep(&mut self, id: CheckpointId) -> io::Result<String> {
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -180,6 +180,12 @@ impl Parts {
     /// Looks at what is there. Nothing is changed but what killed runs left.
     pub(crate) fn open(spec: PartsSpec, clock: Clock, after: Option<PartsState>) -> Result<Self> {
         let failed = |failure| error::writing(&spec.root, failure);
+        if let Some(after) = &after
+            && matches!(after.what, What::Seen { .. }) == spec.staged
+        {
+            let what = if spec.staged { "written at once" } else { "seen at checkpoints" };
+            return Err(error::foreign_state(&spec.root, &format!("the checkpoint is of files that are {what}")));
+        }
         remove_leftovers(&spec.root, after.as_ref().and_then(PartsState::staging));
         if spec.whole && !spec.staged {
             remove_hidden(&spec.root, WRITTEN);
@@ -347,7 +353,8 @@ impl Parts {
             return Ok(PartsState { next, what: What::Seen { open } });
         }
         let holds = self.spec.bounded && !self.ended;
-        if !holds && files.is_empty() && self.held.is_empty() {
+        let kept = self.staging.as_ref().is_some_and(Staging::is_kept);
+        if !holds && !kept && files.is_empty() {
             let replaced = std::mem::take(&mut self.replaced);
             return Ok(PartsState { next, what: What::Publish { staging: None, files, replaced } });
         }
