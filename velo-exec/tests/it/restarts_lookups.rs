@@ -347,7 +347,7 @@ fn a_state_of_another_form_is_an_error() {
             saved.tables.keys().collect::<Vec<_>>(),
             if retracts { vec!["given", "given_rows", "waiting"] } else { vec!["waiting"] }
         );
-        check_damaged(&[saved.clone()], || lookup.operator(&store));
+        check_damaged(std::slice::from_ref(&saved), || lookup.operator(&store));
         if retracts {
             let mut less = saved.clone();
             less.tables.remove("given_rows");
