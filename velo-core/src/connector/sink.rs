@@ -102,7 +102,8 @@ pub trait Sink: Send {
     /// Hands on what is buffered, so that a reader of a [`CommitKind::Direct`] sink sees it. Called when the input pauses.
     async fn flush(&mut self) -> Result<()>;
 
-    /// All inputs have ended: the epoch that is prepared next is the last one.
+    /// All inputs have ended: the epoch that is prepared next is the last one. A [`CommitKind::Direct`] sink is told too when the job is
+    /// stopped: nothing more comes.
     async fn end(&mut self) -> Result<()> {
         Ok(())
     }

@@ -176,6 +176,8 @@ impl Coordinator {
                 report = self.reports.recv() => match report {
                     Some(Report::Ended) => self.ended += 1,
                     Some(other) => return Err(unexpected(&other)),
+                    // Tasks that were stopped may all be gone before this one has its turn.
+                    None if self.stop.requested() == StopRequest::Stop => return Ok(Why::Stopped),
                     None => return Err(ExecError::Stopped),
                 },
                 () = stopped(&stop) => return Ok(Why::Stopped),

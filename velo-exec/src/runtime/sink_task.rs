@@ -135,21 +135,25 @@ impl SinkTask {
 
     /// The job was stopped.
     async fn stop(&mut self, pending: Option<PreparedCommit>) -> Result<()> {
+        let failed = |name: &str, error| ExecError::connector(name, error);
+        let direct = self.sink.commit_kind() == CommitKind::Direct;
+        // The output of a bounded run that was stopped is not whole and does not appear.
+        if !direct && !self.line.saves() {
+            return self.sink.abort().await.map_err(|error| failed(&self.name, error));
+        }
         // The last checkpoint is under way, and has all that was read.
         if let Some(prepared) = pending {
-            return self.commit_last(prepared).await;
+            self.commit_last(prepared).await?;
         }
-        let failed = |error| ExecError::connector(&self.name, error);
-        if self.line.saves() {
-            return Ok(());
+        // What is visible at once is as whole as it can be.
+        if direct {
+            self.sink.end().await.map_err(|error| failed(&self.name, error))?;
         }
-        // The output of a bounded run that was stopped is not whole and does not appear; rows that are visible at once are
-        // only flushed.
-        if self.sink.commit_kind() != CommitKind::Direct {
-            return self.sink.abort().await.map_err(failed);
+        if direct && !self.line.saves() {
+            let prepared = self.sink.prepare(CheckpointId(1)).await.map_err(|error| failed(&self.name, error))?;
+            self.sink.commit(prepared).await.map_err(|error| failed(&self.name, error))?;
         }
-        let prepared = self.sink.prepare(CheckpointId(1)).await.map_err(failed)?;
-        self.sink.commit(prepared).await.map_err(failed)
+        Ok(())
     }
 }
 

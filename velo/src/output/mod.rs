@@ -123,7 +123,7 @@ impl Sink for TerminalSink {
         self.print(true)
     }
 
-    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
+    async fn end(&mut self) -> Result<()> {
         self.print(true)?;
         match &mut self.printer {
             Printer::Table(table) => show(table.footer().as_bytes())?,
@@ -136,6 +136,11 @@ impl Sink for TerminalSink {
                 show(&out)?;
             }
         }
+        Ok(())
+    }
+
+    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
+        self.print(true)?;
         Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
     }
 

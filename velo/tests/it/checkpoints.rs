@@ -137,3 +137,17 @@ fn wrong_uses_say_what_to_do() {
     let a_file = folder.failed("SET 'checkpoint.dir' = 'q.sql/x'; SELECT 1 AS one;");
     assert!(a_file.contains("checkpoint.dir"), "{a_file}");
 }
+
+#[test]
+fn a_table_on_the_terminal_ends_once_however_many_checkpoints_there_are() {
+    let rows: String = (0..50_000).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    let folder = Folder::new().file("in.jsonl", rows);
+    let printed = folder.ran(
+        "SET 'checkpoint.dir' = 'state';
+         SET 'checkpoint.interval' = '1ms';
+         CREATE STREAM t (id BIGINT) WITH (connector = 'file', path = 'in.jsonl', format = 'json');
+         SELECT id FROM t WHERE id % 1000 = 0;",
+    );
+    assert_eq!(printed.matches(" rows\n").count(), 1, "{printed}");
+    assert!(printed.ends_with("50 rows\n"), "{printed}");
+}
