@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use velo_core::clock::Stopwatch;
 
 use super::modes::{Mode, Modes, Random};
-use super::parse::{ScenarioError, ScenarioFile, read};
+use super::parse::{Scenario, ScenarioError, ScenarioFile, read};
 use super::report::{Record, Report};
 use super::run::{Failure, Runner};
-use super::update;
+use super::update::{self, Update};
 
 /// What is run, and how.
 #[derive(Debug, Clone)]
@@ -79,23 +79,13 @@ impl Suite {
             let first = report.records.len();
             for scenario in file.scenarios.iter().filter(|scenario| chosen(options, file, &scenario.name)) {
                 for mode in modes.of_file(index).iter().filter(|mode| mode.applies_to(scenario)) {
-                    let watch = Stopwatch::start();
-                    let verdict = runner.run(file, scenario, mode).await;
+                    let (mut record, wanted) = recorded(runner, file, scenario, mode).await;
                     // A failure without an update, such as a mistake in the scenario, cannot be mended by one.
-                    let updated = options.update && verdict.failures.len() == verdict.updates.len();
-                    let updated = updated && !verdict.updates.is_empty();
-                    if updated {
-                        updates.extend(verdict.updates);
+                    record.updated = options.update && record.failures.len() == wanted.len() && !wanted.is_empty();
+                    if record.updated {
+                        updates.extend(wanted);
                     }
-                    report.records.push(Record {
-                        path: file.path.clone(),
-                        scenario: scenario.name.clone(),
-                        line: scenario.line,
-                        mode: mode.to_string(),
-                        failures: verdict.failures,
-                        took: watch.elapsed(),
-                        updated,
-                    });
+                    report.records.push(record);
                     report.records.last().into_iter().for_each(&mut each);
                 }
             }
@@ -131,21 +121,27 @@ impl Suite {
                 continue;
             }
             let (file, scenario) = fitting[Random::new(!seed).below(fitting.len() as u64) as usize];
-            let watch = Stopwatch::start();
-            let verdict = runner.run(file, scenario, &mode).await;
-            report.records.push(Record {
-                path: file.path.clone(),
-                scenario: scenario.name.clone(),
-                line: scenario.line,
-                mode: mode.to_string(),
-                failures: verdict.failures,
-                took: watch.elapsed(),
-                updated: false,
-            });
+            report.records.push(recorded(runner, file, scenario, &mode).await.0);
             report.records.last().into_iter().for_each(&mut each);
         }
         report
     }
+}
+
+/// Runs a scenario, and gives what became of it and what would make it hold.
+async fn recorded(runner: &Runner, file: &ScenarioFile, scenario: &Scenario, mode: &Mode) -> (Record, Vec<Update>) {
+    let watch = Stopwatch::start();
+    let verdict = runner.run(file, scenario, mode).await;
+    let record = Record {
+        path: file.path.clone(),
+        scenario: scenario.name.clone(),
+        line: scenario.line,
+        mode: mode.to_string(),
+        failures: verdict.failures,
+        took: watch.elapsed(),
+        updated: false,
+    };
+    (record, verdict.updates)
 }
 
 fn chosen(options: &SuiteOptions, file: &ScenarioFile, name: &str) -> bool {
