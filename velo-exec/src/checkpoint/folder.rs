@@ -161,6 +161,20 @@ impl Folder {
         Ok(found)
     }
 
+    /// The numbers that stand as names of objects below a folder of it.
+    pub async fn numbers(&self, below: &str) -> Result<Vec<u64>> {
+        let number = |(name, _): &(String, u64)| name.rsplit('/').next().and_then(|last| last.parse().ok());
+        Ok(self.list(below).await?.iter().filter_map(number).collect())
+    }
+
+    /// Removes those of these objects whose number is below `first`.
+    pub async fn remove_numbers(&self, below: &str, first: u64) -> Result<()> {
+        for number in self.numbers(below).await?.into_iter().filter(|number| *number < first) {
+            self.remove(&format!("{below}/{number}")).await?;
+        }
+        Ok(())
+    }
+
     /// Removes an object; one that is not there is as good as removed.
     pub async fn remove(&self, name: &str) -> Result<()> {
         match self.call("removing", self.store.delete(&self.path(name))).await? {

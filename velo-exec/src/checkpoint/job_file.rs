@@ -76,9 +76,7 @@ pub async fn next_attempt(folder: &Folder) -> Result<u64> {
 
 /// The highest attempt number that was taken; 0 where none was.
 pub async fn latest_attempt(folder: &Folder) -> Result<u64> {
-    let taken = folder.list(ATTEMPTS).await?;
-    let number = |name: &str| name.rsplit('/').next().and_then(|last| last.parse::<u64>().ok());
-    Ok(taken.iter().filter_map(|(name, _)| number(name)).max().unwrap_or(0))
+    Ok(folder.numbers(ATTEMPTS).await?.into_iter().max().unwrap_or(0))
 }
 
 /// Goes on only as the newest attempt.
@@ -89,12 +87,7 @@ pub async fn stay(folder: &Folder, attempt: u64) -> Result<()> {
 
 /// Removes the numbers of attempts that came before.
 pub async fn forget_attempts(folder: &Folder, attempt: u64) -> Result<()> {
-    for (name, _) in folder.list(ATTEMPTS).await? {
-        if name.rsplit('/').next().and_then(|last| last.parse::<u64>().ok()).is_some_and(|number| number < attempt) {
-            folder.remove(&name).await?;
-        }
-    }
-    Ok(())
+    folder.remove_numbers(ATTEMPTS, attempt).await
 }
 
 #[cfg(test)]

@@ -148,12 +148,7 @@ pub async fn begin_run(folder: &Folder, first: u64) -> Result<()> {
 
 /// Forgets the runs before the one that begins at this number.
 pub async fn forget_runs(folder: &Folder, first: u64) -> Result<()> {
-    for (name, _) in folder.list(RUNS).await? {
-        if name.rsplit('/').next().and_then(|last| last.parse::<u64>().ok()).is_some_and(|number| number < first) {
-            folder.remove(&name).await?;
-        }
-    }
-    Ok(())
+    folder.remove_numbers(RUNS, first).await
 }
 
 /// A checkpoint that a job goes on from: the state of all operators is in memory, and checked.

@@ -113,6 +113,10 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
                 }
             }
             let before = |name: &str| resumed.as_ref().and_then(|resumed| resumed.manifest.sources.get(name)).cloned();
+            let given = |id: NodeId| {
+                let name = names.node(id);
+                RowsGiven::behind(name.to_owned(), &before(name).unwrap_or_default())
+            };
             let gate = Gate::new(&awaited[at], &options);
             match &stage.kind {
                 StageKind::Source(id) => {
@@ -125,15 +129,11 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
                     tasks.spawn(source.run(gate));
                 }
                 StageKind::Values(id) => {
-                    let name = names.node(*id);
-                    let given = RowsGiven::behind(name.to_owned(), &before(name).unwrap_or_default());
-                    let values = ValuesTask::new(&plan.nodes[id.0], drive, *id, given, &options, progress)?;
+                    let values = ValuesTask::new(&plan.nodes[id.0], drive, *id, given(*id), &options, progress)?;
                     tasks.spawn(values.run(gate.open()));
                 }
                 StageKind::TableScan(id) => {
-                    let name = names.node(*id);
-                    let given = RowsGiven::behind(name.to_owned(), &before(name).unwrap_or_default());
-                    let scan = table_scan_task(plan, *id, drive, given, &options, progress)?;
+                    let scan = table_scan_task(plan, *id, drive, given(*id), &options, progress)?;
                     tasks.spawn(scan.run(gate.open()));
                 }
                 StageKind::Table(id) => {
