@@ -229,11 +229,11 @@ impl Resumed {
     /// What an operator kept, for one of the tasks that run it now; nothing where the checkpoint does not know it.
     pub fn operator(&mut self, name: &str, share: Share) -> StateReader {
         let Some(saved) = self.operators.get_mut(name) else { return StateReader::new(Vec::new(), share) };
-        // As many tasks as there were have the same keys: each takes its own.
+        // As many tasks as there were have the same keys: each takes its own, and all of it, also what has no key.
         if saved.len() == share.tasks
             && let Some(own) = saved.get_mut(share.task)
         {
-            return StateReader::new(vec![std::mem::replace(own, empty())], share);
+            return StateReader::new(vec![std::mem::replace(own, empty())], Share::WHOLE);
         }
         StateReader::new(saved.clone(), share)
     }
@@ -327,6 +327,26 @@ mod tests {
         assert_eq!(decide(vec![found(1, false, true), found(2, true, false)], 0), Decision::Finish(2));
         let stop = Decision::Stop(vec![(3, "torn".to_owned())]);
         assert_eq!(decide(vec![found(2, true, true), broken(3)], 0), stop);
+    }
+
+    /// What a task counted has no key, and there are as many tasks as there were, or others.
+    #[test]
+    fn what_has_no_key_goes_on_in_one_task() {
+        use super::super::{load_counts, save_counts, state::StateWriter};
+        let saved = |late: u64| {
+            let mut state = StateWriter::new();
+            save_counts(&mut state, "late", &[("rows", late)]).unwrap();
+            state.finish(Default::default())
+        };
+        let Ok(manifest) = found(1, false, true).manifest else { unreachable!() };
+        let operators = BTreeMap::from([("op".to_owned(), vec![saved(0), saved(4), saved(1)])]);
+        for tasks in 1..5 {
+            let (manifest, operators) = (manifest.clone(), operators.clone());
+            let mut resumed = Resumed { manifest, instead_of: Vec::new(), operators };
+            let late =
+                |task| load_counts(&mut resumed.operator("op", Share { task, tasks }), "late", ["rows"]).unwrap()[0];
+            assert_eq!((0..tasks).map(late).sum::<u64>(), 5, "in {tasks} tasks");
+        }
     }
 
     #[test]

@@ -126,28 +126,27 @@ impl StateWriter {
 /// Gives the state of one operator back to one of its tasks.
 #[derive(Debug, Default)]
 pub struct StateReader {
-    /// What each of the tasks saved that there were.
-    saved: Vec<OperatorState>,
-    share: Option<Share>,
+    /// What each of the tasks saved that there were, and the share of it that is read.
+    saved: Vec<(OperatorState, Share)>,
 }
 
 impl StateReader {
     /// The state that the tasks of an operator saved, in their order, for one of those that run now.
     pub fn new(saved: Vec<OperatorState>, share: Share) -> Self {
-        Self { saved, share: Some(share) }
+        Self { saved: saved.into_iter().map(|saved| (saved, share)).collect() }
     }
 
     /// Also gives what another operator saved, whose part this one does too, and goes by how far its own input had come.
     pub fn absorb(&mut self, other: Self) {
         let reached = self.reached();
-        self.saved.extend(other.saved.into_iter().map(|saved| OperatorState { reached, ..saved }));
+        self.saved.extend(other.saved.into_iter().map(|(saved, share)| (OperatorState { reached, ..saved }, share)));
     }
 
     /// Takes the rows of a table that belong to this task, without the key group; empty where none was saved.
     pub fn rows(&mut self, table: &str) -> Result<Vec<RecordBatch>> {
-        let share = self.share.unwrap_or(Share::WHOLE);
         let mut found = Vec::new();
-        for batch in self.saved.iter_mut().filter_map(|saved| saved.tables.remove(table)).flatten() {
+        let tables = self.saved.iter_mut().filter_map(|(saved, share)| Some((saved.tables.remove(table)?, *share)));
+        for (batch, share) in tables.flat_map(|(rows, share)| rows.into_iter().map(move |batch| (batch, share))) {
             let fields = batch.schema_ref().fields();
             match fields.last().filter(|last| last.name() == KEY_GROUP) {
                 Some(_) => {
@@ -175,14 +174,14 @@ impl StateReader {
 
     /// The values of that name of all tasks that saved one.
     pub fn values<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>> {
-        let values = self.saved.iter().filter_map(|saved| saved.values.get(name));
+        let values = self.saved.iter().filter_map(|(saved, _)| saved.values.get(name));
         let read = |value: &serde_json::Value| T::deserialize(value).map_err(|error| damaged(name, &error.to_string()));
         values.map(read).collect()
     }
 
     /// How far the input of the operator had come when it was saved, in all of its tasks.
     pub fn reached(&self) -> Reached {
-        let all = self.saved.iter().map(|saved| saved.reached);
+        let all = self.saved.iter().map(|(saved, _)| saved.reached);
         let both = |one: Reached, other: Reached| Reached {
             told: one.told.min(other.told),
             sent: one.sent.min(other.sent),

@@ -152,25 +152,28 @@ pub(super) fn run(
         let ran = std::thread::scope(|scope| {
             scope.spawn(|| attempt(script, options(), &folder, &fate, &progress, left)).join()
         });
-        match ran {
-            Ok(Attempt::Over) => return (last.unwrap_or(progress), Ok(Ok(()))),
+        let Ok((all_read, attempt)) = ran else {
+            let error = ExecError::Internal("an attempt of the job panicked".to_owned());
+            return (progress, Ok(Err(error)));
+        };
+        match attempt {
+            Attempt::Over => return (last.unwrap_or(progress), Ok(Ok(()))),
             // All was counted by the attempt that came to the end, and this one has only finished its last commit.
-            Ok(Attempt::Finished) => return (last.unwrap_or(progress), Ok(Ok(()))),
-            Ok(Attempt::Ended(Err(ExecError::Connector { error, .. })))
+            Attempt::Finished => return (last.unwrap_or(progress), Ok(Ok(()))),
+            Attempt::Ended(Err(ExecError::Connector { error, .. }))
                 if doom != Doom::None && error.retry == Retry::Temporary =>
             {
                 ends += 1;
             }
-            Ok(Attempt::Ended(result)) => return (progress, Ok(result)),
-            Ok(Attempt::TookTooLong) => return (progress, Err(())),
-            Ok(Attempt::Killed) => ends += 1,
-            Err(_) => {
-                let error = ExecError::Internal("an attempt of the job panicked".to_owned());
-                return (progress, Ok(Err(error)));
-            }
+            Attempt::Ended(result) => return (progress, Ok(result)),
+            Attempt::TookTooLong => return (progress, Err(())),
+            Attempt::Killed => ends += 1,
         }
         seen = fate.state().seen.take();
-        last = Some(progress);
+        // One that only had a commit to finish, and was ended in that, has counted nothing.
+        if !all_read {
+            last = Some(progress);
+        }
     }
 }
 
@@ -191,6 +194,7 @@ enum Attempt {
     TookTooLong,
 }
 
+/// Whether all had been read before it began, and what became of it.
 fn attempt(
     script: &Script,
     mut options: RunOptions,
@@ -198,10 +202,10 @@ fn attempt(
     fate: &Arc<Fate>,
     progress: &JobProgress,
     patience: Duration,
-) -> Attempt {
+) -> (bool, Attempt) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Attempt::Ended(Err(ExecError::Internal(error.to_string()))),
+        Err(error) => return (false, Attempt::Ended(Err(ExecError::Internal(error.to_string())))),
     };
     let (told, troubled, turns) = (Arc::clone(fate), Arc::clone(fate), Arc::clone(fate));
     options.checkpoints = Some(folder.with_trouble(move || troubled.store()));
@@ -211,18 +215,20 @@ fn attempt(
     runtime.block_on(async {
         let ended = has_ended(folder).await;
         if ended == Some(true) {
-            return Attempt::Over;
+            return (true, Attempt::Over);
         }
-        tokio::select! {
+        let all_read = ended.is_some();
+        let attempt = tokio::select! {
             biased;
             () = fate.killed.notified() => Attempt::Killed,
             ran = tokio::time::timeout(patience, script.run(options, progress)) => {
                 match ran {
                     Err(_) => Attempt::TookTooLong,
-                    Ok(Ok(())) if ended.is_some() => Attempt::Finished,
+                    Ok(Ok(())) if all_read => Attempt::Finished,
                     Ok(result) => Attempt::Ended(result),
                 }
             }
-        }
+        };
+        (all_read, attempt)
     })
 }
