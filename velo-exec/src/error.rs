@@ -121,6 +121,30 @@ pub enum ExecError {
         /// What is wrong with it.
         why: String,
     },
+    /// State that was to make room in memory cannot be put on disk, or read back.
+    #[error(
+        "state does not fit into 'max.memory.mb', and {folder} cannot hold it: {why}\n  help: make room there, or name another folder with 'spill.dir'"
+    )]
+    Spill {
+        /// Where it was to lie.
+        folder: String,
+        /// Why it does not.
+        why: String,
+    },
+    /// What must stay in memory is more than there may be.
+    #[error(
+        "{statement}: its state does not fit into 'max.memory.mb' ({limit} MiB): it keeps {keeps} MiB, all statements {all} MiB, and what this one keeps cannot be put on disk\n  help: raise 'max.memory.mb', group or join by columns, shorten windows, or set 'state.ttl'"
+    )]
+    Memory {
+        /// The statement that keeps it.
+        statement: String,
+        /// What it keeps, in MiB.
+        keeps: u64,
+        /// What all statements of the job keep, in MiB.
+        all: u64,
+        /// The bound, in MiB.
+        limit: u64,
+    },
     /// A broken promise inside Velo; never the user's fault.
     #[error("internal error: {0}; please report it with the script")]
     Internal(String),

@@ -12,6 +12,7 @@ pub mod physical;
 mod row_pattern;
 mod row_window;
 pub mod runtime;
+pub mod spill;
 pub mod state;
 pub mod testing;
 pub mod window;

@@ -11,6 +11,7 @@ use velo_exec::checkpoint::{
 };
 use velo_exec::physical::Names;
 use velo_exec::runtime::{JobProgress, commit_again};
+use velo_exec::spill::MemoryPool;
 use velo_exec::{ExecError, Result};
 use velo_plan::plan::Plan;
 use velo_plan::{RecoveryProperties, RestartStrategy};
@@ -45,6 +46,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) name: &'a str,
     pub(crate) clock: &'a Clock,
     pub(crate) progress: &'a JobProgress,
+    pub(crate) memory: &'a Arc<MemoryPool>,
     pub(crate) note: &'a (dyn Fn(&str) + Send + Sync),
     pub(crate) on_checkpoint: &'a Option<OnCheckpoint>,
 }
@@ -58,8 +60,8 @@ impl Recovery<'_> {
         let next = inventory.highest + 1;
         let found = match resume {
             Resume::Fresh => Start::Begin,
-            Resume::Newest => start(&folder, &mut inventory, None).await?,
-            Resume::From(number) => start(&folder, &mut inventory, Some(number)).await?,
+            Resume::Newest => start(&folder, &mut inventory, None, self.memory).await?,
+            Resume::From(number) => start(&folder, &mut inventory, Some(number), self.memory).await?,
         };
         let resumed = match found {
             Start::Begin if ended.is_some_and(|ended| inventory.has_ended(ended)) => return Ok(Opened::Finished),

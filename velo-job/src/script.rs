@@ -1,6 +1,7 @@
 //! One script: planned, then run.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use velo_core::Clock;
@@ -8,6 +9,7 @@ use velo_core::connector::Sink;
 use velo_exec::ExecError;
 use velo_exec::checkpoint::{Checkpoints, Folder, Inventory, OnCheckpoint};
 use velo_exec::runtime::{JobOptions, JobProgress, Schedule, Stop, StopRequest, run};
+use velo_exec::spill::MemoryPool;
 use velo_plan::plan::Plan;
 use velo_plan::{PlanContext, PlannedScript, RecoveryProperties, Shown, plan_script};
 use velo_sql::{Diagnostic, SourceText, Span};
@@ -40,6 +42,8 @@ pub struct RunOptions {
     pub checkpoints: Option<Folder>,
     /// What counts instead of what the script says about checkpoints and restarts.
     pub recovery: Option<RecoveryProperties>,
+    /// How much memory the state may take, whatever the script says.
+    pub memory: Option<Arc<MemoryPool>>,
     /// Decides in which order the tasks of the job go on; none: the runtime does.
     pub schedule: Option<Schedule>,
     /// Is told of each checkpoint that is complete.
@@ -66,6 +70,7 @@ impl RunOptions {
             resume: Resume::Newest,
             checkpoints: None,
             recovery: None,
+            memory: None,
             schedule: None,
             on_checkpoint: None,
             on_note: None,
@@ -177,12 +182,15 @@ impl Script {
         let once = !options.terminals.is_empty();
         let (clock, stop) = (options.clock.clone(), options.stop.clone());
         let on_checkpoint = options.on_checkpoint.take();
+        let memory = self.memory(&options);
+        let shared = Arc::new(plan.clone());
         let recovery = Recovery {
             plan,
             properties,
             name: &name,
             clock: &clock,
             progress,
+            memory: &memory,
             note: &note,
             on_checkpoint: &on_checkpoint,
         };
@@ -205,12 +213,16 @@ impl Script {
                 Some(checkpoints) => (checkpoints.next, checkpoints.attempt),
                 None => (0, 0),
             };
-            let settings =
-                Settings { on_tables: on_tables.take(), terminals: std::mem::take(&mut terminals), checkpoints };
+            let settings = Settings {
+                on_tables: on_tables.take(),
+                terminals: std::mem::take(&mut terminals),
+                checkpoints,
+                memory: Arc::clone(&memory),
+            };
             let attempt = Stop::new();
             let started = self.start(&options, settings, attempt.clone(), progress, false)?;
             // The tables are kept up to date as long as the job runs.
-            let ran = forwarded(&stop, &attempt, run(plan, started.job, progress)).await;
+            let ran = forwarded(&stop, &attempt, run(&shared, started.job, progress)).await;
             let Err(error) = ran else { return Ok(()) };
             let Some(folder) = folder.as_ref().filter(|_| !once && stop.requested() == StopRequest::Run) else {
                 return Err(error);
@@ -243,16 +255,22 @@ impl Script {
     ) -> Result<Vec<(TableStatus, TableCounts)>, ExecError> {
         let (mut options, stop) = (options, Stop::new());
         let on_tables = options.on_tables.take();
-        let settings = Settings { on_tables, terminals: std::mem::take(&mut options.terminals), checkpoints: None };
+        let settings = Settings {
+            on_tables,
+            terminals: std::mem::take(&mut options.terminals),
+            checkpoints: None,
+            memory: self.memory(&options),
+        };
         let started = self.start(&options, settings, stop, progress, true)?;
         let (stop, job) = (started.job.stop.clone(), started.job);
+        let plan = Arc::new(self.planned.plan.clone());
         let Some(loading) = started.loading else { return Ok(Vec::new()) };
         let loaded = async {
             loading.settled().await;
             // What feeds a table may go on for ever.
             stop.stop();
         };
-        let (ran, ()) = tokio::join!(run(&self.planned.plan, job, progress), loaded);
+        let (ran, ()) = tokio::join!(run(&plan, job, progress), loaded);
         let statuses = loading.status();
         let all_ready = statuses.iter().all(|status| status.state == TableState::Ready);
         // What failed is told with its table.
@@ -266,6 +284,18 @@ impl Script {
     pub async fn tables(&self) -> Result<Vec<TableOverview>, ExecError> {
         let text = SourceText::new(&self.text);
         tables::overview(&self.planned.plan, &Clock::system(), |span| place(&text, span)).await
+    }
+
+    /// How much memory the state of a run may take.
+    fn memory(&self, options: &RunOptions) -> Arc<MemoryPool> {
+        let said = self.recovery();
+        let of_script = || match said.memory_mb {
+            Some(megabytes) => {
+                MemoryPool::bounded(megabytes.saturating_mul(1 << 20), said.spill_dir.as_deref().map(Path::new))
+            }
+            None => MemoryPool::unbounded(),
+        };
+        options.memory.clone().unwrap_or_else(of_script)
     }
 
     fn start(
@@ -296,6 +326,7 @@ impl Script {
             stop,
             tables: running.job,
             checkpoints: settings.checkpoints,
+            memory: settings.memory,
             schedule: options.schedule.clone(),
         };
         Ok(Started { job, loading: running.loading, counters: running.counters })
@@ -307,6 +338,7 @@ struct Settings {
     on_tables: Option<OnTables>,
     terminals: BTreeMap<usize, Box<dyn Sink>>,
     checkpoints: Option<Checkpoints>,
+    memory: Arc<MemoryPool>,
 }
 
 /// Drives one run of a job, which is stopped when the whole is: a run that failed has stopped itself, and the next one has not.

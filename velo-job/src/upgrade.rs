@@ -5,6 +5,7 @@ use velo_exec::checkpoint::{
     Folder, Inventory, JobFile, Manifest, Part, Start, carry, compare, complete_name, next_attempt, start,
 };
 use velo_exec::physical::Names;
+use velo_exec::spill::MemoryPool;
 use velo_exec::{ExecError, Result};
 
 use crate::Script;
@@ -28,7 +29,9 @@ pub async fn upgrade(script: &Script, folder: &Folder, name: &str, make: bool) -
     }
     JobFile::claim(folder, name, Clock::system().now()).await?;
     let mut inventory = Inventory::take(folder).await?;
-    let Start::Resume(resumed) = start(folder, &mut inventory, None).await? else { return Ok(None) };
+    let Start::Resume(resumed) = start(folder, &mut inventory, None, &MemoryPool::unbounded()).await? else {
+        return Ok(None);
+    };
     let manifest: &Manifest = &resumed.manifest;
     let plan = Names::new(script.graph()).new_plan(script.graph());
     let mut upgrade = Upgrade { checkpoint: manifest.checkpoint, parts: compare(manifest, &plan), made: None };

@@ -10,6 +10,7 @@ use crate::codes;
 use crate::planner::Planner;
 
 const CHECKPOINT_DIR: &str = "checkpoint.dir";
+const SPILL_DIR: &str = "spill.dir";
 
 /// A value that a setting of the job cannot have.
 pub(crate) struct WrongValue {
@@ -34,6 +35,14 @@ pub(crate) fn wrong_recovery(key: &str, value: &str) -> Option<WrongValue> {
     if is("checkpoint.timeout") && none() {
         let message = "no checkpoint is finished in no time";
         return Some(WrongValue { message, help: "leave it out: then one may take ten minutes" });
+    }
+    if is("max.memory.mb") && value.trim() == "0" {
+        let message = "no state fits into no memory";
+        return Some(WrongValue { message, help: "write how many MiB the state of the job may take, such as 1024" });
+    }
+    if is(SPILL_DIR) && value.trim().is_empty() {
+        let message = "this is no folder";
+        return Some(WrongValue { message, help: "name a folder on a fast disk, or leave it out" });
     }
     if is(CHECKPOINT_DIR) && value.trim().is_empty() {
         let message = "this is no folder";
@@ -98,10 +107,10 @@ impl Planner<'_> {
         }
         let mut recovery = self.read_job(pairs, RecoveryProperties::SPECS, RecoveryProperties::read);
         // As other paths, relative to the script.
-        if let Some(dir) = &mut recovery.dir
-            && !dir.contains("://")
-        {
-            *dir = self.context.folder.join(&*dir).to_string_lossy().into_owned();
+        for dir in [&mut recovery.dir, &mut recovery.spill_dir].into_iter().flatten() {
+            if !dir.contains("://") {
+                *dir = self.context.folder.join(&*dir).to_string_lossy().into_owned();
+            }
         }
         recovery
     }

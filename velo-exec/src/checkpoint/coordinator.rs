@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use velo_core::duration::Span;
 use velo_core::{Clock, Watermark};
@@ -90,12 +90,14 @@ pub struct Coordinator {
 }
 
 /// What has come of one checkpoint.
-#[derive(Default)]
 struct Gathered {
     tasks: usize,
+    /// How many files are made at a time: each is in memory as a whole.
+    turns: Arc<Semaphore>,
     sources: BTreeMap<String, SourceState>,
-    writing: JoinSet<Result<(String, usize, SavedTask)>>,
-    written: BTreeMap<String, BTreeMap<usize, SavedTask>>,
+    writing: JoinSet<Result<(String, (usize, usize), SavedTask)>>,
+    /// By operator, and then by task and shard.
+    written: BTreeMap<String, BTreeMap<(usize, usize), SavedTask>>,
     sinks: BTreeMap<String, SavedSink>,
 }
 
@@ -274,6 +276,22 @@ fn unexpected(report: &Report) -> ExecError {
     ExecError::Internal(format!("the coordinator was told of {what} when it did not ask for that"))
 }
 
+/// So many files of a checkpoint are made at a time.
+const FILES_AT_ONCE: usize = 2;
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self {
+            tasks: 0,
+            turns: Arc::new(Semaphore::new(FILES_AT_ONCE)),
+            sources: BTreeMap::new(),
+            writing: JoinSet::new(),
+            written: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+        }
+    }
+}
+
 impl Gathered {
     fn take(&mut self, saved: Saved, folder: Option<&Folder>) {
         self.tasks += 1;
@@ -281,11 +299,18 @@ impl Gathered {
             self.sources.insert(name, state);
         }
         let Some(folder) = folder else { return };
-        for (operator, state) in saved.operators {
+        let all = saved.operators.into_iter().flat_map(|(operator, states)| {
+            states.into_iter().enumerate().map(move |(shard, state)| (operator.clone(), shard, state))
+        });
+        for (operator, shard, state) in all {
             let (folder, checkpoint, task) = (folder.clone(), saved.checkpoint, saved.task);
+            let turn = Arc::clone(&self.turns);
             self.writing.spawn(async move {
-                let saved = files::write(&folder, checkpoint, &operator, task, state).await?;
-                Ok((operator, task, saved))
+                // Nobody closes it.
+                let _turn = turn.acquire().await.map_err(|_| ExecError::Stopped)?;
+                let name = if shard == 0 { task.to_string() } else { format!("{task}-shard{shard}") };
+                let saved = files::write(&folder, checkpoint, &operator, &name, state).await?;
+                Ok((operator, (task, shard), saved))
             });
         }
     }
@@ -312,7 +337,7 @@ impl Target {
     /// Makes the checkpoint valid.
     async fn write(&self, number: u64, ended: bool, now: i64, gathered: &mut Gathered) -> Result<Manifest> {
         job_file::stay(&self.folder, self.attempt).await?;
-        let tasks = |tasks: BTreeMap<usize, SavedTask>| tasks.into_values().collect();
+        let tasks = |tasks: BTreeMap<_, SavedTask>| tasks.into_values().collect();
         let manifest = Manifest {
             format: FORMAT,
             job: self.job.clone(),

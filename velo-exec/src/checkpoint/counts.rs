@@ -47,7 +47,7 @@ mod tests {
         let saved = [(2, 0), (0, 0), (3, 7)].map(|(rows, windows)| {
             let mut state = StateWriter::new();
             save_counts(&mut state, "late", &[("rows", rows), ("windows", windows)]).unwrap();
-            state.finish(Reached::default())
+            state.finish(Reached::default()).unwrap().remove(0)
         });
         let read = |task: usize| {
             let mut state = StateReader::new(saved.to_vec(), Share { task, tasks: 2 });

@@ -9,35 +9,63 @@ use bytes::Bytes;
 
 use super::folder::{Created, Folder, plain};
 use super::manifest::{SavedTask, StateFile, checksum};
-use super::state::{OperatorState, damaged};
+use super::state::{Chunk, OperatorState, damaged};
 use crate::error::{ExecError, Result};
+use crate::spill::{MemoryPool, SpillReader};
 
-/// Writes what a task of an operator kept below `n/state`; `task` tells it from the other tasks.
+/// Writes what a task of an operator kept below `n/state`; `task` tells it from the other tasks and shards.
 pub async fn write(
     folder: &Folder,
     checkpoint: u64,
     operator: &str,
-    task: usize,
+    task: &str,
     state: OperatorState,
 ) -> Result<SavedTask> {
     let mut files = Vec::with_capacity(state.tables.len());
-    for (table, batches) in state.tables {
-        let path = format!("{checkpoint}/state/{}/{}-{task}.arrow", plain(operator), plain(&table));
-        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        let size: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        let encoded = aside(size, move || {
-            let bytes = encode(&batches)?;
-            let sum = checksum(&bytes);
-            Ok::<_, ExecError>((bytes, sum))
-        });
-        let (bytes, checksum) = encoded.await??;
-        let length = bytes.len() as u64;
-        if folder.create(&path, bytes).await? == Created::Taken {
-            return Err(replaced(&path));
+    for (table, chunks) in state.tables {
+        let size = chunks.iter().map(Chunk::bytes).sum::<u64>();
+        let mut batches = Batches { chunks: chunks.into_iter(), open: None };
+        for part in 0.. {
+            let encoded = aside(size, move || encode(&mut batches).map(|encoded| (encoded, batches))).await?;
+            let (encoded, rest) = encoded?;
+            batches = rest;
+            let Some((rows, bytes)) = encoded else { break };
+            let part = if part == 0 { String::new() } else { format!("-part{part}") };
+            let path = format!("{checkpoint}/state/{}/{}-{task}{part}.arrow", plain(operator), plain(&table));
+            let (length, checksum) = (bytes.len() as u64, checksum(&bytes));
+            if folder.create(&path, bytes).await? == Created::Taken {
+                return Err(replaced(&path));
+            }
+            files.push(StateFile { table: table.clone(), path, rows, bytes: length, checksum });
         }
-        files.push(StateFile { table, path, rows, bytes: length, checksum });
     }
-    Ok(SavedTask { files, values: state.values, reached: state.reached })
+    Ok(SavedTask { files, values: state.values, reached: state.reached, shard: state.shard })
+}
+
+/// The batches of a table, one after the other.
+struct Batches {
+    chunks: std::vec::IntoIter<Chunk>,
+    open: Option<SpillReader>,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(rows) = self.open.as_mut().and_then(Iterator::next) {
+                return Some(rows);
+            }
+            match self.chunks.next()? {
+                Chunk::Here(rows) => return Some(Ok(rows)),
+                // The open file stays readable, whoever drops it.
+                Chunk::Spilled(file) => match file.read() {
+                    Ok(reader) => self.open = Some(reader),
+                    Err(error) => return Some(Err(error)),
+                },
+            }
+        }
+    }
 }
 
 /// Somebody else writes into this folder.
@@ -45,18 +73,33 @@ pub fn replaced(what: &str) -> ExecError {
     ExecError::Replaced { what: what.to_owned() }
 }
 
-/// Reads what [`write`] wrote, and checks it.
+/// Reads what [`write`] wrote, and checks it. Where memory is short in `pool`, it goes from one folder to another.
 ///
 /// # Errors
 ///
 /// [`ExecError::State`] where a file is missing or damaged.
-pub async fn read(folder: &Folder, saved: &SavedTask) -> Result<OperatorState> {
-    let mut state = OperatorState { values: saved.values.clone(), reached: saved.reached, tables: Default::default() };
+pub async fn read(folder: &Folder, saved: &SavedTask, pool: Option<&Arc<MemoryPool>>) -> Result<OperatorState> {
+    let mut state = OperatorState {
+        values: saved.values.clone(),
+        reached: saved.reached,
+        shard: saved.shard,
+        tables: Default::default(),
+    };
     for file in &saved.files {
         let bytes = checked(folder, file).await?;
-        let decoded = aside(bytes.len(), move || decode(bytes)).await?;
-        let batches = decoded.map_err(|error| damaged(&file.path, &error.to_string()))?;
-        state.tables.entry(file.table.clone()).or_default().extend(batches);
+        let decoded = match pool.filter(|pool| pool.is_to_spill(bytes.len())) {
+            // All that is read until the operators have it would be in memory beside what they make of it.
+            Some(pool) => {
+                let pool = Arc::clone(pool);
+                aside(bytes.len() as u64, move || spill(bytes, &pool)).await?
+            }
+            None => aside(bytes.len() as u64, move || decode(bytes)).await?,
+        };
+        let chunks = decoded.map_err(|error| match error {
+            error @ ExecError::Spill { .. } => error,
+            error => damaged(&file.path, &error.to_string()),
+        })?;
+        state.tables.entry(file.table.clone()).or_default().extend(chunks);
     }
     Ok(state)
 }
@@ -75,30 +118,46 @@ pub async fn checked(folder: &Folder, file: &StateFile) -> Result<Bytes> {
 }
 
 /// Work over so many bytes: on a thread of its own where it would keep other tasks waiting.
-async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    const LITTLE: usize = 1 << 16;
+async fn aside<T: Send + 'static>(bytes: u64, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    const LITTLE: u64 = 1 << 16;
     if bytes < LITTLE {
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(|error| ExecError::Internal(error.to_string()))
 }
 
-fn encode(batches: &[RecordBatch]) -> Result<Bytes> {
-    let Some(first) = batches.first() else { return Ok(Bytes::new()) };
-    let mut writer = FileWriter::try_new(Vec::new(), first.schema_ref())?;
-    for batch in batches {
+/// A file has about so many bytes at most: it is made in memory.
+const PART: usize = 64 << 20;
+
+/// The next file of a table: its rows and its bytes; `None` where there are no more rows.
+fn encode(batches: &mut Batches) -> Result<Option<(u64, Bytes)>> {
+    let Some(first) = batches.next().transpose()? else { return Ok(None) };
+    let schema = first.schema();
+    let mut writer = FileWriter::try_new(Vec::new(), &schema)?;
+    let (mut rows, mut next) = (0, Some(first));
+    while let Some(batch) = next {
+        rows += batch.num_rows() as u64;
         // A table's batches have one schema, whatever nullability the kernels that made them say.
-        if batch.schema_ref() == first.schema_ref() {
-            writer.write(batch)?;
+        if *batch.schema_ref() == schema {
+            writer.write(&batch)?;
         } else {
-            writer.write(&RecordBatch::try_new(Arc::clone(first.schema_ref()), batch.columns().to_vec())?)?;
+            writer.write(&RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec())?)?;
         }
+        next = if writer.get_ref().len() < PART { batches.next().transpose()? } else { None };
     }
     writer.finish()?;
-    Ok(Bytes::from(writer.into_inner()?))
+    Ok(Some((rows, Bytes::from(writer.into_inner()?))))
 }
 
-fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>> {
+fn decode(bytes: Bytes) -> Result<Vec<Chunk>> {
     let reader = FileReader::try_new(std::io::Cursor::new(bytes), None)?;
-    Ok(reader.collect::<Result<_, _>>()?)
+    Ok(reader.map(|rows| rows.map(Chunk::Here)).collect::<Result<_, _>>()?)
+}
+
+fn spill(bytes: Bytes, pool: &MemoryPool) -> Result<Vec<Chunk>> {
+    let mut file = pool.folder().create()?;
+    for rows in FileReader::try_new(std::io::Cursor::new(bytes), None)? {
+        file.write(&rows?)?;
+    }
+    Ok(vec![Chunk::Spilled(Arc::new(file.finish()?))])
 }

@@ -53,8 +53,8 @@ pub struct Saved {
     pub checkpoint: u64,
     /// Which of the tasks that run the same operators it is.
     pub task: usize,
-    /// Its operators by their names.
-    pub operators: Vec<(String, OperatorState)>,
+    /// Its operators by their names, each with what it keeps and what its shards do.
+    pub operators: Vec<(String, Vec<OperatorState>)>,
     /// How far its source was read, by the source's name.
     pub source: Option<(String, SourceState)>,
 }
@@ -168,7 +168,7 @@ impl Line {
     pub fn saved(
         &self,
         checkpoint: CheckpointId,
-        operators: Vec<(String, OperatorState)>,
+        operators: Vec<(String, Vec<OperatorState>)>,
         source: Option<(String, SourceState)>,
     ) {
         let saved = Saved { checkpoint: checkpoint.0, task: self.task, operators, source };

@@ -87,6 +87,9 @@ pub struct SavedTask {
     pub values: BTreeMap<String, serde_json::Value>,
     /// How far its input had come.
     pub reached: Reached,
+    /// It is a part of what a task kept that was short of memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shard: bool,
 }
 
 /// An Arrow IPC file with one table of a task.

@@ -1,12 +1,14 @@
 //! Which checkpoint a job goes on from: a pure choice over what is found, and the state of the one that was chosen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::files;
 use super::folder::{Created, Folder};
 use super::manifest::Manifest;
 use super::state::{OperatorState, Share, StateReader, damaged};
 use crate::error::{ExecError, Result};
+use crate::spill::MemoryPool;
 
 const MANIFEST: &str = "manifest.json";
 const COMPLETE: &str = "complete";
@@ -177,7 +179,12 @@ pub enum Start {
 /// # Errors
 ///
 /// Where there are checkpoints and none can be used: the message has the choices.
-pub async fn start(folder: &Folder, inventory: &mut Inventory, wanted: Option<u64>) -> Result<Start> {
+pub async fn start(
+    folder: &Folder,
+    inventory: &mut Inventory,
+    wanted: Option<u64>,
+    pool: &Arc<MemoryPool>,
+) -> Result<Start> {
     loop {
         match inventory.decide(wanted) {
             Decision::Begin => return Ok(Start::Begin),
@@ -190,7 +197,7 @@ pub async fn start(folder: &Folder, inventory: &mut Inventory, wanted: Option<u6
             Decision::Resume { number, instead_of } => {
                 let manifest = inventory.manifest(number).cloned();
                 let manifest = manifest.ok_or_else(|| ExecError::Internal(format!("no manifest {number}")))?;
-                match read_all(folder, &manifest).await {
+                match read_all(folder, &manifest, Some(pool)).await {
                     Ok(operators) => {
                         return Ok(Start::Resume(Box::new(Resumed { manifest, instead_of, operators })));
                     }
@@ -202,12 +209,16 @@ pub async fn start(folder: &Folder, inventory: &mut Inventory, wanted: Option<u6
     }
 }
 
-async fn read_all(folder: &Folder, manifest: &Manifest) -> Result<BTreeMap<String, Vec<OperatorState>>> {
+async fn read_all(
+    folder: &Folder,
+    manifest: &Manifest,
+    pool: Option<&Arc<MemoryPool>>,
+) -> Result<BTreeMap<String, Vec<OperatorState>>> {
     let mut operators = BTreeMap::new();
     for (name, saved) in &manifest.operators {
         let mut tasks = Vec::with_capacity(saved.len());
         for task in saved {
-            tasks.push(files::read(folder, task).await?);
+            tasks.push(files::read(folder, task, pool).await?);
         }
         operators.insert(name.clone(), tasks);
     }
@@ -231,9 +242,10 @@ impl Resumed {
         let Some(saved) = self.operators.get_mut(name) else { return StateReader::new(Vec::new(), share) };
         // As many tasks as there were have the same keys: each takes its own, and all of it, also what has no key.
         if saved.len() == share.tasks
+            && saved.iter().all(|saved| !saved.shard)
             && let Some(own) = saved.get_mut(share.task)
         {
-            return StateReader::new(vec![std::mem::replace(own, empty())], Share::WHOLE);
+            return StateReader::new(vec![std::mem::take(own)], Share::WHOLE);
         }
         StateReader::new(saved.clone(), share)
     }
@@ -263,10 +275,6 @@ impl Resumed {
     }
 }
 
-fn empty() -> OperatorState {
-    OperatorState { tables: BTreeMap::new(), values: BTreeMap::new(), reached: Default::default() }
-}
-
 /// Reads and checks all files of a checkpoint, and gives nothing of them back.
 ///
 /// # Errors
@@ -274,7 +282,10 @@ fn empty() -> OperatorState {
 /// [`ExecError::State`] with the first that is missing or damaged.
 pub async fn verify(folder: &Folder, found: &Found) -> Result<()> {
     let manifest = found.manifest.as_ref().map_err(|why| damaged(&manifest_name(found.number), why))?;
-    read_all(folder, manifest).await.map(|_| ())
+    for task in manifest.operators.values().flatten() {
+        files::read(folder, task, None).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -336,7 +347,7 @@ mod tests {
         let saved = |late: u64| {
             let mut state = StateWriter::new();
             save_counts(&mut state, "late", &[("rows", late)]).unwrap();
-            state.finish(Default::default())
+            state.finish(Default::default()).unwrap().remove(0)
         };
         let Ok(manifest) = found(1, false, true).manifest else { unreachable!() };
         let operators = BTreeMap::from([("op".to_owned(), vec![saved(0), saved(4), saved(1)])]);

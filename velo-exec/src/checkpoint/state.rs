@@ -17,20 +17,69 @@ use velo_core::Watermark;
 use velo_core::batch::columns_of;
 
 use crate::error::{ExecError, Result};
+use crate::spill::{SpillFile, SpillTables, Tables};
 use crate::state::{KEY_GROUPS, KeyGrouper};
 
 /// The hidden column with the key group of a row.
 pub const KEY_GROUP: &str = "_key_group";
 
-/// The state of one task of an operator.
-#[derive(Debug, Clone)]
+/// The state of one task of an operator, or of one of its shards.
+#[derive(Debug, Clone, Default)]
 pub struct OperatorState {
     /// Rows by the name of their table; all batches of a table have one schema.
-    pub tables: BTreeMap<String, Vec<RecordBatch>>,
+    pub tables: BTreeMap<String, Vec<Chunk>>,
     /// What is no row.
     pub values: BTreeMap<String, serde_json::Value>,
     /// How far its input had come.
     pub reached: Reached,
+    /// It is only a part of what its task kept.
+    pub shard: bool,
+}
+
+impl OperatorState {
+    /// Bytes that its tables take in memory, or would take there.
+    pub fn bytes(&self) -> u64 {
+        self.tables.values().flatten().map(Chunk::bytes).sum()
+    }
+}
+
+/// Rows of a table of a state.
+#[derive(Debug, Clone)]
+pub enum Chunk {
+    /// In memory.
+    Here(RecordBatch),
+    /// In a file of this process.
+    Spilled(Arc<SpillFile>),
+}
+
+impl Chunk {
+    /// How many rows there are.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::Here(rows) => rows.num_rows() as u64,
+            Self::Spilled(file) => file.rows(),
+        }
+    }
+
+    /// Bytes that they take in memory, or would take there.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Here(rows) => rows.get_array_memory_size() as u64,
+            Self::Spilled(file) => file.bytes(),
+        }
+    }
+
+    /// Hands its batches to `take` one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Those of `take`, and [`ExecError::Spill`] where the file cannot be read.
+    pub fn each(&self, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Here(rows) => take(rows.clone()),
+            Self::Spilled(file) => file.read()?.try_for_each(|rows| take(rows?)),
+        }
+    }
 }
 
 /// How far the input of an operator has come.
@@ -74,11 +123,13 @@ pub fn task_of(group: u8, tasks: usize) -> usize {
     usize::from(group) * tasks / KEY_GROUPS
 }
 
-/// Takes the state of one operator. What is handed in is kept by reference and written later.
+/// Takes the state of one operator. What is handed in is kept by reference and written later, or goes to disk at once.
 #[derive(Debug, Default)]
 pub struct StateWriter {
-    tables: BTreeMap<String, Vec<RecordBatch>>,
+    tables: BTreeMap<String, Vec<Chunk>>,
+    spilled: Option<SpillTables>,
     values: BTreeMap<String, serde_json::Value>,
+    shards: Vec<OperatorState>,
     grouper: KeyGrouper,
 }
 
@@ -86,6 +137,21 @@ impl StateWriter {
     /// Nothing saved yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing saved yet; rows go to disk as they come, so that they are not twice in memory.
+    pub(crate) fn spilling(tables: SpillTables) -> Self {
+        Self { spilled: Some(tables), ..Self::default() }
+    }
+
+    /// Has what is saved from now on go to disk.
+    pub(crate) fn spill(&mut self, tables: SpillTables) {
+        self.spilled = Some(tables);
+    }
+
+    /// What a shard of the operator keeps, which has the form that the operator would save.
+    pub(crate) fn shard(&mut self, state: OperatorState) {
+        self.shards.push(OperatorState { shard: true, ..state });
     }
 
     /// Rows that belong to keys: `keys` are the values, one per row, of the columns by which the operator's input is exchanged
@@ -104,8 +170,12 @@ impl StateWriter {
 
     /// Rows of an operator that always runs as one task.
     pub fn rows(&mut self, table: &str, rows: RecordBatch) {
-        if rows.num_rows() > 0 {
-            self.tables.entry(table.to_owned()).or_default().push(rows);
+        if rows.num_rows() == 0 {
+            return;
+        }
+        match &mut self.spilled {
+            Some(spilled) => spilled.take(table, &rows),
+            None => self.tables.entry(table.to_owned()).or_default().push(Chunk::Here(rows)),
         }
     }
 
@@ -117,9 +187,23 @@ impl StateWriter {
         Ok(())
     }
 
-    /// All that was saved.
-    pub fn finish(self, reached: Reached) -> OperatorState {
-        OperatorState { tables: self.tables, values: self.values, reached }
+    /// All that was saved: what the task keeps, and behind it what its shards do, where it has some.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecError::Spill`] where it could not be put on disk.
+    pub fn finish(self, reached: Reached) -> Result<Vec<OperatorState>> {
+        let spilled = self.spilled.map(SpillTables::finish).transpose()?.and_then(|mut of| of.remove(&0));
+        let tables = spilled.unwrap_or(self.tables);
+        let own = OperatorState { tables, values: self.values, reached, shard: !self.shards.is_empty() };
+        let shards = self.shards.into_iter().map(|shard| OperatorState { reached, ..shard });
+        Ok(std::iter::once(own).chain(shards).collect())
+    }
+
+    /// What was saved for each shard of those that [`StateWriter::spilling`] was told of, and the values, which are each one's.
+    pub(crate) fn finish_shards(self) -> Result<(BTreeMap<usize, Tables>, BTreeMap<String, serde_json::Value>)> {
+        let spilled = self.spilled.map(SpillTables::finish).transpose()?;
+        Ok((spilled.unwrap_or_default(), self.values))
     }
 }
 
@@ -146,25 +230,41 @@ impl StateReader {
     pub fn rows(&mut self, table: &str) -> Result<Vec<RecordBatch>> {
         let mut found = Vec::new();
         let tables = self.saved.iter_mut().filter_map(|(saved, share)| Some((saved.tables.remove(table)?, *share)));
-        for (batch, share) in tables.flat_map(|(rows, share)| rows.into_iter().map(move |batch| (batch, share))) {
-            let fields = batch.schema_ref().fields();
-            match fields.last().filter(|last| last.name() == KEY_GROUP) {
-                Some(_) => {
-                    let width = fields.len() - 1;
-                    let groups = batch.column(width).as_primitive_opt::<UInt8Type>();
-                    let groups = groups.ok_or_else(|| damaged(table, "its key groups are no numbers"))?;
-                    let mine: BooleanArray = groups.values().iter().map(|group| Some(share.has(*group))).collect();
-                    let rows = batch.project(&(0..width).collect::<Vec<_>>())?;
-                    let rows = arrow_select::filter::filter_record_batch(&rows, &mine)?;
-                    if rows.num_rows() > 0 {
-                        found.push(rows);
-                    }
-                }
-                None if share.task == 0 => found.push(batch),
-                None => {}
-            }
+        for (chunk, share) in tables.flat_map(|(rows, share)| rows.into_iter().map(move |chunk| (chunk, share))) {
+            chunk.each(|batch| {
+                let Some(rows) = of_share(table, batch, share)? else { return Ok(()) };
+                let width = rows.num_columns() - usize::from(has_groups(&rows));
+                found.push(rows.project(&(0..width).collect::<Vec<_>>())?);
+                Ok(())
+            })?;
         }
         Ok(found)
+    }
+
+    /// Bytes that all tables take in memory, or would take there.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.saved.iter().map(|(saved, _)| saved.bytes()).sum()
+    }
+
+    /// Hands the rows of all tables that belong to this task to `take`, with the key group where they have one, and gives the values of
+    /// each that saved some.
+    pub(crate) fn into_rows(
+        self,
+        mut take: impl FnMut(&str, &RecordBatch),
+    ) -> Result<Vec<BTreeMap<String, serde_json::Value>>> {
+        let mut values = Vec::new();
+        for (saved, share) in self.saved {
+            for (table, chunks) in saved.tables {
+                for chunk in chunks {
+                    chunk.each(|batch| {
+                        of_share(&table, batch, share)?.into_iter().for_each(|rows| take(&table, &rows));
+                        Ok(())
+                    })?;
+                }
+            }
+            values.push(saved.values);
+        }
+        Ok(values)
     }
 
     /// The value of that name; of several tasks the first that saved one. `None` where none did.
@@ -196,6 +296,25 @@ impl StateReader {
     }
 }
 
+fn has_groups(rows: &RecordBatch) -> bool {
+    rows.schema_ref().fields().last().is_some_and(|last| last.name() == KEY_GROUP)
+}
+
+/// Those rows of a batch that belong to a share; none where there are none.
+fn of_share(table: &str, rows: RecordBatch, share: Share) -> Result<Option<RecordBatch>> {
+    if !has_groups(&rows) {
+        return Ok(Some(rows).filter(|_| share.task == 0));
+    }
+    if share == Share::WHOLE {
+        return Ok(Some(rows));
+    }
+    let groups = rows.columns().last().and_then(|groups| groups.as_primitive_opt::<UInt8Type>());
+    let groups = groups.ok_or_else(|| damaged(table, "its key groups are no numbers"))?;
+    let mine: BooleanArray = groups.values().iter().map(|group| Some(share.has(*group))).collect();
+    let rows = arrow_select::filter::filter_record_batch(&rows, &mine)?;
+    Ok(Some(rows).filter(|rows| rows.num_rows() > 0))
+}
+
 /// A state that does not have the form in which it was saved.
 pub fn damaged(what: &str, why: &str) -> ExecError {
     ExecError::State { what: what.to_owned(), why: why.to_owned() }
@@ -220,7 +339,7 @@ mod tests {
             let (key, rows) = keys(&part.collect::<Vec<_>>());
             let mut writer = StateWriter::new();
             writer.keyed("t", &[key], &rows).unwrap();
-            saved.push(writer.finish(Reached::default()));
+            saved.push(writer.finish(Reached::default()).unwrap().remove(0));
         }
         for tasks in [1, 2, 5, 256] {
             let mut all = Vec::new();
@@ -246,7 +365,7 @@ mod tests {
         let mut writer = StateWriter::new();
         writer.rows("t", rows);
         writer.value("count", &3_u64).unwrap();
-        let saved = vec![writer.finish(Reached { told: Watermark(7), ended: true, ..Reached::default() })];
+        let saved = writer.finish(Reached { told: Watermark(7), ended: true, ..Reached::default() }).unwrap();
         let mut first = StateReader::new(saved.clone(), Share { task: 0, tasks: 2 });
         assert_eq!((first.rows("t").unwrap().len(), first.value::<u64>("count").unwrap()), (1, Some(3)));
         assert_eq!((first.watermark(), first.reached().ended), (Watermark(7), true));

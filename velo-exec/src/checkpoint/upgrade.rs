@@ -107,8 +107,8 @@ pub async fn carry(folder: &Folder, manifest: &Manifest, plan: &NewPlan, number:
     for (name, tasks) in manifest.operators.iter().filter(|(name, _)| fits(manifest, plan, name)) {
         let mut carried = Vec::with_capacity(tasks.len());
         for (at, task) in tasks.iter().enumerate() {
-            let state = files::read(folder, task).await?;
-            carried.push(files::write(folder, number, name, at, state).await?);
+            let state = files::read(folder, task, None).await?;
+            carried.push(files::write(folder, number, name, &at.to_string(), state).await?);
         }
         operators.insert(name.clone(), carried);
     }

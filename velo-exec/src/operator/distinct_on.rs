@@ -133,6 +133,12 @@ impl DistinctOn {
 }
 
 impl Operator for DistinctOn {
+    fn memory(&self) -> usize {
+        let held = self.held.iter().chain(self.giving.iter().flatten()).map(Batch::memory).sum::<usize>();
+        let rank = self.firsts.first().map_or(0, |first| first.rank.capacity());
+        held + self.keys.memory() + self.firsts.capacity() * (size_of::<First>() + rank)
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
         let rows = (0..batch.rows() as u32).collect::<Vec<_>>();
         self.take(&batch, &RowOrder::of(&batch, true)?.columns(&rows))?;

@@ -111,12 +111,6 @@ impl EmitInterval {
         Self { shared_by: columns.unwrap_or_else(|| self.key.clone()), ..self }
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let held: usize = self.held.iter().map(RecordBatch::get_array_memory_size).sum();
-        self.keys.memory() + self.pending.capacity() * size_of::<Pending>() + held
-    }
-
     fn take(&mut self, batch: &Batch) -> Result<()> {
         self.keys.intern(&columns_at(&batch.columns, &self.key), batch.rows(), &mut self.ids)?;
         self.pending.resize(self.keys.len(), Pending::default());
@@ -266,6 +260,11 @@ fn columns_at(rows: &RecordBatch, places: &[usize]) -> Vec<ArrayRef> {
 }
 
 impl Operator for EmitInterval {
+    fn memory(&self) -> usize {
+        let held: usize = self.held.iter().map(RecordBatch::get_array_memory_size).sum();
+        self.keys.memory() + self.pending.capacity() * size_of::<Pending>() + held
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         if batch.is_empty() {
             return Ok(Flow::Done);

@@ -32,6 +32,10 @@ impl Fold {
 }
 
 impl Operator for Fold {
+    fn memory(&self) -> usize {
+        self.rows.memory() + self.counts.capacity() * size_of::<i64>()
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
         self.rows.intern(&batch, &mut self.ids)?;
         self.counts.resize(self.rows.len(), 0);

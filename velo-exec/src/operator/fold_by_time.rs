@@ -73,11 +73,6 @@ impl FoldByTime {
         Self { shared_by: columns, ..self }
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        self.rows.memory() + self.counts.capacity() * (size_of::<i64>() + 1) + self.waiting_rows * size_of::<u32>()
-    }
-
     /// Each row of a batch is there so many times more, and waits.
     fn count(&mut self, batch: &Batch, more: impl Iterator<Item = i64>) -> Result<()> {
         let times = times_of(batch)?;
@@ -107,6 +102,10 @@ impl FoldByTime {
 }
 
 impl Operator for FoldByTime {
+    fn memory(&self) -> usize {
+        self.rows.memory() + self.counts.capacity() * (size_of::<i64>() + 1) + self.waiting_rows * size_of::<u32>()
+    }
+
     fn held(&self) -> u64 {
         let waits = self.counts.iter().zip(&self.waits).filter(|(_, waits)| **waits);
         waits.map(|(count, _)| u64::try_from(*count).unwrap_or(0)).sum()

@@ -31,14 +31,17 @@ impl GroupAggregate {
         let store = GroupStore::new(&plan, grouping.key_types())?;
         Ok(Self { grouping, store, saved: spec.saved_by_all_keys(), output: Arc::clone(&spec.output) })
     }
-
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        self.store.memory()
-    }
 }
 
 impl Operator for GroupAggregate {
+    fn speaks_at_end(&self) -> bool {
+        true
+    }
+
+    fn memory(&self) -> usize {
+        self.store.memory()
+    }
+
     fn held(&self) -> u64 {
         self.store.rows()
     }

@@ -112,13 +112,6 @@ impl GroupChanges {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let per_group = size_of::<i64>() * 2 + size_of::<Option<i64>>();
-        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
-        self.keys.memory() + self.set.memory() + self.live.capacity() * per_group + ttl
-    }
-
     fn is_there(&self, group: u32) -> bool {
         let group = group as usize;
         let is_total = group < self.totals || (self.keyless && self.windows.is_none());
@@ -516,6 +509,12 @@ fn part(evaluated: &Evaluated, from: usize, to: usize) -> Evaluated {
 }
 
 impl Operator for GroupChanges {
+    fn memory(&self) -> usize {
+        let per_group = size_of::<i64>() * 2 + size_of::<Option<i64>>();
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        self.keys.memory() + self.set.memory() + self.live.capacity() * per_group + ttl
+    }
+
     fn held(&self) -> u64 {
         let rows = self.live.iter().map(|live| u64::try_from(*live).unwrap_or(0));
         if self.early { 0 } else { rows.sum::<u64>() / self.grouping.times_counted() }

@@ -73,11 +73,6 @@ impl GroupPartial {
         Self { limit, ..self }
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        self.store.memory()
-    }
-
     /// Each row as the state of a group of its own.
     fn send_rows(&mut self, batch: &Batch, evaluated: &Evaluated, out: &mut Outbox) -> Result<Flow> {
         let ids = (0..batch.rows() as u32).collect::<Vec<_>>();
@@ -98,6 +93,10 @@ impl GroupPartial {
 }
 
 impl Operator for GroupPartial {
+    fn memory(&self) -> usize {
+        self.store.memory()
+    }
+
     /// Rows whose groups have not been sent.
     fn held(&self) -> u64 {
         self.store.rows()
@@ -187,14 +186,17 @@ impl GroupFinal {
             output: Arc::clone(&spec.output),
         })
     }
-
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        self.store.memory()
-    }
 }
 
 impl Operator for GroupFinal {
+    fn speaks_at_end(&self) -> bool {
+        true
+    }
+
+    fn memory(&self) -> usize {
+        self.store.memory()
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
         let wrong = || ExecError::Internal("states of groups with other columns".to_owned());
         let (keys, rest) = batch.columns.columns().split_at_checked(self.keys).ok_or_else(wrong)?;

@@ -108,13 +108,6 @@ impl IntervalJoin {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let runs = self.runs.iter().flatten().map(Run::memory).sum::<usize>();
-        let rows = self.rows.iter().map(TimedRows::memory).sum::<usize>();
-        runs + rows + self.runs.capacity() * size_of::<[Run; 2]>() + self.keys.memory()
-    }
-
     /// What no row of a side is behind any more.
     fn watermark(&self, side: usize) -> Watermark {
         self.watermarks[side].max(self.merged)
@@ -355,6 +348,12 @@ impl IntervalJoin {
 }
 
 impl Operator for IntervalJoin {
+    fn memory(&self) -> usize {
+        let runs = self.runs.iter().flatten().map(Run::memory).sum::<usize>();
+        let rows = self.rows.iter().map(TimedRows::memory).sum::<usize>();
+        runs + rows + self.runs.capacity() * size_of::<[Run; 2]>() + self.keys.memory()
+    }
+
     fn held(&self) -> u64 {
         self.rows.iter().map(|rows| rows.rows.len() as u64).sum()
     }

@@ -67,13 +67,6 @@ impl LatestByKey {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let under: usize = self.under.iter().map(|rows| rows.capacity() * size_of::<u32>()).sum();
-        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
-        self.keys.memory() + self.rows.memory() + under + self.counts.capacity() * size_of::<u32>() + ttl
-    }
-
     /// The columns of the key.
     fn key_of(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
         self.key.iter().map(|at| Arc::clone(rows.column(*at))).collect()
@@ -186,6 +179,12 @@ impl LatestByKey {
 }
 
 impl Operator for LatestByKey {
+    fn memory(&self) -> usize {
+        let under: usize = self.under.iter().map(|rows| rows.capacity() * size_of::<u32>()).sum();
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        self.keys.memory() + self.rows.memory() + under + self.counts.capacity() * size_of::<u32>() + ttl
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         self.rows.intern(&batch, &mut self.ids)?;
         self.keys.intern(&self.key_of(&batch.columns), batch.rows(), &mut self.key_ids)?;

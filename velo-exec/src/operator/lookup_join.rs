@@ -425,11 +425,6 @@ impl LookupJoin {
         self.given.as_ref().map_or(0, Given::rows)
     }
 
-    /// Bytes of what it remembers of rows that can be taken back.
-    pub fn memory(&self) -> usize {
-        self.given.as_ref().map_or(0, Given::memory)
-    }
-
     /// Forwards the watermark as far as no row that waits will come out behind it.
     fn forward(&mut self, out: &mut Outbox) {
         let held_back = self.watermark.min(Watermark(self.waiting.oldest()));
@@ -468,6 +463,10 @@ impl Blocked {
 }
 
 impl Operator for LookupJoin {
+    fn memory(&self) -> usize {
+        self.given.as_ref().map_or(0, Given::memory)
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         if let Some(given) = &mut self.given {
             given.on_clock(out)?;

@@ -87,7 +87,7 @@ use crate::state::Ttl;
 use crate::window::LateCounters;
 
 /// The number of an operator's input, from 0: the left side of a join is 0, its right side 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId(pub usize);
 
 /// What flows between operators.
@@ -152,6 +152,11 @@ impl Outbox {
             timer: None,
             now: 0,
         }
+    }
+
+    /// An empty outbox of an operator that has forwarded this watermark before.
+    pub(crate) fn behind(sent: Watermark) -> Self {
+        Self { sent, ..Self::new() }
     }
 
     /// Emits rows; an empty batch is dropped.
@@ -237,6 +242,11 @@ impl Outbox {
         gone
     }
 
+    /// The request for a timer.
+    pub(crate) fn asked(&self) -> Option<i64> {
+        self.timer
+    }
+
     /// Takes the request for a timer.
     pub fn take_timer(&mut self) -> Option<i64> {
         self.timer.take()
@@ -296,6 +306,16 @@ pub trait Operator: Send {
     /// Rows in windows that have not fired, for the last words of a job that is stopped.
     fn held(&self) -> u64 {
         0
+    }
+
+    /// Bytes of memory of what it keeps, about: what a bound for the memory of the job counts.
+    fn memory(&self) -> usize {
+        0
+    }
+
+    /// Whether nothing comes of rows before the input ends.
+    fn speaks_at_end(&self) -> bool {
+        false
     }
 
     /// Its input has ended, and it waits for a table before its own end: [`Operator::on_tables`] goes on.

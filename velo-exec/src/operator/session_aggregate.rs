@@ -65,11 +65,6 @@ impl SessionAggregate {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        self.keys.memory() + self.sessions.memory() + self.set.memory()
-    }
-
     /// The open sessions in a checkpoint: their first and last rows in time, and how many there are.
     fn table(&self) -> Result<GroupTable<'_>> {
         let beside = [("$start", TIMESTAMP), ("$last", TIMESTAMP), ("$rows", DataType::Int64)];
@@ -99,6 +94,10 @@ impl SessionAggregate {
 }
 
 impl Operator for SessionAggregate {
+    fn memory(&self) -> usize {
+        self.keys.memory() + self.sessions.memory() + self.set.memory()
+    }
+
     fn held(&self) -> u64 {
         self.sessions.held() / self.grouping.times_counted()
     }

@@ -90,12 +90,6 @@ impl SessionRevisions {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let slots = self.slots.as_ref().map_or(0, AggregateSet::memory);
-        self.keys.memory() + self.sessions.memory() + self.set.memory() + slots
-    }
-
     /// Takes rows that are not too late.
     fn take(&mut self, batch: &Batch, out: &mut Outbox) -> Result<()> {
         match self.per_record {
@@ -259,6 +253,11 @@ impl SessionRevisions {
 }
 
 impl Operator for SessionRevisions {
+    fn memory(&self) -> usize {
+        let slots = self.slots.as_ref().map_or(0, AggregateSet::memory);
+        self.keys.memory() + self.sessions.memory() + self.set.memory() + slots
+    }
+
     fn held(&self) -> u64 {
         self.sessions.held() / self.grouping.times_counted()
     }

@@ -68,12 +68,6 @@ impl SetOperation {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
-        ttl + self.rows.memory() + self.counts.capacity() * size_of::<(i64, i64)>() + self.seen.capacity()
-    }
-
     /// How often a row stays.
     fn stays(&self, row: usize) -> u64 {
         stays(self.kind, self.all, self.counts[row])
@@ -201,6 +195,11 @@ fn stays(kind: SetKind, all: bool, (left, right): (i64, i64)) -> u64 {
 }
 
 impl Operator for SetOperation {
+    fn memory(&self) -> usize {
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        ttl + self.rows.memory() + self.counts.capacity() * size_of::<(i64, i64)>() + self.seen.capacity()
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         let wrong = || ExecError::Internal("a set operation without its sides".to_owned());
         let (side, columns) = batch.columns.columns().split_last().ok_or_else(wrong)?;

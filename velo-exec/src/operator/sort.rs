@@ -44,6 +44,10 @@ impl Sort {
 }
 
 impl Operator for Sort {
+    fn memory(&self) -> usize {
+        self.held.iter().map(Batch::memory).sum()
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
         self.held.push(batch);
         Ok(Flow::Done)

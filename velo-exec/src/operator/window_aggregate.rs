@@ -213,14 +213,13 @@ impl WindowAggregate {
         let output = Output::new(Arc::clone(&spec.output));
         Ok(Self { intake, store, output, saved: spec.saved_by_all_keys() })
     }
-
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        self.store.memory()
-    }
 }
 
 impl Operator for WindowAggregate {
+    fn memory(&self) -> usize {
+        self.store.memory()
+    }
+
     fn held(&self) -> u64 {
         self.store.held() / self.intake.grouping.times_counted()
     }
@@ -302,11 +301,6 @@ impl WindowPartial {
         Arc::clone(&self.schema)
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        self.store.memory()
-    }
-
     fn piece(&mut self, sealing: &mut Sealing) -> Result<RecordBatch> {
         let groups = sealing.next..sealing.state.keys().len().min(sealing.next + OUTPUT_ROWS);
         let rows = groups.len();
@@ -327,6 +321,10 @@ impl WindowPartial {
 }
 
 impl Operator for WindowPartial {
+    fn memory(&self) -> usize {
+        self.store.memory()
+    }
+
     fn held(&self) -> u64 {
         self.store.held() / self.intake.grouping.times_counted()
     }
@@ -422,14 +420,13 @@ impl WindowFinal {
             watermark: Watermark::NONE,
         })
     }
-
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        self.store.memory()
-    }
 }
 
 impl Operator for WindowFinal {
+    fn memory(&self) -> usize {
+        self.store.memory()
+    }
+
     fn held(&self) -> u64 {
         self.store.held() / self.sets
     }

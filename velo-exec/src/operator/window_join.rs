@@ -136,12 +136,6 @@ impl WindowJoin {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let sides = self.windows.values().flat_map(|window| &window.sides);
-        sides.flat_map(|side| &side.batches).map(Batch::memory).sum()
-    }
-
     /// The starts and the ends of the windows of a batch's rows.
     fn bounds<'a>(&self, side: usize, batch: &'a Batch) -> Result<[&'a [i64]; 2]> {
         let bound = |which: usize| {
@@ -291,6 +285,11 @@ fn left_over(input: &SchemaRef, batches: Vec<Batch>) -> Result<Vec<Batch>> {
 }
 
 impl Operator for WindowJoin {
+    fn memory(&self) -> usize {
+        let sides = self.windows.values().flat_map(|window| &window.sides);
+        sides.flat_map(|side| &side.batches).map(Batch::memory).sum()
+    }
+
     fn held(&self) -> u64 {
         self.held
     }

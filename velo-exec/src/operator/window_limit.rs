@@ -103,6 +103,11 @@ fn cut(rank: &mut RowRank, schema: &SchemaRef, batches: Vec<Batch>, keep: Option
 }
 
 impl Operator for WindowLimit {
+    fn memory(&self) -> usize {
+        let held = self.windows.values().flat_map(|held| &held.batches);
+        held.chain(self.giving.iter().map(|(batch, _)| batch)).map(Batch::memory).sum()
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, _out: &mut Outbox) -> Result<Flow> {
         self.hold_all(&batch)?;
         Ok(Flow::Done)

@@ -1,8 +1,14 @@
 //! A plan as tasks: which operators are fused, and where rows are exchanged.
 
+mod chains;
+mod exchange;
 mod lower;
 mod names;
+mod operators;
 mod shared_by;
+mod stage;
 
-pub use lower::{Awaited, Destination, Stage, StageInput, StageKind, Stages, lower};
+pub use chains::ChainContext;
+pub use lower::lower;
 pub use names::Names;
+pub use stage::{Awaited, Destination, Stage, StageInput, StageKind, Stages};

@@ -10,7 +10,7 @@ use datafusion_expr::Expr;
 use velo_core::schema::{EVENT_TIME, event_time_index};
 use velo_plan::plan::{Join, JoinKey, JoinKind, LookupJoin, Missing, Node, NodeId, NodeKind, Output, Plan};
 
-use super::lower::{columns_in, exchanged_by, in_steps};
+use super::exchange::{columns_in, exchanged_by, in_steps};
 use crate::error::Result;
 
 /// Whether a look-up keeps rows: those that wait, or what was made of rows that can be taken back.

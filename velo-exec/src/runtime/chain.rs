@@ -14,6 +14,7 @@ use super::Guard;
 use crate::checkpoint::{OperatorState, Reached, StateReader, StateWriter};
 use crate::error::Result;
 use crate::operator::{Element, Flow, InputId, Operator, Outbox};
+use crate::spill::MemoryUse;
 
 /// Operators one behind the other.
 #[derive(Default)]
@@ -46,6 +47,8 @@ pub struct Member {
     pub operator: Box<dyn Operator>,
     /// Counts the rows that come out of it.
     pub rows: Arc<AtomicU64>,
+    /// Where it tells how much memory it takes; none for one that does so itself, or where there is no bound.
+    pub memory: Option<MemoryUse>,
 }
 
 struct Stage {
@@ -68,11 +71,13 @@ struct Stage {
     /// Whether its state goes into checkpoints.
     saves: bool,
     /// What it kept at the barrier that came last.
-    saved: Option<OperatorState>,
+    saved: Vec<OperatorState>,
     /// When the clock is to call the operator.
     timer: Option<i64>,
     /// The end has come, or a stop.
     ended: bool,
+    /// See [`Member::memory`].
+    memory: Option<MemoryUse>,
 }
 
 impl Chain {
@@ -80,7 +85,14 @@ impl Chain {
     pub fn new(operators: Vec<Box<dyn Operator>>) -> Self {
         let member = |(at, operator)| {
             let description = format!("operator {at}");
-            Member { name: Some(description.clone()), absorbs: None, description, operator, rows: Arc::default() }
+            Member {
+                name: Some(description.clone()),
+                absorbs: None,
+                description,
+                operator,
+                rows: Arc::default(),
+                memory: None,
+            }
         };
         Self::of(operators.into_iter().enumerate().map(member).collect())
     }
@@ -98,12 +110,13 @@ impl Chain {
                 rows: member.rows,
                 told: Watermark::NONE,
                 saves: false,
-                saved: None,
+                saved: Vec::new(),
                 out: Outbox::new(),
                 more: false,
                 last: None,
                 timer: None,
                 ended: false,
+                memory: member.memory,
             })
             .collect();
         Self { stages, direct: VecDeque::new() }
@@ -137,9 +150,9 @@ impl Chain {
     }
 
     /// Takes what the operators kept at the barrier that came out last.
-    pub fn take_saved(&mut self) -> Vec<(String, OperatorState)> {
-        let saved = |stage: &mut Stage| Some((stage.name.clone()?, stage.saved.take()?));
-        self.stages.iter_mut().filter_map(saved).collect()
+    pub fn take_saved(&mut self) -> Vec<(String, Vec<OperatorState>)> {
+        let saved = |stage: &mut Stage| Some((stage.name.clone()?, std::mem::take(&mut stage.saved)));
+        self.stages.iter_mut().filter_map(saved).filter(|(_, states)| !states.is_empty()).collect()
     }
 
     /// Takes the counts of rows that tables lacked out of the operators that have some, in their order.
@@ -286,7 +299,17 @@ impl Stage {
 
     fn take(&mut self, input: InputId, element: Element) -> Result<()> {
         let flow = match element {
-            Element::Batch(batch) => self.operator.on_batch(input, batch, &mut self.out)?,
+            Element::Batch(batch) => {
+                let rows = batch.rows();
+                let flow = self.operator.on_batch(input, batch, &mut self.out)?;
+                if let Some(memory) = &mut self.memory
+                    && memory.sees(rows)
+                {
+                    memory.set(self.operator.memory());
+                    memory.check()?;
+                }
+                flow
+            }
             // After a restart the inputs say again what they said before.
             Element::Watermark(watermark) if watermark <= self.told => return Ok(()),
             Element::Watermark(watermark) => {
@@ -343,8 +366,7 @@ impl Stage {
         }
         let mut state = StateWriter::new();
         self.operator.save(&mut state)?;
-        let reached = Reached { told: self.told, sent: self.out.sent(), ended: self.ended };
-        self.saved = Some(state.finish(reached));
+        self.saved = state.finish(Reached { told: self.told, sent: self.out.sent(), ended: self.ended })?;
         Ok(())
     }
 

@@ -23,7 +23,8 @@ use super::{
 use crate::checkpoint::{Asked, Checkpoints, Coordinator, Line, Manifest, Next, Participants, Report, Share};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
-use crate::physical::{Names, StageKind, lower};
+use crate::physical::{ChainContext, Names, StageKind, lower};
+use crate::spill::MemoryPool;
 
 /// How a plan is run.
 pub struct JobOptions {
@@ -43,6 +44,8 @@ pub struct JobOptions {
     pub tables: JobTables,
     /// Where its checkpoints go, and what it goes on from; none where it has no `checkpoint.dir`.
     pub checkpoints: Option<Checkpoints>,
+    /// How much memory its state may take.
+    pub memory: Arc<MemoryPool>,
     /// Decides in which order tasks go on; none: the runtime does.
     pub schedule: Option<Schedule>,
 }
@@ -73,7 +76,7 @@ pub struct JobTables {
 
 /// Runs `plan` to the end of its inputs, or until it is stopped. Without checkpoints outputs become visible when every sink has all
 /// its rows, and on an error none does.
-pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -> Result<()> {
+pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgress) -> Result<()> {
     progress.begin();
     let stages = lower(plan, options.parallelism)?;
     let names = Names::new(plan);
@@ -100,7 +103,8 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
             let (clock, stop) = (options.clock.clone(), options.stop.clone());
             let readers = &options.tables.readers;
             let looked_up = stage.looks_up(plan).iter().filter_map(|table| readers.get(table.0).cloned()).collect();
-            let chain = stage.chain(plan, &names, readers, progress)?;
+            let context = ChainContext { plan, names: &names, tables: readers, progress, memory: &options.memory };
+            let chain = stage.chain(context)?;
             let line = if makes_tables[at] { Line::none() } else { switchboard.line(task) };
             // Only the ends of a dataflow have no chain, and they make no use of this.
             let mut drive = Drive::new(chain, outputs, clock, stop.clone(), Arc::clone(&progress.held))
@@ -120,9 +124,8 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
             let gate = Gate::new(&awaited[at], &options);
             match &stage.kind {
                 StageKind::Source(id) => {
-                    let chains =
-                        (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(plan, &names, readers, progress));
-                    let chains = (chains.collect::<Result<_>>()?, stage.missing_by_row(plan, &names, progress));
+                    let chains = (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(context));
+                    let chains = (chains.collect::<Result<_>>()?, stage.missing_by_row(context));
                     let name = names.source(id.0);
                     let before = before(name).filter(|_| !makes_tables[at]).unwrap_or_default();
                     let source = Reading::new(plan, *id, (name, before), chains, drive, &options, progress)?;

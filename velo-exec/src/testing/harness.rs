@@ -93,20 +93,27 @@ impl<O: Operator> Harness<O> {
         self.timer
     }
 
-    /// What the operator puts into a checkpoint; what it hands on before that is among its output.
+    /// What an operator without shards puts into a checkpoint; what it hands on before that is among its output.
     pub fn save(&mut self) -> Result<OperatorState> {
+        let mut saved = self.save_all()?;
+        assert_eq!(saved.len(), 1, "an operator with shards saves more than one state");
+        Ok(saved.remove(0))
+    }
+
+    /// What the operator and its shards put into a checkpoint.
+    pub fn save_all(&mut self) -> Result<Vec<OperatorState>> {
         let flow = self.operator.on_barrier(&mut self.outbox)?;
         self.drain(flow)?;
         let mut state = StateWriter::new();
         self.operator.save(&mut state)?;
-        Ok(state.finish(Reached { told: self.told, sent: self.watermark, ended: false }))
+        state.finish(Reached { told: self.told, sent: self.watermark, ended: false })
     }
 
     /// Puts another operator in the place of this one, as a restart does: it takes up what this one saved.
     pub fn restart(&mut self, operator: O) -> Result<()> {
-        let saved = self.save()?;
+        let saved = self.save_all()?;
         self.operator = operator;
-        self.load(vec![saved], Share::WHOLE)
+        self.load(saved, Share::WHOLE)
     }
 
     /// Has the operator take up its share of what several saved, before anything else.

@@ -34,6 +34,12 @@ impl LateCounters {
         self.windows.fetch_add(windows, Ordering::Relaxed);
     }
 
+    /// Adds what others counted, and takes it from them.
+    pub(crate) fn add_taken(&self, others: &Self) {
+        let [rows, windows] = [&others.rows, &others.windows].map(|counter| counter.swap(0, Ordering::Relaxed));
+        self.add(rows, windows);
+    }
+
     /// Puts them into a checkpoint, as the table `late`.
     pub(crate) fn save(&self, state: &mut StateWriter) -> Result<()> {
         save_counts(state, LATE, &[("rows", self.rows()), ("windows", self.windows())])

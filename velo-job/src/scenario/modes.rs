@@ -34,6 +34,8 @@ pub struct Mode {
     pub optimised: bool,
     /// The job is killed at checkpoints and goes on from them.
     pub killed: bool,
+    /// State lies on disk whenever it is not looked at.
+    pub spilled: bool,
     /// Decides the order.
     pub seed: u64,
 }
@@ -48,6 +50,7 @@ impl Default for Mode {
             reprinted: false,
             optimised: true,
             killed: false,
+            spilled: false,
             seed: 0,
         }
     }
@@ -79,20 +82,23 @@ impl fmt::Display for Mode {
         if self.killed {
             words.push(format!("killed by {}", self.seed));
         }
+        if self.spilled {
+            words.push("state on disk".to_owned());
+        }
         f.write_str(if words.is_empty() { "plain" } else { "" })?;
         f.write_str(&words.join(", "))
     }
 }
 
-const DIMENSIONS: usize = 7;
+const DIMENSIONS: usize = 8;
 /// The dimension of [`Mode::killed`].
 const KILLED: usize = 6;
 
 /// The choices of each dimension, the plain one first.
-const CHOICES: [usize; DIMENSIONS] = [4, 2, 2, 3, 2, 2, 2];
+const CHOICES: [usize; DIMENSIONS] = [4, 2, 2, 3, 2, 2, 2, 2];
 
 fn mode(choices: [usize; DIMENSIONS], seed: u64) -> Mode {
-    let [batching, shuffled, partitions, parallelism, reprinted, optimised, killed] = choices;
+    let [batching, shuffled, partitions, parallelism, reprinted, optimised, killed, spilled] = choices;
     Mode {
         batching: [Batching::AsWritten, Batching::Of(1), Batching::Of(2), Batching::Of(8_192)][batching],
         shuffled: shuffled == 1,
@@ -101,6 +107,7 @@ fn mode(choices: [usize; DIMENSIONS], seed: u64) -> Mode {
         reprinted: reprinted == 1,
         optimised: optimised == 0,
         killed: killed == 1,
+        spilled: spilled == 1,
         seed,
     }
 }
@@ -239,7 +246,7 @@ mod tests {
     #[test]
     fn the_product_begins_with_the_plain_mode() {
         let all = Modes::All(1).of_file(0);
-        assert_eq!(all.len(), 384);
+        assert_eq!(all.len(), 768);
         assert!(all[0].is_plain());
         assert_eq!(all[0].to_string(), "plain");
         assert_eq!(all.iter().filter(|mode| mode.is_plain()).count(), 1);

@@ -8,6 +8,7 @@ use velo_core::progress::Progress;
 use velo_core::table_text::value_text;
 use velo_core::{Batch, Clock};
 use velo_exec::runtime::JobProgress;
+use velo_exec::spill::MemoryPool;
 use velo_plan::PlanContext;
 use velo_sql::{parse_script, print_script, render};
 
@@ -155,6 +156,9 @@ impl Runner {
         let options = || {
             let mut options = RunOptions::new(wiring.mode.parallelism);
             options.clock = clock.clone();
+            if wiring.mode.spilled {
+                options.memory = Some(MemoryPool::forced());
+            }
             if let Batching::Of(rows) = wiring.mode.batching {
                 options.batch_rows = rows;
             }

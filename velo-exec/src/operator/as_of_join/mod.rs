@@ -157,17 +157,6 @@ impl AsOfJoin {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let of_keys = self.by_key.iter().map(|of| of.versions.memory() + of.open.capacity() * 4).sum::<usize>();
-        let heaps = (self.deciding.capacity() + self.open.capacity()) * 16;
-        let shown = self.shown.as_ref().map_or(0, ShownRows::memory);
-        let identities = self.identities.as_ref().map_or(0, KeyTable::memory);
-        let waiting = self.waiting.capacity() * size_of::<Waiting>();
-        let tables = self.keys.memory() + self.by_key.capacity() * size_of::<OfKey>() + shown + identities;
-        of_keys + heaps + waiting + tables + self.left.memory() + self.right.memory()
-    }
-
     /// How many right rows are kept.
     pub fn versions(&self) -> usize {
         self.versions
@@ -577,6 +566,16 @@ fn by_values(rows: &KeptRows, left: RowRef, right: RowRef) -> Ordering {
 }
 
 impl Operator for AsOfJoin {
+    fn memory(&self) -> usize {
+        let of_keys = self.by_key.iter().map(|of| of.versions.memory() + of.open.capacity() * 4).sum::<usize>();
+        let heaps = (self.deciding.capacity() + self.open.capacity()) * 16;
+        let shown = self.shown.as_ref().map_or(0, ShownRows::memory);
+        let identities = self.identities.as_ref().map_or(0, KeyTable::memory);
+        let waiting = self.waiting.capacity() * size_of::<Waiting>();
+        let tables = self.keys.memory() + self.by_key.capacity() * size_of::<OfKey>() + shown + identities;
+        of_keys + heaps + waiting + tables + self.left.memory() + self.right.memory()
+    }
+
     fn held(&self) -> u64 {
         self.left.rows.len() as u64
     }

@@ -201,12 +201,6 @@ impl ChangelogJoin {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let keys = self.keys.memory() + self.groups.as_ref().map_or(0, JoinKeys::memory);
-        keys + self.sides.iter().map(HeldSide::memory).sum::<usize>()
-    }
-
     /// How many rows are held of both sides, equal ones once.
     pub fn rows(&self) -> usize {
         self.sides.iter().map(HeldSide::len).sum()
@@ -594,6 +588,11 @@ impl ChangelogJoin {
 }
 
 impl Operator for ChangelogJoin {
+    fn memory(&self) -> usize {
+        let keys = self.keys.memory() + self.groups.as_ref().map_or(0, JoinKeys::memory);
+        keys + self.sides.iter().map(HeldSide::memory).sum::<usize>()
+    }
+
     fn on_batch(&mut self, input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         if !batch.is_empty() {
             check_kinds(&batch, self.retracts[input.0.min(RIGHT)])?;

@@ -139,20 +139,6 @@ impl MatchRecognize {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let partition = |partition: &Partition| {
-            size_of::<Partition>()
-                + partition.rows.capacity() * size_of::<Row>()
-                + partition.run.as_ref().map_or(0, |run| run.memory())
-        };
-        self.held.memory()
-            + self.search.store.memory()
-            + self.search.conditions.memory()
-            + self.table.memory()
-            + self.search.partitions.iter().map(partition).sum::<usize>()
-    }
-
     /// What is computed of the rows of a batch, and their times.
     fn compute(&self, batch: &Batch) -> Result<Batch> {
         let mut columns = self.computed.iter().map(|one| one.evaluate(batch)).collect::<Result<Vec<_>>>()?;
@@ -372,6 +358,19 @@ impl MatchRecognize {
 }
 
 impl Operator for MatchRecognize {
+    fn memory(&self) -> usize {
+        let partition = |partition: &Partition| {
+            size_of::<Partition>()
+                + partition.rows.capacity() * size_of::<Row>()
+                + partition.run.as_ref().map_or(0, |run| run.memory())
+        };
+        self.held.memory()
+            + self.search.store.memory()
+            + self.search.conditions.memory()
+            + self.table.memory()
+            + self.search.partitions.iter().map(partition).sum::<usize>()
+    }
+
     fn held(&self) -> u64 {
         let open = self.search.partitions.iter().map(|partition| partition.end().saturating_sub(partition.start));
         self.held.rows() as u64 + open.sum::<u64>()

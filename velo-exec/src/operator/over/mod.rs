@@ -219,15 +219,6 @@ impl Over {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let calls = self.calls.iter().map(|(_, call)| call.memory()).sum::<usize>();
-        let windows = self.windows.iter().map(Window::memory).sum::<usize>();
-        let chunks =
-            self.chunks.values().map(|chunk| chunk.rows.memory() + chunk.missing.capacity() * 2).sum::<usize>();
-        self.held.memory() + calls + windows + chunks
-    }
-
     /// The batch with what the windows need beside its columns.
     fn with_computed(&self, batch: &Batch) -> Result<Batch> {
         let mut columns: Vec<ArrayRef> = batch.columns.columns()[..self.visible].to_vec();
@@ -474,6 +465,14 @@ impl Chunk {
 }
 
 impl Operator for Over {
+    fn memory(&self) -> usize {
+        let calls = self.calls.iter().map(|(_, call)| call.memory()).sum::<usize>();
+        let windows = self.windows.iter().map(Window::memory).sum::<usize>();
+        let chunks =
+            self.chunks.values().map(|chunk| chunk.rows.memory() + chunk.missing.capacity() * 2).sum::<usize>();
+        self.held.memory() + calls + windows + chunks
+    }
+
     fn held(&self) -> u64 {
         (self.held.rows() + self.chunks.values().map(|chunk| chunk.live).sum::<usize>()) as u64
     }

@@ -160,12 +160,6 @@ impl TopN {
         })
     }
 
-    /// Bytes of memory of its state.
-    pub fn memory(&self) -> usize {
-        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
-        self.keys.memory() + self.rows.memory() + self.partitions.iter().map(Ordered::memory).sum::<usize>() + ttl
-    }
-
     fn keys_of(&self, batch: &Batch) -> Result<Vec<ArrayRef>> {
         self.by.iter().map(|key| key.evaluate(batch)).collect()
     }
@@ -445,6 +439,11 @@ fn by_row(before: &[u32], now: &[u32], rows: &RankedRows, told: &mut Told) {
 }
 
 impl Operator for TopN {
+    fn memory(&self) -> usize {
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
+        self.keys.memory() + self.rows.memory() + self.partitions.iter().map(Ordered::memory).sum::<usize>() + ttl
+    }
+
     fn held(&self) -> u64 {
         if self.early { 0 } else { self.partitions.iter().map(|ordered| ordered.len() as u64).sum() }
     }

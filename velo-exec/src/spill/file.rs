@@ -1,0 +1,190 @@
+//! Files of batches that live no longer than the process.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, SchemaRef};
+
+use crate::error::{ExecError, Result};
+
+/// Where files are made: a folder of this process below a given one, which goes with it.
+#[derive(Debug)]
+pub struct SpillFolder {
+    path: PathBuf,
+    next: AtomicU64,
+}
+
+/// Tells the folders of one process apart.
+static FOLDERS: AtomicU64 = AtomicU64::new(0);
+
+impl SpillFolder {
+    /// A folder below `parent`; it is made with its first file.
+    pub fn below(parent: &Path) -> Self {
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("velo-spill-{}-{number}", std::process::id()));
+        Self { path, next: AtomicU64::new(0) }
+    }
+
+    /// A folder below the system's folder for temporary files.
+    pub fn temporary() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new file.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecError::Spill`] where the folder or the file cannot be made.
+    pub fn create(&self) -> Result<SpillWriter> {
+        let path = self.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let make = || {
+            std::fs::create_dir_all(&self.path)?;
+            File::create_new(&path)
+        };
+        let file = make().map_err(|error| failed(&path, &error.to_string()))?;
+        let made = SpillFile { path, rows: 0, bytes: 0 };
+        Ok(SpillWriter { file: Some(file), writer: None, made })
+    }
+}
+
+impl Drop for SpillFolder {
+    fn drop(&mut self) {
+        // Whoever still reads one of its files keeps that open; what cannot be removed is the system's to clean.
+        drop(std::fs::remove_dir_all(&self.path));
+    }
+}
+
+/// A file that is being written. Dropped without being finished it is removed.
+pub struct SpillWriter {
+    file: Option<File>,
+    writer: Option<(StreamWriter<BufWriter<File>>, SchemaRef)>,
+    made: SpillFile,
+}
+
+impl std::fmt::Debug for SpillWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SpillWriter").field(&self.made).finish()
+    }
+}
+
+impl SpillWriter {
+    /// Appends rows; all batches of a file have the same columns.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecError::Spill`] where they cannot be written.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        let written = self.try_write(rows);
+        written.map_err(|error| failed(&self.made.path, &error.to_string()))?;
+        self.made.rows += rows.num_rows() as u64;
+        self.made.bytes += rows.get_array_memory_size() as u64;
+        Ok(())
+    }
+
+    fn try_write(&mut self, rows: &RecordBatch) -> Result<(), ArrowError> {
+        let (writer, schema) = match (&mut self.writer, self.file.take()) {
+            (Some(writer), _) => writer,
+            (none, Some(file)) => {
+                let writer = StreamWriter::try_new(BufWriter::with_capacity(1 << 16, file), rows.schema_ref())?;
+                none.insert((writer, rows.schema()))
+            }
+            (None, None) => return Err(ArrowError::IpcError("an earlier write failed".to_owned())),
+        };
+        // A table's batches have one schema, whatever nullability the kernels that made them say.
+        if rows.schema_ref() == schema {
+            return writer.write(rows);
+        }
+        writer.write(&RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())?)
+    }
+
+    /// The file, whole.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecError::Spill`] where the last of it cannot be written.
+    pub fn finish(mut self) -> Result<SpillFile> {
+        if let Some((mut writer, _)) = self.writer.take() {
+            let path = self.made.path.clone();
+            let finished = writer.finish().and_then(|()| writer.into_inner().map(drop));
+            finished.map_err(|error| failed(&path, &error.to_string()))?;
+        }
+        Ok(self.made)
+    }
+}
+
+/// A file that was written, and is removed when nobody needs it any more.
+#[derive(Debug)]
+pub struct SpillFile {
+    path: PathBuf,
+    rows: u64,
+    bytes: u64,
+}
+
+impl SpillFile {
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes that its batches took in memory.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its batches, in the order in which they were written.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecError::Spill`] where it cannot be read.
+    pub fn read(&self) -> Result<SpillReader> {
+        let path = self.path.clone();
+        if self.rows == 0 {
+            return Ok(SpillReader { reader: None, path });
+        }
+        let open = || {
+            let file = File::open(&self.path)?;
+            StreamReader::try_new(BufReader::with_capacity(1 << 16, file), None)
+        };
+        let reader = open().map_err(|error: ArrowError| failed(&path, &error.to_string()))?;
+        Ok(SpillReader { reader: Some(reader), path })
+    }
+}
+
+impl Drop for SpillFile {
+    fn drop(&mut self) {
+        // Its folder is removed with the job in any case.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// Reads a file batch by batch.
+#[derive(Debug)]
+pub struct SpillReader {
+    reader: Option<StreamReader<BufReader<File>>>,
+    path: PathBuf,
+}
+
+impl Iterator for SpillReader {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.reader.as_mut()?.next()?;
+        Some(next.map_err(|error| failed(&self.path, &error.to_string())))
+    }
+}
+
+fn failed(path: &Path, why: &str) -> ExecError {
+    let folder = path.parent().unwrap_or(path);
+    ExecError::Spill { folder: folder.display().to_string(), why: why.to_owned() }
+}

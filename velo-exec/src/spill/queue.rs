@@ -1,0 +1,265 @@
+//! What waits for its turn at a shard, in its order; rows on disk where there are many.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, UInt8Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt8Array, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
+use velo_core::batch::columns_of;
+use velo_core::place::{Origin, Positions};
+use velo_core::{Batch, RowKind, RowKinds, Watermark};
+
+use super::file::SpillReader;
+use super::{SpillFolder, SpillWriter};
+use crate::checkpoint::rows::{kind_of, number};
+use crate::error::{ExecError, Result};
+use crate::operator::InputId;
+
+/// Something that an operator is told.
+#[derive(Debug)]
+pub(super) enum Event {
+    Rows(InputId, Batch),
+    Told(Watermark),
+    InputTold(InputId, Watermark),
+    Idle,
+    Timer,
+    Stop,
+    End,
+}
+
+impl Event {
+    /// The same for another shard.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Rows(input, batch) => Self::Rows(*input, batch.clone()),
+            Self::Told(watermark) => Self::Told(*watermark),
+            Self::InputTold(input, watermark) => Self::InputTold(*input, *watermark),
+            Self::Idle => Self::Idle,
+            Self::Timer => Self::Timer,
+            Self::Stop => Self::Stop,
+            Self::End => Self::End,
+        }
+    }
+}
+
+/// An event, or the next rows of a file; what the clock showed then.
+#[derive(Debug)]
+enum Entry {
+    Here(Event),
+    /// The next batch of the input's file, all of whose rows came from this place.
+    OnDisk(InputId, Option<Origin>),
+}
+
+/// What waits.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    entries: VecDeque<(i64, Entry)>,
+    /// Bytes of the rows in memory.
+    bytes: usize,
+    /// Rows in memory and on disk.
+    rows: u64,
+    /// What is written, by input.
+    writers: BTreeMap<usize, SpillWriter>,
+    /// What is read, by input; the first is read first.
+    readers: BTreeMap<usize, VecDeque<SpillReader>>,
+}
+
+/// Rows are put together to pieces of so many before they are written.
+const PIECE: usize = 8_192;
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of the rows in memory, and about those of the rest.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.entries.capacity() * size_of::<(i64, Entry)>()
+    }
+
+    /// Whether there are rows in memory.
+    pub(super) fn has_rows_here(&self) -> bool {
+        self.bytes > 0
+    }
+
+    /// Rows that wait.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub(super) fn push(&mut self, now: i64, event: Event) {
+        match (self.entries.back_mut(), &event) {
+            // Nothing came between the two.
+            (Some((_, Entry::Here(Event::Told(before)))), Event::Told(after)) => *before = *after,
+            (Some((_, Entry::Here(Event::InputTold(input, before)))), Event::InputTold(other, after))
+                if input == other =>
+            {
+                *before = *after;
+            }
+            (Some((_, Entry::Here(Event::Idle))), Event::Idle)
+            | (Some((_, Entry::Here(Event::Timer))), Event::Timer) => {}
+            _ => {
+                if let Event::Rows(_, batch) = &event {
+                    self.bytes += batch.memory();
+                    self.rows += batch.rows() as u64;
+                }
+                self.entries.push_back((now, Entry::Here(event)));
+            }
+        }
+    }
+
+    /// The next one, with what the clock showed when it came.
+    pub(super) fn pop(&mut self) -> Result<Option<(i64, Event)>> {
+        // What is on disk is read from its beginning, so nothing can be added to it any more.
+        for (input, writer) in std::mem::take(&mut self.writers) {
+            self.readers.entry(input).or_default().push_back(writer.finish()?.read()?);
+        }
+        let Some((now, entry)) = self.entries.pop_front() else {
+            self.readers.clear();
+            return Ok(None);
+        };
+        let event = match entry {
+            Entry::Here(event) => {
+                if let Event::Rows(_, batch) = &event {
+                    self.bytes = self.bytes.saturating_sub(batch.memory());
+                }
+                event
+            }
+            Entry::OnDisk(input, origin) => {
+                let missing = || ExecError::Internal("rows that wait on disk are missing".to_owned());
+                let readers = self.readers.get_mut(&input.0).ok_or_else(missing)?;
+                let packed = loop {
+                    match readers.front_mut().ok_or_else(missing)?.next() {
+                        Some(packed) => break packed?,
+                        None => drop(readers.pop_front()),
+                    }
+                };
+                Event::Rows(input, unpacked(&packed, origin)?)
+            }
+        };
+        if let Event::Rows(_, batch) = &event {
+            self.rows = self.rows.saturating_sub(batch.rows() as u64);
+        }
+        Ok(Some((now, event)))
+    }
+
+    /// Puts its rows on disk. Not while it is being emptied.
+    pub(super) fn spill(&mut self, folder: &SpillFolder) -> Result<()> {
+        let mut entries = VecDeque::with_capacity(self.entries.len());
+        let mut piece = Piece::default();
+        for (now, entry) in std::mem::take(&mut self.entries) {
+            match entry {
+                Entry::Here(Event::Rows(input, batch)) => {
+                    if !piece.takes(input, &batch) {
+                        entries.extend(piece.write(&mut self.writers, folder)?);
+                    }
+                    piece.add(now, input, &batch)?;
+                }
+                other => {
+                    entries.extend(piece.write(&mut self.writers, folder)?);
+                    entries.push_back((now, other));
+                }
+            }
+        }
+        entries.extend(piece.write(&mut self.writers, folder)?);
+        self.entries = entries;
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+/// Rows of one input and one place that are written together.
+#[derive(Default)]
+struct Piece {
+    now: i64,
+    input: InputId,
+    origin: Option<Origin>,
+    packed: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl Piece {
+    fn takes(&self, input: InputId, batch: &Batch) -> bool {
+        let same = || match (&self.origin, &batch.origin) {
+            (None, None) => true,
+            (Some(one), Some(other)) => {
+                (one.source, one.partition, one.base) == (other.source, other.partition, other.base)
+                    && one.resource == other.resource
+            }
+            _ => false,
+        };
+        self.packed.is_empty() || (self.input == input && self.rows < PIECE && same())
+    }
+
+    fn add(&mut self, now: i64, input: InputId, batch: &Batch) -> Result<()> {
+        if self.packed.is_empty() {
+            let none = || Positions::Each(UInt64Array::from(Vec::<u64>::new()));
+            self.origin = batch.origin.as_ref().map(|origin| Origin { positions: none(), ..origin.clone() });
+        }
+        (self.now, self.input) = (now, input);
+        self.packed.push(packed(batch)?);
+        self.rows += batch.rows();
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        writers: &mut BTreeMap<usize, SpillWriter>,
+        folder: &SpillFolder,
+    ) -> Result<Option<(i64, Entry)>> {
+        let piece = std::mem::take(self);
+        let Some(first) = piece.packed.first() else { return Ok(None) };
+        let rows = arrow_select::concat::concat_batches(first.schema_ref(), &piece.packed)?;
+        let writer = match writers.entry(piece.input.0) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(new) => new.insert(folder.create()?),
+        };
+        writer.write(&rows)?;
+        Ok(Some((piece.now, Entry::OnDisk(piece.input, piece.origin))))
+    }
+}
+
+/// The columns, and behind them always the same three: kinds, how late the rows are, and their positions.
+fn packed(batch: &Batch) -> Result<RecordBatch> {
+    let rows = batch.rows();
+    let mut fields = batch.columns.schema_ref().fields().to_vec();
+    let mut columns = batch.columns.columns().to_vec();
+    let kind = |row: usize| batch.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds.as_slice()[row]);
+    let late: ArrayRef = match &batch.late_by {
+        Some(late) => Arc::new(late.clone()),
+        None => arrow_array::new_null_array(&DataType::Int64, rows),
+    };
+    let positions: ArrayRef = match &batch.origin {
+        Some(origin) => Arc::new(UInt64Array::from_iter_values((0..rows).map(|row| origin.position(row)))),
+        None => arrow_array::new_null_array(&DataType::UInt64, rows),
+    };
+    let kinds: ArrayRef = Arc::new(UInt8Array::from_iter_values((0..rows).map(|row| number(kind(row)))));
+    for (name, column) in [("_row_kind", kinds), ("_late_by", late), ("_position", positions)] {
+        fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
+        columns.push(column);
+    }
+    Ok(columns_of(&Arc::new(Schema::new(fields)), columns, rows)?)
+}
+
+fn unpacked(packed: &RecordBatch, origin: Option<Origin>) -> Result<Batch> {
+    let wrong = || ExecError::Internal("rows that waited on disk have another form".to_owned());
+    let width = packed.num_columns().checked_sub(3).ok_or_else(wrong)?;
+    let [kinds, late, positions] = &packed.columns()[width..] else { return Err(wrong()) };
+    let kinds = kinds.as_primitive_opt::<UInt8Type>().ok_or_else(wrong)?.values().iter();
+    let kinds = RowKinds::new(kinds.map(|kind| kind_of(*kind)).collect::<Result<Vec<_>>>()?);
+    let late: &Int64Array = late.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+    let positions = positions.as_primitive_opt::<UInt64Type>().ok_or_else(wrong)?;
+    Ok(Batch {
+        columns: packed.project(&(0..width).collect::<Vec<_>>())?,
+        kinds: (!kinds.all_inserts()).then_some(kinds),
+        origin: origin.map(|origin| Origin { positions: Positions::Each(positions.clone()), ..origin }),
+        late_by: (late.null_count() < late.len()).then(|| late_or_zero(late)),
+    })
+}
+
+/// Rows of batches without lateness were put behind some with it.
+fn late_or_zero(late: &Int64Array) -> Int64Array {
+    late.iter().map(|late| late.unwrap_or(0)).collect::<Vec<_>>().into()
+}
