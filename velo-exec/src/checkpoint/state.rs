@@ -52,7 +52,21 @@ pub enum Chunk {
     Spilled(Arc<SpillFile>),
 }
 
+impl From<RecordBatch> for Chunk {
+    fn from(rows: RecordBatch) -> Self {
+        Self::Here(rows)
+    }
+}
+
 impl Chunk {
+    /// The rows that are in memory.
+    pub fn here(&self) -> Option<&RecordBatch> {
+        match self {
+            Self::Here(rows) => Some(rows),
+            Self::Spilled(_) => None,
+        }
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> u64 {
         match self {

@@ -16,8 +16,14 @@ use crate::error::{ExecError, Result};
 /// Where files are made: a folder of this process below a given one, which goes with it.
 #[derive(Debug)]
 pub struct SpillFolder {
-    path: PathBuf,
+    made: Arc<Made>,
     next: AtomicU64,
+}
+
+/// A folder that goes when nobody needs a file of it any more.
+#[derive(Debug)]
+struct Made {
+    path: PathBuf,
 }
 
 /// Tells the folders of one process apart.
@@ -28,7 +34,7 @@ impl SpillFolder {
     pub fn below(parent: &Path) -> Self {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("velo-spill-{}-{number}", std::process::id()));
-        Self { path, next: AtomicU64::new(0) }
+        Self { made: Arc::new(Made { path }), next: AtomicU64::new(0) }
     }
 
     /// A folder below the system's folder for temporary files.
@@ -38,7 +44,7 @@ impl SpillFolder {
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.made.path
     }
 
     /// A new file.
@@ -47,20 +53,20 @@ impl SpillFolder {
     ///
     /// [`ExecError::Spill`] where the folder or the file cannot be made.
     pub fn create(&self) -> Result<SpillWriter> {
-        let path = self.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let path = self.path().join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let make = || {
-            std::fs::create_dir_all(&self.path)?;
+            std::fs::create_dir_all(self.path())?;
             File::create_new(&path)
         };
         let file = make().map_err(|error| failed(&path, &error.to_string()))?;
-        let made = SpillFile { path, rows: 0, bytes: 0 };
+        let made = SpillFile { path, rows: 0, bytes: 0, _folder: Arc::clone(&self.made) };
         Ok(SpillWriter { file: Some(file), writer: None, made })
     }
 }
 
-impl Drop for SpillFolder {
+impl Drop for Made {
     fn drop(&mut self) {
-        // Whoever still reads one of its files keeps that open; what cannot be removed is the system's to clean.
+        // What cannot be removed is the system's to clean.
         drop(std::fs::remove_dir_all(&self.path));
     }
 }
@@ -129,6 +135,7 @@ pub struct SpillFile {
     path: PathBuf,
     rows: u64,
     bytes: u64,
+    _folder: Arc<Made>,
 }
 
 impl SpillFile {

@@ -88,7 +88,7 @@ pub struct MemoryUse {
     unseen: usize,
 }
 
-/// Memory is looked at after so many rows: to add it up takes time.
+/// Memory is looked at after so many rows, which take a thousandth of the bound or less where that is small: to add it up takes time.
 const UNSEEN_ROWS: usize = 16_384;
 
 impl MemoryUse {
@@ -105,7 +105,8 @@ impl MemoryUse {
     /// So many rows have come; whether it is time to tell how much is kept.
     pub fn sees(&mut self, rows: usize) -> bool {
         self.unseen += rows;
-        let is_time = self.unseen >= UNSEEN_ROWS || (self.unseen > 0 && self.pool.forced);
+        let rows = self.pool.limit.map_or(UNSEEN_ROWS, |limit| UNSEEN_ROWS.min(limit >> 10));
+        let is_time = self.unseen > 0 && self.unseen >= rows;
         if is_time {
             self.unseen = 0;
         }

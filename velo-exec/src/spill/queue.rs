@@ -20,7 +20,7 @@ use crate::operator::InputId;
 /// Something that an operator is told.
 #[derive(Debug)]
 pub(super) enum Event {
-    Rows(InputId, Batch),
+    Rows(InputId, Box<Batch>),
     Told(Watermark),
     InputTold(InputId, Watermark),
     Idle,
@@ -49,7 +49,7 @@ impl Event {
 enum Entry {
     Here(Event),
     /// The next batch of the input's file, all of whose rows came from this place.
-    OnDisk(InputId, Option<Origin>),
+    OnDisk(InputId, Option<Box<Origin>>),
 }
 
 /// What waits.
@@ -117,7 +117,6 @@ impl Queue {
             self.readers.entry(input).or_default().push_back(writer.finish()?.read()?);
         }
         let Some((now, entry)) = self.entries.pop_front() else {
-            self.readers.clear();
             return Ok(None);
         };
         let event = match entry {
@@ -136,11 +135,15 @@ impl Queue {
                         None => drop(readers.pop_front()),
                     }
                 };
-                Event::Rows(input, unpacked(&packed, origin)?)
+                Event::Rows(input, Box::new(unpacked(&packed, origin.map(|origin| *origin))?))
             }
         };
         if let Event::Rows(_, batch) = &event {
             self.rows = self.rows.saturating_sub(batch.rows() as u64);
+        }
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+            self.readers.clear();
         }
         Ok(Some((now, event)))
     }
@@ -217,7 +220,7 @@ impl Piece {
             std::collections::btree_map::Entry::Vacant(new) => new.insert(folder.create()?),
         };
         writer.write(&rows)?;
-        Ok(Some((piece.now, Entry::OnDisk(piece.input, piece.origin))))
+        Ok(Some((piece.now, Entry::OnDisk(piece.input, piece.origin.map(Box::new)))))
     }
 }
 

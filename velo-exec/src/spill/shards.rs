@@ -140,7 +140,7 @@ impl Shards {
     /// Rows for the shards of their keys.
     pub(super) fn rows(&mut self, now: i64, input: InputId, batch: &velo_core::Batch, groups: &[u8]) -> Result<()> {
         for (shard, places) in places_of(groups, &self.owners) {
-            self.push(shard, now, Event::Rows(input, batch.take(&places)?));
+            self.push(shard, now, Event::Rows(input, Box::new(batch.take(&places)?)));
         }
         Ok(())
     }
@@ -264,7 +264,7 @@ impl Shards {
             match event {
                 Event::Rows(input, batch) => {
                     rows = true;
-                    operator.on_batch(input, batch, &mut shard.out)?
+                    operator.on_batch(input, *batch, &mut shard.out)?
                 }
                 Event::Told(watermark) if watermark <= shard.told => Flow::Done,
                 Event::Told(watermark) => {
@@ -438,7 +438,7 @@ impl Shards {
                 Event::Rows(input, batch) => {
                     groups.of(input, &batch, &mut of)?;
                     for (shard, places) in places_of(&of, &self.owners) {
-                        self.all[shard].queue.push(now, Event::Rows(input, batch.take(&places)?));
+                        self.all[shard].queue.push(now, Event::Rows(input, Box::new(batch.take(&places)?)));
                     }
                 }
                 told => {

@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field};
 use datafusion_expr::{Expr, col};
 use velo_core::duration::Span;
 use velo_core::{Batch, RowKind, Watermark};
-use velo_exec::operator::{ChangelogJoin, JoinSpec};
+use velo_exec::operator::{ChangelogJoin, JoinSpec, Operator};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{ChangelogJoin as Plan, Join, JoinKey, JoinKind, Mark, StateTtl};
 

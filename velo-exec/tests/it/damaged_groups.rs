@@ -71,12 +71,13 @@ fn a_foreign_state_is_refused() {
 fn a_damaged_state_is_an_error() {
     for (query, saved) in saved_states() {
         for (name, batches) in &saved.tables {
-            let columns = batches[0].num_columns();
+            let first = batches[0].here().unwrap();
+            let columns = first.num_columns();
             for at in 0..columns {
                 let change = |with: &dyn Fn(&RecordBatch) -> RecordBatch| {
                     let mut damaged = saved.clone();
                     let batches = damaged.tables.get_mut(name).unwrap();
-                    *batches = batches.iter().map(with).collect();
+                    *batches = batches.iter().map(|rows| with(rows.here().unwrap()).into()).collect();
                     load(&query, damaged)
                 };
                 let without = |batch: &RecordBatch| {
@@ -86,7 +87,7 @@ fn a_damaged_state_is_an_error() {
                     let error = change(&without).unwrap_err();
                     assert!(error.contains("cannot be used"), "{name}: {error}");
                 }
-                let field = batches[0].schema().field(at).clone();
+                let field = first.schema().field(at).clone();
                 if field.name().starts_with("$state") {
                     continue;
                 }

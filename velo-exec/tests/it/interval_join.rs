@@ -2,7 +2,7 @@
 
 use velo_core::Watermark;
 use velo_eventtime::LateStrategy;
-use velo_exec::operator::IntervalJoin;
+use velo_exec::operator::{IntervalJoin, Operator};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{IntervalJoin as Plan, JoinKind};
 

@@ -27,6 +27,7 @@ mod restarts_rows;
 mod restarts_top_n;
 mod session_revisions;
 mod sets;
+mod spilling;
 mod timers;
 mod top_n;
 mod window_join;

@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field, Schema};
 use datafusion_expr::{col, lit};
 use velo_core::duration::Span;
 use velo_core::{Batch, schema as hidden, types};
+use velo_exec::checkpoint::Chunk;
 use velo_exec::operator::{Over, OverSpec};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{AggregateCall, FrameUnits, OverCall, OverFunction, OverOrder, RowBuffer, RowFrame, RowWindow};
@@ -224,9 +225,13 @@ fn what_is_saved_does_not_grow_with_the_rows() {
         let mut partitions = input(&mut Random::new(80), rows, 0, false);
         stamp(&mut partitions, 0);
         let input = Input { partitions: &partitions, bound: 0, size: 10, seed: 80 };
-        let elements = |batch: &RecordBatch| {
-            let lists =
-                batch.columns().iter().filter_map(|column| column.as_any().downcast_ref::<arrow_array::ListArray>());
+        let elements = |rows: &Chunk| {
+            let lists = rows
+                .here()
+                .unwrap()
+                .columns()
+                .iter()
+                .filter_map(|column| column.as_any().downcast_ref::<arrow_array::ListArray>());
             lists.map(|lists| lists.values().len()).sum::<usize>()
         };
         sizes.push(saved(&make, input).tables.values().flatten().map(elements).sum::<usize>());

@@ -16,7 +16,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::{col, lit};
 use velo_core::duration::Span;
 use velo_core::{Batch, RowKind, Watermark, schema as hidden, types};
-use velo_exec::operator::{DistinctOn, SetOperation, Unnest, WindowLimit};
+use velo_exec::operator::{DistinctOn, Operator, SetOperation, Unnest, WindowLimit};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{Emission, SetKind, SortKey, StateTtl, Unnest as UnnestSpec, UnnestItem, UnnestOf};
 

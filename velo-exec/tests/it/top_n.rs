@@ -12,7 +12,7 @@ use datafusion_expr::{Expr, col};
 use velo_core::duration::Span;
 use velo_core::{Batch, RowKind, RowKinds, Watermark, schema as hidden};
 use velo_eventtime::LateStrategy;
-use velo_exec::operator::{TopN, TopNSpec};
+use velo_exec::operator::{Operator, TopN, TopNSpec};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{Emission, SortKey, StateTtl, TopN as Plan};
 

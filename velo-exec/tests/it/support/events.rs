@@ -205,10 +205,10 @@ pub fn refuses_what_is_damaged<O: Operator>(make: &dyn Fn() -> O, events: &[Even
     assert!(!good.tables.is_empty() || !good.values.is_empty());
     let load = |state: OperatorState| Harness::new(make()).load(vec![state], Share::WHOLE);
     load(good.clone()).unwrap();
-    let narrow = |batch: &RecordBatch| batch.project(&(1..batch.num_columns()).collect::<Vec<_>>()).unwrap();
+    let narrow = |rows: &RecordBatch| rows.project(&(1..rows.num_columns()).collect::<Vec<_>>()).unwrap();
     for table in good.tables.keys() {
         let mut bad = good.clone();
-        bad.tables.get_mut(table).unwrap().iter_mut().for_each(|batch| *batch = narrow(batch));
+        bad.tables.get_mut(table).unwrap().iter_mut().for_each(|rows| *rows = narrow(rows.here().unwrap()).into());
         assert!(load(bad).is_err(), "{table}");
     }
     for value in good.values.keys() {

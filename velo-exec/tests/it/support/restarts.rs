@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt64A
 use arrow_schema::{Field, Schema};
 use velo_core::Watermark;
 use velo_exec::checkpoint::state::{KEY_GROUP, task_of};
-use velo_exec::checkpoint::{OperatorState, Share};
+use velo_exec::checkpoint::{Chunk, OperatorState, Share};
 use velo_exec::operator::Operator;
 use velo_exec::state::KeyGrouper;
 use velo_exec::testing::{Harness, Random};
@@ -130,11 +130,12 @@ pub fn saved<O: Operator>(make: &dyn Fn() -> O, input: Input<'_>) -> OperatorSta
 /// Loads a state with each of its columns missing, and with other values; nothing may panic, and what is missing is told.
 pub fn damage<O: Operator>(make: &dyn Fn() -> O, state: &OperatorState) {
     for (table, batches) in &state.tables {
-        let width = batches[0].num_columns();
+        let first = batches[0].here().unwrap();
+        let width = first.num_columns();
         for column in 0..width {
-            let hidden = batches[0].schema().field(column).name() == KEY_GROUP;
+            let hidden = first.schema().field(column).name() == KEY_GROUP;
             for kind in 0..3 {
-                let damaged = |batch: &RecordBatch| other(batch, column, kind);
+                let damaged = |rows: &Chunk| other(rows.here().unwrap(), column, kind).into();
                 let mut state = state.clone();
                 state.tables.insert(table.clone(), batches.iter().map(damaged).collect());
                 let loaded = Harness::new(make()).load(vec![state], Share::WHOLE);

@@ -141,14 +141,15 @@ pub fn check_damaged<O: Operator>(saved: &[OperatorState], make: impl Fn() -> O)
     for table in &tables {
         for swapped in [false, true] {
             let mut saved = saved.to_vec();
-            for batch in saved.iter_mut().filter_map(|saved| saved.tables.get_mut(table)).flatten() {
+            for chunk in saved.iter_mut().filter_map(|saved| saved.tables.get_mut(table)).flatten() {
+                let batch = chunk.here().unwrap();
                 let width = batch.num_columns();
                 let order = if swapped {
                     (0..width - 1).rev().chain([width - 1]).collect()
                 } else {
                     (1..width).collect::<Vec<_>>()
                 };
-                *batch = batch.project(&order).unwrap();
+                *chunk = batch.project(&order).unwrap().into();
             }
             let error = Harness::new(make()).load(saved, Share::WHOLE);
             assert!(matches!(error, Err(ExecError::State { .. })), "{table}, swapped {swapped}: {error:?}");
