@@ -243,16 +243,24 @@ impl StateReader {
     /// Takes the rows of a table that belong to this task, without the key group; empty where none was saved.
     pub fn rows(&mut self, table: &str) -> Result<Vec<RecordBatch>> {
         let mut found = Vec::new();
+        self.each(table, |rows| {
+            found.push(rows);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// As [`StateReader::rows`], but hands them to `take` batch by batch, as they come from disk.
+    pub fn each(&mut self, table: &str, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let tables = self.saved.iter_mut().filter_map(|(saved, share)| Some((saved.tables.remove(table)?, *share)));
         for (chunk, share) in tables.flat_map(|(rows, share)| rows.into_iter().map(move |chunk| (chunk, share))) {
             chunk.each(|batch| {
                 let Some(rows) = of_share(table, batch, share)? else { return Ok(()) };
                 let width = rows.num_columns() - usize::from(has_groups(&rows));
-                found.push(rows.project(&(0..width).collect::<Vec<_>>())?);
-                Ok(())
+                take(rows.project(&(0..width).collect::<Vec<_>>())?)
             })?;
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Bytes that all tables take in memory, or would take there.

@@ -83,6 +83,7 @@ use velo_core::{Batch, Watermark};
 use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 use crate::lookup::MissingCounters;
+use crate::spill::MemoryUse;
 use crate::state::Ttl;
 use crate::window::LateCounters;
 
@@ -311,6 +312,12 @@ pub trait Operator: Send {
     /// Bytes of memory of what it keeps, about: what a bound for the memory of the job counts.
     fn memory(&self) -> usize {
         0
+    }
+
+    /// Tells it that the memory of the job is bounded. One that puts what it keeps on disk by itself tells how much it keeps, and
+    /// takes `memory` for that; of others the task tells it.
+    fn bound(&mut self, memory: MemoryUse) -> Option<MemoryUse> {
+        Some(memory)
     }
 
     /// Whether nothing comes of rows before the input ends.

@@ -119,7 +119,11 @@ fn operator(step: &Step, context: ChainContext<'_>) -> Result<(Box<dyn Operator>
         return Ok((step.operator(plan, tables)?, None));
     }
     let uses = MemoryUse::new(memory, &plan.nodes[step.node().0].owner);
-    let Some(keys) = spilled_by(plan, step)? else { return Ok((step.operator(plan, tables)?, Some(uses))) };
+    let Some(keys) = spilled_by(plan, step)? else {
+        let mut operator = step.operator(plan, tables)?;
+        let uses = operator.bound(uses);
+        return Ok((operator, uses));
+    };
     let (plan, step) = (Arc::clone(plan), step.clone());
     // What goes by key reads no table.
     let make = move || step.operator(&plan, &[]);

@@ -67,6 +67,11 @@ impl MemoryPool {
         self.forced
     }
 
+    /// Whether so many bytes are more than so many hundredths of the bound.
+    pub(crate) fn is_part(&self, bytes: usize, hundredths: usize) -> bool {
+        bytes > self.part(hundredths)
+    }
+
     /// So many hundredths of the bound, in bytes.
     pub(super) fn part(&self, hundredths: usize) -> usize {
         self.limit.map_or(usize::MAX, |limit| limit / 100 * hundredths)
@@ -140,7 +145,7 @@ impl MemoryUse {
     }
 
     /// Whether it is to put some of what it keeps on disk.
-    pub(super) fn is_to_spill(&self) -> bool {
+    pub(crate) fn is_to_spill(&self) -> bool {
         let pool = &self.pool;
         if pool.forced {
             return true;

@@ -8,14 +8,15 @@ use crate::support::changelog::{Folded, emission};
 use crate::support::joins::{self, Way};
 use crate::support::over::{aggregated, frame, numbered, spec as over_spec, window as over_window};
 use crate::support::sim::{stamp, turns};
-use crate::support::{Calls, Kind, Row, SECOND, batch, many_calls, schema, spec, window};
+use crate::support::{Calls, Kind, Row, SECOND, batch, cells, many_calls, schema, spec, window};
 use arrow_schema::DataType;
+use datafusion_expr::col;
 use velo_core::Watermark;
 use velo_exec::checkpoint::Share;
-use velo_exec::operator::{GroupSpec, Operator, Over, aggregate};
+use velo_exec::operator::{GroupSpec, Operator, Over, Sort, aggregate};
 use velo_exec::spill::{KeysOf, MemoryPool, MemoryUse, Spilling};
 use velo_exec::testing::{Harness, Random};
-use velo_plan::plan::{FrameUnits, JoinKind, OverOrder};
+use velo_plan::plan::{FrameUnits, JoinKind, OverOrder, SortKey};
 
 /// Rows of two partitions with so many keys, in ascending time but for some seconds.
 fn rows(seed: u64, count: usize, keys: u64) -> Vec<Vec<Row>> {
@@ -180,4 +181,48 @@ fn a_folder_that_is_none_is_told() {
     let rows = partitions.concat();
     let error = rows.chunks(1_000).try_for_each(|rows| harness.batch(batch(rows))).unwrap_err().to_string();
     assert!(error.contains("spill.dir") && error.contains(&file.path().display().to_string()), "{error}");
+}
+
+/// Rows that are sorted with and without enough memory for them come in the same order, equal ones as they came, also where others
+/// go on in the middle.
+#[test]
+fn sorted_rows_in_little_memory() {
+    let keys = [("key", true, false), ("quantity", false, true)];
+    let keys = keys.map(|(name, descending, nulls_first)| SortKey { expr: col(name), descending, nulls_first });
+    let make = |pool: &Arc<MemoryPool>| {
+        let mut sort = Sort::new(&keys, schema(), "s").unwrap();
+        assert!(sort.bound(MemoryUse::new(pool, "s")).is_none());
+        Harness::new(sort)
+    };
+    let mut random = Random::new(11);
+    let mut rows = rows(11, 20_000, 40).concat();
+    for row in &mut rows {
+        row.quantity = Some(random.below(5) as i64).filter(|quantity| *quantity > 0);
+        row.key = row.key.take().filter(|_| random.below(50) > 0);
+    }
+    let run = |limit: Option<usize>, restarts: bool| {
+        let pool = || limit.map_or_else(MemoryPool::unbounded, |limit| MemoryPool::bounded(limit, None));
+        let mut the_pool = pool();
+        let mut sort = make(&the_pool);
+        for (number, rows) in rows.chunks(700).enumerate() {
+            sort.batch(batch(rows)).unwrap();
+            assert!(limit.is_none_or(|limit| the_pool.used() < limit));
+            if restarts && number % 9 == 8 {
+                let saved = sort.save().unwrap();
+                the_pool = pool();
+                sort = make(&the_pool);
+                sort.load(vec![saved], Share::WHOLE).unwrap();
+            }
+        }
+        sort.end().unwrap();
+        assert_eq!(the_pool.used(), 0);
+        sort.take_batches().iter().flat_map(|batch| cells(&batch.columns)).collect::<Vec<_>>()
+    };
+    let expected = run(None, false);
+    assert_eq!(expected.len(), 20_000);
+    for limit in [1 << 20, 8 << 20] {
+        for restarts in [false, true] {
+            assert!(run(Some(limit), restarts) == expected, "{limit} {restarts}");
+        }
+    }
 }
