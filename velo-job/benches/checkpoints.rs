@@ -2,34 +2,21 @@
 //! Prints one JSON object a line.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures")]
 
+#[path = "../tests/it/context.rs"]
+mod context;
+
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use velo_core::connector::Registry;
 use velo_core::duration::Span;
 use velo_exec::checkpoint::{Folder, Inventory, start};
 use velo_exec::spill::MemoryPool;
-use velo_job::{OnCheckpoint, PlanContext, RunOptions, Script, Stop};
+use velo_job::{OnCheckpoint, RunOptions, Script, Stop};
 use velo_plan::RecoveryProperties;
-use velo_plan::functions::Functions;
 
-fn context(folder: &Path) -> PlanContext {
-    let mut registry = Registry::new();
-    registry.add(velo_source_file::connector());
-    for connector in velo_source_gen::connectors() {
-        registry.add(connector);
-    }
-    PlanContext {
-        registry,
-        functions: Functions::new(),
-        lookup: Box::new(|_| None),
-        folder: folder.to_owned(),
-        optimise: true,
-        roots: velo_job::Roots::default(),
-    }
-}
+use self::context::context;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()

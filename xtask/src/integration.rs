@@ -1,9 +1,11 @@
 //! `cargo xtask integration`: the tests that need services, with those started for them.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
 use crate::process::cargo;
-use crate::services::Postgres;
+use crate::services::{Postgres, python_with};
 use crate::steps::Reported;
 use crate::test;
 use crate::workspace::Workspace;
@@ -36,19 +38,58 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if report.failure.is_some() { Err(Reported.into()) } else { Ok(()) }
 }
 
-/// For CI: where a service can be neither found nor installed, its tests are left out, and that is said. What they compare with
-/// is recorded, and the ordinary tests compare with the record.
-pub fn where_possible(workspace: &Workspace) -> Result<()> {
+/// What the tests need, as far as it is there.
+struct Services {
+    postgres: Option<(Postgres, String, bool)>,
+    python: Option<PathBuf>,
+}
+
+impl Services {
+    /// The tests that can run.
+    fn tests(&self) -> Vec<&'static str> {
+        let postgres = self.postgres.is_some().then_some("velo_agrees_with_a_server");
+        postgres.into_iter().chain(self.python.is_some().then_some("state_files")).collect()
+    }
+
+    /// Stops what was started here.
+    fn down(&self) -> Result<()> {
+        match &self.postgres {
+            Some((server, _, false)) => server.down().map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// PostgreSQL, where it listens, and whether it ran before.
+fn postgres(workspace: &Workspace) -> Result<(Postgres, String, bool)> {
     let server = Postgres::of(workspace)?;
     let ran = server.running()?.is_some();
-    if let Err(error) = server.up() {
-        println!("integration: not run, for PostgreSQL cannot be started here: {error:#}");
+    let url = server.up()?;
+    println!("postgres: {url}");
+    Ok((server, url, ran))
+}
+
+fn python(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.root.join("target/services/python");
+    std::fs::create_dir_all(&folder)?;
+    python_with(&folder, &["duckdb", "pyarrow"])
+}
+
+/// For CI: where a service can be neither found nor installed, its tests are left out, and that is said. What they compare with
+/// is recorded where it can be, and the ordinary tests compare with the record.
+pub fn where_possible(workspace: &Workspace) -> Result<()> {
+    let left_out = |what: &str, error: &anyhow::Error| {
+        println!("integration: not run, for {what} is not to be had here: {error:#}")
+    };
+    let services = Services {
+        postgres: postgres(workspace).inspect_err(|error| left_out("PostgreSQL", error)).ok(),
+        python: python(workspace).inspect_err(|error| left_out("Python with DuckDB and pyarrow", error)).ok(),
+    };
+    if services.tests().is_empty() {
         return Ok(());
     }
-    let outcome = execute(workspace, &Args::plain());
-    if !ran {
-        server.down()?;
-    }
+    let outcome = with(workspace, &services, &Args::plain());
+    services.down()?;
     match outcome?.failure {
         Some(failure) => bail!("{failure}"),
         None => Ok(()),
@@ -57,21 +98,38 @@ pub fn where_possible(workspace: &Workspace) -> Result<()> {
 
 /// Starts what is needed, runs the tests, and stops what was started here.
 pub fn execute(workspace: &Workspace, args: &Args) -> Result<test::Report> {
-    let server = Postgres::of(workspace)?;
-    let ran = server.running()?.is_some();
-    let url = server.up()?;
-    println!("postgres: {url}");
+    let services = Services { postgres: Some(postgres(workspace)?), python: Some(python(workspace)?) };
+    let report = with(workspace, &services, args);
+    if !args.keep {
+        services.down()?;
+    }
+    report
+}
+
+fn with(workspace: &Workspace, services: &Services, args: &Args) -> Result<test::Report> {
     let mut command = cargo(
         &workspace.root,
-        &["test", "--package", "velo-job", "--features", "integration", "--test", "integration", "--no-fail-fast"],
+        &[
+            "test",
+            "--package",
+            "velo-job",
+            "--features",
+            "integration",
+            "--test",
+            "integration",
+            "--no-fail-fast",
+            "--",
+        ],
     );
-    command.env("VELO_POSTGRES", &url);
+    command.args(services.tests());
+    if let Some((_, url, _)) = &services.postgres {
+        command.env("VELO_POSTGRES", url);
+    }
+    if let Some(python) = &services.python {
+        command.env("VELO_PYTHON", python);
+    }
     if args.record {
         command.env("VELO_RECORD", "1");
     }
-    let report = test::counted(command);
-    if !ran && !args.keep {
-        server.down()?;
-    }
-    report
+    test::counted(command)
 }

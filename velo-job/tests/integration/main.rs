@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics with the reason")]
 
+#[path = "../it/context.rs"]
+mod context;
 #[path = "../it/postgres/mod.rs"]
 mod postgres;
 mod server;
+mod state_files;
 
 use std::fmt::Write as _;
 

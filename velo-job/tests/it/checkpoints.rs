@@ -13,7 +13,7 @@ use velo_testkit::Gate;
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Acknowledged, Script as Rows, Step};
 
-use crate::context;
+use crate::context::context;
 use crate::support::{Scripted, open, reached, rows};
 
 /// A job in a folder of its own.
@@ -128,6 +128,7 @@ fn recovery(job: &Job) -> velo_plan::RecoveryProperties {
         attempts: 0,
         backoff: Span(1_000),
         longest: Span(1_000),
+        ..velo_plan::RecoveryProperties::default()
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod checkpoints;
+mod context;
 mod failing;
 mod function_examples;
 mod idle;
@@ -18,29 +19,9 @@ mod stopping;
 mod support;
 mod timers;
 
-use std::path::Path;
-
-use velo_core::connector::Registry;
 use velo_job::scenario::Runner;
-use velo_job::{PlanContext, Roots};
-use velo_plan::functions::Functions;
 
-/// What scripts are planned with: the file connector and the generators.
-fn context(folder: &Path) -> PlanContext {
-    let mut registry = Registry::new();
-    registry.add(velo_source_file::connector());
-    for connector in velo_source_gen::connectors() {
-        registry.add(connector);
-    }
-    PlanContext {
-        registry,
-        functions: Functions::new(),
-        lookup: Box::new(|_| None),
-        folder: folder.to_owned(),
-        optimise: true,
-        roots: Roots::Sinks,
-    }
-}
+use self::context::context;
 
 /// A runner of scenarios.
 fn runner() -> Runner {

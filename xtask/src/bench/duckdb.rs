@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::timed::{self, Run, pinned};
-use crate::process::{capture, run};
+use crate::process::capture;
+use crate::services::python_with;
 
 /// Runs one statement and says how long it took: the statement alone, without the start of Python and the connection.
 const DRIVER: &str = r#"
@@ -32,16 +33,8 @@ pub struct DuckDb {
 impl DuckDb {
     /// Installs DuckDB below `folder` unless it is there.
     pub fn install(folder: &Path) -> Result<Self> {
-        let (venv, driver) = (folder.join("venv"), folder.join("duckdb_driver.py"));
-        let python = venv.join("bin/python");
-        if !python.exists() {
-            let mut make = Command::new("python3");
-            make.args(["-m", "venv"]).arg(&venv);
-            run(make).context("the comparison needs Python 3 with venv (on Debian: python3-venv)")?;
-            let mut install = Command::new(&python);
-            install.args(["-m", "pip", "install", "--quiet", "duckdb"]);
-            run(install)?;
-        }
+        let driver = folder.join("duckdb_driver.py");
+        let python = python_with(folder, &["duckdb"])?;
         std::fs::write(&driver, DRIVER).with_context(|| format!("cannot write {}", driver.display()))?;
         let mut ask = Command::new(&python);
         ask.args(["-c", "import duckdb; print(duckdb.__version__)"]);

@@ -2,6 +2,8 @@
 
 mod command;
 mod postgres;
+mod python;
 
 pub use command::{Args, run};
 pub use postgres::Postgres;
+pub use python::python_with;

@@ -1,0 +1,24 @@
+//! What scripts are planned with in tests and benches.
+
+use std::path::Path;
+
+use velo_core::connector::Registry;
+use velo_job::{PlanContext, Roots};
+use velo_plan::functions::Functions;
+
+/// The file connector and the generators.
+pub fn context(folder: &Path) -> PlanContext {
+    let mut registry = Registry::new();
+    registry.add(velo_source_file::connector());
+    for connector in velo_source_gen::connectors() {
+        registry.add(connector);
+    }
+    PlanContext {
+        registry,
+        functions: Functions::new(),
+        lookup: Box::new(|_| None),
+        folder: folder.to_owned(),
+        optimise: true,
+        roots: Roots::Sinks,
+    }
+}
