@@ -18,7 +18,7 @@ use velo_exec::runtime::JobProgress;
 use velo_exec::{ExecError, Result};
 use velo_plan::RecoveryProperties;
 
-use super::modes::Random;
+use super::modes::{Called, FailingCall, Mode, Random};
 use crate::{Folder, RunOptions, Script};
 
 /// So often an attempt is ended at most: of a long input that is enough, and each start costs.
@@ -125,26 +125,58 @@ fn doom(random: &mut Random, ends: u64) -> Doom {
     }
 }
 
+/// How the attempt of this number ends where one call is to fail.
+fn doom_of(call: FailingCall, attempt: u32) -> Doom {
+    match (attempt, call.resumed) {
+        (0, true) => Doom::Checkpoint(1),
+        (0, false) | (1, true) => match call.of {
+            Called::Store => Doom::Store(call.number, call.fails),
+            Called::Sink => Doom::Sink(call.number, call.fails),
+        },
+        _ => Doom::None,
+    }
+}
+
 /// Where the sinks of all attempts ask for the fate of the one that runs.
 pub(super) type SharedFate = Arc<Mutex<Option<Arc<Fate>>>>;
 
 /// Runs the script to its end, through several attempts; what is wrong is `Err(())` where it does not end within `patience`. The
-/// counters are those of the last attempt.
+/// counters are those of the last attempt. Also whether the call that was to fail in this mode was made.
 pub(super) fn run(
     script: &Script,
     options: &(dyn Fn() -> RunOptions + Sync),
     shared: &SharedFate,
-    seed: u64,
+    mode: &Mode,
     patience: Duration,
-) -> (JobProgress, Result<Result<(), ExecError>, ()>) {
+) -> (Ran, bool) {
+    let mut call_failed = false;
+    let ran = attempts(script, options, shared, mode, patience, &mut call_failed);
+    (ran, call_failed)
+}
+
+/// The counters, and how it ended.
+type Ran = (JobProgress, Result<Result<(), ExecError>, ()>);
+
+fn attempts(
+    script: &Script,
+    options: &(dyn Fn() -> RunOptions + Sync),
+    shared: &SharedFate,
+    mode: &Mode,
+    patience: Duration,
+    call_failed: &mut bool,
+) -> Ran {
     let folder = Folder::in_memory();
-    let mut random = Random::new(seed);
+    let mut random = Random::new(mode.seed);
     let (mut seen, mut last) = (None, None);
-    let mut ends = 0;
+    let (mut ends, mut starts) = (0, 0);
     let watch = Stopwatch::start();
     loop {
         let progress = script.progress();
-        let doom = doom(&mut random, ends);
+        let doom = match mode.fails {
+            Some(call) => doom_of(call, starts),
+            None => doom(&mut random, ends),
+        };
+        starts += 1;
         let state = State { random: Random::new(random.below(u64::MAX)), doom, seen };
         let fate = Arc::new(Fate { state: Mutex::new(state), killed: Notify::new() });
         *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fate));
@@ -156,6 +188,8 @@ pub(super) fn run(
             let error = ExecError::Internal("an attempt of the job panicked".to_owned());
             return (progress, Ok(Err(error)));
         };
+        seen = fate.state().seen.take();
+        *call_failed |= matches!(fate.state().doom, Doom::Store(0, _) | Doom::Sink(0, _));
         match attempt {
             Attempt::Over => return (last.unwrap_or(progress), Ok(Ok(()))),
             // All was counted by the attempt that came to the end, and this one has only finished its last commit.
@@ -169,7 +203,6 @@ pub(super) fn run(
             Attempt::TookTooLong => return (progress, Err(())),
             Attempt::Killed => ends += 1,
         }
-        seen = fate.state().seen.take();
         // One that only had a commit to finish, and was ended in that, has counted nothing.
         if !all_read {
             last = Some(progress);

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use velo_exec::checkpoint::CallFails;
+
 use super::parse::Scenario;
 
 /// How rows are cut into batches.
@@ -36,8 +38,47 @@ pub struct Mode {
     pub killed: bool,
     /// State lies on disk whenever it is not looked at.
     pub spilled: bool,
+    /// This very call fails, and the job goes on after that.
+    pub fails: Option<FailingCall>,
     /// Decides the order.
     pub seed: u64,
+}
+
+/// A call that fails, of all that a job makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailingCall {
+    /// Of whom.
+    pub of: Called,
+    /// Its number, from 1.
+    pub number: u64,
+    /// Before it is done, or behind.
+    pub fails: CallFails,
+    /// It is a call of the job that goes on from the first checkpoint, and not of the one before.
+    pub resumed: bool,
+}
+
+/// Who is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Called {
+    /// The store of checkpoints.
+    Store,
+    /// A sink.
+    Sink,
+}
+
+impl fmt::Display for FailingCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = match self.of {
+            Called::Store => "the store",
+            Called::Sink => "sinks",
+        };
+        let when = match self.fails {
+            CallFails::Before => "before",
+            CallFails::After => "behind",
+        };
+        let resumed = if self.resumed { ", after a restart" } else { "" };
+        write!(f, "{when} call {} of {of} it fails{resumed}", self.number)
+    }
 }
 
 impl Default for Mode {
@@ -51,6 +92,7 @@ impl Default for Mode {
             optimised: true,
             killed: false,
             spilled: false,
+            fails: None,
             seed: 0,
         }
     }
@@ -79,8 +121,11 @@ impl fmt::Display for Mode {
         if !self.optimised {
             words.push("optimiser off".to_owned());
         }
-        if self.killed {
+        if self.killed && self.fails.is_none() {
             words.push(format!("killed by {}", self.seed));
+        }
+        if let Some(call) = self.fails {
+            words.push(call.to_string());
         }
         if self.spilled {
             words.push("state on disk".to_owned());
@@ -108,6 +153,7 @@ fn mode(choices: [usize; DIMENSIONS], seed: u64) -> Mode {
         optimised: optimised == 0,
         killed: killed == 1,
         spilled: spilled == 1,
+        fails: None,
         seed,
     }
 }
@@ -136,6 +182,9 @@ pub enum Modes {
     Chosen(u64),
     /// The full product, with the seed for shuffling.
     All(u64),
+    /// Each call that a job makes to the store of its checkpoints or to a sink fails once, in a run of its own, before it is done and
+    /// behind; at the first start of the job and after a restart.
+    EachCall,
     /// So many runs from this seed on, each of one scenario in a mode in which its job is killed; the seed of a run decides both.
     Simulated {
         /// The first seed.
@@ -155,6 +204,13 @@ impl Mode {
     }
 }
 
+impl Mode {
+    /// A mode in which one call fails.
+    pub fn failing(call: FailingCall) -> Self {
+        Self { killed: true, fails: Some(call), batching: Batching::Of(2), ..Self::default() }
+    }
+}
+
 /// Modes a file beside the plain one.
 const PER_FILE: usize = 4;
 
@@ -162,7 +218,7 @@ impl Modes {
     /// The modes of the `index`-th file; the first is the plain one.
     pub fn of_file(self, index: usize) -> Vec<Mode> {
         match self {
-            Self::Plain | Self::Simulated { .. } => vec![Mode::default()],
+            Self::Plain | Self::EachCall | Self::Simulated { .. } => vec![Mode::default()],
             Self::All(seed) => product().into_iter().map(|choices| mode(choices, seed)).collect(),
             Self::Chosen(seed) => {
                 let listed = pairwise(seed);

@@ -47,6 +47,8 @@ pub struct Verdict {
     pub failures: Vec<Failure>,
     /// What would make it so.
     pub updates: Vec<Update>,
+    /// The call that was to fail in this mode was made.
+    pub call_failed: bool,
 }
 
 impl Verdict {
@@ -165,7 +167,11 @@ impl Runner {
             options
         };
         let (progress, ran) = match killed {
-            true => killed::run(&script, &options, &wiring.fate, wiring.mode.seed, PATIENCE),
+            true => {
+                let (ran, call_failed) = killed::run(&script, &options, &wiring.fate, wiring.mode, PATIENCE);
+                verdict.call_failed = call_failed;
+                ran
+            }
             false => {
                 let (options, progress) = (RunOptions { terminals, ..options() }, script.progress());
                 let ran = tokio::time::timeout(PATIENCE, script.run(options, &progress)).await;

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use velo_core::clock::Stopwatch;
+use velo_exec::checkpoint::CallFails;
 
-use super::modes::{Mode, Modes, Random};
+use super::modes::{Called, FailingCall, Mode, Modes, Random};
 use super::parse::{Scenario, ScenarioError, ScenarioFile, read};
 use super::report::{Record, Report};
-use super::run::{Failure, Runner};
-use super::update::{self, Update};
+use super::run::{Failure, Runner, Verdict};
+use super::update;
 
 /// What is run, and how.
 #[derive(Debug, Clone)]
@@ -73,13 +74,17 @@ impl Suite {
         if let Modes::Simulated { seed, runs } = modes {
             return self.simulate(runner, options, (seed, runs), each).await;
         }
+        if modes == Modes::EachCall {
+            return self.fail_each_call(runner, options, each).await;
+        }
         let mut report = Report { records: Vec::new(), errors: self.errors.clone() };
         for (index, file) in self.files.iter().enumerate() {
             let mut updates = Vec::new();
             let first = report.records.len();
             for scenario in file.scenarios.iter().filter(|scenario| chosen(options, file, &scenario.name)) {
                 for mode in modes.of_file(index).iter().filter(|mode| mode.applies_to(scenario)) {
-                    let (mut record, wanted) = recorded(runner, file, scenario, mode).await;
+                    let (mut record, verdict) = recorded(runner, file, scenario, mode).await;
+                    let wanted = verdict.updates;
                     // A failure without an update, such as a mistake in the scenario, cannot be mended by one.
                     record.updated = options.update && record.failures.len() == wanted.len() && !wanted.is_empty();
                     if record.updated {
@@ -128,20 +133,53 @@ impl Suite {
     }
 }
 
+impl Suite {
+    /// Runs each scenario as often as its job makes calls that can fail.
+    async fn fail_each_call(&self, runner: &Runner, options: &SuiteOptions, mut each: impl FnMut(&Record)) -> Report {
+        let mut report = Report { records: Vec::new(), errors: self.errors.clone() };
+        let all = self.files.iter().flat_map(|file| file.scenarios.iter().map(move |scenario| (file, scenario)));
+        let fitting = |(file, scenario): &(&ScenarioFile, &Scenario)| {
+            chosen(options, file, &scenario.name)
+                && runner.can_be_killed(scenario)
+                && Mode { killed: true, ..Mode::default() }.applies_to(scenario)
+        };
+        let kinds = [Called::Store, Called::Sink].into_iter().flat_map(|of| {
+            [CallFails::Before, CallFails::After]
+                .into_iter()
+                .flat_map(move |fails| [(of, fails, false), (of, fails, true)])
+        });
+        for ((file, scenario), (of, fails, resumed)) in
+            all.filter(fitting).flat_map(|one| kinds.clone().map(move |kind| (one, kind)))
+        {
+            for number in 1.. {
+                let mode = Mode::failing(FailingCall { of, number, fails, resumed });
+                let (record, verdict) = recorded(runner, file, scenario, &mode).await;
+                let failed = !record.failures.is_empty();
+                report.records.push(record);
+                report.records.last().into_iter().for_each(&mut each);
+                if !verdict.call_failed || failed {
+                    break;
+                }
+            }
+        }
+        report
+    }
+}
+
 /// Runs a scenario, and gives what became of it and what would make it hold.
-async fn recorded(runner: &Runner, file: &ScenarioFile, scenario: &Scenario, mode: &Mode) -> (Record, Vec<Update>) {
+async fn recorded(runner: &Runner, file: &ScenarioFile, scenario: &Scenario, mode: &Mode) -> (Record, Verdict) {
     let watch = Stopwatch::start();
-    let verdict = runner.run(file, scenario, mode).await;
+    let mut verdict = runner.run(file, scenario, mode).await;
     let record = Record {
         path: file.path.clone(),
         scenario: scenario.name.clone(),
         line: scenario.line,
         mode: mode.to_string(),
-        failures: verdict.failures,
+        failures: std::mem::take(&mut verdict.failures),
         took: watch.elapsed(),
         updated: false,
     };
-    (record, verdict.updates)
+    (record, verdict)
 }
 
 fn chosen(options: &SuiteOptions, file: &ScenarioFile, name: &str) -> bool {

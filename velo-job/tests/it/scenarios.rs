@@ -59,3 +59,22 @@ async fn scenarios_hold_in_every_mode() {
     assert!(report.passed(), "{}", report.summary());
     assert!(report.scenarios() > 0);
 }
+
+/// One after the other each call fails that a job makes to the store of its checkpoints or to a sink, at its first start and after a
+/// restart. Of one scenario a file: `velo test --modes each-call` takes any.
+#[tokio::test(flavor = "multi_thread")]
+async fn scenarios_hold_whichever_call_fails() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let files = ["changes/top_n.md", "joins/interval.md", "patterns/skip.md", "tables/tables.md", "windows/sliding.md"];
+    let mut suite = Suite::load(&files.map(|file| folder.join(file)));
+    suite.files.iter_mut().for_each(|file| file.scenarios.truncate(1));
+    assert!(suite.errors.is_empty(), "{:?}", suite.errors);
+    let options = SuiteOptions { modes: Modes::EachCall, ..SuiteOptions::default() };
+    let report = suite.run(&crate::runner(), &options, |_| {}).await;
+    println!("{}", report.summary());
+    for record in report.failed() {
+        println!("FAILED: {} ({})\n{}", record.scenario, record.mode, record.failure_text());
+    }
+    assert!(report.passed(), "{}", report.summary());
+    assert!(report.records.len() > 1_000, "{}", report.summary());
+}

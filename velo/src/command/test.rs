@@ -49,6 +49,8 @@ enum ModesArgument {
     Plain,
     /// As written, and in four modes a file that the seed chooses.
     Chosen,
+    /// Once for each call to the store of checkpoints and to sinks, which fails in that run.
+    EachCall,
     /// In all modes.
     All,
 }
@@ -62,6 +64,7 @@ pub fn run(arguments: &TestArguments) -> Outcome {
             (None, ModesArgument::Plain) => Modes::Plain,
             (None, ModesArgument::Chosen) => Modes::Chosen(seed),
             (None, ModesArgument::All) => Modes::All(seed),
+            (None, ModesArgument::EachCall) => Modes::EachCall,
         },
         filter: arguments.filter.clone(),
         update: arguments.update,
