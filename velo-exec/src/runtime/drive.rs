@@ -16,7 +16,7 @@ use velo_core::{Clock, Watermark};
 
 use super::chain::Step;
 use super::{Chain, Outputs, Stop, StopRequest, TableWatch};
-use crate::checkpoint::{Line, Next, Report, Resumed, Share, SourceState};
+use crate::checkpoint::{Line, Next, OperatorState, Report, Resumed, Share, SourceState};
 use crate::error::Result;
 use crate::operator::{Element, InputId};
 
@@ -81,11 +81,22 @@ impl Drive {
     /// Ends the epoch of a checkpoint: sends the barrier through, and reports what is kept. `source` is how far the source was read
     /// that this drives.
     pub async fn barrier(&mut self, checkpoint: CheckpointId, source: Option<(String, SourceState)>) -> Result<()> {
+        self.barrier_with(checkpoint, source, None).await
+    }
+
+    /// The same where the source keeps something itself, under this name.
+    pub async fn barrier_with(
+        &mut self,
+        checkpoint: CheckpointId,
+        source: Option<(String, SourceState)>,
+        kept: Option<(String, OperatorState)>,
+    ) -> Result<()> {
         self.chain.set_now(self.clock.now());
         self.chain.offer(InputId(0), Element::Barrier(checkpoint))?;
         self.drain().await?;
         self.line.given(checkpoint);
-        self.line.saved(checkpoint, self.chain.take_saved(), source);
+        let operators = self.chain.take_saved().into_iter().chain(kept).collect();
+        self.line.saved(checkpoint, operators, source);
         Ok(())
     }
 

@@ -149,7 +149,7 @@ impl Runner {
             }
         }
         wiring.sources(script.plan_mut())?;
-        let killed = wiring.mode.killed && !wiring.moves_clock() && killed::can_be(&script);
+        let killed = wiring.mode.killed && !wiring.moves_clock();
         let Wired { got, terminals, .. } = wiring.sinks(script.plan_mut(), killed)?;
         let clock = Clock::manual(START);
         let options = || {
