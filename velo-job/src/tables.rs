@@ -88,9 +88,10 @@ pub(crate) fn start(
             in_checkpoints.insert(id, Arc::clone(&reader));
         }
         if let Some(resumed) = &mut resumed {
-            if let Some(saved) = resumed.table(names.table(id))? {
-                reached.clone_from(&saved.head.offset);
-                writer.restore(saved).map_err(failed)?;
+            if let Some(kept) = resumed.table(names.table(id))? {
+                reached.clone_from(&kept.table.head.offset);
+                progress.tables[at].count_from(&kept.counters);
+                writer.restore(kept.table).map_err(failed)?;
             }
             // Before anything is written, so that no change is missed.
             let scans = plan.nodes.iter().enumerate().filter(|(_, node)| match &node.kind {

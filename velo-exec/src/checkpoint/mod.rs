@@ -23,6 +23,6 @@ pub use job_file::{JobFile, forget_attempts, next_attempt};
 pub use line::{Asked, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};
 pub use resume::{Decision, Found, Inventory, Resumed, Start, begin_run, complete_name, forget_runs, start, verify};
-pub(crate) use saved_table::state_of;
+pub use saved_table::KeptTable;
 pub use state::{OperatorState, Reached, Share, StateReader, StateWriter};
 pub use upgrade::{NewPlan, Part, PartFate, carry, compare};

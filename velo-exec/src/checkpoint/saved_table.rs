@@ -1,29 +1,50 @@
 //! What a checkpoint keeps of a table, as the state of the task that saves it.
 
+use std::collections::BTreeMap;
+
 use velo_core::lookup::{SavedHead, SavedTable};
 
 use super::resume::Resumed;
 use super::state::{OperatorState, Reached, Share, StateReader, StateWriter};
 use crate::error::Result;
 
-/// The state table of its rows, and the value of the rest.
+/// The state table of its rows, and the values of the rest.
 const ROWS: &str = "rows";
 const HEAD: &str = "table";
+const COUNTERS: &str = "counters";
 
-/// The state that keeps a table.
-pub(crate) fn state_of(saved: SavedTable) -> Result<OperatorState> {
-    let mut state = StateWriter::new();
-    for rows in saved.rows {
-        state.rows(ROWS, rows);
-    }
-    state.value(HEAD, &saved.head)?;
-    let watermark = saved.head.watermark;
-    Ok(state.finish(Reached { told: watermark, sent: watermark, ended: false }))
+/// A table in a checkpoint.
+#[derive(Debug, Clone)]
+pub struct KeptTable {
+    /// What it keeps.
+    pub table: SavedTable,
+    /// What was counted on the way into it, by what it counts.
+    pub counters: BTreeMap<String, u64>,
 }
 
-fn table_of(mut state: StateReader) -> Result<Option<SavedTable>> {
-    let Some(head) = state.value::<SavedHead>(HEAD)? else { return Ok(None) };
-    Ok(Some(SavedTable { rows: state.rows(ROWS)?, head }))
+impl KeptTable {
+    /// As a state.
+    pub fn into_state(self) -> Result<OperatorState> {
+        let SavedTable { rows, head } = self.table;
+        let mut state = StateWriter::new();
+        for rows in rows {
+            state.rows(ROWS, rows);
+        }
+        state.value(HEAD, &head)?;
+        state.value(COUNTERS, &self.counters)?;
+        Ok(state.finish(Reached { told: head.watermark, sent: head.watermark, ended: false }))
+    }
+
+    /// That of a state; nothing where it keeps none.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not have the form of a table.
+    pub fn of_state(mut state: StateReader) -> Result<Option<Self>> {
+        let Some(head) = state.value::<SavedHead>(HEAD)? else { return Ok(None) };
+        let table = SavedTable { rows: state.rows(ROWS)?, head };
+        Ok(Some(Self { table, counters: state.value(COUNTERS)?.unwrap_or_default() }))
+    }
 }
 
 impl Resumed {
@@ -32,8 +53,8 @@ impl Resumed {
     /// # Errors
     ///
     /// Where it does not have the form of a table.
-    pub fn table(&mut self, name: &str) -> Result<Option<SavedTable>> {
-        table_of(self.operator(name, Share::WHOLE))
+    pub fn table(&mut self, name: &str) -> Result<Option<KeptTable>> {
+        KeptTable::of_state(self.operator(name, Share::WHOLE))
     }
 }
 
@@ -53,10 +74,12 @@ mod tests {
         let rows = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![1, 2]))]).unwrap();
         let head = SavedHead { watermark: Watermark(7), replaced: 1, absent: 2, offset: Some(Default::default()) };
         for rows in [vec![], vec![rows.clone(), rows]] {
-            let state = state_of(SavedTable { rows: rows.clone(), head: head.clone() }).unwrap();
-            let table = table_of(StateReader::new(vec![state], Share::WHOLE)).unwrap().unwrap();
-            assert_eq!((table.rows, table.head), (rows, head.clone()));
+            let table = SavedTable { rows: rows.clone(), head: head.clone() };
+            let counters = BTreeMap::from([("records".to_owned(), 4)]);
+            let state = KeptTable { table, counters: counters.clone() }.into_state().unwrap();
+            let kept = KeptTable::of_state(StateReader::new(vec![state], Share::WHOLE)).unwrap().unwrap();
+            assert_eq!((kept.table.rows, kept.table.head, kept.counters), (rows, head.clone(), counters));
         }
-        assert!(table_of(StateReader::new(Vec::new(), Share::WHOLE)).unwrap().is_none());
+        assert!(KeptTable::of_state(StateReader::new(Vec::new(), Share::WHOLE)).unwrap().is_none());
     }
 }

@@ -96,7 +96,7 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
     }
     let mut participants = Participants::default();
     for table in loaded(plan).filter(|_| checkpoints.is_some()) {
-        tasks.spawn(loaded_table_task(plan, table, &names, switchboard.line(0), &mut options)?.run());
+        tasks.spawn(loaded_table_task(plan, table, (&names, switchboard.line(0)), &mut options, progress)?.run());
         participants.tasks += 1;
     }
     for (at, stage) in stages.stages.iter().enumerate() {
@@ -397,14 +397,15 @@ fn table_scan_task(
 fn loaded_table_task(
     plan: &Plan,
     id: TableId,
-    names: &Names,
-    line: Line,
+    (names, line): (&Names, Line),
     options: &mut JobOptions,
+    progress: &JobProgress,
 ) -> Result<LoadedTableTask> {
     let name = plan.tables[id.0].name.clone();
     let lacks = || ExecError::Internal(format!("nobody saves the table {name}"));
     let table = options.tables.loaded.remove(&id).ok_or_else(lacks)?;
-    Ok(LoadedTableTask { saved_as: names.table(id).to_owned(), table, line, name })
+    let progress = Arc::clone(&progress.tables[id.0]);
+    Ok(LoadedTableTask { saved_as: names.table(id).to_owned(), table, progress, line, name })
 }
 
 fn table_sink_task(

@@ -93,6 +93,11 @@ impl Following {
     }
 }
 
+/// Whether the last barrier of a job that is stopped was given.
+fn was_last(line: &Line) -> bool {
+    line.asked().last && line.due().is_none()
+}
+
 impl TableScanTask {
     /// Runs until the table cannot change any more, once `open` says that the tables are ready.
     pub async fn run(mut self, open: impl Future<Output = Result<bool>>) -> Result<()> {
@@ -177,7 +182,9 @@ impl TableScanTask {
             }
             Some(changes) => self.keep_changes(open, changes, &mut following, line).await?,
         };
-        let Some(mut changes) = opened else { return self.drive.offer(InputId(0), Element::Stop).await };
+        let Some(mut changes) = opened.filter(|_| !was_last(line)) else {
+            return self.drive.offer(InputId(0), Element::Stop).await;
+        };
         self.drive.start().await?;
         if following.watermark > Watermark::NONE && self.has_times() {
             self.drive.offer(InputId(0), Element::Watermark(following.watermark)).await?;
@@ -235,6 +242,10 @@ impl TableScanTask {
         tokio::pin!(open);
         let (mut stopping, mut ended) = (false, false);
         loop {
+            // Where the inputs are to end, the table is ready when it has.
+            if stopping && self.stop.requested() == StopRequest::Finish && (ended || !self.ends) {
+                return Ok(Some(changes));
+            }
             let checkpoint = tokio::select! {
                 biased;
                 opened = &mut open, if !stopping => match opened? {
@@ -270,14 +281,12 @@ impl TableScanTask {
     /// The barrier of a checkpoint has come through the table; whether it was the last one of a job that is stopped.
     async fn barrier(&mut self, checkpoint: CheckpointId, following: &mut Following, line: &mut Line) -> Result<bool> {
         // It may have been given before the table was followed.
-        if line.due() != Some(checkpoint) {
-            return Ok(false);
+        if line.due() == Some(checkpoint) {
+            let state = self.reached(following);
+            self.drive.barrier_with(checkpoint, Some(state), following.state()?).await?;
+            line.given(checkpoint);
         }
-        let last = line.asked().last;
-        let state = self.reached(following);
-        self.drive.barrier_with(checkpoint, Some(state), following.state()?).await?;
-        line.given(checkpoint);
-        Ok(last)
+        Ok(was_last(line))
     }
 
     /// How far the table was given, for a checkpoint.

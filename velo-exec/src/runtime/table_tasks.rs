@@ -12,7 +12,7 @@ use velo_core::{Clock, Watermark};
 
 use super::Inputs;
 use super::drive::wait_until;
-use crate::checkpoint::{Line, Next, OperatorState, state_of};
+use crate::checkpoint::{KeptTable, Line, Next, OperatorState};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
 
@@ -133,7 +133,7 @@ impl TableSinkTask {
         self.publish(watermark).await?;
         let snapshot = self.writer.barrier(checkpoint).await;
         let snapshot = snapshot.map_err(|error| ExecError::connector(&self.name, error))?;
-        Ok(Saving::begin(checkpoint, &self.name, snapshot))
+        Ok(Saving::begin(checkpoint, &self.name, snapshot, &self.progress))
     }
 
     fn saved(&self, (checkpoint, state): (CheckpointId, OperatorState)) {
@@ -157,9 +157,13 @@ struct Saving {
 const LITTLE: u64 = 8_192;
 
 impl Saving {
-    fn begin(checkpoint: CheckpointId, name: &str, snapshot: Box<dyn TableSnapshot>) -> Self {
-        let (name, little) = (name.to_owned(), snapshot.rows() < LITTLE);
-        let save = move || state_of(snapshot.save().map_err(|error| ExecError::connector(&name, error))?);
+    /// Of the table `name`, on the way into which `progress` counts.
+    fn begin(checkpoint: CheckpointId, name: &str, snapshot: Box<dyn TableSnapshot>, progress: &Progress) -> Self {
+        let (name, counters, little) = (name.to_owned(), progress.counted(), snapshot.rows() < LITTLE);
+        let save = move || {
+            let table = snapshot.save().map_err(|error| ExecError::connector(&name, error))?;
+            KeptTable { table, counters }.into_state()
+        };
         let saved = match little {
             true => std::future::ready(save()).boxed(),
             false => {
@@ -187,6 +191,8 @@ pub struct LoadedTableTask {
     pub saved_as: String,
     /// The table.
     pub table: Arc<dyn LoadedTable>,
+    /// Counters.
+    pub progress: Arc<Progress>,
     /// To the coordinator of checkpoints.
     pub line: Line,
 }
@@ -200,7 +206,7 @@ impl LoadedTableTask {
             self.line.given(checkpoint);
             let mut kept = Vec::new();
             if let Some(snapshot) = snapshot {
-                let mut saving = Some(Saving::begin(checkpoint, &self.name, snapshot));
+                let mut saving = Some(Saving::begin(checkpoint, &self.name, snapshot, &self.progress));
                 kept.push((self.saved_as.clone(), Saving::done(&mut saving).await?.1));
             }
             self.line.saved(checkpoint, kept, None);

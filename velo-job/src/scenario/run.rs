@@ -245,7 +245,7 @@ fn expect_output(
         }
     };
     let key = key_of(output, got)?;
-    let folded = !wiring.mode.is_plain();
+    let folded = output.folded || !wiring.mode.is_plain();
     let mut rows = rows_of(&kept);
     for text in rows.iter_mut().flat_map(|row| row.cells.iter_mut().chain(&mut row.shown)) {
         *text = portable(wiring, text);
