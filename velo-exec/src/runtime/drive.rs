@@ -122,9 +122,13 @@ impl Drive {
         self.offer(InputId(0), Element::Watermark(Watermark::END)).await?;
         self.offer(InputId(0), Element::End).await?;
         let mut line = self.line();
-        line.report(Report::Ended);
+        let mut told = false;
         loop {
             let (stop, waits) = (self.stop.clone(), self.chain.waits());
+            // The last barrier comes behind all ends, and one may still wait for a table.
+            if !waits && !std::mem::replace(&mut told, true) {
+                line.report(Report::Ended);
+            }
             tokio::select! {
                 biased;
                 () = self.due(), if waits => self.fire().await?,

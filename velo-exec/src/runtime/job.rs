@@ -246,11 +246,11 @@ impl Participants {
     /// One more task of a stage.
     fn add(&mut self, kind: &StageKind, names: &Names) {
         match kind {
-            StageKind::Source(_) | StageKind::Values(_) | StageKind::TableScan(_) => {
+            StageKind::Source(_) | StageKind::Values(_) | StageKind::TableScan(_) | StageKind::Operators => {
                 self.tasks += 1;
-                self.sources += 1;
+                self.ending += 1;
             }
-            StageKind::Operators | StageKind::Table(_) => self.tasks += 1,
+            StageKind::Table(_) => self.tasks += 1,
             StageKind::Sink(id) => drop(self.sinks.insert(names.sink(id.0).to_owned())),
         }
     }
