@@ -4,6 +4,9 @@
 //! batch of keys up in it; it never waits for a writer, and everything that it finds is of one version. A writer
 //! ([`TableWriter`]) applies changes and publishes them together as the next version. Who wants the content and then every
 //! change follows the table ([`TableReader::follow`]).
+//!
+//! A table that goes on changing is an edge of the dataflow for barriers: the barrier of a checkpoint reaches whoever writes it, what the
+//! table keeps is saved there ([`SavedTable`]), and those who follow it are told between the changes before and the changes behind.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +15,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
+use crate::connector::CheckpointId;
 use crate::error::Result;
+use crate::offset::SourceOffset;
 use crate::time::Watermark;
 
 /// A row of one version of a table: valid in that version alone. Which bits are what belongs to the table.
@@ -79,6 +85,9 @@ pub trait TableReader: Send + Sync + fmt::Debug {
     /// The content that stands, and then every change of it. Nothing between the two is missed.
     fn follow(&self) -> Box<dyn TableChanges>;
 
+    /// Every change of the content that stands, for who was given that before a restart.
+    fn follow_on(&self) -> Box<dyn TableChanges>;
+
     /// One more who will ask for rows as of event times. What the slowest of them can still ask for is kept; ask for all of them
     /// before the table gets rows that one may need.
     fn as_of_reader(&self) -> Arc<AsOfReader>;
@@ -86,24 +95,40 @@ pub trait TableReader: Send + Sync + fmt::Debug {
 
 /// Where someone stands who asks for rows as of event times ([`TableVersion::find_as_of`]). Gone when it is dropped.
 #[derive(Debug)]
-pub struct AsOfReader(AtomicI64);
+pub struct AsOfReader {
+    now: AtomicI64,
+    /// Where it stood at the last barrier, where it may be sent back to that.
+    saved: Option<AtomicI64>,
+}
 
 impl Default for AsOfReader {
     /// Of one who may ask for any time.
     fn default() -> Self {
-        Self(AtomicI64::new(Watermark::NONE.0))
+        Self { now: AtomicI64::new(Watermark::NONE.0), saved: None }
     }
 }
 
 impl AsOfReader {
+    /// Of one who may ask for any time, and after a restart once more for what it asked for behind the last barrier.
+    pub fn in_checkpoints() -> Self {
+        Self { saved: Some(AtomicI64::new(Watermark::NONE.0)), ..Self::default() }
+    }
+
     /// Will ask for no time below this any more. Only moves forward.
     pub fn advance(&self, watermark: Watermark) {
-        self.0.fetch_max(watermark.0, Ordering::AcqRel);
+        self.now.fetch_max(watermark.0, Ordering::AcqRel);
+    }
+
+    /// A checkpoint keeps where it stands: it is sent back no further than to here.
+    pub fn saved(&self) {
+        if let Some(saved) = &self.saved {
+            saved.fetch_max(self.now.load(Ordering::Acquire), Ordering::AcqRel);
+        }
     }
 
     /// The first time that it may ask for.
     pub fn asks_from(&self) -> Watermark {
-        Watermark(self.0.load(Ordering::Acquire))
+        Watermark(self.saved.as_ref().unwrap_or(&self.now).load(Ordering::Acquire))
     }
 }
 
@@ -158,6 +183,10 @@ pub trait TableVersion: Send + Sync + fmt::Debug {
 pub trait TableChanges: Send {
     /// The next of it. Dropping the future loses nothing.
     async fn next(&mut self) -> Result<TableChange>;
+
+    /// The checkpoint whose barrier had gone through the table last when this began: what it gives first has what came before that
+    /// barrier, and may have what came behind it.
+    fn begun_behind(&self) -> CheckpointId;
 }
 
 /// What happens in a table.
@@ -167,6 +196,8 @@ pub enum TableChange {
     Rows(Batch),
     /// No more changes with an event time below this.
     Watermark(Watermark),
+    /// The barrier of a checkpoint: the table was saved with the changes before it, and without those behind it.
+    Barrier(CheckpointId),
     /// Everything that was there when the table was ready has been given.
     CaughtUp,
     /// The table cannot change any more.
@@ -188,6 +219,10 @@ pub trait TableWriter: Send {
     /// No more changes with an event time below this. What was applied is to be published first.
     fn advance(&mut self, watermark: Watermark);
 
+    /// The barrier of a checkpoint has come: what was applied is published, and those who follow the table are told. Gives what the
+    /// table keeps at this moment.
+    async fn barrier(&mut self, checkpoint: CheckpointId) -> Result<Box<dyn TableSnapshot>>;
+
     /// The table is ready; what was applied is published.
     async fn ready(&mut self) -> Result<()>;
 
@@ -196,4 +231,43 @@ pub trait TableWriter: Send {
 
     /// The table will never be ready, or get no more changes: who waits for it is told.
     fn fail(&mut self, message: String);
+}
+
+/// A table that is loaded and kept from outside of the dataflow, as checkpoints see it.
+#[async_trait]
+pub trait LoadedTable: Send + Sync {
+    /// The barrier of a checkpoint has come: those who follow the table are told. Gives what the table keeps at this moment; nothing
+    /// where it was never loaded.
+    async fn barrier(&self, checkpoint: CheckpointId) -> Result<Option<Box<dyn TableSnapshot>>>;
+}
+
+/// What a table keeps at one moment, held by reference: the table goes on while it is saved.
+pub trait TableSnapshot: Send + fmt::Debug {
+    /// How many rows there are.
+    fn rows(&self) -> u64;
+
+    /// All of it as columns. Work for each of the rows.
+    fn save(self: Box<Self>) -> Result<SavedTable>;
+}
+
+/// What a checkpoint keeps of a table.
+#[derive(Debug, Clone)]
+pub struct SavedTable {
+    /// Its rows; of a table that keeps its versions these, with what each of them is in a column behind those of the table.
+    pub rows: Vec<RecordBatch>,
+    /// What is no row.
+    pub head: SavedHead,
+}
+
+/// What a checkpoint keeps of a table beside its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedHead {
+    /// How far the table was known by event time.
+    pub watermark: Watermark,
+    /// Plain inserts that had replaced a row under the same key.
+    pub replaced: u64,
+    /// Deletes of what was not there.
+    pub absent: u64,
+    /// How far its source had been read, where it was loaded from one.
+    pub offset: Option<SourceOffset>,
 }

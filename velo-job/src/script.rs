@@ -301,7 +301,7 @@ impl Script {
     fn start(
         &self,
         options: &RunOptions,
-        settings: Settings,
+        mut settings: Settings,
         stop: Stop,
         progress: &JobProgress,
         all: bool,
@@ -311,9 +311,11 @@ impl Script {
             load_parallelism: self.planned.job.load_parallelism,
             clock: options.clock.clone(),
             all,
+            in_checkpoints: settings.checkpoints.is_some(),
         };
+        let resumed = settings.checkpoints.as_mut().and_then(|checkpoints| checkpoints.resumed.as_mut());
         let text = SourceText::new(&self.text);
-        let running = tables::start(&self.planned.plan, &tables, progress, |span| place(&text, span))?;
+        let running = tables::start(&self.planned.plan, &tables, resumed, progress, |span| place(&text, span))?;
         if let (Some(on_tables), Some(loading)) = (settings.on_tables, &running.loading) {
             on_tables(loading.subscribe());
         }

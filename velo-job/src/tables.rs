@@ -15,12 +15,14 @@ use velo_core::progress::Progress;
 use velo_core::resilience::Connection;
 use velo_core::{Batch, Clock, ConnectorError};
 use velo_exec::ExecError;
+use velo_exec::checkpoint::Resumed;
+use velo_exec::physical::{Names, loaded};
 use velo_exec::runtime::{CHANNEL_DEPTH, JobProgress, JobTables, TableRows};
 use velo_plan::OnError;
 use velo_plan::plan::{ConnectorFeed, NodeId, NodeKind, Plan, SourceNode, TableFeed, TableId, TableNode};
 use velo_tables::{
-    DeadLetters, Declared, Feed, GraphError, LoadSettings, OnBad, Prepared, SourceFeed, StoreSpec, TableCounters,
-    TableGraph, TableNumber, TableSource, TableSpec, Tables, Upkeep,
+    DeadLetters, Declared, Feed, GraphError, LoadSettings, OnBad, Prepared, SourceFeed, StoreSpec, Table,
+    TableCounters, TableGraph, TableNumber, TableSource, TableSpec, Tables, Upkeep,
 };
 
 /// The tables of a running job. They are loaded and kept for as long as this lives.
@@ -39,12 +41,15 @@ pub(crate) struct TableSettings {
     pub(crate) clock: Clock,
     /// Whether all tables are loaded, and not only those that are read.
     pub(crate) all: bool,
+    /// Whether those that go on changing are in checkpoints.
+    pub(crate) in_checkpoints: bool,
 }
 
-/// Makes the tables of the plan, and begins to load them.
+/// Makes the tables of the plan, has them take up what is in the checkpoint that the job goes on from, and begins to load them.
 pub(crate) fn start(
     plan: &Plan,
     settings: &TableSettings,
+    mut resumed: Option<&mut Resumed>,
     progress: &JobProgress,
     place: impl Fn(velo_sql::Span) -> String,
 ) -> Result<RunningTables, ExecError> {
@@ -55,12 +60,15 @@ pub(crate) fn start(
     };
     let numbers: BTreeMap<TableId, TableNumber> =
         read.iter().enumerate().map(|(number, table)| (*table, TableNumber(number))).collect();
+    let names = Names::new(plan);
+    let mut in_checkpoints: BTreeMap<TableId, Arc<Table>> = BTreeMap::new();
     let mut specs = Vec::with_capacity(read.len());
     let mut counted = Vec::with_capacity(read.len());
     for (at, table) in plan.tables.iter().enumerate() {
         let id = TableId(at);
         let counters = Arc::new(TableCounters::default());
-        let (reader, writer) = velo_tables::table(StoreSpec {
+        let failed = |error| ExecError::connector(&table.name, error);
+        let (reader, mut writer) = velo_tables::table(StoreSpec {
             name: table.name.clone(),
             schema: Arc::clone(&table.schema),
             key: table.key.clone(),
@@ -69,19 +77,37 @@ pub(crate) fn start(
             keeps_versions: table.keeps_versions,
             counters: Arc::clone(&counters),
         })
-        .map_err(|error| ExecError::connector(&table.name, error))?;
-        let reader: Arc<dyn TableReader> = reader;
-        job.readers.push(Arc::clone(&reader));
+        .map_err(failed)?;
+        job.readers.push(Arc::clone(&reader) as Arc<dyn TableReader>);
         if !read.contains(&id) {
             continue;
         }
+        let mut reached = None;
+        if settings.in_checkpoints && !plan.is_settled(id) {
+            reader.keep_for_checkpoints();
+            in_checkpoints.insert(id, Arc::clone(&reader));
+        }
+        if let Some(resumed) = &mut resumed {
+            if let Some(kept) = resumed.table(names.table(id))? {
+                reached.clone_from(&kept.table.head.offset);
+                progress.tables[at].count_from(&kept.counters);
+                writer.restore(kept.table).map_err(failed)?;
+            }
+            // Before anything is written, so that no change is missed.
+            let scans = plan.nodes.iter().enumerate().filter(|(_, node)| match &node.kind {
+                NodeKind::TableScan(scan) => scan.table == id,
+                _ => false,
+            });
+            job.since.extend(scans.map(|(node, _)| (NodeId(node), reader.follow_on())));
+        }
+        let reader: Arc<dyn TableReader> = reader;
         counted.push(counters);
         let counters = Arc::clone(&progress.tables[at]);
         let (feed, needs) = match &table.feed {
             TableFeed::Connector(connector) => {
                 let letters = Arc::new(Letters::new(&connector.source, &mut job));
                 let feed = source_feed(table, connector, writer, reader, counters, letters, settings)?;
-                (Feed::Source(Box::new(feed)), Vec::new())
+                (Feed::Source(Box::new(SourceFeed { saved: reached, ..feed })), Vec::new())
             }
             TableFeed::Query(node) => {
                 job.writers.insert(id, Box::new(writer) as Box<dyn TableWriter>);
@@ -99,6 +125,11 @@ pub(crate) fn start(
     }
     let load = LoadSettings { parallelism: settings.load_parallelism, ..LoadSettings::default() };
     let tables = Tables::start(specs, load, settings.clock.clone()).map_err(no_order)?;
+    for id in loaded(plan) {
+        if let (Some(number), Some(table)) = (numbers.get(&id), in_checkpoints.remove(&id)) {
+            job.loaded.insert(id, tables.for_checkpoints(*number, table));
+        }
+    }
     let gate = tables.gate();
     job.wait = Some(Arc::new(move |tables: Vec<TableId>, timeout: Option<Span>| {
         let gate = gate.clone();

@@ -105,10 +105,11 @@ impl FileTable {
         Ok(until_error(rows.chain(end)).boxed())
     }
 
-    /// Whether the files are not those of the whole load that reached `since`.
+    /// Whether the files are not those of the whole load that reached `since`. Of a load that another one made, before a restart, nobody
+    /// knows what the files were.
     fn has_changed(&self, since: &SourceOffset) -> Result<bool> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((files, _)) = loaded.as_ref().filter(|(_, reached)| reached == since) else { return Ok(false) };
+        let Some((files, _)) = loaded.as_ref().filter(|(_, reached)| reached == since) else { return Ok(true) };
         Ok(list(&self.source)? != *files)
     }
 }

@@ -3,8 +3,8 @@
 //! [`Tables`] loads them: [`TableGraph`] is their order, a [`Gate`] is passed when they are ready, [`Events`] and [`TableStatus`] tell how far
 //! they are, [`TableHealth`] how they are doing. What is loaded, and how it is kept up to date, is said by a [`TableSpec`].
 //!
-//! [`table()`] makes one: a [`Table`] for those who read it and a [`Writer`] for the one who writes it. [`save`] and [`load`] keep it over a
-//! restart.
+//! [`table()`] makes one: a [`Table`] for those who read it and a [`Writer`] for the one who writes it, which takes up what a checkpoint kept
+//! ([`Writer::restore`]).
 
 mod loading;
 mod store;
@@ -14,4 +14,4 @@ pub use loading::{
     Prepare, Prepared, Reload, SourceFeed, Summary, TableEvent, TableGraph, TableHealth, TableNumber, TableSource,
     TableSpec, TableState, TableStatus, Tables, Upkeep, described,
 };
-pub use store::{Saved, StoreSpec, Table, TableCounters, TableCounts, Writer, load, save, table};
+pub use store::{StoreSpec, Table, TableCounters, TableCounts, Writer, table};

@@ -59,8 +59,8 @@ pub struct Checkpoints {
 pub struct Participants {
     /// Tasks that report what they keep.
     pub tasks: usize,
-    /// Sources that say when they have ended; they are among the tasks.
-    pub sources: usize,
+    /// Those of them that say when they have ended, and whatever waited at their end has come out.
+    pub ending: usize,
     /// The names of the sinks.
     pub sinks: BTreeSet<String>,
 }
@@ -85,7 +85,7 @@ pub struct Coordinator {
     reports: mpsc::UnboundedReceiver<Report>,
     clock: Clock,
     stop: Stop,
-    /// Sources that have ended.
+    /// Tasks that have ended.
     ended: usize,
 }
 
@@ -155,7 +155,7 @@ impl Coordinator {
     }
 
     fn has_ended(&self) -> bool {
-        self.ended >= self.participants.sources
+        self.ended >= self.participants.ending
     }
 
     /// Waits until a checkpoint is to be made.

@@ -26,7 +26,7 @@ pub struct Asked {
 /// What a task tells the coordinator.
 #[derive(Debug)]
 pub enum Report {
-    /// A source has ended, and gives barriers alone from now on.
+    /// A task has ended: from now on barriers alone come out of it.
     Ended,
     /// A task has passed the barrier of a checkpoint.
     Saved(Box<Saved>),

@@ -50,13 +50,14 @@ pub(crate) struct Waiting {
 }
 
 impl Held {
-    /// Its rows as those of a state table.
-    fn packed(&self) -> Result<RecordBatch> {
+    /// Its rows as those of a state table, with how long they are still to wait from `now` on: the clock goes on while no job runs.
+    fn packed(&self, now: i64) -> Result<RecordBatch> {
+        let left = if self.due == i64::MAX { i64::MAX } else { self.due.saturating_sub(now) };
         let rows = self.batch.rows();
         let until = (0..rows).map(|row| self.until.get(row).copied()).collect::<Int64Array>();
         let mut columns = StateColumns::new();
         columns.push("_tries", Arc::new(UInt32Array::from_value(self.tries, rows)));
-        columns.push("_due", Arc::new(Int64Array::from_value(self.due, rows)));
+        columns.push("_left", Arc::new(Int64Array::from_value(left, rows)));
         columns.push("_until", Arc::new(until));
         columns.push_batch(&pack(&self.batch)?);
         columns.finish(rows)
@@ -196,13 +197,13 @@ impl Waiting {
         self.latest
     }
 
-    /// Saves the rows that wait, in their order, those of small batches together; rows are shared out by the columns at these
+    /// Saves the rows that wait at `now`, in their order, those of small batches together; rows are shared out by the columns at these
     /// places.
-    pub(crate) fn save(&self, state: &mut StateWriter, shared_by: &[usize]) -> Result<()> {
+    pub(crate) fn save(&self, state: &mut StateWriter, shared_by: &[usize], now: i64) -> Result<()> {
         let (mut some, mut rows) = (Vec::new(), 0);
         for held in &self.held {
             rows += held.batch.rows();
-            some.push(held.packed()?);
+            some.push(held.packed(now)?);
             if rows >= PIECE {
                 put(state, &std::mem::take(&mut some), shared_by)?;
                 rows = 0;
@@ -211,9 +212,9 @@ impl Waiting {
         put(state, &some, shared_by)
     }
 
-    /// Takes up rows that wait, of the columns of `input`. Those of several former tasks come in the order of their times where
+    /// Takes up rows that wait at `now`, of the columns of `input`. Those of several former tasks come in the order of their times where
     /// all of them are due at one (`by_due`); else those of a task in theirs.
-    pub(crate) fn load(&mut self, state: &mut StateReader, input: &SchemaRef, by_due: bool) -> Result<()> {
+    pub(crate) fn load(&mut self, state: &mut StateReader, input: &SchemaRef, now: i64, by_due: bool) -> Result<()> {
         let mut all = Vec::new();
         for batch in state.rows(WAITING)? {
             let width = batch.num_columns().checked_sub(3);
@@ -221,11 +222,11 @@ impl Waiting {
             let packed = batch.project(&(3..3 + width).collect::<Vec<_>>())?;
             let numbers = batch.project(&[0, 1, 2])?;
             let mut saved = SavedColumns::of(WAITING, &numbers);
-            let (tries, due) = (saved.numbers::<UInt32Type>()?, saved.numbers::<Int64Type>()?);
+            let (tries, left) = (saved.numbers::<UInt32Type>()?, saved.numbers::<Int64Type>()?);
             let until = saved.optional::<Int64Type>()?;
             let is_one = |one: usize, other: usize| {
-                (tries.value(one), due.value(one), until.is_null(one))
-                    == (tries.value(other), due.value(other), until.is_null(other))
+                (tries.value(one), left.value(one), until.is_null(one))
+                    == (tries.value(other), left.value(other), until.is_null(other))
             };
             let mut from = 0;
             while from < batch.num_rows() {
@@ -234,7 +235,7 @@ impl Waiting {
                 for batch in unpacked(WAITING, &packed.slice(from, to - from), input)? {
                     let end = at + batch.rows();
                     let until = until.is_valid(from).then(|| until.values()[at..end].to_vec());
-                    all.push((batch, tries.value(from), due.value(from), until));
+                    all.push((batch, tries.value(from), now.saturating_add(left.value(from)), until));
                     at = end;
                 }
                 from = to;

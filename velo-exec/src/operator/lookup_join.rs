@@ -79,6 +79,8 @@ pub struct LookupJoin {
     watermark: Watermark,
     forwarded: Watermark,
     ending: bool,
+    /// When the barrier came that is saved at.
+    barrier_at: i64,
 }
 
 /// Keys of rows that wait.
@@ -144,6 +146,7 @@ impl LookupJoin {
             watermark: Watermark::NONE,
             forwarded: Watermark::NONE,
             ending: false,
+            barrier_at: 0,
             table,
             input,
             output,
@@ -553,11 +556,19 @@ impl Operator for LookupJoin {
         self.as_of.as_ref().map(|_| Arc::clone(&self.late.counters))
     }
 
+    fn on_barrier(&mut self, out: &mut Outbox) -> Result<Flow> {
+        self.barrier_at = out.now();
+        Ok(Flow::Done)
+    }
+
     /// Rows that wait, and what was made of rows that can be taken back.
     fn save(&mut self, state: &mut StateWriter) -> Result<()> {
         self.late.counters.save(state)?;
         self.counters.save(state)?;
-        self.waiting.save(state, &self.shared_by)?;
+        self.waiting.save(state, &self.shared_by, self.barrier_at)?;
+        if let Some(reader) = &self.as_of {
+            reader.saved();
+        }
         self.given.as_ref().map_or(Ok(()), |given| given.save(state, &self.shared_by))
     }
 
@@ -567,13 +578,16 @@ impl Operator for LookupJoin {
         self.late.counters.load(state)?;
         self.counters.load(state)?;
         // Over a changelog what waits behind a row of its key is due at any time.
-        self.waiting.load(state, &self.input, self.as_of.is_none() && self.blocked.is_none())?;
+        self.waiting.load(state, &self.input, out.now(), self.as_of.is_none() && self.blocked.is_none())?;
         if let Some(given) = &mut self.given {
             given.load(state, &self.output)?;
             given.ask(out);
         }
         match &self.as_of {
-            Some(reader) => reader.advance(self.forwarded),
+            Some(reader) => {
+                reader.advance(self.forwarded);
+                reader.saved();
+            }
             None => {
                 self.counters.set_waiting(self.waiting.rows());
                 self.ending = self.watermark == Watermark::END;

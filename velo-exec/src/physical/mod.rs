@@ -3,6 +3,7 @@
 mod chains;
 mod exchange;
 mod lower;
+mod made_anew;
 mod names;
 mod operators;
 mod shared_by;
@@ -10,5 +11,5 @@ mod stage;
 
 pub use chains::ChainContext;
 pub use lower::lower;
-pub use names::Names;
+pub use names::{Names, loaded};
 pub use stage::{Awaited, Destination, Stage, StageInput, StageKind, Stages};

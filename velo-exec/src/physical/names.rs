@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use velo_plan::plan::{Node, NodeId, NodeKind, Plan};
+use arrow_schema::SchemaRef;
+use velo_plan::plan::{Node, NodeId, NodeKind, Plan, TableFeed, TableId};
 
 use crate::checkpoint::NewPlan;
 
@@ -15,24 +16,38 @@ pub struct Names {
     nodes: Vec<String>,
     sources: Vec<String>,
     sinks: Vec<String>,
+    tables: Vec<String>,
 }
 
 impl Names {
     /// Names all parts.
     pub fn new(plan: &Plan) -> Self {
         let mut used = BTreeMap::new();
-        let nodes =
+        let nodes: Vec<String> =
             plan.nodes.iter().map(|node| numbered(&mut used, format!("{}.{}", node.owner, word(node)))).collect();
+        // One that a query makes is kept by the node that writes it.
+        let tables = plan.tables.iter().map(|table| numbered(&mut used, format!("{}.table", table.name)));
+        let mut tables: Vec<String> = tables.collect();
+        for (node, name) in plan.nodes.iter().zip(&nodes) {
+            if let NodeKind::TableSink(table) = node.kind {
+                tables[table.0].clone_from(name);
+            }
+        }
         let mut used = BTreeMap::new();
         let sources = plan.sources.iter().map(|source| numbered(&mut used, source.name.clone())).collect();
         let mut used = BTreeMap::new();
         let sinks = plan.sinks.iter().map(|sink| numbered(&mut used, sink.name.clone())).collect();
-        Self { nodes, sources, sinks }
+        Self { nodes, sources, sinks, tables }
     }
 
     /// That of a node.
     pub fn node(&self, node: NodeId) -> &str {
         &self.nodes[node.0]
+    }
+
+    /// That of what is kept of a table.
+    pub fn table(&self, table: TableId) -> &str {
+        &self.tables[table.0]
     }
 
     /// That of a source, by its place in the plan.
@@ -48,14 +63,19 @@ impl Names {
     /// What each part does: a state fits a part that does the same.
     pub fn plan(&self, plan: &Plan) -> BTreeMap<String, String> {
         let node = |(at, node): (usize, &Node)| {
-            let mut does = format!("{} -> {}", plan.describe(node), columns(node));
+            let mut does = format!("{} -> {}", plan.describe(node), columns(&node.schema));
             if keeps_rows(node) {
-                let inputs: Vec<String> = node.inputs.iter().map(|input| columns(&plan.nodes[input.0])).collect();
+                let inputs: Vec<String> =
+                    node.inputs.iter().map(|input| columns(&plan.nodes[input.0].schema)).collect();
                 does.push_str(&format!(", of {}", inputs.join(" and ")));
             }
             (self.nodes[at].clone(), does)
         };
-        plan.nodes.iter().enumerate().map(node).collect()
+        let loaded = loaded(plan).map(|table| {
+            let does = format!("Table {} -> {}", plan.table_text(table), columns(&plan.tables[table.0].schema));
+            (self.table(table).to_owned(), does)
+        });
+        plan.nodes.iter().enumerate().map(node).chain(loaded).collect()
     }
 
     /// The same with who keeps something, for a comparison with a checkpoint of another plan.
@@ -63,16 +83,30 @@ impl Names {
         let stateful = plan.nodes.iter().enumerate().filter(|(_, node)| {
             keeps_rows(node) || matches!(node.kind, NodeKind::Aggregate { .. } | NodeKind::Limit { .. })
         });
+        let stateful = stateful.map(|(at, _)| self.nodes[at].clone());
+        let made = plan.nodes.iter().filter_map(|node| match node.kind {
+            NodeKind::TableSink(table) if !plan.is_settled(table) => Some(table),
+            _ => None,
+        });
+        let tables = made.chain(loaded(plan)).map(|table| self.table(table).to_owned());
         // Rows of scripts and tables are sources too, under the names of their nodes.
         let given = plan.nodes.iter().enumerate();
         let given = given.filter(|(_, node)| matches!(node.kind, NodeKind::Values(_) | NodeKind::TableScan(_)));
         NewPlan {
             does: self.plan(plan),
-            stateful: stateful.map(|(at, _)| self.nodes[at].clone()).collect(),
+            stateful: stateful.chain(tables).collect(),
             sources: self.sources.iter().cloned().chain(given.map(|(at, _)| self.nodes[at].clone())).collect(),
             sinks: self.sinks.iter().cloned().collect(),
         }
     }
+}
+
+/// The tables over connectors of which checkpoints keep the rows: those that are read and go on changing.
+pub fn loaded(plan: &Plan) -> impl Iterator<Item = TableId> + '_ {
+    let tables = (0..plan.tables.len()).map(TableId);
+    let changing =
+        tables.filter(|table| matches!(plan.tables[table.0].feed, TableFeed::Connector(_)) && !plan.is_settled(*table));
+    changing.filter(|table| plan.nodes.iter().any(|node| node.kind.reads() == Some(*table)))
 }
 
 /// Whether an operator can keep rows as they come in: its state has their columns.
@@ -108,12 +142,12 @@ fn keeps_rows(node: &Node) -> bool {
     }
 }
 
-fn columns(node: &Node) -> String {
+fn columns(schema: &SchemaRef) -> String {
     let column = |field: &arrow_schema::FieldRef| {
         let null = if field.is_nullable() { "" } else { " NOT NULL" };
         format!("{} {}{null}", field.name(), velo_core::types::sql_name(field.data_type()))
     };
-    let columns: Vec<String> = node.schema.fields().iter().map(column).collect();
+    let columns: Vec<String> = schema.fields().iter().map(column).collect();
     format!("({})", columns.join(", "))
 }
 

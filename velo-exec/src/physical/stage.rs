@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use velo_core::duration::Span;
-use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SourceId, TableId};
+use velo_plan::plan::{NodeId, Plan, SinkId, SourceId, TableId};
 
 use super::Names;
 use super::exchange::in_steps;
@@ -92,13 +92,7 @@ impl Stages {
     /// For each stage the tables that must be ready before anything flows into it: those that any stage reads which it is
     /// connected with, in whatever direction. Dead letters connect nothing.
     pub fn awaited(&self, plan: &Plan) -> Vec<Awaited> {
-        let mut of: Vec<usize> = (0..self.stages.len()).collect();
-        for (at, stage) in self.stages.iter().enumerate() {
-            for destination in &stage.destinations {
-                let (one, other) = (of[at], of[destination.input.stage]);
-                of.iter_mut().filter(|part| **part == other).for_each(|part| *part = one);
-            }
-        }
+        let of = self.connected();
         let mut awaited = vec![Awaited::default(); self.stages.len()];
         for (at, stage) in self.stages.iter().enumerate() {
             let scanned = match stage.kind {
@@ -114,8 +108,8 @@ impl Stages {
         of.into_iter().map(|part| awaited[part].clone()).collect()
     }
 
-    /// For each stage whether it only makes the content of tables: it runs anew at every start, as tables over connectors are loaded
-    /// anew, and takes no part in checkpoints.
+    /// For each stage whether it only makes the content of tables: nothing that it reads becomes visible, and a job without checkpoints does
+    /// not wait for its end to commit.
     pub fn makes_tables(&self) -> Vec<bool> {
         let mut only = vec![false; self.stages.len()];
         // Consumers stand behind their inputs.
@@ -129,28 +123,6 @@ impl Stages {
             };
         }
         only
-    }
-
-    /// What of the plan cannot be in a checkpoint yet, where there is something: the table.
-    pub fn unsaved(&self, plan: &Plan) -> Option<TableId> {
-        let only = self.makes_tables();
-        self.stages.iter().enumerate().find_map(|(at, stage)| match stage.kind {
-            // A table that goes on changing has a content that only its rows have made.
-            StageKind::Table(table) if !plan.is_settled(table) => Some(table),
-            StageKind::TableScan(node) => match &plan.nodes[node.0].kind {
-                // What was given of it is told by the number of rows, so these must be the same ones again.
-                NodeKind::TableScan(scan) if !only[at] && !plan.is_settled(scan.table) => Some(scan.table),
-                _ => None,
-            },
-            // Its rows are read once, and a table begins anew where a sink goes on.
-            _ if !only[at] => {
-                stage.destinations.iter().find_map(|destination| match self.stages[destination.input.stage].kind {
-                    StageKind::Table(table) => Some(table),
-                    _ => None,
-                })
-            }
-            _ => None,
-        })
     }
 
     /// The stage of a sink.

@@ -16,7 +16,7 @@ use velo_core::{Clock, Watermark};
 
 use super::chain::Step;
 use super::{Chain, Outputs, Stop, StopRequest, TableWatch};
-use crate::checkpoint::{Line, Next, Report, Resumed, Share, SourceState};
+use crate::checkpoint::{Line, Next, OperatorState, Report, Resumed, Share, SourceState};
 use crate::error::Result;
 use crate::operator::{Element, InputId};
 
@@ -81,11 +81,22 @@ impl Drive {
     /// Ends the epoch of a checkpoint: sends the barrier through, and reports what is kept. `source` is how far the source was read
     /// that this drives.
     pub async fn barrier(&mut self, checkpoint: CheckpointId, source: Option<(String, SourceState)>) -> Result<()> {
+        self.barrier_with(checkpoint, source, None).await
+    }
+
+    /// The same where the source keeps something itself, under this name.
+    pub async fn barrier_with(
+        &mut self,
+        checkpoint: CheckpointId,
+        source: Option<(String, SourceState)>,
+        kept: Option<(String, Vec<OperatorState>)>,
+    ) -> Result<()> {
         self.chain.set_now(self.clock.now());
         self.chain.offer(InputId(0), Element::Barrier(checkpoint))?;
         self.drain().await?;
         self.line.given(checkpoint);
-        self.line.saved(checkpoint, self.chain.take_saved(), source);
+        let operators = self.chain.take_saved().into_iter().chain(kept).collect();
+        self.line.saved(checkpoint, operators, source);
         Ok(())
     }
 
@@ -111,9 +122,13 @@ impl Drive {
         self.offer(InputId(0), Element::Watermark(Watermark::END)).await?;
         self.offer(InputId(0), Element::End).await?;
         let mut line = self.line();
-        line.report(Report::Ended);
+        let mut told = false;
         loop {
             let (stop, waits) = (self.stop.clone(), self.chain.waits());
+            // The last barrier comes behind all ends, and one may still wait for a table.
+            if !waits && !std::mem::replace(&mut told, true) {
+                line.report(Report::Ended);
+            }
             tokio::select! {
                 biased;
                 () = self.due(), if waits => self.fire().await?,

@@ -8,22 +8,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use velo_core::connector::{PreparedCommit, Sink, SinkRequest};
 use velo_core::duration::Span;
-use velo_core::lookup::{TableReader, TableWriter};
+use velo_core::lookup::{LoadedTable, TableChanges, TableReader, TableWriter};
 use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
-use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SinkNode, SourceId, TableId};
+use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SinkNode, SourceId, TableFeed, TableId, TableScan};
 
 use super::reading::{Gate, Reading};
 use super::schedule::{Schedule, Tasks};
 use super::wiring::Wiring;
 use super::{
-    CHANNEL_DEPTH, Drive, Inputs, JobProgress, OperatorTask, RowsGiven, SinkTask, Stop, StopRequest, TableScanTask,
-    TableSinkTask, ValuesTask,
+    CHANNEL_DEPTH, Drive, Following, Inputs, JobProgress, LoadedTableTask, OperatorTask, RowsGiven, SinkTask, Stop,
+    StopRequest, TableScanTask, TableSinkTask, ValuesTask,
 };
-use crate::checkpoint::{Asked, Checkpoints, Coordinator, Line, Manifest, Next, Participants, Report, Share};
+use crate::checkpoint::{Asked, Checkpoints, Coordinator, Line, Manifest, Next, Participants, Report, Resumed, Share};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
-use crate::physical::{ChainContext, Names, StageKind, lower};
+use crate::physical::{ChainContext, Names, StageKind, loaded, lower};
 use crate::spill::MemoryPool;
 
 /// How a plan is run.
@@ -66,8 +66,12 @@ pub type WaitForTables =
 pub struct JobTables {
     /// All of the plan, by their places.
     pub readers: Vec<Arc<dyn TableReader>>,
-    /// The writers of those that queries make.
+    /// The writers of those that queries make; what the checkpoint kept of them that the job goes on from has been taken up.
     pub writers: BTreeMap<TableId, Box<dyn TableWriter>>,
+    /// Those over connectors of which checkpoints keep the rows ([`crate::physical::loaded`]), where the job makes some.
+    pub loaded: BTreeMap<TableId, Arc<dyn LoadedTable>>,
+    /// Of a job that goes on from a checkpoint: for each node that gives a table as rows the changes since.
+    pub since: BTreeMap<NodeId, Box<dyn TableChanges>>,
     /// Dead letters of tables as rows of the sink that they are for, till nobody sends any more, or reads the tables.
     pub letters: Vec<(SinkId, mpsc::Receiver<Batch>)>,
     /// Nothing that reads a table, or is connected with what does, is given a row before this says so.
@@ -81,11 +85,9 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
     let stages = lower(plan, options.parallelism)?;
     let names = Names::new(plan);
     let awaited = stages.awaited(plan);
-    let makes_tables = stages.makes_tables();
     let mut checkpoints = options.checkpoints.take();
-    if let (Some(_), Some(table)) = (&checkpoints, stages.unsaved(plan)) {
-        return Err(ExecError::Unsaved { statement: format!("table {}", plan.tables[table.0].name) });
-    }
+    // What no checkpoint has to do with.
+    let apart = if checkpoints.is_some() { stages.made_anew(plan) } else { stages.makes_tables() };
     let mut resumed = checkpoints.as_mut().and_then(|checkpoints| checkpoints.resumed.take());
     let switchboard = Switchboard::new(&checkpoints);
     let mut wiring = Wiring::new(&stages);
@@ -96,6 +98,10 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
         tasks.spawn(hand_on_letters(letters, sender, switchboard.line(0), options.stop.clone()));
     }
     let mut participants = Participants::default();
+    for table in loaded(plan).filter(|_| checkpoints.is_some()) {
+        tasks.spawn(loaded_table_task(plan, table, (&names, switchboard.line(0)), &mut options, progress)?.run());
+        participants.tasks += 1;
+    }
     for (at, stage) in stages.stages.iter().enumerate() {
         for task in 0..stage.tasks {
             let inputs = Inputs::of_several(std::mem::take(&mut wiring.inputs[at][task]));
@@ -105,12 +111,12 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
             let looked_up = stage.looks_up(plan).iter().filter_map(|table| readers.get(table.0).cloned()).collect();
             let context = ChainContext { plan, names: &names, tables: readers, progress, memory: &options.memory };
             let chain = stage.chain(context)?;
-            let line = if makes_tables[at] { Line::none() } else { switchboard.line(task) };
+            let line = if apart[at] { Line::none() } else { switchboard.line(task) };
             // Only the ends of a dataflow have no chain, and they make no use of this.
             let mut drive = Drive::new(chain, outputs, clock, stop.clone(), Arc::clone(&progress.held))
                 .with_tables(looked_up)
                 .with_line(line.clone());
-            if !makes_tables[at] {
+            if !apart[at] {
                 participants.add(&stage.kind, &names);
                 if let Some(resumed) = &mut resumed {
                     drive.load(resumed, Share { task, tasks: stage.tasks })?;
@@ -127,7 +133,7 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
                     let chains = (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(context));
                     let chains = (chains.collect::<Result<_>>()?, stage.missing_by_row(context));
                     let name = names.source(id.0);
-                    let before = before(name).filter(|_| !makes_tables[at]).unwrap_or_default();
+                    let before = before(name).filter(|_| !apart[at]).unwrap_or_default();
                     let source = Reading::new(plan, *id, (name, before), chains, drive, &options, progress)?;
                     tasks.spawn(source.run(gate));
                 }
@@ -136,11 +142,15 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
                     tasks.spawn(values.run(gate.open()));
                 }
                 StageKind::TableScan(id) => {
-                    let scan = table_scan_task(plan, *id, drive, given(*id), &options, progress)?;
+                    let given = given(*id);
+                    let saved = (names.node(*id), resumed.as_mut());
+                    let following = following(plan, *id, saved, (&line, &given), &mut options)?;
+                    let scan = table_scan_task(plan, *id, drive, (given, following), &options, progress)?;
                     tasks.spawn(scan.run(gate.open()));
                 }
                 StageKind::Table(id) => {
-                    tasks.spawn(table_sink_task(plan, *id, inputs, &mut options, progress)?.run());
+                    let name = names.table(*id).to_owned();
+                    tasks.spawn(table_sink_task(plan, *id, (name, line), inputs, &mut options, progress)?.run());
                 }
                 StageKind::Operators => {
                     tasks.spawn(OperatorTask::new(inputs, drive, stop).run(gate.open()));
@@ -239,14 +249,12 @@ impl Participants {
     /// One more task of a stage.
     fn add(&mut self, kind: &StageKind, names: &Names) {
         match kind {
-            StageKind::Source(_) | StageKind::Values(_) | StageKind::TableScan(_) => {
+            StageKind::Source(_) | StageKind::Values(_) | StageKind::TableScan(_) | StageKind::Operators => {
                 self.tasks += 1;
-                self.sources += 1;
+                self.ending += 1;
             }
-            StageKind::Operators => self.tasks += 1,
+            StageKind::Table(_) => self.tasks += 1,
             StageKind::Sink(id) => drop(self.sinks.insert(names.sink(id.0).to_owned())),
-            // It makes a table, and nothing of it is saved.
-            StageKind::Table(_) => {}
         }
     }
 }
@@ -329,33 +337,84 @@ fn reader(tables: &JobTables, table: TableId) -> Result<Arc<dyn TableReader>> {
     tables.readers.get(table.0).cloned().ok_or_else(lacks)
 }
 
+/// How a table is followed that goes on changing while checkpoints are made; nothing of another one.
+fn following(
+    plan: &Plan,
+    id: NodeId,
+    (name, resumed): (&str, Option<&mut Resumed>),
+    (line, given): (&Line, &RowsGiven),
+    options: &mut JobOptions,
+) -> Result<Option<Following>> {
+    let table = scanned(plan, id)?.table;
+    if !line.saves() || plan.is_settled(table) {
+        return Ok(None);
+    }
+    // Where nothing was given, it begins with the content.
+    let since = options.tables.since.remove(&id).filter(|_| given.rows() > 0);
+    if given.rows() > 0 && since.is_none() {
+        return Err(ExecError::Internal(format!(
+            "nobody kept what changes in the table {}",
+            plan.tables[table.0].name
+        )));
+    }
+    let (before, mut state) = match resumed {
+        Some(resumed) => {
+            (resumed.manifest.sources.get(name).cloned().unwrap_or_default(), resumed.operator(name, Share::WHOLE))
+        }
+        None => Default::default(),
+    };
+    let schema = &plan.tables[table.0].schema;
+    Following::new(name.to_owned(), &before, &mut state, schema, since).map(Some)
+}
+
+fn scanned(plan: &Plan, id: NodeId) -> Result<&TableScan> {
+    match &plan.nodes[id.0].kind {
+        NodeKind::TableScan(scan) => Ok(scan),
+        _ => Err(ExecError::Internal("a scan of no table".to_owned())),
+    }
+}
+
 fn table_scan_task(
     plan: &Plan,
     id: NodeId,
     drive: Drive,
-    rows_given: RowsGiven,
+    (rows_given, following): (RowsGiven, Option<Following>),
     options: &JobOptions,
     progress: &JobProgress,
 ) -> Result<TableScanTask> {
-    let node = &plan.nodes[id.0];
-    let NodeKind::TableScan(scan) = &node.kind else {
-        return Err(ExecError::Internal("a scan of no table".to_owned()));
-    };
+    let scan = scanned(plan, id)?;
     Ok(TableScanTask {
         table: reader(&options.tables, scan.table)?,
         scan: scan.clone(),
-        schema: Arc::clone(&node.schema),
+        schema: Arc::clone(&plan.nodes[id.0].schema),
         batch_rows: options.batch_rows,
         drive,
         stop: options.stop.clone(),
         given: Arc::clone(&progress.nodes[id.0]),
         rows_given,
+        ends: matches!(plan.tables[scan.table.0].feed, TableFeed::Query(_)),
+        following,
     })
+}
+
+fn loaded_table_task(
+    plan: &Plan,
+    id: TableId,
+    (names, line): (&Names, Line),
+    options: &mut JobOptions,
+    progress: &JobProgress,
+) -> Result<LoadedTableTask> {
+    let name = plan.tables[id.0].name.clone();
+    let lacks = || ExecError::Internal(format!("nobody saves the table {name}"));
+    let table = options.tables.loaded.remove(&id).ok_or_else(lacks)?;
+    let progress = Arc::clone(&progress.tables[id.0]);
+    Ok(LoadedTableTask { saved_as: names.table(id).to_owned(), table, progress, line, name })
 }
 
 fn table_sink_task(
     plan: &Plan,
     id: TableId,
+    (saved_as, line): (String, Line),
     inputs: Inputs,
     options: &mut JobOptions,
     progress: &JobProgress,
@@ -370,6 +429,8 @@ fn table_sink_task(
         publish: table.upkeep.publish.to_std(),
         clock: options.clock.clone(),
         progress: Arc::clone(&progress.tables[id.0]),
+        line,
+        saved_as,
     })
 }
 

@@ -1,6 +1,7 @@
 //! A task of operators: takes from its inputs, drives its chain, hands on.
 
 use super::{Drive, Inputs, Stop};
+use crate::checkpoint::Report;
 use crate::error::Result;
 use crate::operator::Element;
 
@@ -21,9 +22,14 @@ impl OperatorTask {
     /// `open` says that its tables are ready; until then there can be nothing but barriers.
     pub async fn run(mut self, open: impl Future<Output = Result<bool>>) -> Result<()> {
         tokio::pin!(open);
-        let mut started = false;
+        let (mut started, mut ended, line) = (false, false, self.drive.line());
         loop {
             let (stop, waits) = (self.stop.clone(), self.drive.waits());
+            // The last barrier comes behind this end too, which may wait for a table.
+            if ended && !waits {
+                ended = false;
+                line.report(Report::Ended);
+            }
             let next = tokio::select! {
                 biased;
                 opened = &mut open, if !started => {
@@ -46,7 +52,10 @@ impl OperatorTask {
             };
             match next {
                 Some((_, Element::Barrier(checkpoint))) => self.drive.barrier(checkpoint, None).await?,
-                Some((input, element)) => self.drive.offer(input, element).await?,
+                Some((input, element)) => {
+                    ended |= matches!(element, Element::End);
+                    self.drive.offer(input, element).await?;
+                }
                 None => return Ok(()),
             }
         }

@@ -1,131 +1,20 @@
-//! The tasks at the two ends of a table: one gives its content and its changes as rows, one writes it.
+//! The tasks that save tables: one writes what a query makes and keeps it at barriers, one keeps what is loaded elsewhere.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arrow_array::Int64Array;
-use arrow_schema::SchemaRef;
-use velo_core::batch::columns_of;
-use velo_core::lookup::{TableChange, TableReader, TableWriter};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use velo_core::connector::CheckpointId;
+use velo_core::lookup::{LoadedTable, TableSnapshot, TableWriter};
 use velo_core::progress::Progress;
-use velo_core::{Batch, Clock, Watermark, schema};
-use velo_plan::plan::TableScan;
+use velo_core::{Clock, Watermark};
 
+use super::Inputs;
 use super::drive::wait_until;
-use super::rows_given::RowsGiven;
-use super::{Drive, Inputs, Stop, StopRequest};
+use crate::checkpoint::{KeptTable, Line, Next, OperatorState};
 use crate::error::{ExecError, Result};
-use crate::operator::{Element, InputId};
-
-/// A table as a source: its content, then its changes.
-pub struct TableScanTask {
-    /// The table.
-    pub table: Arc<dyn TableReader>,
-    /// Its columns, under the names that they have in `schema`.
-    pub scan: TableScan,
-    /// What comes out.
-    pub schema: SchemaRef,
-    /// The largest number of rows of a batch.
-    pub batch_rows: usize,
-    /// The operators fused to it, and where their output goes.
-    pub drive: Drive,
-    /// Asks for a stop.
-    pub stop: Stop,
-    /// Rows that have come out.
-    pub given: Arc<AtomicU64>,
-    /// How many of them are in the checkpoint that the job goes on from.
-    pub rows_given: RowsGiven,
-}
-
-impl TableScanTask {
-    /// Runs until the table cannot change any more, once `open` says that the tables are ready.
-    pub async fn run(mut self, open: impl Future<Output = Result<bool>>) -> Result<()> {
-        let mut line = self.drive.line();
-        if !self.rows_given.wait(open, &mut self.drive, &mut line).await? {
-            return self.drive.stopped(Some(self.rows_given.state())).await;
-        }
-        self.drive.start().await?;
-        let mut changes = self.table.follow();
-        let stop = self.stop.clone();
-        let asked = stop.asked();
-        tokio::pin!(asked);
-        let mut watermark = Watermark::NONE;
-        // Of what was given before the checkpoint that the job goes on from.
-        let mut skip = self.rows_given.rows();
-        loop {
-            let change = tokio::select! {
-                biased;
-                request = &mut asked => {
-                    return match request {
-                        StopRequest::Finish => self.end().await,
-                        _ => self.drive.stopped(Some(self.rows_given.state())).await,
-                    };
-                }
-                checkpoint = line.barrier() => {
-                    self.drive.barrier(checkpoint, Some(self.rows_given.state())).await?;
-                    line.given(checkpoint);
-                    continue;
-                }
-                () = self.drive.due() => {
-                    self.drive.fire().await?;
-                    continue;
-                }
-                change = changes.next() => change.map_err(|error| ExecError::connector(self.table.name(), error))?,
-            };
-            match change {
-                TableChange::Rows(rows) => {
-                    let before = skip.min(rows.rows());
-                    skip -= before;
-                    self.rows(&rows.slice(before, rows.rows() - before), watermark).await?;
-                }
-                TableChange::Watermark(next) => {
-                    // The end says more than the greatest watermark.
-                    if next > watermark && next != Watermark::END && self.has_times() {
-                        watermark = next;
-                        self.drive.offer(InputId(0), Element::Watermark(next)).await?;
-                    }
-                }
-                TableChange::CaughtUp => self.drive.offer(InputId(0), Element::CaughtUp).await?,
-                TableChange::End => return self.end().await,
-            }
-        }
-    }
-
-    fn has_times(&self) -> bool {
-        schema::event_time_index(&self.schema).is_some()
-    }
-
-    async fn end(&mut self) -> Result<()> {
-        self.rows_given.finish();
-        self.drive.ended(Some(self.rows_given.state())).await
-    }
-
-    /// Hands on what the plan reads of these rows.
-    async fn rows(&mut self, rows: &Batch, watermark: Watermark) -> Result<()> {
-        let mut columns: Vec<_> =
-            self.scan.columns.iter().map(|column| Arc::clone(rows.columns.column(column.column))).collect();
-        if self.has_times() {
-            let lacks = || ExecError::Internal(format!("the table {} has no event time", self.table.name()));
-            let time = schema::event_time_index(rows.columns.schema_ref()).ok_or_else(lacks)?;
-            columns.push(Arc::clone(rows.columns.column(time)));
-        }
-        let mut batch = rows.with_columns(columns_of(&self.schema, columns, rows.rows())?);
-        batch.origin = None;
-        batch.late_by = batch.event_times().and_then(|times| {
-            let late = times.values().iter().any(|time| *time < watermark.0);
-            late.then(|| times.values().iter().map(|time| watermark.0.saturating_sub(*time)).collect::<Int64Array>())
-        });
-        self.given.fetch_add(batch.rows() as u64, Ordering::Relaxed);
-        let size = self.batch_rows.max(1);
-        for at in (0..batch.rows()).step_by(size) {
-            let part = batch.slice(at, size.min(batch.rows() - at));
-            self.rows_given.add(part.rows());
-            self.drive.offer(InputId(0), Element::Batch(part)).await?;
-        }
-        Ok(())
-    }
-}
+use crate::operator::Element;
 
 /// A table as a sink: applies what comes, and publishes it together.
 pub struct TableSinkTask {
@@ -143,6 +32,10 @@ pub struct TableSinkTask {
     pub clock: Clock,
     /// Counters.
     pub progress: Arc<Progress>,
+    /// To the coordinator of checkpoints, which is told what the table keeps.
+    pub line: Line,
+    /// The name of that in checkpoints.
+    pub saved_as: String,
 }
 
 impl TableSinkTask {
@@ -160,9 +53,15 @@ impl TableSinkTask {
         let mut watermark = Watermark::NONE;
         // When what was applied is published.
         let mut due: Option<i64> = None;
+        // What is being saved while the table goes on.
+        let mut saving: Option<Saving> = None;
         loop {
             let next = tokio::select! {
                 biased;
+                saved = Saving::done(&mut saving) => {
+                    self.saved(saved?);
+                    continue;
+                }
                 () = wait_until(&self.clock, due) => {
                     self.publish(watermark).await?;
                     due = None;
@@ -193,19 +92,128 @@ impl TableSinkTask {
                 Element::End => {
                     self.writer.finish().await.map_err(|error| ExecError::connector(&self.name, error))?;
                     // Barriers may still come, of those who go on to others too.
-                    while self.inputs.next().await?.is_some() {}
+                    return self.rest(saving).await;
+                }
+                // What was read has been applied, and is in the last checkpoint; whoever waits for the table is stopped too.
+                Element::Stop => {
+                    if saving.is_some() {
+                        let saved = Saving::done(&mut saving).await?;
+                        self.saved(saved);
+                    }
                     return Ok(());
                 }
-                // What was read has been applied; whoever waits for the table is stopped too.
-                Element::Stop => return Ok(()),
+                Element::Barrier(checkpoint) if self.line.saves() => {
+                    due = None;
+                    saving = Some(self.barrier(checkpoint, watermark).await?);
+                }
                 Element::CaughtUp | Element::InputWatermark(_) | Element::Idle | Element::Barrier(_) => {}
             }
         }
     }
 
+    /// The table cannot change any more, and is saved at the barriers that still come.
+    async fn rest(&mut self, mut saving: Option<Saving>) -> Result<()> {
+        loop {
+            if saving.is_some() {
+                let saved = Saving::done(&mut saving).await?;
+                self.saved(saved);
+            }
+            match self.inputs.next().await? {
+                Some((_, Element::Barrier(checkpoint))) if self.line.saves() => {
+                    saving = Some(self.barrier(checkpoint, Watermark::END).await?);
+                }
+                Some(_) => {}
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Begins to save the table as it is at a barrier.
+    async fn barrier(&mut self, checkpoint: CheckpointId, watermark: Watermark) -> Result<Saving> {
+        self.publish(watermark).await?;
+        let snapshot = self.writer.barrier(checkpoint).await;
+        let snapshot = snapshot.map_err(|error| ExecError::connector(&self.name, error))?;
+        Ok(Saving::begin(checkpoint, &self.name, snapshot, &self.progress))
+    }
+
+    fn saved(&self, (checkpoint, state): (CheckpointId, Vec<OperatorState>)) {
+        self.line.saved(checkpoint, vec![(self.saved_as.clone(), state)], None);
+    }
+
     async fn publish(&mut self, watermark: Watermark) -> Result<()> {
         self.writer.publish().await.map_err(|error| ExecError::connector(&self.name, error))?;
         self.writer.advance(watermark);
+        Ok(())
+    }
+}
+
+/// A table that is being saved while it goes on.
+struct Saving {
+    checkpoint: CheckpointId,
+    saved: BoxFuture<'static, Result<Vec<OperatorState>>>,
+}
+
+/// So few rows are saved at once; more on a thread of their own, where they keep no other task waiting.
+const LITTLE: u64 = 8_192;
+
+impl Saving {
+    /// Of the table `name`, on the way into which `progress` counts.
+    fn begin(checkpoint: CheckpointId, name: &str, snapshot: Box<dyn TableSnapshot>, progress: &Progress) -> Self {
+        let (name, counters, little) = (name.to_owned(), progress.counted(), snapshot.rows() < LITTLE);
+        let save = move || {
+            let table = snapshot.save().map_err(|error| ExecError::connector(&name, error))?;
+            KeptTable { table, counters }.into_state()
+        };
+        let saved = match little {
+            true => std::future::ready(save()).boxed(),
+            false => {
+                let saved = tokio::task::spawn_blocking(save);
+                async { saved.await.map_err(|error| ExecError::Internal(error.to_string()))? }.boxed()
+            }
+        };
+        Self { checkpoint, saved }
+    }
+
+    /// Waits until what is being saved is, and takes it; for ever where nothing is. Dropping the future loses nothing.
+    async fn done(saving: &mut Option<Self>) -> Result<(CheckpointId, Vec<OperatorState>)> {
+        let Some(Self { checkpoint, saved }) = saving else { return std::future::pending().await };
+        let (checkpoint, state) = (*checkpoint, saved.as_mut().await);
+        *saving = None;
+        Ok((checkpoint, state?))
+    }
+}
+
+/// Has a table that is loaded and kept from outside of the dataflow saved at barriers.
+pub struct LoadedTableTask {
+    /// Its name, for errors.
+    pub name: String,
+    /// The name in checkpoints of what it keeps.
+    pub saved_as: String,
+    /// The table.
+    pub table: Arc<dyn LoadedTable>,
+    /// Counters.
+    pub progress: Arc<Progress>,
+    /// To the coordinator of checkpoints.
+    pub line: Line,
+}
+
+impl LoadedTableTask {
+    /// Runs until there are no more checkpoints.
+    pub async fn run(mut self) -> Result<()> {
+        while let Next::Barrier { checkpoint, last } = self.line.next().await {
+            let snapshot = self.table.barrier(checkpoint).await;
+            let snapshot = snapshot.map_err(|error| ExecError::connector(&self.name, error))?;
+            self.line.given(checkpoint);
+            let mut kept = Vec::new();
+            if let Some(snapshot) = snapshot {
+                let mut saving = Some(Saving::begin(checkpoint, &self.name, snapshot, &self.progress));
+                kept.push((self.saved_as.clone(), Saving::done(&mut saving).await?.1));
+            }
+            self.line.saved(checkpoint, kept, None);
+            if last {
+                break;
+            }
+        }
         Ok(())
     }
 }

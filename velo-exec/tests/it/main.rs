@@ -24,6 +24,7 @@ mod restarts_lookups;
 mod restarts_match;
 mod restarts_over;
 mod restarts_rows;
+mod restarts_tables;
 mod restarts_top_n;
 mod session_revisions;
 mod sets;

@@ -14,6 +14,8 @@ pub(super) enum Event {
     Clock(i64),
     /// Gives nothing until the source's watermark is this or later.
     Watermark(i64),
+    /// Says that what was there at the start has been given.
+    CaughtUp,
 }
 
 /// The rows of one partition and the order in which they come.
@@ -133,10 +135,13 @@ impl Feed {
     }
 }
 
-/// `clock +60s` or `watermark 64000`, where a line is one of these.
+/// `clock +60s`, `watermark 64000` or `caught up`, where a line is one of these.
 fn step(line: &str) -> Result<Option<Event>, String> {
     let words = line.split("--").next().unwrap_or_default();
     let mut words = words.split_whitespace();
+    if words.clone().eq(["caught", "up"]) {
+        return Ok(Some(Event::CaughtUp));
+    }
     let (Some(kind @ ("clock" | "watermark")), Some(value), None) = (words.next(), words.next(), words.next()) else {
         return Ok(None);
     };
@@ -172,13 +177,15 @@ mod tests {
 
     #[test]
     fn batches_and_steps() {
-        let feed = feed("a b\n1 x\n2 y -- so\n---\n3 z\nclock +1m\n4 z\nwatermark 64000 -- closes\n").unwrap();
+        let feed =
+            feed("a b\n1 x\n2 y -- so\n---\n3 z\nclock +1m\n4 z\nwatermark 64000 -- closes\ncaught up\n").unwrap();
         let expected = [
             Event::Rows(vec![0, 1]),
             Event::Rows(vec![2]),
             Event::Clock(60_000_000),
             Event::Rows(vec![3]),
             Event::Watermark(64_000_000),
+            Event::CaughtUp,
         ];
         assert_eq!(feed.events, expected);
         assert!(!feed.is_plain());

@@ -13,7 +13,6 @@ use velo_core::clock::Stopwatch;
 use velo_core::duration::Span;
 use velo_core::error::Retry;
 use velo_exec::checkpoint::{CallFails, Inventory, Manifest};
-use velo_exec::physical::lower;
 use velo_exec::runtime::JobProgress;
 use velo_exec::{ExecError, Result};
 use velo_plan::RecoveryProperties;
@@ -23,11 +22,6 @@ use crate::{Folder, RunOptions, Script};
 
 /// So often an attempt is ended at most: of a long input that is enough, and each start costs.
 const ENDS: u64 = 6;
-
-/// Whether all that the script keeps can be in a checkpoint.
-pub(super) fn can_be(script: &Script) -> bool {
-    lower(script.graph(), 1).is_ok_and(|stages| stages.unsaved(script.graph()).is_none())
-}
 
 /// How an attempt ends before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

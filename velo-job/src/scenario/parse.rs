@@ -137,6 +137,8 @@ pub struct Output {
     pub file: Option<String>,
     /// The columns within which order counts.
     pub key: Vec<String>,
+    /// Only what changes come to counts.
+    pub folded: bool,
 }
 
 /// Reads the file at `path`.
@@ -289,6 +291,7 @@ struct Attributes {
     partition: Option<u32>,
     file: Option<String>,
     key: Vec<String>,
+    folded: bool,
 }
 
 impl Attributes {
@@ -311,6 +314,7 @@ impl Attributes {
                 }
                 None if word == "json" => read.raw = Some(Raw::Json),
                 None if word == "csv" => read.raw = Some(Raw::Csv),
+                None if word == "folded" => read.folded = true,
                 None if read.name.is_none() => read.name = Some(word.to_owned()),
                 None => return Err((line, format!("'{word}' is one word too many"))),
             }
@@ -343,7 +347,7 @@ impl Attributes {
         if self.raw.is_some() && self.name.is_none() {
             return Err((line, "lines of a file need a sink's name: output NAME json".to_owned()));
         }
-        Ok(Output { name: self.name, block, raw: self.raw, file: self.file, key: self.key })
+        Ok(Output { name: self.name, block, raw: self.raw, file: self.file, key: self.key, folded: self.folded })
     }
 
     fn bare(self, block: Block, kind: &str, line: usize) -> Result<Block, Mistake> {
@@ -366,7 +370,7 @@ mod tests {
     #[test]
     fn headings_and_blocks() {
         let text = "# Title\n\nProse.\n\n## One\n\nOrder matters: because.\n```sql\nSELECT 1;\n```\n\
-                    ~~~~input t partition=1\na 1\n```\nb 2\n~~~~\n```output t key=a,b\n```\n## Two\n```sql\nx\n```\n```error\ny\n```\n";
+                    ~~~~input t partition=1\na 1\n```\nb 2\n~~~~\n```output t key=a,b folded\n```\n## Two\n```sql\nx\n```\n```error\ny\n```\n";
         let scenarios = of(text).unwrap();
         assert_eq!(scenarios.len(), 2);
         let one = &scenarios[0];
@@ -376,7 +380,7 @@ mod tests {
         assert_eq!(one.inputs[0].block.text, "a 1\n```\nb 2\n");
         assert_eq!(one.inputs[0].partition, Some(1));
         assert_eq!(&text[one.inputs[0].block.range.clone()], "a 1\n```\nb 2\n");
-        assert_eq!(one.outputs[0].key, ["a", "b"]);
+        assert_eq!((&one.outputs[0].key[..], one.outputs[0].folded), (&["a".to_owned(), "b".to_owned()][..], true));
         assert_eq!(one.outputs[0].block.text, "");
         assert_eq!(scenarios[1].error.as_ref().unwrap().text, "y\n");
     }

@@ -152,7 +152,7 @@ impl Runner {
             }
         }
         wiring.sources(script.plan_mut())?;
-        let killed = wiring.mode.killed && !wiring.moves_clock() && killed::can_be(&script);
+        let killed = wiring.mode.killed && !wiring.moves_clock();
         let Wired { got, terminals, .. } = wiring.sinks(script.plan_mut(), killed)?;
         let clock = Clock::manual(START);
         let options = || {
@@ -255,7 +255,7 @@ fn expect_output(
         }
     };
     let key = key_of(output, got)?;
-    let folded = !wiring.mode.is_plain();
+    let folded = output.folded || !wiring.mode.is_plain();
     let mut rows = rows_of(&kept);
     for text in rows.iter_mut().flat_map(|row| row.cells.iter_mut().chain(&mut row.shown)) {
         *text = portable(wiring, text);

@@ -142,6 +142,10 @@ impl PartitionReader for ScenarioReader {
                     self.event += 1;
                     self.request.clock.advance(by);
                 }
+                Event::CaughtUp => {
+                    self.event += 1;
+                    return Ok(Fetch::CaughtUp);
+                }
                 Event::Watermark(until) => {
                     let until = *until;
                     self.become_calm().await;

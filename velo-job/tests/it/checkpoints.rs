@@ -17,46 +17,46 @@ use crate::context::context;
 use crate::support::{Scripted, open, reached, rows};
 
 /// A job in a folder of its own.
-struct Job {
+pub struct Job {
     folder: tempfile::TempDir,
     sql: String,
-    parallelism: usize,
+    pub parallelism: usize,
 }
 
 /// How a run of a job ended.
 #[derive(Debug)]
-enum Ran {
+pub enum Ran {
     Ended(Result<(), ExecError>),
     Killed,
 }
 
 impl Job {
     /// A script; `@` in it stands for the job's folder.
-    fn new(sql: &str) -> Self {
+    pub fn new(sql: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sql = sql.replace('@', folder.path().to_str().unwrap());
         Self { folder, sql, parallelism: 1 }
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    async fn script(&self) -> Script {
+    pub async fn script(&self) -> Script {
         let script = Script::plan(&self.sql, &context(Path::new("."))).await;
         assert!(script.is_runnable(), "{:?}", script.diagnostics());
         script
     }
 
-    fn options(&self, every: Span) -> RunOptions {
+    pub fn options(&self, every: Span) -> RunOptions {
         let mut options = RunOptions::new(1);
         options.parallelism = self.parallelism;
         options.name = "test".to_owned();
@@ -67,7 +67,7 @@ impl Job {
 
     /// Runs it on a thread and runtime of its own until it ends, or until its `kill`-th checkpoint is complete: then all that it has
     /// in work goes down.
-    fn run(&self, kill: Option<u64>, change: impl FnOnce(&mut RunOptions) + Send) -> Ran {
+    pub fn run(&self, kill: Option<u64>, change: impl FnOnce(&mut RunOptions) + Send) -> Ran {
         std::thread::scope(|scope| {
             let run = || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -96,7 +96,7 @@ impl Job {
     }
 
     /// Runs it to its end, which is reached.
-    fn finish(&self) {
+    pub fn finish(&self) {
         match self.run(None, |_| {}) {
             Ran::Ended(Ok(())) => {}
             other => panic!("{other:?}"),
@@ -155,7 +155,7 @@ fn trades(rows: u64) -> String {
     (0..rows).map(one).collect()
 }
 
-fn lines(text: &str) -> Vec<&str> {
+pub fn lines(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines

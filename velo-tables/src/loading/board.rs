@@ -71,6 +71,11 @@ impl Entry {
         }
     }
 
+    /// Whose source was read up to `offset` for the version that stands.
+    pub(crate) fn with_reached(self, offset: Option<SourceOffset>) -> Self {
+        Self { reached: tokio::sync::Mutex::new(offset), ..self }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

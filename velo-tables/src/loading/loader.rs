@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinSet};
-use velo_core::Clock;
-use velo_core::lookup::TableReader;
-use velo_core::offset::SourceOffset;
+use velo_core::connector::CheckpointId;
+use velo_core::lookup::{LoadedTable, TableReader, TableSnapshot};
+use velo_core::{Clock, Result};
 
 use crate::loading::board::{Board, Entry};
 use crate::loading::events::Events;
@@ -17,6 +18,7 @@ use crate::loading::readiness::Gate;
 use crate::loading::refresh::Keeper;
 use crate::loading::spec::{Feed, SourceFeed, TableSpec};
 use crate::loading::status::{Summary, TableHealth, TableState, TableStatus};
+use crate::store::Table;
 
 /// How tables are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +60,8 @@ impl Tables {
             match spec.feed {
                 Feed::Source(feed) => {
                     let counters = vec![Arc::clone(&feed.progress)];
-                    entries.push(Entry::new(Arc::clone(&feed.reader), counters, Some(Arc::clone(&feed.connection))));
+                    let entry = Entry::new(Arc::clone(&feed.reader), counters, Some(Arc::clone(&feed.connection)));
+                    entries.push(entry.with_reached(feed.saved.clone()));
                     work.insert(number, Work::Load(feed));
                 }
                 Feed::Elsewhere { reader, progress } => {
@@ -103,12 +106,11 @@ impl Tables {
         self.board.subscribe()
     }
 
-    /// Has a table saved: `save` is called with how far the source was read for the version that stands, and no other version
-    /// takes its place before it returns. None where the table was not loaded yet, or has no source of its own. Given back at a start
-    /// ([`SourceFeed::saved`], and the rows to the writer), only what came after is loaded.
-    pub async fn save<T>(&self, table: TableNumber, save: impl FnOnce(&SourceOffset) -> T) -> Option<T> {
-        let reached = self.board.reached(table).await;
-        reached.as_ref().map(save)
+    /// One of the tables that are loaded here, for the checkpoints of the job. What one keeps is given back at a start
+    /// ([`SourceFeed::saved`], and the rows to the writer): only what came after is loaded then.
+    pub fn for_checkpoints(&self, number: TableNumber, table: Arc<Table>) -> Arc<dyn LoadedTable> {
+        table.keep_for_checkpoints();
+        Arc::new(InCheckpoints { board: Arc::clone(&self.board), number, table })
     }
 
     /// Waits until each table is ready or never will be.
@@ -129,6 +131,23 @@ impl Tables {
 impl Drop for Tables {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A table whose loader and the barriers of checkpoints take turns.
+struct InCheckpoints {
+    board: Arc<Board>,
+    number: TableNumber,
+    table: Arc<Table>,
+}
+
+#[async_trait]
+impl LoadedTable for InCheckpoints {
+    async fn barrier(&self, checkpoint: CheckpointId) -> Result<Option<Box<dyn TableSnapshot>>> {
+        // While this is held, no other version takes the place of the one that stands.
+        let reached = self.board.reached(self.number).await;
+        let snapshot = self.table.barrier(checkpoint, reached.clone());
+        Ok(reached.is_some().then(|| Box::new(snapshot) as Box<dyn TableSnapshot>))
     }
 }
 

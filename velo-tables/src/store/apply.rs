@@ -24,7 +24,7 @@ pub(crate) struct Tally {
     pub(crate) absent: u64,
 }
 
-/// What becomes of a row of a snapshot of a table that keeps its versions.
+/// What becomes of a saved row of a table that keeps its versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Restored {
     /// It is a delete.
@@ -87,7 +87,7 @@ impl State {
         self.apply_by_key(applied, None, ops, tally, due)
     }
 
-    /// Takes rows of a snapshot.
+    /// Takes saved rows of a table that keeps its versions.
     pub(crate) fn restore(&mut self, batch: &Batch, restored: &[Restored], due: &mut Due) -> Result<()> {
         self.check(batch)?;
         let (mut ops, mut tally) = (Ops::default(), Tally::default());

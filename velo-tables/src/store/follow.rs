@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use velo_core::batch::Batch;
+use velo_core::connector::CheckpointId;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::{TableChange, TableChanges};
 use velo_core::time::Watermark;
@@ -23,6 +24,8 @@ pub(crate) enum Event {
     Delta(Delta),
     /// The watermark of the table.
     Watermark(Watermark),
+    /// A barrier that goes through.
+    Barrier(CheckpointId),
     /// The table is ready.
     CaughtUp,
     /// It cannot change any more.
@@ -110,12 +113,13 @@ pub(crate) struct Follower {
     content: Option<Content>,
     delta: Option<Delta>,
     end: Option<Event>,
+    begun_behind: CheckpointId,
 }
 
 impl Follower {
-    /// `content`, and then what comes through the queue.
-    pub(crate) fn new(queue: Arc<Queue>, content: Content) -> Self {
-        Self { queue, content: Some(content), delta: None, end: None }
+    /// `content`, where there is one, and then what comes through the queue; begun behind the barrier of a checkpoint.
+    pub(crate) fn new(queue: Arc<Queue>, content: Option<Content>, begun_behind: CheckpointId) -> Self {
+        Self { queue, content, delta: None, end: None, begun_behind }
     }
 
     fn rows(&mut self) -> Result<Option<Batch>> {
@@ -155,11 +159,16 @@ impl TableChanges for Follower {
             match self.queue.pop() {
                 Some(Event::Delta(delta)) => self.delta = Some(delta),
                 Some(Event::Watermark(watermark)) => return Ok(TableChange::Watermark(watermark)),
+                Some(Event::Barrier(checkpoint)) => return Ok(TableChange::Barrier(checkpoint)),
                 Some(Event::CaughtUp) => return Ok(TableChange::CaughtUp),
                 Some(end) => self.end = Some(end),
                 None => self.queue.news.notified().await,
             }
         }
+    }
+
+    fn begun_behind(&self) -> CheckpointId {
+        self.begun_behind
     }
 }
 

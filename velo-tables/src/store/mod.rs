@@ -18,6 +18,5 @@ mod table;
 mod versions;
 mod writer;
 
-pub use snapshot::{Saved, load, save};
 pub use table::{StoreSpec, Table, TableCounters, TableCounts, table};
 pub use writer::Writer;

@@ -1,7 +1,7 @@
 //! A table for whoever reads it: the version that stands, who follows it, and whether it is ready.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -9,13 +9,16 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use velo_core::connector::CheckpointId;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
 use velo_core::lookup::{AsOfReader, TableChanges, TableReader, TableVersion};
+use velo_core::offset::SourceOffset;
 use velo_core::time::Watermark;
 
 use crate::store::follow::{Content, Event, Follower, Queue};
 use crate::store::lookup::Version;
 use crate::store::ops::Delta;
+use crate::store::snapshot::Snapshot;
 use crate::store::state::{Shape, State};
 use crate::store::writer::Writer;
 
@@ -99,6 +102,7 @@ pub fn table(spec: StoreSpec) -> Result<(Arc<Table>, Writer)> {
         life: watch::Sender::new(Life::Loading),
         followers: Mutex::default(),
         as_of_readers: Mutex::default(),
+        in_checkpoints: AtomicBool::new(false),
         counters: spec.counters,
     });
     Ok((Arc::clone(&table), Writer::new(table, state)))
@@ -120,11 +124,14 @@ pub(crate) struct Followers {
     ended: bool,
     failed: Option<String>,
     watermark: Watermark,
+    /// The checkpoint whose barrier went through last.
+    barrier: CheckpointId,
 }
 
 impl Default for Followers {
     fn default() -> Self {
-        Self { queues: Vec::new(), ready: false, ended: false, failed: None, watermark: Watermark::NONE }
+        let (watermark, barrier) = (Watermark::NONE, CheckpointId(0));
+        Self { queues: Vec::new(), ready: false, ended: false, failed: None, watermark, barrier }
     }
 }
 
@@ -151,6 +158,7 @@ pub struct Table {
     /// a change.
     followers: Mutex<Followers>,
     as_of_readers: Mutex<Vec<std::sync::Weak<AsOfReader>>>,
+    in_checkpoints: AtomicBool,
     counters: Arc<TableCounters>,
 }
 
@@ -158,6 +166,43 @@ impl Table {
     /// What it counts.
     pub fn counters(&self) -> &Arc<TableCounters> {
         &self.counters
+    }
+
+    /// It goes into checkpoints, and who asks for rows as of event times from now on can be sent back to the last of them: what may be
+    /// asked for then is kept.
+    pub fn keep_for_checkpoints(&self) {
+        self.in_checkpoints.store(true, Ordering::Relaxed);
+    }
+
+    /// The barrier of a checkpoint goes through: those who follow the table are told between the changes of the version that stands
+    /// and those of the next. Gives that version, for which the source was read up to `offset`.
+    pub(crate) fn barrier(&self, checkpoint: CheckpointId, offset: Option<SourceOffset>) -> Snapshot {
+        let mut followers = self.followers();
+        followers.barrier = checkpoint;
+        followers.tell(|| Event::Barrier(checkpoint));
+        Snapshot::new(self.current(), self.counters.counts(), offset)
+    }
+
+    /// One who follows the table from the version that stands on, whose content is given first.
+    fn follower(&self, content: impl FnOnce(&Version) -> Option<Content>) -> Follower {
+        let mut followers = self.followers();
+        let queue = Arc::new(Queue::default());
+        if followers.ready {
+            queue.push(Event::CaughtUp);
+        }
+        if followers.watermark > Watermark::NONE {
+            queue.push(Event::Watermark(followers.watermark));
+        }
+        if followers.ended {
+            queue.push(Event::End);
+        }
+        if let Some(message) = &followers.failed {
+            queue.push(Event::Failed(message.clone()));
+        }
+        followers.queues.push(Arc::downgrade(&queue));
+        let (current, barrier) = (self.current(), followers.barrier);
+        drop(followers);
+        Follower::new(queue, content(&current), barrier)
     }
 
     /// The version that stands.
@@ -306,33 +351,24 @@ impl TableReader for Table {
     }
 
     fn as_of_reader(&self) -> Arc<AsOfReader> {
-        let reader = Arc::new(AsOfReader::default());
+        let reader = match self.in_checkpoints.load(Ordering::Relaxed) {
+            true => Arc::new(AsOfReader::in_checkpoints()),
+            false => Arc::new(AsOfReader::default()),
+        };
         self.as_of_readers().push(Arc::downgrade(&reader));
         reader
     }
 
     fn follow(&self) -> Box<dyn TableChanges> {
-        let mut followers = self.followers();
-        let queue = Arc::new(Queue::default());
-        if followers.ready {
-            queue.push(Event::CaughtUp);
-        }
-        if followers.watermark > Watermark::NONE {
-            queue.push(Event::Watermark(followers.watermark));
-        }
-        if followers.ended {
-            queue.push(Event::End);
-        }
-        if let Some(message) = &followers.failed {
-            queue.push(Event::Failed(message.clone()));
-        }
-        followers.queues.push(Arc::downgrade(&queue));
-        let current = self.current();
-        drop(followers);
-        let content = match current.state().histories {
-            Some(_) => Content::Versions(Delta::of_versions(current.state())),
-            None => Content::Rows(current.state().scan()),
-        };
-        Box::new(Follower::new(queue, content))
+        Box::new(self.follower(|current| {
+            Some(match current.state().histories {
+                Some(_) => Content::Versions(Delta::of_versions(current.state())),
+                None => Content::Rows(current.state().scan()),
+            })
+        }))
+    }
+
+    fn follow_on(&self) -> Box<dyn TableChanges> {
+        Box::new(self.follower(|_| None))
     }
 }

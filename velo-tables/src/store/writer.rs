@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use velo_core::batch::Batch;
+use velo_core::connector::CheckpointId;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
-use velo_core::lookup::{TableVersion, TableWriter};
+use velo_core::lookup::{TableSnapshot, TableVersion, TableWriter};
 use velo_core::time::Watermark;
 
-use crate::store::apply::{Restored, Tally};
+use crate::store::apply::Tally;
 use crate::store::first::First;
 use crate::store::index::failed;
 use crate::store::merge::Merge;
@@ -90,12 +91,6 @@ impl Writer {
         self.table.counters().absent.store(before.absent, Ordering::Relaxed);
     }
 
-    /// Takes rows of a snapshot.
-    pub(crate) fn restore(&mut self, batch: &Batch, restored: &[Restored]) -> Result<()> {
-        self.changed = true;
-        self.state.restore(batch, restored, &mut self.due)
-    }
-
     pub(crate) fn count(&self, tally: Tally) {
         self.table.counters().replaced.fetch_add(tally.replaced, Ordering::Relaxed);
         self.table.counters().absent.fetch_add(tally.absent, Ordering::Relaxed);
@@ -144,8 +139,11 @@ impl Writer {
     }
 
     /// Makes what was applied the next version. Nothing in here waits.
-    fn publish_now(&mut self, last: bool) -> Result<()> {
-        self.forget()?;
+    pub(crate) fn publish_now(&mut self, last: bool) -> Result<()> {
+        // No later version will have more to forget, and the last one is the same at every start.
+        if !last {
+            self.forget()?;
+        }
         self.state.segments.tidy().map_err(failed)?;
         let ops = std::mem::take(&mut self.ops);
         let delta = (!ops.is_empty()).then(|| Delta::new(&self.state, ops));
@@ -197,6 +195,11 @@ impl TableWriter for Writer {
 
     fn advance(&mut self, watermark: Watermark) {
         self.table.advance(watermark);
+    }
+
+    async fn barrier(&mut self, checkpoint: CheckpointId) -> Result<Box<dyn TableSnapshot>> {
+        self.publish().await?;
+        Ok(Box::new(self.table.barrier(checkpoint, None)))
     }
 
     async fn ready(&mut self) -> Result<()> {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use velo_core::connector::CheckpointId;
 use velo_core::duration::Span;
-use velo_core::lookup::{TableReader, TableWriter};
+use velo_core::lookup::{SavedTable, TableReader};
 use velo_core::{Clock, Watermark};
 use velo_tables::{Condition, TableNumber, TableState};
 use velo_testkit::drive;
@@ -161,26 +163,30 @@ async fn a_restart_loads_what_came_after() {
     let fed = fed("t", &clock, |script| script.whole([give("+I 1 1\n+I 2 2")]).after([give("+U 2 20")]).after([]))
         .refreshed(5);
     let (table, tables) = fed.start(&clock);
-    assert_eq!(tables.save(TableNumber(0), |_| ()).await, None, "nothing is loaded yet");
+    let loaded = tables.for_checkpoints(TableNumber(0), Arc::clone(&table));
+    assert!(loaded.barrier(CheckpointId(1)).await.unwrap().is_none(), "nothing is loaded yet");
     until(&clock, 6 * SECOND).await;
-    let mut snapshot = Vec::new();
-    let saved = tables.save(TableNumber(0), |offset| velo_tables::save(&table, offset, &mut snapshot)).await;
-    saved.unwrap().unwrap();
+    let snapshot = loaded.barrier(CheckpointId(2)).await.unwrap().unwrap();
+    let saved = snapshot.save().unwrap();
+    assert_eq!(saved.head.offset, Some(ScriptedLoads::offset(2)));
     drop(tables);
 
     for lost in [false, true] {
         let (reader, mut writer) = empty("t");
-        let saved = velo_tables::load(&mut writer, &mut snapshot.as_slice()).unwrap();
-        assert_eq!(saved.offset, ScriptedLoads::offset(2));
-        writer.publish().await.unwrap();
+        writer.restore(saved.clone()).unwrap();
         let progress = Arc::new(velo_core::progress::Progress::new());
         let source = ScriptedLoads::new(&clock, &progress).whole([give("+I 2 21")]);
         let source = source.after(if lost { vec![Lost] } else { vec![Takes(seconds(1)), give("+I 3 3")] });
         let mut again = from_source("t", &clock, velo_tables::TableSource::Open(Arc::new(source.clone())), progress);
         again.feed.reader = Arc::clone(&reader) as Arc<dyn TableReader>;
         again.feed.writer = Box::new(writer);
-        again.feed.saved = Some(saved.offset);
+        again.feed.saved = saved.head.offset.clone();
         let (_, tables) = again.start(&clock);
+        // A checkpoint before anything was loaded keeps what the one before kept.
+        let loaded = tables.for_checkpoints(TableNumber(0), Arc::clone(&reader));
+        let once_more = loaded.barrier(CheckpointId(3)).await.unwrap().unwrap().save().unwrap();
+        let rows = |saved: &SavedTable| saved.rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+        assert_eq!((&once_more.head, rows(&once_more)), (&saved.head, rows(&saved)));
         until(&clock, clock.now() + 1).await;
         if !lost {
             assert!(!tables.gate().is_open(&[TableNumber(0)]), "restored content alone is not ready");

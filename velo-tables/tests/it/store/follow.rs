@@ -39,6 +39,7 @@ impl Folded {
                     assert!(!std::mem::replace(&mut self.caught_up, true));
                 }
                 TableChange::End => self.ended = true,
+                TableChange::Barrier(checkpoint) => panic!("nobody asked for barrier {checkpoint}"),
             }
         }
     }

@@ -1,31 +1,28 @@
-//! Tables saved and loaded, and snapshots that are damaged.
+//! Tables saved at barriers and taken up again, and those who follow them over that.
 
-use std::collections::BTreeMap;
-
-use velo_core::lookup::{TableReader, TableWriter};
-use velo_core::offset::{Position, SourceOffset};
+use velo_core::connector::CheckpointId;
+use velo_core::lookup::{SavedTable, TableChange, TableReader, TableWriter};
 use velo_core::time::Watermark;
 use velo_core::{Batch, RowKind};
-use velo_tables::{StoreSpec, load, save, table};
+use velo_tables::{StoreSpec, table};
 use velo_testkit::Random;
 
-use super::rows::{KEYS, Key, Naive, Row, batch, changes, check_lookups, keyed, keyless, scan};
+use super::rows::{KEYS, Key, Naive, Row, batch, changes, check_lookups, keyed, keyless, rows_of, scan};
 use super::versions::{History, as_of, check_as_of};
 
-fn offset() -> SourceOffset {
-    SourceOffset { partitions: BTreeMap::from([("0".to_owned(), Position::Offset(42))]) }
-}
-
-async fn saved(spec: StoreSpec, key: Key, made: &[(RowKind, Row)]) -> (Vec<u8>, Vec<Row>) {
+async fn saved(spec: StoreSpec, key: Key, made: &[(RowKind, Row)]) -> (SavedTable, Vec<Row>) {
     let (reader, mut writer) = table(spec).unwrap();
     for part in made.chunks(500) {
         writer.apply(&changes(key, part)).unwrap();
-        writer.publish().await.unwrap();
     }
     writer.advance(Watermark(77));
-    let mut bytes = Vec::new();
-    save(&reader, &offset(), &mut bytes).unwrap();
-    (bytes, scan(reader.version().as_ref()))
+    let snapshot = writer.barrier(CheckpointId(1)).await.unwrap();
+    // The table goes on, and what was saved stays as it is.
+    let rows = scan(reader.version().as_ref());
+    writer.apply(&Batch::new(batch(key, &[Row { key: 9_999, value: 1, group: None, time: 4 }]))).unwrap();
+    writer.publish().await.unwrap();
+    assert_eq!(snapshot.rows(), rows.len() as u64);
+    (snapshot.save().unwrap(), rows)
 }
 
 #[tokio::test]
@@ -34,13 +31,11 @@ async fn what_was_saved_is_loaded() {
         let mut naive = Naive::default();
         let keys = key.distinct(4_000);
         let made = naive.change(&mut Random::new(seed as u64), keys, 10_000);
-        let (bytes, rows) = saved(keyed(key, false), key, &made).await;
+        let (saved, rows) = saved(keyed(key, false), key, &made).await;
         let (reader, mut writer) = table(keyed(key, false)).unwrap();
-        let head = load(&mut writer, &mut bytes.as_slice()).unwrap();
-        assert_eq!((head.offset, head.watermark), (offset(), Watermark(77)));
-        assert_eq!((head.counts.replaced, head.counts.rows), (naive.replaced, rows.len() as u64));
-        assert_eq!(scan(reader.version().as_ref()), []);
-        writer.ready().await.unwrap();
+        assert_eq!((&saved.head.offset, saved.head.replaced), (&None, naive.replaced));
+        writer.restore(saved).unwrap();
+        assert_eq!(reader.version().watermark(), Watermark(77));
         assert_eq!(scan(reader.version().as_ref()), rows);
         check_lookups(key, reader.version().as_ref(), &rows, keys);
         assert_eq!(reader.counters().counts().replaced, naive.replaced);
@@ -58,10 +53,9 @@ async fn rows_without_a_key_and_no_rows_at_all() {
     let key = Key::Text;
     let row = |key| (RowKind::Insert, Row { key, value: 1, group: None, time: 4 });
     for made in [vec![], vec![row(1), row(1), row(2)]] {
-        let (bytes, rows) = saved(keyless(key), key, &made).await;
+        let (saved, rows) = saved(keyless(key), key, &made).await;
         let (reader, mut writer) = table(keyless(key)).unwrap();
-        load(&mut writer, &mut bytes.as_slice()).unwrap();
-        writer.publish().await.unwrap();
+        writer.restore(saved).unwrap();
         assert_eq!(scan(reader.version().as_ref()), rows);
     }
 }
@@ -90,12 +84,10 @@ async fn versions_are_saved_too() {
         let asking = reader.as_of_reader();
         asking.advance(Watermark(60));
         writer.publish().await.unwrap();
-        let mut bytes = Vec::new();
-        save(&reader, &offset(), &mut bytes).unwrap();
+        let saved = writer.barrier(CheckpointId(1)).await.unwrap().save().unwrap();
         let rows = scan(reader.version().as_ref());
         let (reader, mut writer) = table(keyed(key, true)).unwrap();
-        load(&mut writer, &mut bytes.as_slice()).unwrap();
-        writer.publish().await.unwrap();
+        writer.restore(saved).unwrap();
         assert_eq!(scan(reader.version().as_ref()), rows);
         check_lookups(key, reader.version().as_ref(), &rows, 40);
         check_as_of(key, reader.version().as_ref(), &history, 40, 60..101);
@@ -103,38 +95,84 @@ async fn versions_are_saved_too() {
     }
 }
 
+/// Who asks for rows as of event times can be sent back to the last barrier: what it could ask for there stays.
 #[tokio::test]
-async fn a_damaged_snapshot_is_an_error() {
-    let key = Key::Text;
-    let mut random = Random::new(1);
-    let made = Naive::default().change(&mut random, 200, 400);
-    let (bytes, _) = saved(keyed(key, false), key, &made).await;
-    let try_load = |bytes: &[u8]| {
-        let (_, mut writer) = table(keyed(key, false)).unwrap();
-        load(&mut writer, &mut &*bytes)
-    };
-    try_load(&bytes).unwrap();
-    for _ in 0..400 {
-        let mut damaged = bytes.clone();
-        let at = random.below(bytes.len() as u64) as usize;
-        damaged[at] ^= 1 << random.below(8);
-        let error = try_load(&damaged).unwrap_err();
-        assert!(error.message.contains("the snapshot of table `t`"), "{error}");
-        let cut = random.below(bytes.len() as u64) as usize;
-        let error = try_load(&bytes[..cut]).unwrap_err();
-        assert!(error.message.contains("cut off") || error.message.contains("cannot be read"), "{error}");
+async fn versions_are_kept_for_who_is_sent_back_to_the_last_barrier() {
+    let key = Key::Long;
+    let (reader, mut writer) = table(keyed(key, true)).unwrap();
+    reader.keep_for_checkpoints();
+    let asking = reader.as_of_reader();
+    let row = |time| (RowKind::UpdateAfter, Row { key: 1, value: time, group: None, time });
+    writer.apply(&changes(key, &[row(10), row(20), row(30)])).unwrap();
+    writer.publish().await.unwrap();
+    let mut history = History::new();
+    for time in [10, 20, 30, 40] {
+        history.insert((1, time), Some(time));
     }
-    let mut later = bytes.clone();
-    later[6] = 9;
-    let error = try_load(&later).unwrap_err().to_string();
-    assert!(error.contains("format 9") && error.contains("delete it"), "{error}");
-    // Of another table, or into one that has rows.
-    let (_, mut writer) = table(keyed(Key::Long, false)).unwrap();
-    let error = load(&mut writer, &mut bytes.as_slice()).unwrap_err();
-    assert!(error.message.contains("other columns"), "{error}");
-    let (_, mut writer) = table(StoreSpec { name: "u".to_owned(), ..keyed(key, false) }).unwrap();
-    assert!(load(&mut writer, &mut bytes.as_slice()).unwrap_err().message.contains("another table"));
+    asking.advance(Watermark(15));
+    asking.saved();
+    asking.advance(Watermark(35));
+    writer.apply(&changes(key, &[row(40)])).unwrap();
+    let saved = writer.barrier(CheckpointId(1)).await.unwrap().save().unwrap();
+    let (again, mut writer) = table(keyed(key, true)).unwrap();
+    writer.restore(saved).unwrap();
+    check_as_of(key, again.version().as_ref(), &history, 2, 15..50);
+}
+
+/// The rows of a batch as text, with their kinds.
+fn told(batch: &Batch) -> Vec<String> {
+    let kinds = |row: usize| batch.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds.as_slice()[row]);
+    let rows = rows_of(&batch.columns);
+    rows.iter().enumerate().map(|(at, row)| format!("{} {}={}", kinds(at).symbol(), row.key, row.value)).collect()
+}
+
+#[tokio::test]
+async fn a_barrier_stands_between_the_changes_before_it_and_those_behind() {
+    let key = Key::Long;
+    let row = |value| (RowKind::UpdateAfter, Row { key: 1, value, group: None, time: value });
+    let (reader, mut writer) = table(keyed(key, false)).unwrap();
+    writer.barrier(CheckpointId(6)).await.unwrap();
+    writer.apply(&changes(key, &[row(1)])).unwrap();
+    writer.ready().await.unwrap();
+    let mut follower = reader.follow();
+    assert_eq!(follower.begun_behind(), CheckpointId(6));
+    writer.apply(&changes(key, &[row(2)])).unwrap();
+    // What was applied belongs to the checkpoint, published or not.
+    let saved = writer.barrier(CheckpointId(7)).await.unwrap().save().unwrap();
+    writer.apply(&changes(key, &[row(3)])).unwrap();
+    writer.publish().await.unwrap();
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        match follower.next().await.unwrap() {
+            TableChange::Rows(batch) => all.extend(told(&batch)),
+            TableChange::CaughtUp => all.push("caught up".to_owned()),
+            TableChange::Barrier(checkpoint) => all.push(format!("barrier {checkpoint}")),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(all, ["+I 1=1", "caught up", "-U 1=1", "+U 1=2", "barrier 7", "-U 1=2", "+U 1=3"]);
+    // Who was told of all that is not told again.
+    let (reader, mut writer) = table(keyed(key, false)).unwrap();
+    writer.restore(saved).unwrap();
+    let mut follower = reader.follow_on();
+    writer.apply(&changes(key, &[row(3)])).unwrap();
+    writer.ready().await.unwrap();
+    let TableChange::Rows(batch) = follower.next().await.unwrap() else { panic!("no rows") };
+    assert_eq!(told(&batch), ["-U 1=2", "+U 1=3"]);
+    assert!(matches!(follower.next().await.unwrap(), TableChange::CaughtUp));
+}
+
+#[tokio::test]
+async fn what_is_of_another_table_is_refused() {
+    let key = Key::Text;
+    let made = [(RowKind::Insert, Row { key: 1, value: 1, group: None, time: 0 })];
+    let (saved, _) = saved(keyed(key, false), key, &made).await;
+    for other in [keyed(Key::Long, false), keyed(key, true)] {
+        let (_, mut writer) = table(other).unwrap();
+        let error = writer.restore(saved.clone()).unwrap_err();
+        assert!(error.message.contains("what was saved of table `t` has other columns"), "{error}");
+    }
     let (_, mut writer) = table(keyed(key, false)).unwrap();
-    writer.apply(&Batch::new(batch(key, &[Row { key: 1, value: 1, group: None, time: 0 }]))).unwrap();
-    assert!(load(&mut writer, &mut bytes.as_slice()).unwrap_err().message.contains("has rows already"));
+    writer.apply(&changes(key, &made)).unwrap();
+    assert!(writer.restore(saved).unwrap_err().message.contains("has rows already"));
 }
