@@ -229,6 +229,10 @@ impl Operator for WindowAggregate {
         Some(Arc::clone(&self.intake.late.counters))
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.intake.grouping.check(batch)
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         self.intake.take(&mut self.store, &batch, out)?;
         Ok(Flow::Done)
@@ -333,6 +337,10 @@ impl Operator for WindowPartial {
 
     fn late(&self) -> Option<Arc<LateCounters>> {
         Some(Arc::clone(&self.intake.late.counters))
+    }
+
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.intake.grouping.check(batch)
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {

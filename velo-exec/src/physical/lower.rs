@@ -10,21 +10,22 @@ use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
 use velo_core::duration::Span;
 use velo_core::lookup::TableReader;
+use velo_eventtime::OnError;
 use velo_plan::plan::{
     self, Emission, JoinKind, Node, NodeId, NodeKind, Over, Plan, SinkId, SourceId, TableId, WindowKind,
 };
 
 use super::Names;
 use super::shared_by::{exchanged_keys, keeps_rows, shared_by, shared_with_input};
-use crate::MissingCounters;
 use crate::error::{ExecError, Result};
 use crate::operator::{
-    AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GroupFinal, GroupPartial,
-    GroupSpec, IdleClose, IntervalJoin, JoinSpec, LatestByKey, Limit, LookupJoin, LookupSpec, MatchRecognize,
-    MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest, WindowAssign,
-    WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate, shared_keys, shared_partition,
+    AsOfJoin, ChangelogJoin, DistinctOn, EmitInterval, FilterProject, Fold, FoldByTime, GivesUp, GroupFinal,
+    GroupPartial, GroupSpec, IdleClose, IntervalJoin, JoinSpec, LatestByKey, Limit, LookupJoin, LookupSpec,
+    MatchRecognize, MatchSpec, Operator, Over as OverOperator, OverSpec, SetOperation, Sort, TopN, TopNSpec, Unnest,
+    WindowAssign, WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate, shared_keys, shared_partition,
 };
-use crate::runtime::{Chain, JobProgress, Member};
+use crate::runtime::{Chain, CountedByRow, JobProgress, LetterSinks, Member};
+use crate::{ComputeErrors, MissingCounters};
 
 /// The stages of a job, inputs before their consumers.
 #[derive(Debug, Default)]
@@ -53,8 +54,8 @@ pub struct Stage {
     pub tasks: usize,
     /// The stages that take its output.
     pub destinations: Vec<Destination>,
-    /// The sink of the rows that it gives up.
-    pub dead_letters: Option<SinkId>,
+    /// The sinks of the rows that it gives up, each once.
+    pub dead_letters: Vec<SinkId>,
 }
 
 /// Where a stage gets its elements.
@@ -212,8 +213,10 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             StageKind::Source(source) => plan.sources[source.0].dead_letters,
             _ => None,
         };
-        let of_steps = stage.steps.iter().find_map(|step| plan.nodes[step.node().0].dead_letters);
-        stage.dead_letters = of_source.or(of_steps);
+        let nodes = stage.steps.iter().map(|step| &plan.nodes[step.node().0]);
+        let of_steps = nodes.flat_map(|node| [node.dead_letters, node.on_compute_error.sink]);
+        let sinks = of_steps.chain([of_source]).flatten().collect::<BTreeSet<_>>();
+        stage.dead_letters = sinks.into_iter().collect();
     }
     Ok(stages)
 }
@@ -289,7 +292,7 @@ impl Stages {
     }
 
     fn push(&mut self, kind: StageKind, steps: Vec<Step>, tasks: usize) -> usize {
-        self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: None });
+        self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: vec![] });
         self.stages.len() - 1
     }
 
@@ -486,24 +489,29 @@ impl Stage {
         self.chain_of(self.by_row(plan), plan, names, tables, progress, false)
     }
 
-    /// The counters of rows that tables lack of the operators of [`Stage::chain_by_row`] that have some, in their order, each with the
-    /// operator's name: the source's task counts when a chunk has its turn.
-    pub fn missing_by_row(
-        &self,
-        plan: &Plan,
-        names: &Names,
-        progress: &JobProgress,
-    ) -> Vec<(String, Arc<MissingCounters>)> {
-        let look_ups = self.by_row(plan).iter().filter(|step| plan.nodes[step.node().0].kind.reads().is_some());
-        let counter = |step: &Step| {
-            let counters = Arc::<MissingCounters>::default();
-            // Nothing panics while it holds the lock, so it is never poisoned.
-            if let Ok(mut all) = progress.missing.lock() {
-                all.push((step.node(), Arc::clone(&counters)));
+    /// The counters of the operators of [`Stage::chain_by_row`] that have some, in their order, each with the operator's name: the
+    /// source's task counts when a chunk has its turn.
+    pub fn counted_by_row(&self, plan: &Plan, names: &Names, progress: &JobProgress) -> CountedByRow {
+        let mut counted = CountedByRow::default();
+        for step in self.by_row(plan) {
+            let node = &plan.nodes[step.node().0];
+            if node.kind.reads().is_some() {
+                let counters = Arc::<MissingCounters>::default();
+                // Nothing panics while it holds a lock, so none is ever poisoned.
+                if let Ok(mut all) = progress.missing.lock() {
+                    all.push((step.node(), Arc::clone(&counters)));
+                }
+                counted.missing.push((step.name(names), counters));
             }
-            (step.name(names), counters)
-        };
-        look_ups.map(counter).collect()
+            if let Some(keeps) = step.gives_up(plan) {
+                let errors = Arc::new(ComputeErrors::new(keeps));
+                if let Ok(mut all) = progress.compute_errors.lock() {
+                    all.push((step.node(), Arc::clone(&errors)));
+                }
+                counted.compute_errors.push((step.name(names), errors));
+            }
+        }
+        counted
     }
 
     fn chain_of(
@@ -513,7 +521,7 @@ impl Stage {
         names: &Names,
         tables: &[Arc<dyn TableReader>],
         progress: &JobProgress,
-        counts_missing: bool,
+        counts: bool,
     ) -> Result<Chain> {
         let mut operators = Vec::with_capacity(steps.len());
         for step in steps {
@@ -526,21 +534,30 @@ impl Stage {
                     progress.nodes.get(id.0).cloned().unwrap_or_default()
                 }
             };
-            let operator = step.operator(plan, tables)?;
+            let node = &plan.nodes[step.node().0];
+            let operator = match (step.operator(plan, tables)?, step.gives_up(plan)) {
+                (operator, Some(keeps)) => Box::new(GivesUp::new(operator, keeps)),
+                (operator, None) => operator,
+            };
             // Nothing panics while it holds the lock, so it is never poisoned.
             if let (Some(late), Ok(mut all)) = (operator.late(), progress.late.lock()) {
                 all.push((step.node(), late));
             }
-            let missing = operator.missing().filter(|_| counts_missing);
+            let missing = operator.missing().filter(|_| counts);
             if let (Some(missing), Ok(mut all)) = (missing, progress.missing.lock()) {
                 all.push((step.node(), missing));
             }
+            let errors = operator.compute_errors().filter(|_| counts);
+            if let (Some(errors), Ok(mut all)) = (errors, progress.compute_errors.lock()) {
+                all.push((step.node(), errors));
+            }
             operators.push(Member {
-                description: plan.describe(&plan.nodes[step.node().0]),
+                description: plan.describe(node),
                 name: Some(step.name(names)),
                 absorbs: step.absorbs(plan, names),
                 operator,
                 rows: counter,
+                letters: LetterSinks { late: node.dead_letters, compute: node.on_compute_error.sink },
             });
         }
         Ok(Chain::of(operators))
@@ -552,6 +569,14 @@ impl Step {
         let (Self::Whole(id) | Self::Partial(id) | Self::Final(id) | Self::IdleClose(id) | Self::EmitInterval(id)) =
             self;
         *id
+    }
+
+    /// Whether rows on which an expression fails are given up, and then whether they go to the dead letters.
+    fn gives_up(&self, plan: &Plan) -> Option<bool> {
+        let policy = plan.nodes[self.node().0].on_compute_error.policy;
+        // The second of two steps computes nothing of rows, and takes up what was counted where both were one.
+        let computes = matches!(self, Self::Whole(_) | Self::Partial(_) | Self::Final(_));
+        (computes && policy != OnError::Fail).then_some(policy == OnError::DeadLetter)
     }
 
     /// The name of its operator's state.

@@ -122,7 +122,7 @@ pub async fn run(plan: &Plan, mut options: JobOptions, progress: &JobProgress) -
                 StageKind::Source(id) => {
                     let chains =
                         (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(plan, &names, readers, progress));
-                    let chains = (chains.collect::<Result<_>>()?, stage.missing_by_row(plan, &names, progress));
+                    let chains = (chains.collect::<Result<_>>()?, stage.counted_by_row(plan, &names, progress));
                     let name = names.source(id.0);
                     let before = before(name).filter(|_| !makes_tables[at]).unwrap_or_default();
                     let source = Reading::new(plan, *id, (name, before), chains, drive, &options, progress)?;

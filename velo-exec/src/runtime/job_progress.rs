@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use velo_core::progress::Progress;
 use velo_plan::plan::{NodeId, NodeKind, Plan};
 
+use crate::ComputeErrors;
 use crate::lookup::MissingCounters;
 use crate::window::LateCounters;
 
@@ -15,6 +16,9 @@ pub type LateByNode = Arc<Mutex<Vec<(NodeId, Arc<LateCounters>)>>>;
 
 /// The counters of rows that a table lacked, each with the node of the join.
 pub type MissingByNode = Arc<Mutex<Vec<(NodeId, Arc<MissingCounters>)>>>;
+
+/// The counters of rows on which an expression failed, each with the node that computes it.
+pub type ComputeErrorsByNode = Arc<Mutex<Vec<(NodeId, Arc<ComputeErrors>)>>>;
 
 /// What a job counts while it runs.
 #[derive(Debug, Default, Clone)]
@@ -31,6 +35,8 @@ pub struct JobProgress {
     pub tables: Vec<Arc<Progress>>,
     /// Rows that tables lacked.
     pub missing: MissingByNode,
+    /// Rows on which an expression failed and that were given up.
+    pub compute_errors: ComputeErrorsByNode,
     /// Rows in windows that had not fired when the job was stopped.
     pub held: Arc<AtomicU64>,
 }
@@ -45,6 +51,7 @@ impl JobProgress {
             late: Arc::default(),
             tables: plan.tables.iter().map(|_| Arc::new(Progress::new())).collect(),
             missing: Arc::default(),
+            compute_errors: Arc::default(),
             held: Arc::default(),
         }
     }
@@ -55,6 +62,9 @@ impl JobProgress {
         if let (Ok(mut late), Ok(mut missing)) = (self.late.lock(), self.missing.lock()) {
             late.clear();
             missing.clear();
+        }
+        if let Ok(mut compute_errors) = self.compute_errors.lock() {
+            compute_errors.clear();
         }
     }
 
@@ -68,6 +78,13 @@ impl JobProgress {
     pub fn missing_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
         let table = |node: NodeId| plan.looks_in(node).map(|table| plan.tables[table.0].name.clone());
         rows_by_name(&self.missing, table, MissingCounters::rows)
+    }
+
+    /// Rows on which an expression failed and that were given up, by the statement that computes it. Of a join also pairs of rows on
+    /// which its condition fails.
+    pub fn compute_errors(&self, plan: &Plan) -> BTreeMap<String, u64> {
+        let owner = |node: NodeId| Some(plan.nodes[node.0].owner.clone());
+        rows_by_name(&self.compute_errors, owner, ComputeErrors::rows)
     }
 
     /// Rows that have come out of a node.

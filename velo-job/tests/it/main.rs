@@ -7,6 +7,7 @@
 )]
 
 mod checkpoints;
+mod compute_errors;
 mod failing;
 mod function_examples;
 mod idle;
