@@ -57,8 +57,8 @@ struct ListArguments {
 /// Lines of a list for people, where nothing else is said.
 const LINES: usize = 100;
 
-/// Characters of a record that a list for people shows.
-const SHOWN: usize = 60;
+/// Characters of a record that a list for people shows, and of an error.
+const SHOWN: (usize, usize) = (60, 90);
 
 impl LetterArguments {
     fn selection(&self) -> Selection<'_> {
@@ -108,13 +108,13 @@ async fn list(arguments: &ListArguments) -> Outcome {
 }
 
 fn as_row(letter: &Letter) -> Vec<String> {
-    let record = letter.record.as_deref().map_or_else(|| "–".to_owned(), |record| shortened(&shown(record)));
+    let record = letter.record.as_deref().map_or_else(|| "–".to_owned(), |record| shortened(&shown(record), SHOWN.0));
     vec![
         letter.stage.clone(),
         letter.source.clone(),
         letter.place.clone().unwrap_or_else(|| "–".to_owned()),
         letter.code.clone(),
-        shown(letter.error.as_bytes()),
+        shortened(&shown(letter.error.as_bytes()), SHOWN.1),
         record,
     ]
 }
@@ -125,8 +125,8 @@ fn shown(bytes: &[u8]) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
