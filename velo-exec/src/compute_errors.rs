@@ -22,7 +22,7 @@ pub(crate) const CODE: &str = "compute-error";
 const TABLE: &str = "compute_errors";
 
 /// The rows that an operator gives up because an expression fails on them; read from outside while it runs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ComputeErrors {
     /// Whether they are kept as dead letters.
     keeps: bool,
@@ -39,7 +39,7 @@ type Bad = (usize, ExecError);
 impl ComputeErrors {
     /// None yet; `keeps`: they go to the dead letters.
     pub fn new(keeps: bool) -> Self {
-        Self { keeps, rows: AtomicU64::new(0), again: AtomicBool::new(false), letters: Mutex::default() }
+        Self { keeps, ..Self::default() }
     }
 
     /// How many there were.

@@ -32,6 +32,14 @@ impl GivesUp {
         Self { inner, errors, waiting: VecDeque::new() }
     }
 
+    /// The same where rows that fail are given up, with whether they go to the dead letters; else the operator as it is.
+    pub fn around(inner: Box<dyn Operator>, gives_up: Option<bool>) -> Box<dyn Operator> {
+        match gives_up {
+            Some(keeps) => Box::new(Self::new(inner, keeps)),
+            None => inner,
+        }
+    }
+
     /// The rows of a batch on which nothing fails.
     fn screen(&self, input: InputId, batch: &Batch) -> Result<Option<Vec<Batch>>> {
         match self.inner.check(input, batch) {

@@ -25,7 +25,6 @@ use crate::operator::{
     WindowAssign, WindowFinal, WindowJoin, WindowLimit, WindowPartial, aggregate, shared_keys, shared_partition,
 };
 use crate::runtime::{Chain, CountedByRow, JobProgress, LetterSinks, Member};
-use crate::{ComputeErrors, MissingCounters};
 
 /// The stages of a job, inputs before their consumers.
 #[derive(Debug, Default)]
@@ -54,8 +53,8 @@ pub struct Stage {
     pub tasks: usize,
     /// The stages that take its output.
     pub destinations: Vec<Destination>,
-    /// The sinks of the rows that it gives up, each once.
-    pub dead_letters: Vec<SinkId>,
+    /// The sinks of the rows that it gives up.
+    pub dead_letters: BTreeSet<SinkId>,
 }
 
 /// Where a stage gets its elements.
@@ -215,8 +214,7 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
         };
         let nodes = stage.steps.iter().map(|step| &plan.nodes[step.node().0]);
         let of_steps = nodes.flat_map(|node| [node.dead_letters, node.on_compute_error.sink]);
-        let sinks = of_steps.chain([of_source]).flatten().collect::<BTreeSet<_>>();
-        stage.dead_letters = sinks.into_iter().collect();
+        stage.dead_letters = of_steps.chain([of_source]).flatten().collect();
     }
     Ok(stages)
 }
@@ -292,7 +290,7 @@ impl Stages {
     }
 
     fn push(&mut self, kind: StageKind, steps: Vec<Step>, tasks: usize) -> usize {
-        self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: vec![] });
+        self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: BTreeSet::new() });
         self.stages.len() - 1
     }
 
@@ -494,21 +492,11 @@ impl Stage {
     pub fn counted_by_row(&self, plan: &Plan, names: &Names, progress: &JobProgress) -> CountedByRow {
         let mut counted = CountedByRow::default();
         for step in self.by_row(plan) {
-            let node = &plan.nodes[step.node().0];
-            if node.kind.reads().is_some() {
-                let counters = Arc::<MissingCounters>::default();
-                // Nothing panics while it holds a lock, so none is ever poisoned.
-                if let Ok(mut all) = progress.missing.lock() {
-                    all.push((step.node(), Arc::clone(&counters)));
-                }
-                counted.missing.push((step.name(names), counters));
+            if plan.nodes[step.node().0].kind.reads().is_some() {
+                counted.missing.push((step.name(names), progress.counts_missing(step.node(), Arc::default())));
             }
-            if let Some(keeps) = step.gives_up(plan) {
-                let errors = Arc::new(ComputeErrors::new(keeps));
-                if let Ok(mut all) = progress.compute_errors.lock() {
-                    all.push((step.node(), Arc::clone(&errors)));
-                }
-                counted.compute_errors.push((step.name(names), errors));
+            if step.gives_up(plan).is_some() {
+                counted.compute_errors.push((step.name(names), progress.counts_errors(step.node(), Arc::default())));
             }
         }
         counted
@@ -535,21 +523,13 @@ impl Stage {
                 }
             };
             let node = &plan.nodes[step.node().0];
-            let operator = match (step.operator(plan, tables)?, step.gives_up(plan)) {
-                (operator, Some(keeps)) => Box::new(GivesUp::new(operator, keeps)),
-                (operator, None) => operator,
-            };
-            // Nothing panics while it holds the lock, so it is never poisoned.
-            if let (Some(late), Ok(mut all)) = (operator.late(), progress.late.lock()) {
-                all.push((step.node(), late));
+            let operator = GivesUp::around(step.operator(plan, tables)?, step.gives_up(plan));
+            operator.late().into_iter().for_each(|late| progress.counts_late(step.node(), late));
+            if let Some(missing) = operator.missing().filter(|_| counts) {
+                progress.counts_missing(step.node(), missing);
             }
-            let missing = operator.missing().filter(|_| counts);
-            if let (Some(missing), Ok(mut all)) = (missing, progress.missing.lock()) {
-                all.push((step.node(), missing));
-            }
-            let errors = operator.compute_errors().filter(|_| counts);
-            if let (Some(errors), Ok(mut all)) = (errors, progress.compute_errors.lock()) {
-                all.push((step.node(), errors));
+            if let Some(errors) = operator.compute_errors().filter(|_| counts) {
+                progress.counts_errors(step.node(), errors);
             }
             operators.push(Member {
                 description: plan.describe(node),

@@ -68,6 +68,21 @@ impl JobProgress {
         }
     }
 
+    /// Shows what an operator of a node counts of rows that come late.
+    pub(crate) fn counts_late(&self, node: NodeId, late: Arc<LateCounters>) {
+        added(&self.late, node, late);
+    }
+
+    /// The same of rows that a table lacked.
+    pub(crate) fn counts_missing(&self, node: NodeId, missing: Arc<MissingCounters>) -> Arc<MissingCounters> {
+        added(&self.missing, node, missing)
+    }
+
+    /// The same of rows on which an expression failed.
+    pub(crate) fn counts_errors(&self, node: NodeId, errors: Arc<ComputeErrors>) -> Arc<ComputeErrors> {
+        added(&self.compute_errors, node, errors)
+    }
+
     /// Rows that came too late for all their windows, by the statement that met them.
     pub fn late_rows(&self, plan: &Plan) -> BTreeMap<String, u64> {
         let owner = |node: NodeId| Some(plan.nodes[node.0].owner.clone());
@@ -97,6 +112,15 @@ impl JobProgress {
             _ => Progress::get(&self.nodes[node.0]),
         }
     }
+}
+
+/// Adds the counters of a node, and gives them back.
+fn added<T>(all: &Mutex<Vec<(NodeId, Arc<T>)>>, node: NodeId, counters: Arc<T>) -> Arc<T> {
+    // Nothing panics while it holds the lock, so it is never poisoned.
+    if let Ok(mut all) = all.lock() {
+        all.push((node, Arc::clone(&counters)));
+    }
+    counters
 }
 
 /// The rows that operators counted, by the names of their nodes, where there are some.

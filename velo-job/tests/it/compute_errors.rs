@@ -7,10 +7,10 @@ use velo_job::scenario::parse::parse;
 use velo_job::scenario::{Batching, Mode, Update};
 
 const STREAMS: &str = "\
-CREATE STREAM t (id INT, k STRING, text STRING, ts BIGINT) WITH (connector = 'kafka', topic = 't', \
+CREATE STREAM t (id INT, k STRING, text STRING, ts BIGINT) WITH (connector = 'file', path = 't.jsonl', format = 'json', \
 'event.time.field' = 'ts', 'watermark.max_out_of_orderness' = '5s');
-CREATE STREAM u (k STRING, w INT, ts BIGINT) WITH (connector = 'kafka', topic = 'u', 'event.time.field' = 'ts');
-CREATE TABLE names (n INT PRIMARY KEY, name STRING) WITH (connector = 'kafka', topic = 'names');
+CREATE STREAM u (k STRING, w INT, ts BIGINT) WITH (connector = 'file', path = 'u.jsonl', format = 'json', 'event.time.field' = 'ts');
+CREATE TABLE names (n INT PRIMARY KEY, name STRING) WITH (connector = 'file', path = 'names.jsonl', format = 'json');
 ";
 
 /// Each computes CAST(text AS INT) of every row.
@@ -24,7 +24,7 @@ const QUERIES: &[&str] = &[
     "SELECT id, SUM(CAST(text AS INT)) OVER (PARTITION BY k ORDER BY ts) AS total FROM t",
     "SELECT k, id FROM (SELECT k, id, ROW_NUMBER() OVER (PARTITION BY k ORDER BY CAST(text AS INT), id) AS place FROM t) WHERE place <= 2",
     "SELECT DISTINCT ON (k) k, id FROM t ORDER BY k, CAST(text AS INT), id",
-    "SELECT id FROM t ORDER BY CAST(text AS INT), id LIMIT 5",
+    "SELECT id, text FROM t ORDER BY CAST(text AS INT), id LIMIT 5",
     "SELECT id, n FROM t CROSS JOIN UNNEST(generate_series(1, CAST(text AS INT), 3)) AS s(n)",
     "SELECT id, name FROM t LEFT JOIN names ON CAST(t.text AS INT) = names.n",
     "SELECT id, w FROM t LEFT JOIN u WITHIN 3s ON t.k = u.k AND CAST(t.text AS INT) + 0 = u.w",
