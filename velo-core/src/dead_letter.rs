@@ -48,13 +48,16 @@ pub fn schema() -> SchemaRef {
 }
 
 /// Dead letters as rows of [`schema`].
-pub fn to_batch(letters: &[DeadLetter]) -> Result<RecordBatch, ArrowError> {
+pub fn to_batch<'a>(
+    letters: impl IntoIterator<Item = &'a DeadLetter, IntoIter: Clone>,
+) -> Result<RecordBatch, ArrowError> {
+    let letters = letters.into_iter();
     let text = |value: &dyn Fn(&DeadLetter) -> Option<String>| -> ArrayRef {
-        Arc::new(letters.iter().map(value).collect::<StringArray>())
+        Arc::new(letters.clone().map(value).collect::<StringArray>())
     };
     let record = |letter: &DeadLetter| std::str::from_utf8(&letter.bytes).ok().map(str::to_owned);
     let bytes: BinaryArray = letters
-        .iter()
+        .clone()
         .map(|letter| std::str::from_utf8(&letter.bytes).is_err().then_some(letter.bytes.as_ref()))
         .collect();
     RecordBatch::try_new(

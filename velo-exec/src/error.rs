@@ -12,6 +12,16 @@ pub type Result<T, E = ExecError> = std::result::Result<T, E>;
 #[derive(Debug, Error)]
 pub enum ExecError {
     /// An expression failed on a row: overflow, division by zero, a failed CAST.
+    #[error("{statement}: {message}{}\n  help: 'on.compute.error' = 'skip' or 'dead_letter' goes on without such rows", at(.place))]
+    Row {
+        /// The stream, table or view whose statement computes it.
+        statement: String,
+        /// What failed, with the values.
+        message: String,
+        /// Where the row came from, while it still has one origin.
+        place: Option<Place>,
+    },
+    /// A computation failed in a way that leaving a row out does not mend: an aggregate that overflows, a sub-query with two rows.
     #[error("{statement}: {message}{}", at(.place))]
     Compute {
         /// The stream, table or view whose statement computes it.
@@ -155,6 +165,15 @@ fn at(place: &Option<Place>) -> String {
 }
 
 impl ExecError {
+    /// The same, where nobody can say that the row is to be given up.
+    #[must_use]
+    pub fn without_choice(self) -> Self {
+        match self {
+            Self::Row { statement, message, place } => Self::Compute { statement, message, place },
+            other => other,
+        }
+    }
+
     /// An error of the connector behind `name`.
     pub fn connector(name: &str, error: ConnectorError) -> Self {
         Self::Connector { name: name.to_owned(), error }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::Expr;
@@ -12,6 +12,7 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use velo_core::Batch;
 
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 
 /// An expression that can be evaluated over batches of one schema.
@@ -20,6 +21,8 @@ pub struct Evaluator {
     kind: Kind,
     /// The stream, table or view that computes it, for errors.
     owner: Arc<str>,
+    /// Who is told of rows on which it fails, and that are NULL then.
+    lenient: Option<Arc<ComputeErrors>>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,16 +39,48 @@ impl Evaluator {
         if let Expr::Column(column) = expr
             && let Ok(at) = schema.index_of(column.name())
         {
-            return Ok(Self { kind: Kind::Column(at), owner });
+            return Ok(Self { kind: Kind::Column(at), owner, lenient: None });
         }
         let df_schema = DFSchema::try_from(Arc::clone(schema))?;
         let physical =
             create_physical_expr(expr, &df_schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
-        Ok(Self { kind: Kind::Computed(physical), owner })
+        Ok(Self { kind: Kind::Computed(physical), owner, lenient: None })
+    }
+
+    /// Rows on which it fails are given up from now on: its value of them is NULL.
+    pub(crate) fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.lenient = Some(Arc::clone(errors));
     }
 
     /// One value per row.
     pub fn evaluate(&self, batch: &Batch) -> Result<ArrayRef> {
+        match (self.strictly(batch), &self.lenient) {
+            (Err(ExecError::Row { .. }), Some(errors)) => self.without_bad_rows(batch, errors),
+            (values, _) => values,
+        }
+    }
+
+    fn without_bad_rows(&self, batch: &Batch, errors: &ComputeErrors) -> Result<ArrayRef> {
+        let data_type = self.data_type(batch.columns.schema_ref())?;
+        let (mut parts, mut next): (Vec<ArrayRef>, usize) = (Vec::new(), 0);
+        errors.in_pieces(batch, |from, piece| {
+            let values = self.strictly(piece)?;
+            if from > next {
+                parts.push(new_null_array(&data_type, from - next));
+            }
+            parts.push(values);
+            next = from + piece.rows();
+            Ok(())
+        })?;
+        if batch.rows() > next {
+            parts.push(new_null_array(&data_type, batch.rows() - next));
+        }
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        Ok(arrow_select::concat::concat(&parts)?)
+    }
+
+    /// The same, and an error where it fails on some row.
+    pub(crate) fn strictly(&self, batch: &Batch) -> Result<ArrayRef> {
         match &self.kind {
             Kind::Column(at) => Ok(Arc::clone(batch.columns.column(*at))),
             Kind::Computed(physical) => match compute(physical, &batch.columns) {
@@ -72,18 +107,35 @@ impl Evaluator {
             .ok_or_else(|| ExecError::Internal(format!("a condition gave {}", values.data_type())))
     }
 
-    /// The error with the first row that it happens on: a batch fails as a whole, so its rows are tried one by one.
+    /// The error with the first row that it happens on: a batch fails as a whole, so its rows are searched.
     fn failure(&self, physical: &Arc<dyn PhysicalExpr>, batch: &Batch, error: DataFusionError) -> ExecError {
-        let first = (0..batch.rows()).find_map(|row| {
-            let one = batch.columns.slice(row, 1);
-            compute(physical, &one).err().map(|error| (row, error))
-        });
+        let alone = |row: usize| compute(physical, &batch.columns.slice(row, 1)).err().map(|error| (row, error));
+        if batch.is_empty() {
+            return ExecError::Row { statement: self.owner.to_string(), message: message_of(&error), place: None };
+        }
+        // One by one where the halves do not tell: an operand that is skipped for some rows may be computed for these and others.
+        let first = alone(first_by_halves(physical, &batch.columns)).or_else(|| (0..batch.rows()).find_map(alone));
         let (place, error) = match first {
             Some((row, error)) => (batch.origin.as_ref().map(|origin| origin.place(row)), error),
             None => (None, error),
         };
-        ExecError::Compute { statement: self.owner.to_string(), message: message_of(&error), place }
+        ExecError::Row { statement: self.owner.to_string(), message: message_of(&error), place }
     }
+}
+
+/// The row before which a batch does not fail, where it has one that does.
+fn first_by_halves(physical: &Arc<dyn PhysicalExpr>, columns: &RecordBatch) -> usize {
+    let (mut from, mut rows) = (0, columns.num_rows());
+    while rows > 1 {
+        let half = rows / 2;
+        if compute(physical, &columns.slice(from, half)).is_err() {
+            rows = half;
+        } else {
+            from += half;
+            rows -= half;
+        }
+    }
+    from
 }
 
 fn compute(physical: &Arc<dyn PhysicalExpr>, columns: &RecordBatch) -> Result<ArrayRef, DataFusionError> {

@@ -3,6 +3,7 @@
 pub mod aggregate;
 mod changes;
 pub mod checkpoint;
+mod compute_errors;
 pub mod error;
 pub mod expr;
 mod join;
@@ -17,5 +18,6 @@ pub mod state;
 pub mod testing;
 pub mod window;
 
+pub use compute_errors::ComputeErrors;
 pub use error::{ExecError, Result};
 pub use lookup::MissingCounters;

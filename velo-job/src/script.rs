@@ -10,7 +10,7 @@ use velo_exec::ExecError;
 use velo_exec::checkpoint::{Checkpoints, Folder, Inventory, OnCheckpoint};
 use velo_exec::runtime::{JobOptions, JobProgress, Schedule, Stop, StopRequest, run};
 use velo_exec::spill::MemoryPool;
-use velo_plan::plan::Plan;
+use velo_plan::plan::{NodeKind, Plan};
 use velo_plan::{PlanContext, PlannedScript, RecoveryProperties, Shown, plan_script};
 use velo_sql::{Diagnostic, SourceText, Span};
 use velo_tables::{Events, TableCounters, TableCounts, TableState, TableStatus, Tables};
@@ -124,6 +124,18 @@ impl Script {
     /// Its plan, for whoever puts other connectors in it.
     pub(crate) fn plan_mut(&mut self) -> &mut Plan {
         &mut self.planned.plan
+    }
+
+    /// The names of the sinks that its dead letters go to.
+    pub fn dead_letter_sinks(&self) -> Vec<String> {
+        let plan = self.graph();
+        // They have no input of their own in the plan.
+        let nodes = plan.nodes.iter().filter(|node| node.inputs.is_empty());
+        let sinks = nodes.filter_map(|node| match node.kind {
+            NodeKind::Sink(sink) => Some(plan.sinks[sink.0].name.clone()),
+            _ => None,
+        });
+        sinks.collect()
     }
 
     /// What its SHOW, DESCRIBE and EXPLAIN say.

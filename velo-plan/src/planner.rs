@@ -164,7 +164,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) shown: Vec<Shown>,
     pub(crate) analyzed: Vec<Analyzed>,
     /// The statement that is being planned, for what is found out about it when all are.
-    place: Span,
+    pub(crate) place: Span,
     /// The statements of the sinks.
     pub(crate) sink_places: BTreeMap<SinkId, Span>,
     /// Whether the job has a `checkpoint.dir`, wherever the script says so.
@@ -188,6 +188,10 @@ pub(crate) struct QueryContext {
     pub(crate) letters_place: Option<Span>,
     /// Whether it has any.
     pub(crate) letters_used: bool,
+    /// Where it says what becomes of rows on which an expression fails.
+    pub(crate) compute_place: Option<Span>,
+    /// The sink of those rows, once something that could fail was planned.
+    pub(crate) compute_letters: Option<Option<SinkId>>,
     /// Time and watermark properties that it gives to the sources which it binds itself.
     pub(crate) time: Pairs,
     /// Whether a source took them.
@@ -348,6 +352,7 @@ impl Planner<'_> {
             self.error(no_tasks(place));
         }
         self.query.letters_place = own.place("dead.letter.sink");
+        self.query.compute_place = own.place("on.compute.error");
         self.query.timers = Timers::read(&own);
         let errors = options.take_errors();
         self.resolver().report(errors, &own);
@@ -388,6 +393,7 @@ impl Planner<'_> {
         let kind = self.paced(kind, changes);
         let state_ttl = self.state_ttl(&kind, &inputs, bounded);
         let table_wait = self.table_wait(&kind);
+        let on_compute_error = self.on_compute_error(&kind);
         self.plan.nodes.push(Node {
             kind,
             inputs,
@@ -396,6 +402,7 @@ impl Planner<'_> {
             changes,
             owner: owner.to_owned(),
             dead_letters: None,
+            on_compute_error,
             parallelism,
             state_ttl,
             table_wait,

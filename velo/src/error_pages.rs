@@ -50,7 +50,14 @@ pub fn pages() -> Vec<Page> {
         remedy,
         example: "",
     });
-    reading.chain(planning).chain(event_time).chain(connectors).collect()
+    let running = RUNNING.iter().map(|(code, meaning, remedy)| Page {
+        code,
+        found: "dead letters of operators",
+        meaning,
+        remedy,
+        example: "",
+    });
+    reading.chain(planning).chain(event_time).chain(connectors).chain(running).collect()
 }
 
 // tidy: table: one code of planning a row
@@ -261,6 +268,20 @@ const CONNECTORS: &[(ErrorKind, &str, &str)] = &[
     (ErrorKind::Fenced, "Another process has taken over this output.", "Stop one of the two."),
     (ErrorKind::Io, "Reading or writing failed otherwise.", "The message is the system's."),
     (ErrorKind::Unsupported, "The connector cannot do what was asked.", "The message says what it can do."),
+];
+
+/// Codes of rows that operators give up.
+const RUNNING: &[(&str, &str, &str)] = &[
+    (
+        "late-data",
+        "A row came behind the watermark, and what it is for had closed.",
+        "A larger `watermark.max_out_of_orderness` waits longer; `late.data.strategy` decides what becomes of such rows.",
+    ),
+    (
+        "compute-error",
+        "An expression failed on a row: an overflow, a division by zero, a CAST of text that is no number.",
+        "Compute with TRY_CAST or NULLIF what may fail, or correct the data; `on.compute.error` decides what becomes of such rows.",
+    ),
 ];
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use velo_plan::plan::{Join, JoinKind, Side};
 
 use super::kept::{KeptRows, RowRef};
 use super::{LEFT, RIGHT};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 
@@ -143,6 +144,11 @@ impl JoinColumns {
     /// The columns of a batch that are kept.
     pub(crate) fn keep(&self, side: usize, batch: &Batch) -> Vec<ArrayRef> {
         self.kept[side].iter().map(|at| Arc::clone(batch.columns.column(*at))).collect()
+    }
+
+    /// A pair on which the condition fails is given up: it does not meet it.
+    pub(crate) fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.condition.iter_mut().for_each(|condition| condition.evaluator.give_up(errors));
     }
 
     /// Whether there is a condition.

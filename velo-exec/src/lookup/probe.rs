@@ -12,6 +12,7 @@ use velo_core::{Batch, schema};
 use velo_plan::plan::{JoinKind, LookupJoin, Side};
 
 use super::Fate;
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 
@@ -158,6 +159,16 @@ impl Probe {
     pub(crate) fn with_member(mut self, column: Option<usize>) -> Self {
         self.member = column;
         self
+    }
+
+    /// Computes the keys, to see whether that fails.
+    pub(crate) fn check(&self, batch: &Batch) -> Result<()> {
+        self.keys(batch).map(drop)
+    }
+
+    /// A pair on which the condition fails is given up: it does not meet it.
+    pub(crate) fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.condition.iter_mut().for_each(|condition| condition.evaluator.give_up(errors));
     }
 
     /// The rows of the table that are under the keys of the batch's.

@@ -145,6 +145,11 @@ impl Operator for DistinctOn {
         Ok(Flow::Done)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.keys_of(batch)?;
+        self.rank.check(batch)
+    }
+
     /// Nothing has come out yet, so no watermark but the last can be told.
     fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)

@@ -58,6 +58,15 @@ impl Operator for FilterProject {
         Ok(Flow::Done)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        let outputs = self.projection.iter().flat_map(|(outputs, _)| outputs);
+        self.condition.iter().chain(outputs).try_for_each(|one| one.evaluate(batch).map(drop))
+    }
+
+    fn fails_first(&self) -> bool {
+        true
+    }
+
     /// It keeps nothing.
     fn save(&mut self, _state: &mut StateWriter) -> Result<()> {
         Ok(())

@@ -66,6 +66,14 @@ impl Operator for GroupAggregate {
         self.resume(out)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.grouping.check(batch)
+    }
+
+    fn fails_first(&self) -> bool {
+        true
+    }
+
     fn save(&mut self, state: &mut StateWriter) -> Result<()> {
         self.store.save(&self.saved, state)
     }

@@ -536,6 +536,10 @@ impl Operator for GroupChanges {
         Ok(Flow::Done)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.grouping.check(batch)
+    }
+
     /// Groups whose time is over by the clock go, also while no rows come.
     fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
         self.expire_groups(now, out)?;

@@ -106,8 +106,8 @@ impl Operator for GroupPartial {
         if batch.is_empty() {
             return Ok(Flow::Done);
         }
-        self.rows += batch.rows() as u64;
         let evaluated = self.grouping.evaluate(&batch)?;
+        self.rows += batch.rows() as u64;
         if self.scattered {
             return self.send_rows(&batch, &evaluated, out);
         }
@@ -118,6 +118,14 @@ impl Operator for GroupPartial {
             self.scattered = rows < SCATTERED * self.store.len() as u64;
         }
         self.resume(out)
+    }
+
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.grouping.check(batch)
+    }
+
+    fn fails_first(&self) -> bool {
+        true
     }
 
     /// States carry no event time.

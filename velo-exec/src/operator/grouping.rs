@@ -156,6 +156,11 @@ impl Grouping {
         self.sets.len().max(1) as u64
     }
 
+    /// Computes keys and inputs, to see whether that fails.
+    pub(crate) fn check(&self, batch: &Batch) -> Result<()> {
+        self.keys.iter().chain(&self.inputs).try_for_each(|expression| expression.evaluate(batch).map(drop))
+    }
+
     pub(crate) fn evaluate(&self, batch: &Batch) -> Result<Evaluated> {
         if batch.kinds.as_ref().is_some_and(|kinds| kinds.as_slice().iter().any(|kind| kind.retracts())) {
             return Err(ExecError::Internal("an append-only aggregate got a retraction".to_owned()));

@@ -18,6 +18,7 @@ use super::{Flow, InputId, Operator, Outbox};
 use crate::checkpoint::sequence::{PIECE, SavedColumns, StateColumns};
 use crate::checkpoint::state::damaged;
 use crate::checkpoint::{StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::join::{
     Entry, Gives, JoinColumns, JoinKeys, JoinSpec, KEY, LEFT, NO_KEY, Pairs, RIGHT, RowRef, Run, SIDES, TimedRows,
@@ -373,6 +374,14 @@ impl Operator for IntervalJoin {
         // The other side may be past the partners of some already.
         self.passes[side] = true;
         self.drive(out)
+    }
+
+    fn check(&self, input: InputId, batch: &Batch) -> Result<()> {
+        self.keys.evaluate(input.0.min(RIGHT), batch).map(drop)
+    }
+
+    fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.columns.give_up(errors);
     }
 
     fn on_input_watermark(&mut self, input: InputId, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {

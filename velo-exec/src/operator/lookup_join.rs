@@ -19,6 +19,7 @@ use velo_plan::plan::{self, JoinKind, StateTtl};
 use super::late_rows::LateRows;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::checkpoint::{StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::lookup::{
     Candidates, Fate, Given, Held, Made, MissingCounters, PAIRS, Pairs, Probe, ProbeSpec, Waiting, fate,
@@ -487,6 +488,14 @@ impl Operator for LookupJoin {
         }
         self.take_in(batch, version, out.now());
         self.run(out)
+    }
+
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.probe.check(batch)
+    }
+
+    fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.probe.give_up(errors);
     }
 
     fn on_tables(&mut self, out: &mut Outbox) -> Result<Flow> {

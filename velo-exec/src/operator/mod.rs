@@ -9,6 +9,7 @@ mod emit_interval;
 mod filter_project;
 mod fold;
 mod fold_by_time;
+mod gives_up;
 mod group_aggregate;
 mod group_changes;
 mod group_steps;
@@ -50,6 +51,7 @@ pub use emit_interval::EmitInterval;
 pub use filter_project::FilterProject;
 pub use fold::Fold;
 pub use fold_by_time::FoldByTime;
+pub use gives_up::GivesUp;
 pub use group_aggregate::GroupAggregate;
 pub use group_changes::GroupChanges;
 pub use group_steps::{GroupFinal, GroupPartial};
@@ -63,7 +65,7 @@ pub use lookup_join::{LookupJoin, LookupSpec};
 pub use match_recognize::{MatchRecognize, MatchSpec};
 pub(crate) use over::shared_partition;
 pub use over::{Over, OverSpec};
-pub(crate) use row_json::row_as_json;
+pub(crate) use row_json::{change_as_json, row_as_json};
 pub(crate) use row_table::RowTable;
 pub use session_aggregate::SessionAggregate;
 pub use session_revisions::SessionRevisions;
@@ -81,6 +83,7 @@ use velo_core::dead_letter::DeadLetter;
 use velo_core::{Batch, Watermark};
 
 use crate::checkpoint::{StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::lookup::MissingCounters;
 use crate::spill::MemoryUse;
@@ -337,6 +340,25 @@ pub trait Operator: Send {
 
     /// Its counters of late rows, where it goes by event time.
     fn late(&self) -> Option<Arc<LateCounters>> {
+        None
+    }
+
+    /// Computes what the operator computes of each row of a batch by itself, and does nothing with it: an error is that of a row, which
+    /// can be left out. What comes to [`Operator::on_batch`] afterwards cannot fail so.
+    fn check(&self, _input: InputId, _batch: &Batch) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether [`Operator::on_batch`] computes all of that before it does anything, so that a batch may simply be tried.
+    fn fails_first(&self) -> bool {
+        false
+    }
+
+    /// Rows on which an expression fails are given up: what [`Operator::check`] cannot know, the operator is to do itself.
+    fn give_up(&mut self, _errors: &Arc<ComputeErrors>) {}
+
+    /// Its counter of rows that it gives up because an expression fails on them.
+    fn compute_errors(&self) -> Option<Arc<ComputeErrors>> {
         None
     }
 

@@ -6,12 +6,26 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::DataType;
 use bytes::Bytes;
 use velo_core::schema::EVENT_TIME;
+use velo_core::{Batch, RowKind};
 
 use crate::error::Result;
 
 /// The visible columns of one row as a JSON object: numbers and booleans plain, nulls as null, everything else as text.
 pub(crate) fn row_as_json(columns: &RecordBatch, row: usize) -> Result<Bytes> {
-    let mut out = String::from("{");
+    as_json(columns, row, String::from("{"))
+}
+
+/// The same with what the row does, where it is no insert, first: `_op`, as a source of changes reads it.
+pub(crate) fn change_as_json(batch: &Batch, row: usize) -> Result<Bytes> {
+    let kind = batch.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds.as_slice()[row]);
+    let begin = match kind {
+        RowKind::Insert => String::from("{"),
+        other => format!("{{\"_op\":\"{}\"", other.symbol()),
+    };
+    as_json(&batch.columns, row, begin)
+}
+
+fn as_json(columns: &RecordBatch, row: usize, mut out: String) -> Result<Bytes> {
     let options = FormatOptions::new().with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.fZ"));
     for (field, column) in columns.schema_ref().fields().iter().zip(columns.columns()) {
         if field.name() == EVENT_TIME {

@@ -56,6 +56,11 @@ impl RowRank {
         Ok(Self { keys, values, converter: RowConverter::new(fields)? })
     }
 
+    /// Computes the keys, to see whether that fails.
+    pub(super) fn check(&self, batch: &Batch) -> Result<()> {
+        self.keys.iter().try_for_each(|key| key.evaluate(batch).map(drop))
+    }
+
     /// The rank of each row; `ties` are the columns of the fields that were given for them.
     pub(super) fn of(&mut self, batch: &Batch, ties: &[ArrayRef]) -> Result<Rows> {
         let mut columns = self.keys.iter().map(|key| key.evaluate(batch)).collect::<Result<Vec<_>>>()?;

@@ -38,7 +38,7 @@ impl Series {
     /// 31st of January, the 29th of February, the 29th of March.
     pub(super) fn of_times(start: i64, stop: i64, step: IntervalMonthDayNano, statement: &str) -> Result<Self> {
         if step.nanoseconds % 1_000 != 0 {
-            return Err(ExecError::Compute {
+            return Err(ExecError::Row {
                 statement: statement.to_owned(),
                 message: "the step of a series of timestamps is no whole number of microseconds".to_owned(),
                 place: None,
@@ -108,7 +108,7 @@ fn later(time: i64, months: i32, rest: i128) -> Option<i64> {
 }
 
 fn endless(statement: &str) -> ExecError {
-    ExecError::Compute {
+    ExecError::Row {
         statement: statement.to_owned(),
         message: "a series whose step is zero never ends".to_owned(),
         place: None,

@@ -125,6 +125,10 @@ impl Operator for SessionAggregate {
         self.resume(out)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.grouping.check(batch)
+    }
+
     fn save(&mut self, state: &mut StateWriter) -> Result<()> {
         for open in self.sessions.open().chunks(SAVED_ROWS) {
             let groups = open.iter().map(|session| session.group).collect::<Vec<_>>();

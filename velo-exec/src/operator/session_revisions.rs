@@ -286,6 +286,10 @@ impl Operator for SessionRevisions {
         self.resume(out)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.grouping.check(batch)
+    }
+
     fn save(&mut self, state: &mut StateWriter) -> Result<()> {
         self.save_sessions(state)?;
         self.save_slots(state)?;

@@ -237,6 +237,17 @@ impl Operator for Unnest {
         self.resume(out)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        for item in &self.items {
+            let values = self.values(item, batch)?;
+            // Whether elements are there is no question of an expression, but a series may have no end.
+            if item.series.is_some() {
+                (0..batch.rows()).try_for_each(|row| lane(&values, row, &self.statement).map(drop))?;
+            }
+        }
+        Ok(())
+    }
+
     fn cut(&mut self) {
         self.cut = true;
     }

@@ -228,6 +228,10 @@ impl Operator for WindowAggregate {
         Some(Arc::clone(&self.intake.late.counters))
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.intake.grouping.check(batch)
+    }
+
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {
         self.intake.take(&mut self.store, &batch, out)?;
         Ok(Flow::Done)
@@ -331,6 +335,10 @@ impl Operator for WindowPartial {
 
     fn late(&self) -> Option<Arc<LateCounters>> {
         Some(Arc::clone(&self.intake.late.counters))
+    }
+
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.intake.grouping.check(batch)
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {

@@ -22,6 +22,7 @@ use crate::checkpoint::rows::pack;
 use crate::checkpoint::sequence::{PIECE, unpacked};
 use crate::checkpoint::state::damaged;
 use crate::checkpoint::{StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::join::{
     Gives, HashJoin, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef, SIDES, check_kinds,
@@ -303,6 +304,14 @@ impl Operator for WindowJoin {
         check_kinds(&batch, self.retracts[side])?;
         self.insert(side, &batch, out)?;
         Ok(Flow::Done)
+    }
+
+    fn check(&self, input: InputId, batch: &Batch) -> Result<()> {
+        self.keys.evaluate(input.0.min(RIGHT), batch).map(drop)
+    }
+
+    fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.columns.give_up(errors);
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {

@@ -113,6 +113,10 @@ impl Operator for WindowLimit {
         Ok(Flow::Done)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.rank.check(batch)
+    }
+
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
         self.resume(out)

@@ -9,10 +9,9 @@ use velo_plan::plan::{Plan, TableId};
 use super::Names;
 use super::exchange::{held_together, spilled_by};
 use super::stage::{Stage, StageKind, Step};
-use crate::MissingCounters;
 use crate::error::Result;
-use crate::operator::Operator;
-use crate::runtime::{Chain, JobProgress, Member};
+use crate::operator::{GivesUp, Operator};
+use crate::runtime::{Chain, CountedByRow, JobProgress, LetterSinks, Member};
 use crate::spill::{MemoryPool, MemoryUse, Spilling};
 
 /// What the operators of a job are made from, and where they tell what they count.
@@ -61,23 +60,24 @@ impl Stage {
         chain_of(self.by_row(context.plan), context, false)
     }
 
-    /// The counters of rows that tables lack of the operators of [`Stage::chain_by_row`] that have some, in their order, each with the
-    /// operator's name: the source's task counts when a chunk has its turn.
-    pub fn missing_by_row(&self, context: ChainContext<'_>) -> Vec<(String, Arc<MissingCounters>)> {
-        let reads = |step: &&Step| context.plan.nodes[step.node().0].kind.reads().is_some();
-        let counter = |step: &Step| {
-            let counters = Arc::<MissingCounters>::default();
-            // Nothing panics while it holds the lock, so it is never poisoned.
-            if let Ok(mut all) = context.progress.missing.lock() {
-                all.push((step.node(), Arc::clone(&counters)));
+    /// The counters of the operators of [`Stage::chain_by_row`] that have some, in their order, each with the operator's name: the
+    /// source's task counts when a chunk has its turn.
+    pub fn counted_by_row(&self, context: ChainContext<'_>) -> CountedByRow {
+        let ChainContext { plan, names, progress, .. } = context;
+        let mut counted = CountedByRow::default();
+        for step in self.by_row(plan) {
+            if plan.nodes[step.node().0].kind.reads().is_some() {
+                counted.missing.push((step.name(names), progress.counts_missing(step.node(), Arc::default())));
             }
-            (step.name(context.names), counters)
-        };
-        self.by_row(context.plan).iter().filter(reads).map(counter).collect()
+            if step.gives_up(plan).is_some() {
+                counted.compute_errors.push((step.name(names), progress.counts_errors(step.node(), Arc::default())));
+            }
+        }
+        counted
     }
 }
 
-fn chain_of(steps: &[Step], context: ChainContext<'_>, counts_missing: bool) -> Result<Chain> {
+fn chain_of(steps: &[Step], context: ChainContext<'_>, counts: bool) -> Result<Chain> {
     let ChainContext { plan, names, progress, .. } = context;
     let mut operators = Vec::with_capacity(steps.len());
     for step in steps {
@@ -92,13 +92,12 @@ fn chain_of(steps: &[Step], context: ChainContext<'_>, counts_missing: bool) -> 
             }
         };
         let (operator, memory) = operator(step, context)?;
-        // Nothing panics while it holds the lock, so it is never poisoned.
-        if let (Some(late), Ok(mut all)) = (operator.late(), progress.late.lock()) {
-            all.push((step.node(), late));
+        operator.late().into_iter().for_each(|late| progress.counts_late(step.node(), late));
+        if let Some(missing) = operator.missing().filter(|_| counts) {
+            progress.counts_missing(step.node(), missing);
         }
-        let missing = operator.missing().filter(|_| counts_missing);
-        if let (Some(missing), Ok(mut all)) = (missing, progress.missing.lock()) {
-            all.push((step.node(), missing));
+        if let Some(errors) = operator.compute_errors().filter(|_| counts) {
+            progress.counts_errors(step.node(), errors);
         }
         operators.push(Member {
             description: plan.describe(node),
@@ -107,6 +106,7 @@ fn chain_of(steps: &[Step], context: ChainContext<'_>, counts_missing: bool) -> 
             operator,
             rows: counter,
             memory,
+            letters: LetterSinks { late: node.dead_letters, compute: node.on_compute_error.sink },
         });
     }
     Ok(Chain::of(operators))
@@ -115,17 +115,18 @@ fn chain_of(steps: &[Step], context: ChainContext<'_>, counts_missing: bool) -> 
 /// The operator of a step, and where it tells how much memory it takes, unless it does so itself.
 fn operator(step: &Step, context: ChainContext<'_>) -> Result<(Box<dyn Operator>, Option<MemoryUse>)> {
     let ChainContext { plan, tables, memory, .. } = context;
+    let gives_up = step.gives_up(plan);
     if !memory.is_bounded() {
-        return Ok((step.operator(plan, tables)?, None));
+        return Ok((GivesUp::around(step.operator(plan, tables)?, gives_up), None));
     }
     let uses = MemoryUse::new(memory, &plan.nodes[step.node().0].owner);
     let Some(keys) = spilled_by(plan, step)? else {
         let mut operator = step.operator(plan, tables)?;
         let uses = operator.bound(uses);
-        return Ok((operator, uses));
+        return Ok((GivesUp::around(operator, gives_up), uses));
     };
     let (plan, step) = (Arc::clone(plan), step.clone());
     // What goes by key reads no table.
-    let make = move || step.operator(&plan, &[]);
+    let make = move || Ok(GivesUp::around(step.operator(&plan, &[])?, gives_up));
     Ok((Box::new(Spilling::new(Box::new(make), keys, uses)?), None))
 }

@@ -1,5 +1,7 @@
 //! By which columns rows are exchanged for a node, and what else follows from how it goes by key.
 
+use std::sync::Arc;
+
 use arrow_schema::SchemaRef;
 use datafusion_expr::Expr;
 use velo_core::duration::Span;
@@ -102,7 +104,13 @@ pub(super) fn spilled_by(plan: &Plan, step: &Step) -> Result<Option<Vec<KeysOf>>
                 return Ok(None);
             }
             let input = &plan.nodes[node.inputs[0].0].schema;
-            let compile = |at: usize| Evaluator::new(&keys[at].expr, input, &node.owner);
+            // Rows whose key fails are given up by the operator itself, and counted there.
+            let nobody = step.gives_up(plan).map(|_| Arc::default());
+            let compile = |at: usize| {
+                let mut key = Evaluator::new(&keys[at].expr, input, &node.owner)?;
+                nobody.iter().for_each(|nobody| key.give_up(nobody));
+                Ok(key)
+            };
             Some(vec![KeysOf::Exprs(shared.into_iter().map(compile).collect::<Result<_>>()?)])
         }
         (

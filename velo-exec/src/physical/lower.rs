@@ -1,5 +1,7 @@
 //! Nodes to stages. A node joins the stage of its input where it is that stage's only consumer and needs no exchange.
 
+use std::collections::BTreeSet;
+
 use velo_plan::plan::{Node, NodeId, NodeKind, Plan};
 
 use super::exchange::{columns_in, exchanged_by, held_together, in_steps};
@@ -116,15 +118,16 @@ pub fn lower(plan: &Plan, parallelism: usize) -> Result<Stages> {
             StageKind::Source(source) => plan.sources[source.0].dead_letters,
             _ => None,
         };
-        let of_steps = stage.steps.iter().find_map(|step| plan.nodes[step.node().0].dead_letters);
-        stage.dead_letters = of_source.or(of_steps);
+        let nodes = stage.steps.iter().map(|step| &plan.nodes[step.node().0]);
+        let of_steps = nodes.flat_map(|node| [node.dead_letters, node.on_compute_error.sink]);
+        stage.dead_letters = of_steps.chain([of_source]).flatten().collect();
     }
     Ok(stages)
 }
 
 impl Stages {
     fn push(&mut self, kind: StageKind, steps: Vec<Step>, tasks: usize) -> usize {
-        self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: None });
+        self.stages.push(Stage { kind, steps, tasks, destinations: vec![], dead_letters: BTreeSet::new() });
         self.stages.len() - 1
     }
 

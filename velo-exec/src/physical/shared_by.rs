@@ -139,7 +139,9 @@ mod tests {
     use velo_core::duration::Span;
     use velo_core::{schema, types};
     use velo_eventtime::LateStrategy;
-    use velo_plan::plan::{ChangelogJoin, Changes, Emission, Join, JoinColumn, JoinKey, Side, WindowKind, WindowSpec};
+    use velo_plan::plan::{
+        ChangelogJoin, Changes, Emission, Join, JoinColumn, JoinKey, OnComputeError, Side, WindowKind, WindowSpec,
+    };
 
     use super::*;
     use crate::physical::lower;
@@ -158,6 +160,7 @@ mod tests {
             changes,
             owner: "result".to_owned(),
             dead_letters: None,
+            on_compute_error: OnComputeError::default(),
             parallelism: None,
             state_ttl: None,
             table_wait: None,

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use velo_core::duration::Span;
+use velo_eventtime::OnError;
 use velo_plan::plan::{NodeId, Plan, SinkId, SourceId, TableId};
 
 use super::Names;
@@ -37,8 +38,8 @@ pub struct Stage {
     pub tasks: usize,
     /// The stages that take its output.
     pub destinations: Vec<Destination>,
-    /// The sink of the rows that it gives up.
-    pub dead_letters: Option<SinkId>,
+    /// The sinks of the rows that it gives up.
+    pub dead_letters: BTreeSet<SinkId>,
 }
 
 /// Where a stage gets its elements.
@@ -136,6 +137,14 @@ impl Step {
         let (Self::Whole(id) | Self::Partial(id) | Self::Final(id) | Self::IdleClose(id) | Self::EmitInterval(id)) =
             self;
         *id
+    }
+
+    /// Whether rows on which an expression fails are given up, and then whether they go to the dead letters.
+    pub(super) fn gives_up(&self, plan: &Plan) -> Option<bool> {
+        let policy = plan.nodes[self.node().0].on_compute_error.policy;
+        // The second of two steps computes nothing of rows, and takes up what was counted where both were one.
+        let computes = matches!(self, Self::Whole(_) | Self::Partial(_) | Self::Final(_));
+        (computes && policy != OnError::Fail).then_some(policy == OnError::DeadLetter)
     }
 
     /// The name of its operator's state.

@@ -14,6 +14,7 @@ use velo_plan::plan::{AggregateCall, MatchColumn, MatchRecognize, MatchValue, Va
 
 use super::context::{Anchor, NO_GROUP, NO_ROW, Running, truths};
 use super::{At, Context, Kept, Partition, Program, Request, Store};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 
@@ -138,7 +139,7 @@ impl Tests {
         let mut holds = vec![u64::MAX; rows];
         for (variable, conditions) in self.conditions.iter().enumerate() {
             for condition in conditions {
-                let Ok(values) = condition.evaluate(&batch) else {
+                let Ok(values) = condition.strictly(&batch) else {
                     Self::where_the_others_hold(condition, &batch, &mut holds, variable)?;
                     continue;
                 };
@@ -149,6 +150,11 @@ impl Tests {
             }
         }
         Ok(holds)
+    }
+
+    /// A row on which one of these conditions fails is given up as what it would be by it.
+    pub(crate) fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.conditions.iter_mut().flatten().for_each(|condition| condition.give_up(errors));
     }
 
     /// A condition that fails on some row may be guarded by one before it, as in `x <> 0 AND 1 / x > y`.

@@ -10,6 +10,7 @@ use velo_plan::plan::{MatchRecognize, MatchValue, VariableSet};
 
 use super::context::MatchAggregates;
 use super::{At, Kept, Partition, Store};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 use crate::state::KeyTable;
@@ -50,6 +51,8 @@ pub(crate) struct Matches {
     /// The columns of the measures' expressions.
     schema: SchemaRef,
     measures: Vec<Evaluator>,
+    /// Who is told of matches on which one of them fails.
+    errors: Option<Arc<ComputeErrors>>,
     aggregates: Option<MatchAggregates>,
     output: SchemaRef,
     keys: Vec<u32>,
@@ -99,6 +102,7 @@ impl Matches {
             names: plan.variables.iter().map(|variable| variable.name.clone()).collect(),
             values,
             measures: measures.collect::<Result<_>>()?,
+            errors: None,
             schema,
             aggregates: kept.aggregates(calls)?,
             output,
@@ -182,18 +186,15 @@ impl Matches {
             });
         }
         let inner = Batch::new(columns_of(&self.schema, columns, count)?);
-        let mut columns = table.keys(&self.keys)?;
-        for measure in &self.measures {
-            columns.push(measure.evaluate(&inner)?);
-        }
-        columns.push(Arc::new(TimestampMicrosecondArray::from(self.times.clone())));
-        let batch = Batch::new(columns_of(&self.output, columns, count)?);
-        let batch = if self.times.is_sorted() {
-            batch
-        } else {
-            let mut order = (0..count as u32).collect::<Vec<_>>();
-            order.sort_by_key(|row| self.times[*row as usize]);
-            batch.take(&UInt32Array::from(order))?
+        let batch = self.measured(&inner, &table.keys(&self.keys)?)?;
+        let batch = match batch {
+            Some(batch) if !self.times.is_sorted() => {
+                let times = batch.event_times().map(|times| times.values().to_vec()).unwrap_or_default();
+                let mut order = (0..batch.rows() as u32).collect::<Vec<_>>();
+                order.sort_by_key(|row| times[*row as usize]);
+                Some(batch.take(&UInt32Array::from(order))?)
+            }
+            batch => batch,
         };
         self.keys.clear();
         self.times.clear();
@@ -202,6 +203,35 @@ impl Matches {
         self.groups.clear();
         self.rows.clear();
         self.labels.clear();
-        Ok(Some(batch))
+        Ok(batch)
+    }
+
+    /// The keys, measures and times of matches; those on which a measure fails are left out where they are given up.
+    fn measured(&self, inner: &Batch, keys: &[ArrayRef]) -> Result<Option<Batch>> {
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(self.times.clone()));
+        let of = |from: usize, piece: &Batch| {
+            let rows = piece.rows();
+            let mut columns = keys.iter().map(|key| key.slice(from, rows)).collect::<Vec<_>>();
+            for measure in &self.measures {
+                columns.push(measure.evaluate(piece)?);
+            }
+            columns.push(times.slice(from, rows));
+            Ok(Batch::new(columns_of(&self.output, columns, rows)?))
+        };
+        let errors = match (of(0, inner), &self.errors) {
+            (Err(ExecError::Row { .. }), Some(errors)) => errors,
+            (batch, _) => return batch.map(Some),
+        };
+        let mut pieces = Vec::new();
+        errors.in_pieces(inner, |from, piece| {
+            pieces.push(of(from, piece)?);
+            Ok(())
+        })?;
+        Ok(if pieces.is_empty() { None } else { Some(Batch::concat(&self.output, &pieces)?) })
+    }
+
+    /// Matches on which a measure fails are given up.
+    pub(crate) fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.errors = Some(Arc::clone(errors));
     }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use velo_core::Watermark;
-use velo_core::dead_letter::DeadLetter;
 
 use super::Guard;
+use super::outputs::{Letter, LetterSinks};
 use crate::checkpoint::{OperatorState, Reached, StateReader, StateWriter};
 use crate::error::Result;
 use crate::operator::{Element, Flow, InputId, Operator, Outbox};
@@ -49,6 +49,8 @@ pub struct Member {
     pub rows: Arc<AtomicU64>,
     /// Where it tells how much memory it takes; none for one that does so itself, or where there is no bound.
     pub memory: Option<MemoryUse>,
+    /// Where the rows go that it gives up.
+    pub letters: LetterSinks,
 }
 
 struct Stage {
@@ -59,6 +61,8 @@ struct Stage {
     operator: Box<dyn Operator>,
     /// Rows that have come out.
     rows: Arc<AtomicU64>,
+    /// See [`Member::letters`].
+    letters: LetterSinks,
     /// Watches its promises; none in a release build.
     guard: Option<Guard>,
     out: Outbox,
@@ -92,6 +96,7 @@ impl Chain {
                 operator,
                 rows: Arc::default(),
                 memory: None,
+                letters: LetterSinks::default(),
             }
         };
         Self::of(operators.into_iter().enumerate().map(member).collect())
@@ -108,6 +113,7 @@ impl Chain {
                 absorbs: member.absorbs,
                 operator: member.operator,
                 rows: member.rows,
+                letters: member.letters,
                 told: Watermark::NONE,
                 saves: false,
                 saved: Vec::new(),
@@ -158,6 +164,11 @@ impl Chain {
     /// Takes the counts of rows that tables lacked out of the operators that have some, in their order.
     pub(super) fn take_missing(&mut self) -> Vec<[u64; 2]> {
         self.stages.iter().filter_map(|stage| stage.operator.missing()).map(|counters| counters.take()).collect()
+    }
+
+    /// The same of rows that they gave up because an expression failed on them.
+    pub(super) fn take_compute_errors(&mut self) -> Vec<u64> {
+        self.stages.iter().filter_map(|stage| stage.operator.compute_errors()).map(|errors| errors.take()).collect()
     }
 
     /// Whether everything goes through as it comes.
@@ -257,11 +268,12 @@ impl Chain {
         self.stages.iter().map(|stage| stage.operator.held()).sum()
     }
 
-    /// The rows that the operators have given up since the last call.
-    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+    /// The rows that the operators have given up since the last call, each with its sink.
+    pub fn take_dead_letters(&mut self) -> Vec<Letter> {
         let mut letters = Vec::new();
         for stage in &mut self.stages {
-            letters.append(&mut stage.out.take_dead_letters());
+            let sinks = stage.letters;
+            letters.extend(stage.out.take_dead_letters().into_iter().map(|letter| sinks.address(letter)));
         }
         letters
     }

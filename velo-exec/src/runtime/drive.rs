@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use velo_core::connector::CheckpointId;
-use velo_core::dead_letter::DeadLetter;
 use velo_core::lookup::TableReader;
 use velo_core::{Clock, Watermark};
 
 use super::chain::Step;
-use super::{Chain, Outputs, Stop, StopRequest, TableWatch};
+use super::{Chain, Letter, Outputs, Stop, StopRequest, TableWatch};
 use crate::checkpoint::{Line, Next, OperatorState, Report, Resumed, Share, SourceState};
 use crate::error::Result;
 use crate::operator::{Element, InputId};
@@ -202,7 +201,7 @@ impl Drive {
     }
 
     /// Hands rows on that were given up before they came to the chain.
-    pub async fn dead_letters(&mut self, letters: Vec<DeadLetter>) -> Result<()> {
+    pub async fn dead_letters(&mut self, letters: Vec<Letter>) -> Result<()> {
         self.outputs.dead_letters(letters).await
     }
 
@@ -256,7 +255,7 @@ mod tests {
     use arrow_schema::{DataType, Field, Schema};
     use tokio::sync::mpsc;
     use velo_core::Batch;
-    use velo_core::dead_letter::Stage;
+    use velo_core::dead_letter::{DeadLetter, Stage};
 
     use super::*;
     use crate::operator::{Flow, Operator, Outbox};
@@ -358,7 +357,7 @@ mod tests {
         let (sender, mut receiver) = mpsc::channel(8);
         let mut outputs = Outputs::new();
         outputs.forward(sender.clone());
-        outputs.dead_letters_to(sender);
+        outputs.dead_letters_to(None, sender);
         let chain = Chain::new(vec![Box::new(GivesUp)]);
         let mut drive = Drive::new(chain, outputs, Clock::manual(0), Stop::new(), Arc::default());
         drive.offer(InputId(0), Element::Batch(batch(0))).await.unwrap();

@@ -131,7 +131,7 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
             match &stage.kind {
                 StageKind::Source(id) => {
                     let chains = (0..options.decoding(plan, *id)).map(|_| stage.chain_by_row(context));
-                    let chains = (chains.collect::<Result<_>>()?, stage.missing_by_row(context));
+                    let chains = (chains.collect::<Result<_>>()?, stage.counted_by_row(context));
                     let name = names.source(id.0);
                     let before = before(name).filter(|_| !apart[at]).unwrap_or_default();
                     let source = Reading::new(plan, *id, (name, before), chains, drive, &options, progress)?;

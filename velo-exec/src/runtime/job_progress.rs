@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use velo_core::progress::Progress;
 use velo_plan::plan::{NodeId, NodeKind, Plan};
 
+use crate::ComputeErrors;
 use crate::lookup::MissingCounters;
 use crate::window::LateCounters;
 
@@ -15,6 +16,9 @@ pub type LateByNode = Arc<Mutex<Vec<(NodeId, Arc<LateCounters>)>>>;
 
 /// The counters of rows that a table lacked, each with the node of the join.
 pub type MissingByNode = Arc<Mutex<Vec<(NodeId, Arc<MissingCounters>)>>>;
+
+/// The counters of rows on which an expression failed, each with the node that computes it.
+pub type ComputeErrorsByNode = Arc<Mutex<Vec<(NodeId, Arc<ComputeErrors>)>>>;
 
 /// What a job counts while it runs.
 #[derive(Debug, Default, Clone)]
@@ -31,6 +35,8 @@ pub struct JobProgress {
     pub tables: Vec<Arc<Progress>>,
     /// Rows that tables lacked.
     pub missing: MissingByNode,
+    /// Rows on which an expression failed and that were given up.
+    pub compute_errors: ComputeErrorsByNode,
     /// Rows in windows that had not fired when the job was stopped.
     pub held: Arc<AtomicU64>,
 }
@@ -45,6 +51,7 @@ impl JobProgress {
             late: Arc::default(),
             tables: plan.tables.iter().map(|_| Arc::new(Progress::new())).collect(),
             missing: Arc::default(),
+            compute_errors: Arc::default(),
             held: Arc::default(),
         }
     }
@@ -56,6 +63,24 @@ impl JobProgress {
             late.clear();
             missing.clear();
         }
+        if let Ok(mut compute_errors) = self.compute_errors.lock() {
+            compute_errors.clear();
+        }
+    }
+
+    /// Shows what an operator of a node counts of rows that come late.
+    pub(crate) fn counts_late(&self, node: NodeId, late: Arc<LateCounters>) {
+        added(&self.late, node, late);
+    }
+
+    /// The same of rows that a table lacked.
+    pub(crate) fn counts_missing(&self, node: NodeId, missing: Arc<MissingCounters>) -> Arc<MissingCounters> {
+        added(&self.missing, node, missing)
+    }
+
+    /// The same of rows on which an expression failed.
+    pub(crate) fn counts_errors(&self, node: NodeId, errors: Arc<ComputeErrors>) -> Arc<ComputeErrors> {
+        added(&self.compute_errors, node, errors)
     }
 
     /// Rows that came too late for all their windows, by the statement that met them.
@@ -70,6 +95,13 @@ impl JobProgress {
         rows_by_name(&self.missing, table, MissingCounters::rows)
     }
 
+    /// Rows on which an expression failed and that were given up, by the statement that computes it. Of a join also pairs of rows on
+    /// which its condition fails.
+    pub fn compute_errors(&self, plan: &Plan) -> BTreeMap<String, u64> {
+        let owner = |node: NodeId| Some(plan.nodes[node.0].owner.clone());
+        rows_by_name(&self.compute_errors, owner, ComputeErrors::rows)
+    }
+
     /// Rows that have come out of a node.
     pub fn rows_of(&self, plan: &Plan, node: NodeId) -> u64 {
         match &plan.nodes[node.0].kind {
@@ -80,6 +112,15 @@ impl JobProgress {
             _ => Progress::get(&self.nodes[node.0]),
         }
     }
+}
+
+/// Adds the counters of a node, and gives them back.
+fn added<T>(all: &Mutex<Vec<(NodeId, Arc<T>)>>, node: NodeId, counters: Arc<T>) -> Arc<T> {
+    // Nothing panics while it holds the lock, so it is never poisoned.
+    if let Ok(mut all) = all.lock() {
+        all.push((node, Arc::clone(&counters)));
+    }
+    counters
 }
 
 /// The rows that operators counted, by the names of their nodes, where there are some.

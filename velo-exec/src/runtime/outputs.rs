@@ -7,7 +7,8 @@ use arrow_array::{ArrayRef, UInt32Array};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use velo_core::Batch;
-use velo_core::dead_letter::{self, DeadLetter};
+use velo_core::dead_letter::{self, DeadLetter, Stage};
+use velo_plan::plan::SinkId;
 
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
@@ -20,9 +21,28 @@ pub const CHANNEL_DEPTH: usize = 4;
 #[derive(Debug, Default)]
 pub struct Outputs {
     edges: Vec<Edge>,
-    /// Where rows go that were given up.
-    letters: Option<mpsc::Sender<Element>>,
+    /// Where rows go that were given up, by their sinks.
+    letters: Vec<(Option<SinkId>, mpsc::Sender<Element>)>,
     waited: AtomicBool,
+}
+
+/// A row that was given up, with the sink that it is for.
+pub type Letter = (Option<SinkId>, DeadLetter);
+
+/// The sinks of the rows that an operator gives up.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LetterSinks {
+    /// Of those that come too late.
+    pub late: Option<SinkId>,
+    /// Of those on which an expression fails.
+    pub compute: Option<SinkId>,
+}
+
+impl LetterSinks {
+    /// A row that was given up, with its sink.
+    pub fn address(self, letter: DeadLetter) -> Letter {
+        (if letter.stage == Stage::Compute { self.compute } else { self.late }, letter)
+    }
 }
 
 #[derive(Debug)]
@@ -48,26 +68,30 @@ impl Outputs {
         self.edges.push(Edge { targets, key });
     }
 
-    /// Rows that were given up go to `target`.
-    pub fn dead_letters_to(&mut self, target: mpsc::Sender<Element>) {
-        self.letters = Some(target);
+    /// Rows that were given up and are for `sink` go to `target`.
+    pub fn dead_letters_to(&mut self, sink: Option<SinkId>, target: mpsc::Sender<Element>) {
+        self.letters.push((sink, target));
     }
 
     /// Hands on rows that were given up.
-    pub async fn dead_letters(&self, letters: Vec<DeadLetter>) -> Result<()> {
-        if letters.is_empty() {
-            return Ok(());
+    pub async fn dead_letters(&self, letters: Vec<Letter>) -> Result<()> {
+        for of_sink in letters.chunk_by(|one, other| one.0 == other.0) {
+            let sink = of_sink[0].0;
+            let Some((_, target)) = self.letters.iter().find(|(known, _)| *known == sink) else {
+                return Err(ExecError::Internal("dead letters without a sink for them".to_owned()));
+            };
+            let rows = dead_letter::to_batch(of_sink.iter().map(|(_, letter)| letter))?;
+            self.deliver(target, Element::Batch(Batch::new(rows))).await?;
         }
-        let Some(target) = &self.letters else {
-            return Err(ExecError::Internal("dead letters without a sink for them".to_owned()));
-        };
-        self.deliver(target, Element::Batch(Batch::new(dead_letter::to_batch(&letters)?))).await
+        Ok(())
     }
 
     /// Hands an element to the consumers; waits while their channels are full.
     pub async fn send(&self, element: Element) -> Result<()> {
-        if let (Element::End | Element::Stop | Element::Barrier(_), Some(letters)) = (&element, &self.letters) {
-            self.deliver(letters, element.clone()).await?;
+        if let Element::End | Element::Stop | Element::Barrier(_) = &element {
+            for (_, letters) in &self.letters {
+                self.deliver(letters, element.clone()).await?;
+            }
         }
         for edge in &self.edges {
             self.send_to(edge, element.clone()).await?;

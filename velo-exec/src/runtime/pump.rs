@@ -12,12 +12,12 @@ use futures::stream::FuturesOrdered;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use velo_core::connector::{Chunk, ChunkDecoder, Fetch, PartitionReader};
-use velo_core::dead_letter::DeadLetter;
 use velo_core::offset::Position;
 use velo_core::{Batch, Clock, Watermark};
 use velo_eventtime::PartitionWatermark;
 
 use super::Chain;
+use super::outputs::Letter;
 use super::timing::{Refused, Timed, Timing};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId, row_as_json};
@@ -43,9 +43,11 @@ pub(super) struct Prepared {
     /// Records without rows: they could not be decoded, or have no event time.
     pub(super) refused: Vec<Refused>,
     /// What operators gave up.
-    pub(super) letters: Vec<DeadLetter>,
+    pub(super) letters: Vec<Letter>,
     /// Rows that tables lacked, for each operator that counts them.
     pub(super) missing: Vec<[u64; 2]>,
+    /// Rows on which an expression failed, for each operator that gives them up.
+    pub(super) compute_errors: Vec<u64>,
     /// Its records.
     pub(super) records: u64,
     /// Its bytes.
@@ -191,6 +193,7 @@ impl Pump {
                 refused,
                 letters: Vec::new(),
                 missing: Vec::new(),
+                compute_errors: Vec::new(),
                 bytes: chunk.bytes.len() as u64,
                 end: chunk.end,
                 highest: None,
@@ -276,6 +279,7 @@ impl Worker {
             }
         }
         prepared.missing = chain.take_missing();
+        prepared.compute_errors = chain.take_compute_errors();
         Ok(())
     }
 }

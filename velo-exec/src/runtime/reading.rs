@@ -5,11 +5,10 @@ use std::sync::Arc;
 use velo_core::connector::{SourceBinding, SourceRequest};
 use velo_core::duration::Span;
 use velo_eventtime::{OnError, WatermarkProperties};
-use velo_plan::plan::{NodeKind, Plan, SourceId, TableId};
+use velo_plan::plan::{NodeKind, Plan, SinkId, SourceId, TableId};
 
 use super::rows_given::wait_open;
-use super::{Chain, Drive, JobOptions, JobProgress, SourceTask, Stop, Timing, WaitForTables};
-use crate::MissingCounters;
+use super::{Chain, CountedByRow, Drive, JobOptions, JobProgress, SourceTask, Stop, Timing, WaitForTables};
 use crate::checkpoint::SourceState;
 use crate::error::{ExecError, Result};
 use crate::physical::Awaited;
@@ -52,7 +51,8 @@ pub(super) struct Reading {
     watermark: Option<WatermarkProperties>,
     timing: Arc<Timing>,
     by_row: Vec<Chain>,
-    missing: Vec<(String, Arc<MissingCounters>)>,
+    counted: CountedByRow,
+    letters_to: Option<SinkId>,
     drive: Drive,
     stop: Stop,
     /// Its name in checkpoints, and how far it was read before.
@@ -65,7 +65,7 @@ impl Reading {
         plan: &Plan,
         id: SourceId,
         (saved_as, resumed): (&str, SourceState),
-        (by_row, missing): (Vec<Chain>, Vec<(String, Arc<MissingCounters>)>),
+        (by_row, counted): (Vec<Chain>, CountedByRow),
         drive: Drive,
         options: &JobOptions,
         progress: &JobProgress,
@@ -96,7 +96,8 @@ impl Reading {
             watermark: source.event_time.as_ref().map(|time| time.watermark.clone()),
             timing,
             by_row,
-            missing,
+            counted,
+            letters_to: source.dead_letters,
             drive,
             stop: options.stop.clone(),
             saved_as: saved_as.to_owned(),
@@ -130,7 +131,8 @@ impl Reading {
             time_on_error: self.time_on_error,
             watermark: self.watermark,
             by_row: self.by_row,
-            missing: self.missing,
+            counted: self.counted,
+            letters_to: self.letters_to,
             drive: self.drive,
             clock,
             stop: self.stop,

@@ -7,20 +7,21 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::{Mutex, mpsc};
 use velo_core::connector::StreamSource;
-use velo_core::dead_letter::DeadLetter;
 use velo_core::offset::{Position, SourceOffset};
 use velo_core::progress::Progress;
 use velo_core::{Clock, Watermark};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
+use velo_plan::plan::SinkId;
 
 use super::drive::wait_until;
+use super::outputs::Letter;
 use super::pump::{GIVING, Prepared, Pump, Pumped, Worker};
 use super::timing::{Refused, Timing};
 use super::{Chain, Drive, Stop, StopRequest};
-use crate::MissingCounters;
 use crate::checkpoint::{PartitionState, SourceState};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
+use crate::{ComputeErrors, MissingCounters};
 
 /// What a source's task needs.
 pub struct SourceTask {
@@ -38,8 +39,10 @@ pub struct SourceTask {
     pub watermark: Option<WatermarkProperties>,
     /// For each decoding worker the operators fused to the source that go by the row; all do the same.
     pub by_row: Vec<Chain>,
-    /// What those of them count that miss rows of tables, each with its name in checkpoints.
-    pub missing: Vec<(String, Arc<MissingCounters>)>,
+    /// What they count.
+    pub counted: CountedByRow,
+    /// The sink of records that are given up.
+    pub letters_to: Option<SinkId>,
     /// The operators behind them, and where their output goes.
     pub drive: Drive,
     /// The clock.
@@ -55,7 +58,41 @@ pub struct SourceTask {
     /// Whether rows that are given up after decoding are kept, as JSON.
     pub rows_as_json: bool,
     /// Records given up and not handed on yet; empty at the start.
-    pub letters: Vec<DeadLetter>,
+    pub letters: Vec<Letter>,
+}
+
+/// What the operators of a source count that go by the row, each with its name in checkpoints: counted when a chunk has its turn.
+#[derive(Debug, Clone, Default)]
+pub struct CountedByRow {
+    /// Rows that tables lacked.
+    pub missing: Vec<(String, Arc<MissingCounters>)>,
+    /// Rows on which an expression failed.
+    pub compute_errors: Vec<(String, Arc<ComputeErrors>)>,
+}
+
+impl CountedByRow {
+    /// Goes on from a checkpoint.
+    fn count_from(&self, counters: &BTreeMap<String, u64>) {
+        let before = |name: &String| counters.get(name).copied().unwrap_or(0);
+        for (operator, missing) in &self.missing {
+            missing.add(missing.counted(operator).each_ref().map(|(name, _)| before(name)));
+        }
+        for (operator, errors) in &self.compute_errors {
+            errors.add(before(&errors.counted(operator).0));
+        }
+    }
+
+    /// What was counted, under names for a checkpoint.
+    fn counted(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        let missing = self.missing.iter().flat_map(|(operator, missing)| missing.counted(operator));
+        missing.chain(self.compute_errors.iter().map(|(operator, errors)| errors.counted(operator)))
+    }
+
+    /// Adds what was counted in a chunk.
+    fn add(&self, missing: Vec<[u64; 2]>, compute_errors: Vec<u64>) {
+        self.missing.iter().zip(missing).for_each(|((_, counters), counted)| counters.add(counted));
+        self.compute_errors.iter().zip(compute_errors).for_each(|((_, errors), counted)| errors.add(counted));
+    }
 }
 
 /// What an event brought.
@@ -102,10 +139,7 @@ impl SourceTask {
             chains: std::mem::take(&mut self.by_row).into_iter().map(Mutex::new).collect(),
             clock: self.clock.clone(),
         };
-        for (operator, counters) in &self.missing {
-            let before = |name: &String| self.resumed.counters.get(name).copied().unwrap_or(0);
-            counters.add(counters.counted(operator).each_ref().map(|(name, _)| before(name)));
-        }
+        self.counted.count_from(&self.resumed.counters);
         let mut merge = Merge::new(infos.len());
         merge.restore(self.resumed.watermark);
         let mut open = infos.len();
@@ -262,7 +296,7 @@ impl SourceTask {
             (partition.name.clone(), state)
         };
         let mut counters = self.progress.counted();
-        counters.extend(self.missing.iter().flat_map(|(operator, counted)| counted.counted(operator)));
+        counters.extend(self.counted.counted());
         let state = SourceState {
             partitions: partitions.iter().enumerate().map(partition).collect(),
             watermark: merge.current(),
@@ -302,9 +336,7 @@ impl SourceTask {
                 self.tell(change).await?;
             }
         }
-        for ((_, counters), counted) in self.missing.iter().zip(prepared.missing) {
-            counters.add(counted);
-        }
+        self.counted.add(prepared.missing, prepared.compute_errors);
         self.letters.extend(prepared.letters);
         self.refuse(prepared.refused)?;
         self.drive.dead_letters(std::mem::take(&mut self.letters)).await?;
@@ -324,7 +356,7 @@ impl SourceTask {
             }
             OnError::DeadLetter => {
                 Progress::add(&self.progress.dead_letters, 1);
-                self.letters.push(refused.into_letter(&self.name));
+                self.letters.push((self.letters_to, refused.into_letter(&self.name)));
                 Ok(())
             }
             OnError::Fail if refused.decoded => {

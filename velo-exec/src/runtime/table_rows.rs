@@ -9,7 +9,7 @@ use velo_core::{Batch, schema};
 use velo_plan::plan::ConnectorFeed;
 
 use super::timing::{Refused, Timing};
-use crate::error::Result;
+use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 
 /// What makes the rows of a table over a connector.
@@ -45,7 +45,8 @@ impl TableRows {
         let columns = match &self.outputs {
             None => batch.columns.columns().to_vec(),
             Some(outputs) => {
-                let mut columns = outputs.iter().map(|output| output.evaluate(&batch)).collect::<Result<Vec<_>>>()?;
+                let outputs = outputs.iter().map(|output| output.evaluate(&batch).map_err(ExecError::without_choice));
+                let mut columns = outputs.collect::<Result<Vec<_>>>()?;
                 if schema::event_time_index(&self.schema).is_some()
                     && let Some(at) = schema::event_time_index(batch.columns.schema_ref())
                 {

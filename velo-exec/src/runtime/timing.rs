@@ -366,7 +366,10 @@ impl Timing {
                     match computed.evaluate(&with_visible(&batch.slice(row, 1), &self.output)?) {
                         Ok(one) => parts.push(one),
                         Err(error) => {
-                            errors.push((row, wrong(row, EventTimeErrorKind::ParseError, error.to_string())));
+                            errors.push((
+                                row,
+                                wrong(row, EventTimeErrorKind::ParseError, error.without_choice().to_string()),
+                            ));
                             parts.push(arrow_array::new_null_array(&velo_core::types::TIMESTAMP, 1));
                         }
                     }

@@ -110,7 +110,8 @@ fn computed<'a>(cells: impl Iterator<Item = &'a Expr>, owner: &str) -> Result<Ar
     let none = Arc::new(Schema::empty());
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let row = Batch::new(RecordBatch::try_new_with_options(Arc::clone(&none), vec![], &options)?);
-    let cells = cells.map(|cell| Evaluator::new(cell, &none, owner)?.evaluate(&row)).collect::<Result<Vec<_>>>()?;
+    let cells = cells.map(|cell| Evaluator::new(cell, &none, owner)?.evaluate(&row).map_err(ExecError::without_choice));
+    let cells = cells.collect::<Result<Vec<_>>>()?;
     let cells: Vec<_> = cells.iter().map(AsRef::as_ref).collect();
     Ok(arrow_select::concat::concat(&cells)?)
 }

@@ -16,8 +16,8 @@ pub(super) struct Wiring {
     pub(super) inputs: Vec<Vec<TaskInputs>>,
     /// Per stage, the senders that its tasks take, one set per task, the last task's first.
     senders: Vec<Vec<Vec<Vec<mpsc::Sender<Element>>>>>,
-    /// Per stage, where its tasks send rows that they give up, one per task.
-    letters: Vec<Vec<mpsc::Sender<Element>>>,
+    /// Per stage, where its tasks send rows that they give up, for each task the sinks with their senders.
+    letters: Vec<Vec<Vec<(SinkId, mpsc::Sender<Element>)>>>,
 }
 
 impl Wiring {
@@ -42,14 +42,16 @@ impl Wiring {
         }
         let mut letters: Vec<Vec<_>> = stages.stages.iter().map(|_| Vec::new()).collect();
         for (from, stage) in stages.stages.iter().enumerate() {
-            let Some(sink) = stage.dead_letters else { continue };
-            let target = stages.sink(sink);
             for _ in 0..stage.tasks {
-                if let Some(target) = target {
-                    let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
-                    inputs[target][0].push((0, receiver));
-                    letters[from].push(sender);
+                let mut of_task = Vec::new();
+                for sink in &stage.dead_letters {
+                    if let Some(target) = stages.sink(*sink) {
+                        let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
+                        inputs[target][0].push((0, receiver));
+                        of_task.push((*sink, sender));
+                    }
                 }
+                letters[from].push(of_task);
             }
         }
         Self { inputs, senders, letters }
@@ -68,8 +70,8 @@ impl Wiring {
         for (edge, destination) in edges.into_iter().zip(&stages.stages[stage].destinations) {
             outputs.by_key(edge, destination.key.clone());
         }
-        if let Some(letters) = self.letters[stage].pop() {
-            outputs.dead_letters_to(letters);
+        for (sink, letters) in self.letters[stage].pop().unwrap_or_default() {
+            outputs.dead_letters_to(Some(sink), letters);
         }
         outputs
     }

@@ -11,6 +11,7 @@ use super::shards::{Counters, Shards};
 use super::{MemoryUse, SpillTables};
 use crate::MissingCounters;
 use crate::checkpoint::{Reached, StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 use crate::operator::{Flow, InputId, Operator, Outbox};
@@ -103,7 +104,7 @@ impl Spilling {
     pub fn new(make: Make, inputs: Vec<KeysOf>, memory: MemoryUse) -> Result<Self> {
         let whole = make()?;
         Ok(Self {
-            counters: Counters { late: whole.late(), missing: whole.missing() },
+            counters: Counters { late: whole.late(), missing: whole.missing(), errors: whole.compute_errors() },
             at_end: whole.speaks_at_end(),
             mode: Mode::Whole(whole, make),
             groups: Groups { inputs, grouper: KeyGrouper::new() },
@@ -158,10 +159,12 @@ impl Spilling {
         let late = LateCounters::default();
         self.counters.late.iter().for_each(|counted| late.add_taken(counted));
         let missing = self.counters.missing.as_ref().map(|counted| counted.take());
+        let errors = self.counters.errors.as_ref().map(|counted| counted.take());
         let mut state = StateWriter::spilling(SpillTables::new(self.memory.pool(), &Shards::first_owners()));
         operator.save(&mut state)?;
         self.counters.late.iter().for_each(|counted| counted.add_taken(&late));
         self.counters.missing.iter().zip(missing).for_each(|(counted, missing)| counted.add(missing));
+        self.counters.errors.iter().zip(errors).for_each(|(counted, errors)| counted.add(errors));
         drop(operator);
         let (tables, values) = state.finish_shards()?;
         let reached = Reached { told: self.told, sent: out.sent(), ended: false };
@@ -334,6 +337,10 @@ impl Operator for Spilling {
         self.counters.missing.clone()
     }
 
+    fn compute_errors(&self) -> Option<Arc<ComputeErrors>> {
+        self.counters.errors.clone()
+    }
+
     fn late(&self) -> Option<Arc<LateCounters>> {
         self.counters.late.clone()
     }
@@ -350,6 +357,7 @@ impl Operator for Spilling {
             Mode::Shards(shards) => {
                 self.counters.late.iter().try_for_each(|counted| counted.save(state))?;
                 self.counters.missing.iter().try_for_each(|counted| counted.save(state))?;
+                self.counters.errors.iter().try_for_each(|counted| counted.save(state))?;
                 shards.save(&self.memory, state)
             }
             Mode::Broken => Err(Self::broken()),
@@ -373,6 +381,7 @@ impl Operator for Spilling {
         }
         self.counters.late.iter().try_for_each(|counted| counted.load(state))?;
         self.counters.missing.iter().try_for_each(|counted| counted.load(state))?;
+        self.counters.errors.iter().try_for_each(|counted| counted.load(state))?;
         let mut tables = SpillTables::new(self.memory.pool(), &Shards::first_owners());
         let values = std::mem::take(state).into_rows(|table, rows| tables.take(table, rows))?;
         let values = values.into_iter().filter(|values| !values.is_empty()).collect::<Vec<BTreeMap<_, _>>>();

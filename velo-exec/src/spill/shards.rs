@@ -11,6 +11,7 @@ use super::queue::{Event, Queue};
 use super::tables::{Owners, Tables, places_of};
 use super::{MemoryUse, SpillTables};
 use crate::checkpoint::{OperatorState, Reached, Share, StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::lookup::MissingCounters;
 use crate::operator::{Element, Flow, InputId, Operator, Outbox};
@@ -25,6 +26,7 @@ pub(super) type Values = Vec<BTreeMap<String, serde_json::Value>>;
 pub(super) struct Counters {
     pub(super) late: Option<Arc<LateCounters>>,
     pub(super) missing: Option<Arc<MissingCounters>>,
+    pub(super) errors: Option<Arc<ComputeErrors>>,
 }
 
 /// An operator with a range of the key groups.
@@ -299,6 +301,9 @@ impl Shards {
             all.add_taken(&own);
         }
         if let (Some(all), Some(own)) = (&counters.missing, operator.missing()) {
+            all.add(own.take());
+        }
+        if let (Some(all), Some(own)) = (&counters.errors, operator.compute_errors()) {
             all.add(own.take());
         }
         if ends && flow == Flow::Done {

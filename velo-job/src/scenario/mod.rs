@@ -37,7 +37,7 @@ mod temporary;
 mod update;
 mod wire;
 
-pub use modes::{Called, FailingCall, Mode, Modes};
+pub use modes::{Batching, Called, FailingCall, Mode, Modes};
 pub use parse::{Scenario, ScenarioFile};
 pub use report::{Record, Report};
 pub use run::{Failure, Runner, Verdict};

@@ -337,6 +337,7 @@ fn expect_metrics(
     let sinks = plan.sinks.iter().map(|sink| &sink.name).zip(&progress.sinks);
     let counted: Vec<_> = sources.chain(tables).chain(sinks).collect();
     let (late, missing) = (progress.late_rows(plan), progress.missing_rows(plan));
+    let compute_errors = progress.compute_errors(plan);
     let mut actual = String::new();
     for (at, line) in block.text.lines().enumerate() {
         let mut words = line.split_whitespace();
@@ -351,11 +352,14 @@ fn expect_metrics(
             let key = word.split('=').next().unwrap_or_default();
             let value = match key {
                 "late" => Some(late.iter().find(|(owner, _)| is_it(owner)).map_or(0, |(_, rows)| *rows)),
+                "compute_errors" => {
+                    Some(compute_errors.iter().find(|(owner, _)| is_it(owner)).map_or(0, |(_, rows)| *rows))
+                }
                 "missing" => Some(missing.iter().find(|(table, _)| is_it(table)).map_or(0, |(_, rows)| *rows)),
                 _ => counters.and_then(|progress| counter(progress, key)),
             };
             let Some(value) = value else {
-                let known = "records, delivered, skipped, dead_letters, future, unknown_fields; late of queries, missing of tables";
+                let known = "records, delivered, skipped, dead_letters, future, unknown_fields; late and compute_errors of queries, missing of tables";
                 return Err((block.line + at, format!("'{name}' has no counter '{key}': there are {known}")));
             };
             actual.push_str(&format!(" {key}={value}"));

@@ -8,6 +8,7 @@
 
 mod checkpoint_tables;
 mod checkpoints;
+mod compute_errors;
 mod context;
 mod failing;
 mod function_examples;

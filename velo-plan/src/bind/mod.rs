@@ -1,6 +1,7 @@
 //! Names and types: a syntax tree bound to what it means.
 
 mod call;
+mod compute_error;
 mod declaration;
 mod distinct_on;
 mod expr;

@@ -419,8 +419,22 @@ impl Planner<'_> {
         Some(id)
     }
 
-    /// Dead letters go out under the same guarantee as the other rows.
+    /// Dead letters go out under the same guarantee as the other rows, and have their sink for themselves.
     pub(crate) fn settle_dead_letters(&mut self) {
+        for (name, id) in self.dead_letter_sinks.clone() {
+            let sinks = self.plan.sinks.iter().enumerate();
+            let mut others = sinks.filter(|(at, sink)| *at != id.0 && sink.name.eq_ignore_ascii_case(&name));
+            if let Some(place) = others.find_map(|(at, _)| self.sink_places.get(&SinkId(at)).copied()) {
+                self.error(
+                    Diagnostic::error(
+                        codes::CONFLICT,
+                        place,
+                        format!("'{name}' gets dead letters, which have columns of their own, and the rows of this statement"),
+                    )
+                    .help("CREATE SINK another one, with a path of its own, for the one or the other"),
+                );
+            }
+        }
         let sources = self.plan.sources.iter().all(|source| source.binding.bounded());
         let bounded = sources && (0..self.plan.tables.len()).all(|table| self.plan.is_settled(TableId(table)));
         for (_, id) in &self.dead_letter_sinks {

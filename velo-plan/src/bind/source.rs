@@ -17,7 +17,7 @@ use super::scope::{Scope, ScopeColumn};
 use super::select::{hidden_event_time, marked};
 use crate::catalog::{BoundSource, Changelog, Object, Pairs, Relation, Writable};
 use crate::codes;
-use crate::plan::{NodeKind, Output, SourceId, SourceNode, TimeOrigin};
+use crate::plan::{NodeKind, OnComputeError, Output, SourceId, SourceNode, TimeOrigin};
 use crate::planner::{Planner, no_tasks, primary_key, visible};
 
 /// A connector with its columns.
@@ -38,6 +38,8 @@ pub(super) struct BoundColumns {
     late: LateProperties,
     /// Where dead letters go.
     dead_letter_sink: Option<String>,
+    /// What becomes of rows on which a computed column fails.
+    on_compute_error: OnComputeError,
 }
 
 impl Planner<'_> {
@@ -153,6 +155,7 @@ impl Planner<'_> {
             }
             false => None,
         };
+        let on_compute_error = self.of_computed(&source, &computed, pairs)?;
         let own_column = match event_time.as_ref().map(|time| &time.from) {
             Some(TimeOrigin::Field { column: Some(column), .. }) => Some(physical.field(*column).name().clone()),
             _ => None,
@@ -190,6 +193,7 @@ impl Planner<'_> {
             event_time_columns: own_column.into_iter().collect(),
             late: source.late,
             dead_letter_sink: source.common.dead_letter_sink,
+            on_compute_error,
         };
         Some(match computed.is_empty() {
             true => bound,
@@ -204,6 +208,7 @@ impl Planner<'_> {
         let mut node = self.node(NodeKind::Source(id), vec![], columns.decoded, &name.text());
         if let Some(outputs) = columns.outputs {
             node = self.node(NodeKind::Project(outputs), vec![node], columns.schema, &name.text());
+            self.plan.nodes[node.0].on_compute_error = columns.on_compute_error;
         }
         Relation {
             event_time_columns: columns.event_time_columns,

@@ -1,6 +1,7 @@
 //! Statements that say what runs: CREATE, INSERT, SELECT.
 
 use velo_core::properties::Properties;
+use velo_eventtime::OnError;
 use velo_sql::ast::{Create, EmitMode, Ident, ObjectKind, ObjectName, Query, SelectStatement, TableSchema};
 use velo_sql::{Diagnostic, Span};
 
@@ -98,6 +99,7 @@ impl Planner<'_> {
             }
             None => self.catalog.add(&create.name, Object::Relation { relation, writable: None }),
         }
+        self.letters_taken();
         self.timers_taken();
     }
 
@@ -111,6 +113,7 @@ impl Planner<'_> {
             let relation = self.settled(relation, query, &into.text());
             self.late_taken();
             self.write_into(&relation, into, own);
+            self.letters_taken();
             self.timers_taken();
         }
     }
@@ -128,6 +131,7 @@ impl Planner<'_> {
         let relation = self.settled(relation, &select.query, "select");
         self.late_taken();
         self.terminal(&relation);
+        self.letters_taken();
         self.timers_taken();
     }
 
@@ -189,10 +193,21 @@ impl Planner<'_> {
                     .help("leave it out, or add WINDOW TUMBLING(1m) or another window"),
             );
         }
+    }
+
+    /// The same of what it says about rows that it gives up.
+    fn letters_taken(&mut self) {
+        let said = self.query.compute_place.filter(|_| self.query.properties.on_compute_error != OnError::Fail);
+        if let Some(place) = said.filter(|_| self.query.compute_letters.is_none()) {
+            self.error(
+                Diagnostic::error(codes::PROPERTY, place, "this query computes nothing of its rows that could fail")
+                    .help("leave it out, or say it where the expression stands; of records that cannot be decoded the stream's 'on.error' says it"),
+            );
+        }
         if let Some(place) = self.query.letters_place.filter(|_| !self.query.letters_used) {
             self.error(
                 Diagnostic::error(codes::PROPERTY, place, "nothing of this query goes to the dead letters")
-                    .help("'late.data.strategy' = 'dead_letter' sends late rows there; of bad records the stream's own WITH says it"),
+                    .help("'late.data.strategy' = 'dead_letter' sends late rows there, 'on.compute.error' = 'dead_letter' rows that cannot be computed; of bad records the stream's own WITH says it"),
             );
         }
     }

@@ -122,6 +122,12 @@ impl Planner<'_> {
                 "no row comes too late for a table, which takes what is there",
                 "leave it out: rows of a stream can be late, and its statement or its query says what happens to them",
             ))
+        } else if let Some(compute) = pairs.place("on.compute.error") {
+            Some((
+                compute,
+                "a computed column of a table that fails ends the load: a table without some of its rows would be another one",
+                "leave it out, and compute with TRY_CAST or NULLIF what may fail",
+            ))
         } else if let Some(idle) = pairs.place("watermark.idle_timeout").filter(|_| bounded) {
             Some((
                 idle,

@@ -252,6 +252,8 @@ impl Planner<'_> {
         let output = with_results(&self.plan.nodes[input.0].schema, rank);
         let mut node = self.node(NodeKind::TopN(top), vec![input], output, &old.owner);
         self.plan.nodes[node.0].dead_letters = old.dead_letters;
+        // Of the statement whose expressions they are.
+        self.plan.nodes[node.0].on_compute_error = old.on_compute_error;
         self.plan.nodes[node.0].parallelism = old.parallelism.or(self.query.properties.parallelism);
         for above in found.path.iter().rev() {
             let above = self.plan.nodes[above.0].clone();
@@ -264,6 +266,7 @@ impl Planner<'_> {
             };
             node = self.node(above.kind, vec![node], schema, &above.owner);
             self.plan.nodes[node.0].parallelism = above.parallelism;
+            self.plan.nodes[node.0].on_compute_error = above.on_compute_error;
         }
         if let Some(uncut) = self.uncut.iter_mut().find(|uncut| uncut.node == found.node) {
             uncut.settled = true;

@@ -16,6 +16,9 @@ properties! {
         "changelog.mode" => changelog: Option<Changelog>,
         /// What happens to a record that cannot be decoded.
         "on.error" => on_error: OnError,
+        /// What happens to a row on which a computed column of the stream fails: an overflow, a division by zero, a CAST of text that
+        /// is no number.
+        "on.compute.error" => on_compute_error: OnError,
         /// How many workers decode one file or partition; the cores by default.
         "decode.parallelism" => decode_parallelism: Option<usize>,
         /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.
@@ -82,6 +85,10 @@ properties! {
         "table.wait.timeout" => table_wait: Span = Span(60_000_000),
         /// How many tasks share the keys of this query; the cores by default.
         "parallelism" => parallelism: Option<usize>,
+        /// What happens to a row on which an expression of the query fails: an overflow, a division by zero, a CAST of text that is no
+        /// number. A change and what takes it back fail alike, so both are left out. What is computed of many rows, such as a sum
+        /// that overflows, fails the job in any case.
+        "on.compute.error" => on_compute_error: OnError,
         /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.
         "dead.letter.sink" => dead_letter_sink: Option<String>,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use velo_core::connector::{ChangelogMode, Guarantee};
 use velo_core::schema;
-use velo_eventtime::{LateStrategy, WatermarkStrategy};
+use velo_eventtime::{LateStrategy, OnError, WatermarkStrategy};
 
 use super::aggregate::Emission;
 use super::changes::Changes;
@@ -68,6 +68,12 @@ impl Plan {
         let node = &self.nodes[id.0];
         out.push_str(&"  ".repeat(depth));
         out.push_str(&self.describe(node));
+        // No part of what a node does with the rows that it can use: a job goes on from its checkpoint under another policy.
+        out.push_str(match node.on_compute_error.policy {
+            OnError::Fail => "",
+            OnError::Skip => "; rows that fail are left out",
+            OnError::DeadLetter => "; rows that fail go to the dead letters",
+        });
         if !shown.insert(id) {
             // A source or view that several statements read is read once; its inputs stand above.
             out.push_str(" (shared, see above)\n");

@@ -58,14 +58,25 @@ pub struct Node {
     pub changes: Changes,
     /// The stream, table or view it belongs to, for EXPLAIN, metrics and errors.
     pub owner: String,
-    /// The sink of the rows that it gives up, where its policy is `dead_letter`.
+    /// The sink of the rows that come too late for it, where its policy is `dead_letter`.
     pub dead_letters: Option<SinkId>,
+    /// What becomes of rows on which an expression of it fails.
+    pub on_compute_error: OnComputeError,
     /// How many tasks share its keys, where the statement says so.
     pub parallelism: Option<usize>,
     /// For how long it keeps what nothing else bounds, where the statement says so.
     pub state_ttl: Option<StateTtl>,
     /// How long it waits for the table that it reads, counted from the table's last progress.
     pub table_wait: Option<Span>,
+}
+
+/// What becomes of rows on which an expression fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OnComputeError {
+    /// Whether they fail the job, are left out, or go to the dead letters.
+    pub policy: OnError,
+    /// Their sink, where they go to the dead letters.
+    pub sink: Option<SinkId>,
 }
 
 /// What a node does.
@@ -363,6 +374,40 @@ impl NodeKind {
             Self::WindowJoin(join) => Some(&mut join.join),
             Self::ChangelogJoin(join) => Some(&mut join.join),
             _ => None,
+        }
+    }
+
+    /// Whether it computes anything of its rows, which could fail.
+    pub fn computes(&self) -> bool {
+        let computed = |expr: &Expr| !matches!(expr, Expr::Column(_) | Expr::Literal(..));
+        match self {
+            Self::Project(outputs) => outputs.iter().any(|output| computed(&output.expr)),
+            Self::Filter(_)
+            | Self::Aggregate { .. }
+            | Self::Unnest(_)
+            | Self::Over(_)
+            | Self::TopN(_)
+            | Self::MatchRecognize(_)
+            | Self::DistinctOn { .. }
+            | Self::Sort(_)
+            | Self::WindowLimit { .. }
+            | Self::LookupJoin(_)
+            | Self::AsOfJoin(_)
+            | Self::IntervalJoin(_)
+            | Self::WindowJoin(_)
+            | Self::ChangelogJoin(_) => true,
+            Self::Source(_)
+            | Self::Values(_)
+            | Self::Window(_)
+            | Self::Union
+            | Self::Fold
+            | Self::FoldByTime(_)
+            | Self::SetOperation { .. }
+            | Self::LatestByKey(_)
+            | Self::Limit { .. }
+            | Self::TableScan(_)
+            | Self::TableSink(_)
+            | Self::Sink(_) => false,
         }
     }
 

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod completions;
 mod connectors;
+mod dlq;
 mod errors;
 mod explain;
 mod fmt;
@@ -47,6 +48,8 @@ enum Command {
     Checkpoint(checkpoint::CheckpointArguments),
     /// Says what a changed script keeps of its job's checkpoint, and makes a checkpoint for it.
     Upgrade(upgrade::UpgradeArguments),
+    /// Lists dead letters, and writes their records so that they can be read again.
+    Dlq(dlq::DlqArguments),
     /// Writes a script in the standard layout.
     Fmt(fmt::FmtArguments),
     /// Runs scenario files: scripts with the rows that go in and the rows that must come out.
@@ -98,6 +101,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Checkpoint(arguments) => checkpoint::run(&arguments),
         Command::Upgrade(arguments) => upgrade::run(&arguments),
+        Command::Dlq(arguments) => dlq::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Functions(arguments) => functions::run(&arguments),

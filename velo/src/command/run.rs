@@ -155,6 +155,9 @@ fn summary(script: &Script, progress: &JobProgress) {
     for (statement, rows) in progress.late_rows(script.graph()) {
         print_error(&format!("{statement}: {rows} rows came too late\n"));
     }
+    for (statement, rows) in progress.compute_errors(script.graph()) {
+        print_error(&format!("{statement}: {rows} rows could not be computed and were left out\n"));
+    }
     for (table, rows) in progress.missing_rows(script.graph()) {
         print_error(&format!("{table}: {rows} rows found nothing in it\n"));
     }

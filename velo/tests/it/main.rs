@@ -4,6 +4,7 @@
 
 mod checkpoints;
 mod commands;
+mod dlq;
 mod mistakes;
 mod outputs;
 mod scenarios;

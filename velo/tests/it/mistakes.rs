@@ -179,6 +179,7 @@ CREATE SINK o WITH (connector = 'file', path = 'out.jsonl', format = 'json');
 INSERT INTO o SELECT CAST(q AS TINYINT) AS q FROM t;";
     expect![[r#"
         error: o: 300 cannot be converted to TINYINT: it is out of range (at in.jsonl:3)
+          help: 'on.compute.error' = 'skip' or 'dead_letter' goes on without such rows
     "#]]
     .assert_eq(&folder.failed(script));
     assert_eq!(folder.names(), ["in.jsonl", "script.sql"]);
@@ -189,6 +190,7 @@ fn division_by_zero_has_a_place() {
     let folder = with_rows();
     expect![[r#"
         error: select: division by zero in '/' (at in.jsonl:2)
+          help: 'on.compute.error' = 'skip' or 'dead_letter' goes on without such rows
     "#]]
     .assert_eq(&folder.failed(&format!("{}SELECT price / (id - 2) AS x FROM t;", source(""))));
 }

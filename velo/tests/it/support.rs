@@ -36,6 +36,11 @@ impl Folder {
         std::fs::read_to_string(self.0.path().join(name)).unwrap()
     }
 
+    /// The same, whatever it is.
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.0.path().join(name)).unwrap()
+    }
+
     /// The names in the folder, in order.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.0.path())

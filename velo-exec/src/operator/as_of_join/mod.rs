@@ -27,6 +27,7 @@ use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::aggregate::RowOrder;
 use crate::checkpoint::{StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::join::{
     Choice, FOREVER, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Nearest, RIGHT, RowRef, ShownRows,
@@ -602,6 +603,14 @@ impl Operator for AsOfJoin {
             }
         }
         self.drive(out)
+    }
+
+    fn check(&self, input: InputId, batch: &Batch) -> Result<()> {
+        self.keys.evaluate(input.0.min(RIGHT), batch).map(drop)
+    }
+
+    fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.results.columns.give_up(errors);
     }
 
     fn on_input_watermark(&mut self, input: InputId, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {

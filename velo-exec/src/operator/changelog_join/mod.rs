@@ -18,6 +18,7 @@ use velo_plan::plan::{ChangelogJoin as Plan, JoinKind};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::checkpoint::{StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::join::{
     HeldSide, JoinColumns, JoinKeys, JoinSpec, KeptRows, LEFT, NO_KEY, Numbers, Pairs, RIGHT, RowRef, check_kinds,
@@ -599,6 +600,14 @@ impl Operator for ChangelogJoin {
             self.begin_batch(input.0.min(RIGHT), &batch, out.now())?;
         }
         self.drive(out)
+    }
+
+    fn check(&self, input: InputId, batch: &Batch) -> Result<()> {
+        self.keys.evaluate(input.0.min(RIGHT), batch).map(drop)
+    }
+
+    fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.columns.give_up(errors);
     }
 
     /// Rows whose time is over by the clock go, also while none come.

@@ -25,6 +25,7 @@ use super::late_rows::LateRows;
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, InputId, Operator, Outbox};
 use crate::checkpoint::{StateReader, StateWriter};
+use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
 use crate::expr::Evaluator;
 use crate::row_pattern::{At, Conditions, Kept, MOST_THREADS, Matches, Partition, Program, Row, Scratch, Store, Tests};
@@ -391,6 +392,15 @@ impl Operator for MatchRecognize {
         let batch = self.compute(&Batch { late_by: None, ..on_time })?;
         self.held.push(batch)?;
         Ok(Flow::Done)
+    }
+
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.computed.iter().try_for_each(|one| one.evaluate(batch).map(drop))
+    }
+
+    fn give_up(&mut self, errors: &Arc<ComputeErrors>) {
+        self.search.tests.give_up(errors);
+        self.search.matches.give_up(errors);
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {

@@ -505,6 +505,10 @@ impl Operator for Over {
         Ok(Flow::Done)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.computed.iter().try_for_each(|one| one.evaluate(batch).map(drop))
+    }
+
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Outbox) -> Result<Flow> {
         self.watermark = self.watermark.max(watermark);
         match self.order {

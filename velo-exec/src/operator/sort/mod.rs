@@ -133,6 +133,10 @@ impl Operator for Sort {
         Ok(Flow::Done)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.keys.iter().try_for_each(|(key, _)| key.evaluate(batch).map(drop))
+    }
+
     /// Nothing has come out yet, so no watermark but the last can be told.
     fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)

@@ -467,6 +467,11 @@ impl Operator for TopN {
         Ok(Flow::Done)
     }
 
+    fn check(&self, _input: InputId, batch: &Batch) -> Result<()> {
+        self.keys_of(batch)?;
+        self.rank.check(batch)
+    }
+
     /// Partitions whose time is over by the clock go, also while no rows come.
     fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
         self.expire(now, out)?;
