@@ -36,6 +36,9 @@ pub struct ComputeErrors {
 /// A row that fails, and why.
 type Bad = (usize, ExecError);
 
+/// The rows that fail, and the pieces between them that do not, each as its first row and how many there are.
+type Found = (Vec<Bad>, Vec<(usize, usize)>);
+
 impl ComputeErrors {
     /// None yet; `keeps`: they go to the dead letters.
     pub fn new(keeps: bool) -> Self {
@@ -142,7 +145,7 @@ impl ComputeErrors {
 
 /// Asks for the halves of a batch that has failed, and for the halves of those that fail, down to single rows. A piece comes with the
 /// place of its first row. Gives the rows that fail, and the pieces between them that do not.
-fn search(batch: &Batch, mut ask: impl FnMut(usize, &Batch) -> Result<()>) -> Result<(Vec<Bad>, Vec<(usize, usize)>)> {
+fn search(batch: &Batch, mut ask: impl FnMut(usize, &Batch) -> Result<()>) -> Result<Found> {
     let (mut bad, mut pieces) = (Vec::new(), Vec::new());
     let halves = |from: usize, rows: usize| [(from + rows / 2, rows - rows / 2), (from, rows / 2)];
     // The last is asked first, so that the rows come in their order.

@@ -10,6 +10,9 @@ use crate::physical::Stages;
 /// The channels into one task, each with the input of its first operator that it belongs to.
 pub(super) type TaskInputs = Vec<(usize, mpsc::Receiver<Element>)>;
 
+/// Where a task sends rows that it gives up, by their sinks.
+type LetterSenders = Vec<(SinkId, mpsc::Sender<Element>)>;
+
 /// The channels between stages.
 pub(super) struct Wiring {
     /// Per stage and task, the receivers of its inputs.
@@ -17,7 +20,7 @@ pub(super) struct Wiring {
     /// Per stage, the senders that its tasks take, one set per task, the last task's first.
     senders: Vec<Vec<Vec<Vec<mpsc::Sender<Element>>>>>,
     /// Per stage, where its tasks send rows that they give up, for each task the sinks with their senders.
-    letters: Vec<Vec<Vec<(SinkId, mpsc::Sender<Element>)>>>,
+    letters: Vec<Vec<LetterSenders>>,
 }
 
 impl Wiring {
