@@ -158,7 +158,7 @@ impl StateWriter {
         Self { spilled: Some(tables), ..Self::default() }
     }
 
-    /// Has what is saved from now on go to disk.
+    /// Has the rows that are saved from now on go to disk.
     pub(crate) fn spill(&mut self, tables: SpillTables) {
         self.spilled = Some(tables);
     }
@@ -208,7 +208,10 @@ impl StateWriter {
     /// [`ExecError::Spill`] where it could not be put on disk.
     pub fn finish(self, reached: Reached) -> Result<Vec<OperatorState>> {
         let spilled = self.spilled.map(SpillTables::finish).transpose()?.and_then(|mut of| of.remove(&0));
-        let tables = spilled.unwrap_or(self.tables);
+        let mut tables = self.tables;
+        for (table, rows) in spilled.unwrap_or_default() {
+            tables.entry(table).or_default().extend(rows);
+        }
         let own = OperatorState { tables, values: self.values, reached, shard: !self.shards.is_empty() };
         let shards = self.shards.into_iter().map(|shard| OperatorState { reached, ..shard });
         Ok(std::iter::once(own).chain(shards).collect())
@@ -346,6 +349,8 @@ pub fn damaged(what: &str, why: &str) -> ExecError {
 mod tests {
     use arrow_array::Int64Array;
 
+    use crate::spill::MemoryPool;
+
     use super::*;
 
     fn keys(values: &[i64]) -> (ArrayRef, RecordBatch) {
@@ -379,6 +384,22 @@ mod tests {
             all.sort_unstable();
             assert_eq!(all, (0..1_000).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn what_was_saved_before_the_rest_goes_to_disk_is_kept() {
+        let (_, rows) = keys(&[1, 2]);
+        let mut writer = StateWriter::new();
+        writer.rows("first", rows.clone());
+        writer.spill(SpillTables::whole(&MemoryPool::forced()));
+        writer.rows("first", rows.clone());
+        writer.rows("second", rows);
+        let saved = writer.finish(Reached::default()).unwrap();
+        let mut reader = StateReader::new(saved, Share::WHOLE);
+        let read = |reader: &mut StateReader, table| {
+            reader.rows(table).unwrap().iter().map(RecordBatch::num_rows).sum::<usize>()
+        };
+        assert_eq!((read(&mut reader, "first"), read(&mut reader, "second")), (4, 2));
     }
 
     #[test]
