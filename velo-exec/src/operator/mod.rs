@@ -287,6 +287,12 @@ pub trait Operator: Send {
         Ok(Flow::Done)
     }
 
+    /// All that was there when the job started has come. The task emits the sign itself afterwards; an operator that has not given
+    /// what comes of it, for want of memory, does so here.
+    fn on_caught_up(&mut self, _out: &mut Outbox) -> Result<Flow> {
+        Ok(Flow::Done)
+    }
+
     /// The clock has reached a time that was asked for. Never while the operator has more to say, nor after the end.
     fn on_timer(&mut self, _now: i64, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)

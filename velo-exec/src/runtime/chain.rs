@@ -68,7 +68,8 @@ struct Stage {
     out: Outbox,
     /// The operator has more to say.
     more: bool,
-    /// What is passed on when there is no more to say: the end, a stop, a barrier, or that nothing is active.
+    /// What is passed on when there is no more to say: the end, a stop, a barrier, that nothing is active, or that what was there has
+    /// come.
     last: Option<Element>,
     /// The watermark that it was told last.
     told: Watermark,
@@ -354,8 +355,8 @@ impl Stage {
                 if self.ended { Flow::Done } else { self.operator.on_barrier(&mut self.out)? }
             }
             Element::CaughtUp => {
-                self.out.push(element);
-                Flow::Done
+                self.last = Some(Element::CaughtUp);
+                self.operator.on_caught_up(&mut self.out)?
             }
         };
         self.settle(flow)

@@ -270,6 +270,13 @@ impl Operator for Spilling {
         self.sweep_now(out)
     }
 
+    fn on_caught_up(&mut self, out: &mut Outbox) -> Result<Flow> {
+        match &self.mode {
+            Mode::Shards(_) if !self.at_end => self.sweep_now(out),
+            _ => Ok(Flow::Done),
+        }
+    }
+
     fn on_timer(&mut self, now: i64, out: &mut Outbox) -> Result<Flow> {
         self.timer.take_if(|timer| *timer <= now);
         match &mut self.mode {

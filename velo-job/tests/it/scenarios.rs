@@ -35,7 +35,7 @@ async fn scenarios_hold_in_simulation() {
         assert!(report.passed(), "{}", report.summary());
         runs += report.records.len();
     }
-    assert_eq!(runs, 317);
+    assert_eq!(runs, 322);
 }
 
 #[tokio::test(flavor = "multi_thread")]
