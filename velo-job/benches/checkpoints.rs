@@ -8,8 +8,10 @@ mod context;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use velo_core::Clock;
+use velo_core::clock::Stopwatch;
 use velo_core::duration::Span;
 use velo_exec::checkpoint::{Folder, Inventory, start};
 use velo_exec::spill::MemoryPool;
@@ -53,8 +55,8 @@ async fn script(sql: &str, dir: &Path) -> Script {
     script
 }
 
-/// The rows of the source so far, and when.
-type Seen = (Instant, u64);
+/// When, counted from the begin, and the rows of the source until then.
+type Seen = (Duration, u64);
 
 /// A state of a gigabyte or so, its checkpoints while rows go on, and its way back.
 fn large_state(keys: u64) {
@@ -63,21 +65,22 @@ fn large_state(keys: u64) {
     let sql = groups(keys, None, true);
     let completed: Arc<Mutex<Vec<Seen>>> = Arc::default();
     let samples: Arc<Mutex<Vec<Seen>>> = Arc::default();
+    let watch = Stopwatch::start();
     runtime().block_on(async {
         let script = script(&sql, dir.path()).await;
         let progress = script.progress();
         let mut options = options(Some(interval), dir.path());
         let (told, source) = (Arc::clone(&completed), Arc::clone(&progress.sources[0]));
         let on_checkpoint: OnCheckpoint = Arc::new(move |_| {
-            told.lock().unwrap().push((Instant::now(), source.delivered.load(Ordering::Relaxed)));
+            told.lock().unwrap().push((watch.elapsed(), source.delivered.load(Ordering::Relaxed)));
         });
         options.on_checkpoint = Some(on_checkpoint);
         let stop = options.stop.clone();
         let (sampled, source, done) = (Arc::clone(&samples), Arc::clone(&progress.sources[0]), Arc::clone(&completed));
         let sampling = async move {
             while done.lock().unwrap().len() < 9 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                sampled.lock().unwrap().push((Instant::now(), source.delivered.load(Ordering::Relaxed)));
+                Clock::system().sleep(Duration::from_millis(20)).await;
+                sampled.lock().unwrap().push((watch.elapsed(), source.delivered.load(Ordering::Relaxed)));
             }
             stop.stop();
         };
@@ -87,8 +90,8 @@ fn large_state(keys: u64) {
     let (mut completed, samples) = (completed.lock().unwrap().clone(), samples.lock().unwrap().clone());
     // The last one of all is not waited for.
     completed.truncate(9);
-    let rows_at = |at: Instant| samples.iter().rev().find(|(when, _)| *when <= at).map_or(0, |(_, rows)| *rows);
-    let rate = |from: Instant, to: Instant| (rows_at(to) - rows_at(from)) as f64 / (to - from).as_secs_f64();
+    let rows_at = |at: Duration| samples.iter().rev().find(|(when, _)| *when <= at).map_or(0, |(_, rows)| *rows);
+    let rate = |from: Duration, to: Duration| (rows_at(to) - rows_at(from)) as f64 / (to - from).as_secs_f64();
     // By the last ones all keys are there.
     let (mut during, mut between, mut took) = (Vec::new(), Vec::new(), Vec::new());
     for pair in completed[5..].windows(2) {
@@ -122,7 +125,7 @@ fn state_bytes(dir: &Path) -> u64 {
 fn restored(dir: &Path, sql: &str, keys: u64, bytes: u64) {
     let (reading, whole) = runtime().block_on(async {
         let folder = Folder::open(dir.join("state").to_str().unwrap()).unwrap();
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let mut inventory = Inventory::take(&folder).await.unwrap();
         drop(start(&folder, &mut inventory, None, &MemoryPool::unbounded()).await.unwrap());
         let reading = begun.elapsed();
@@ -131,11 +134,11 @@ fn restored(dir: &Path, sql: &str, keys: u64, bytes: u64) {
         let options = options(Some(Duration::from_secs(100)), dir);
         let stop: Stop = options.stop.clone();
         let source = Arc::clone(&progress.sources[0]);
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let first = async move {
             let mut before = None;
             loop {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                Clock::system().sleep(Duration::from_millis(2)).await;
                 // What was counted before the restart is taken up first.
                 let rows = source.delivered.load(Ordering::Relaxed);
                 if rows > 0 && before.is_some_and(|before| before != rows) {
@@ -171,7 +174,7 @@ fn overhead(rows: u64) {
         runtime().block_on(async {
             let script = script(&sql, dir.path()).await;
             let progress = script.progress();
-            let begun = Instant::now();
+            let begun = Stopwatch::start();
             script.run(options(interval, dir.path()), &progress).await.unwrap();
             begun.elapsed().as_secs_f64()
         })
@@ -207,7 +210,7 @@ fn little_memory(keys: u64, rows: u64, megabytes: usize) {
             let progress = script.progress();
             let mut options = options(None, dir.path());
             options.memory = limit.map(|limit| MemoryPool::bounded(limit << 20, Some(dir.path())));
-            let begun = Instant::now();
+            let begun = Stopwatch::start();
             script.run(options, &progress).await.unwrap();
             (begun.elapsed().as_secs_f64(), progress.sinks[0].delivered.load(Ordering::Relaxed), most_memory())
         })

@@ -89,13 +89,16 @@ pub struct Coordinator {
     ended: usize,
 }
 
+/// A state that is written: of which operator, of which task and shard of it, and where it lies.
+type Written = (String, (usize, usize), SavedTask);
+
 /// What has come of one checkpoint.
 struct Gathered {
     tasks: usize,
     /// How many files are made at a time: each is in memory as a whole.
     turns: Arc<Semaphore>,
     sources: BTreeMap<String, SourceState>,
-    writing: JoinSet<Result<(String, (usize, usize), SavedTask)>>,
+    writing: JoinSet<Result<Written>>,
     /// By operator, and then by task and shard.
     written: BTreeMap<String, BTreeMap<(usize, usize), SavedTask>>,
     sinks: BTreeMap<String, SavedSink>,

@@ -18,6 +18,9 @@ use velo_exec::spill::{KeysOf, MemoryPool, MemoryUse, Spilling};
 use velo_exec::testing::{Harness, Random};
 use velo_plan::plan::{FrameUnits, JoinKind, OverOrder, SortKey};
 
+/// Makes an operator.
+type Make = Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
+
 /// Rows of two partitions with so many keys, in ascending time but for some seconds.
 fn rows(seed: u64, count: usize, keys: u64) -> Vec<Vec<Row>> {
     let mut random = Random::new(seed);
@@ -32,7 +35,7 @@ fn rows(seed: u64, count: usize, keys: u64) -> Vec<Vec<Row>> {
     partitions
 }
 
-fn spilling(make: &Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync>, pool: &Arc<MemoryPool>) -> Spilling {
+fn spilling(make: &Make, pool: &Arc<MemoryPool>) -> Spilling {
     let make = Arc::clone(make);
     let keys = vec![KeysOf::Places(vec![0]), KeysOf::Places(vec![0])];
     Spilling::new(Box::new(move || Ok(make())), keys, MemoryUse::new(pool, "s")).unwrap()
@@ -40,7 +43,7 @@ fn spilling(make: &Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync>, pool: &Arc<
 
 /// What comes out, folded, and how often something went to disk; at some turns others go on, as so many tasks as that says.
 fn run(
-    make: &Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync>,
+    make: &Make,
     partitions: &[Vec<Row>],
     pool: impl Fn() -> Arc<MemoryPool>,
     limit: Option<usize>,
@@ -79,10 +82,8 @@ fn run(
     (folded.rows(), late, spilled + all.operator.spilled())
 }
 
-fn queries() -> Vec<(&'static str, Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync>)> {
-    let group = |spec: GroupSpec| -> Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync> {
-        Arc::new(move || aggregate(&spec, &schema()).unwrap())
-    };
+fn queries() -> Vec<(&'static str, Make)> {
+    let group = |spec: GroupSpec| -> Make { Arc::new(move || aggregate(&spec, &schema()).unwrap()) };
     let calls = || Calls::new().count_all().add(Kind::Sum, "quantity").add(Kind::Max, "price").add(Kind::Min, "note");
     let mut changes = spec(&["key"], calls(), None);
     changes.emission = emission(true, false, None);
@@ -146,7 +147,7 @@ fn joins_in_little_memory() {
     let mut expected = joins::texts(&plain.take_batches());
     expected.sort();
     for pool in [MemoryPool::forced(), MemoryPool::bounded(1 << 20, None)] {
-        let boxed: Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync> = Arc::new(move || Box::new(make()));
+        let boxed: Make = Arc::new(move || Box::new(make()));
         let mut harness = Harness::new(spilling(&boxed, &pool));
         joins::feed(&mut harness, &sides, joins::side_batch, way(), |_| {});
         assert!(harness.operator.spilled() > 32);
@@ -162,7 +163,7 @@ fn joins_in_little_memory() {
 fn a_key_that_does_not_fit_is_an_error() {
     let list = DataType::new_list(DataType::Utf8, true);
     let spec = spec(&["key"], Calls::new().library("array_agg", &["note"], list), None);
-    let make: Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync> = Arc::new(move || aggregate(&spec, &schema()).unwrap());
+    let make: Make = Arc::new(move || aggregate(&spec, &schema()).unwrap());
     let pool = MemoryPool::bounded(1 << 20, None);
     let mut harness = Harness::new(spilling(&make, &pool));
     let rows = (0..100_000).map(|at| Row::at("one", at, "a note that is long enough")).collect::<Vec<_>>();
