@@ -8,7 +8,7 @@ use velo_core::{Batch, Watermark};
 
 use super::queue::Event;
 use super::shards::{Counters, Shards};
-use super::{MemoryUse, SpillTables};
+use super::{MemoryPool, MemoryUse, SpillTables};
 use crate::MissingCounters;
 use crate::checkpoint::{Reached, StateReader, StateWriter};
 use crate::compute_errors::ComputeErrors;
@@ -93,7 +93,21 @@ struct Sweep {
     took: i64,
     /// Also those for which nothing waits.
     all: bool,
+    /// Watermarks that came.
+    told: u64,
 }
+
+impl Sweep {
+    /// Where all lies on disk, all have their turn at many a watermark: at each of the first ones, and now and then later, for it takes
+    /// time.
+    fn is_forced(&mut self, pool: &MemoryPool) -> bool {
+        self.told += 1;
+        pool.is_forced() && (self.told.is_power_of_two() || self.told.is_multiple_of(FORCED_EVERY))
+    }
+}
+
+/// See [`Sweep::is_forced`].
+const FORCED_EVERY: u64 = 256;
 
 /// What waits for a shard on disk does so for a second, in microseconds, or for so many times as long as a turn of all takes.
 const WAIT: i64 = 1_000_000;
@@ -247,7 +261,7 @@ impl Operator for Spilling {
         }
         self.tell(out.now(), || Event::Told(watermark));
         // At the end of an operator that speaks then each shard has one turn, and not two.
-        let sweeps = (ends && !self.at_end) || self.memory.pool().is_forced();
+        let sweeps = (ends && !self.at_end) || self.sweep.is_forced(self.memory.pool());
         if sweeps { self.sweep_now(out) } else { self.run(out) }
     }
 
