@@ -246,6 +246,10 @@ impl SinkBinding for FileSinkBinding {
         format!("file {} ({})", self.path.display(), self.framing.name())
     }
 
+    fn has_one_writer(&self) -> Option<String> {
+        (!is_special(&self.path)).then(|| format!("file {}", self.path.display()))
+    }
+
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
         let staged = request.guarantee == Guarantee::ExactlyOnce;
         if let Some((what, instead)) = self.framing.whole().filter(|_| !self.is_many()) {

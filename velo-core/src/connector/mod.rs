@@ -94,6 +94,12 @@ pub trait SinkBinding: Send + Sync + fmt::Debug {
     /// What is written, for EXPLAIN and errors: `file bars.jsonl (json)`.
     fn describe(&self) -> String;
 
+    /// What has one writer at a time, such as a file that is written whole: of two sinks with the same one would undo what the other
+    /// writes. None where several can write.
+    fn has_one_writer(&self) -> Option<String> {
+        None
+    }
+
     /// Opens the sink. Nothing that is visible to others has changed when this returns.
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>>;
 }

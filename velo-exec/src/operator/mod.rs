@@ -368,8 +368,8 @@ pub trait Operator: Send {
         None
     }
 
-    /// A barrier has come: an operator that would rather hand something on than save it does so here. The task saves it when
-    /// there is no more to say, and emits the barrier itself.
+    /// A barrier has come, or memory is short: an operator that would rather hand something on than save it does so here. At a barrier
+    /// the task saves it when there is no more to say, and emits the barrier itself.
     fn on_barrier(&mut self, _out: &mut Outbox) -> Result<Flow> {
         Ok(Flow::Done)
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use velo_core::Watermark;
+use velo_core::{Batch, Watermark};
 
 use super::Guard;
 use super::outputs::{Letter, LetterSinks};
@@ -312,17 +312,7 @@ impl Stage {
 
     fn take(&mut self, input: InputId, element: Element) -> Result<()> {
         let flow = match element {
-            Element::Batch(batch) => {
-                let rows = batch.rows();
-                let flow = self.operator.on_batch(input, batch, &mut self.out)?;
-                if let Some(memory) = &mut self.memory
-                    && memory.sees(rows)
-                {
-                    memory.set(self.operator.memory());
-                    memory.check()?;
-                }
-                flow
-            }
+            Element::Batch(batch) => self.take_rows(input, batch)?,
             // After a restart the inputs say again what they said before.
             Element::Watermark(watermark) if watermark <= self.told => return Ok(()),
             Element::Watermark(watermark) => {
@@ -360,6 +350,24 @@ impl Stage {
             }
         };
         self.settle(flow)
+    }
+
+    fn take_rows(&mut self, input: InputId, batch: Batch) -> Result<Flow> {
+        let rows = batch.rows();
+        let mut flow = self.operator.on_batch(input, batch, &mut self.out)?;
+        let Some(memory) = &mut self.memory else { return Ok(flow) };
+        if flow == Flow::Done && memory.sees(rows) {
+            memory.set(self.operator.memory());
+            if memory.is_to_spill() {
+                // What the next operator can put on disk is better there.
+                flow = self.operator.on_barrier(&mut self.out)?;
+                memory.set(self.operator.memory());
+            }
+            if flow == Flow::Done {
+                memory.check()?;
+            }
+        }
+        Ok(flow)
     }
 
     /// Whether its end waits for a table.

@@ -11,8 +11,7 @@ use velo_core::batch::columns_of;
 use velo_core::place::{Origin, Positions};
 use velo_core::{Batch, RowKind, RowKinds, Watermark};
 
-use super::file::SpillReader;
-use super::{SpillFolder, SpillWriter};
+use super::{SpillFile, SpillFolder, SpillReader, SpillWriter};
 use crate::checkpoint::rows::{kind_of, number};
 use crate::error::{ExecError, Result};
 use crate::operator::InputId;
@@ -60,10 +59,10 @@ pub(super) struct Queue {
     bytes: usize,
     /// Rows in memory and on disk.
     rows: u64,
-    /// What is written, by input.
-    writers: BTreeMap<usize, SpillWriter>,
-    /// What is read, by input; the first is read first.
-    readers: BTreeMap<usize, VecDeque<SpillReader>>,
+    /// Its files by input; the first is read first.
+    files: BTreeMap<usize, VecDeque<SpillFile>>,
+    /// The one that is being read, by input.
+    open: BTreeMap<usize, SpillReader>,
 }
 
 /// Rows are put together to pieces of so many before they are written.
@@ -112,13 +111,7 @@ impl Queue {
 
     /// The next one, with what the clock showed when it came.
     pub(super) fn pop(&mut self) -> Result<Option<(i64, Event)>> {
-        // What is on disk is read from its beginning, so nothing can be added to it any more.
-        for (input, writer) in std::mem::take(&mut self.writers) {
-            self.readers.entry(input).or_default().push_back(writer.finish()?.read()?);
-        }
-        let Some((now, entry)) = self.entries.pop_front() else {
-            return Ok(None);
-        };
+        let Some((now, entry)) = self.entries.pop_front() else { return Ok(None) };
         let event = match entry {
             Entry::Here(event) => {
                 if let Event::Rows(_, batch) = &event {
@@ -127,15 +120,7 @@ impl Queue {
                 event
             }
             Entry::OnDisk(input, origin) => {
-                let missing = || ExecError::Internal("rows that wait on disk are missing".to_owned());
-                let readers = self.readers.get_mut(&input.0).ok_or_else(missing)?;
-                let packed = loop {
-                    match readers.front_mut().ok_or_else(missing)?.next() {
-                        Some(packed) => break packed?,
-                        None => drop(readers.pop_front()),
-                    }
-                };
-                Event::Rows(input, Box::new(unpacked(&packed, origin.map(|origin| *origin))?))
+                Event::Rows(input, Box::new(unpacked(&self.read(input)?, origin.map(|origin| *origin))?))
             }
         };
         if let Event::Rows(_, batch) = &event {
@@ -143,30 +128,47 @@ impl Queue {
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
-            self.readers.clear();
+            self.open.clear();
         }
         Ok(Some((now, event)))
     }
 
-    /// Puts its rows on disk. Not while it is being emptied.
+    /// The next rows of an input that lie on disk.
+    fn read(&mut self, input: InputId) -> Result<RecordBatch> {
+        loop {
+            if let Some(rows) = self.open.get_mut(&input.0).and_then(Iterator::next) {
+                return rows;
+            }
+            let next = self.files.get_mut(&input.0).and_then(VecDeque::pop_front);
+            let next = next.ok_or_else(|| ExecError::Internal("rows that wait on disk are missing".to_owned()))?;
+            // An open file can be read to its end, whoever removes it.
+            self.open.insert(input.0, next.read()?);
+        }
+    }
+
+    /// Puts its rows on disk, in a file for each input, so that few files are open however many queues there are.
     pub(super) fn spill(&mut self, folder: &SpillFolder) -> Result<()> {
+        let mut writers = BTreeMap::new();
         let mut entries = VecDeque::with_capacity(self.entries.len());
         let mut piece = Piece::default();
         for (now, entry) in std::mem::take(&mut self.entries) {
             match entry {
                 Entry::Here(Event::Rows(input, batch)) => {
                     if !piece.takes(input, &batch) {
-                        entries.extend(piece.write(&mut self.writers, folder)?);
+                        entries.extend(piece.write(&mut writers, folder)?);
                     }
                     piece.add(now, input, &batch)?;
                 }
                 other => {
-                    entries.extend(piece.write(&mut self.writers, folder)?);
+                    entries.extend(piece.write(&mut writers, folder)?);
                     entries.push_back((now, other));
                 }
             }
         }
-        entries.extend(piece.write(&mut self.writers, folder)?);
+        entries.extend(piece.write(&mut writers, folder)?);
+        for (input, writer) in writers {
+            self.files.entry(input).or_default().push_back(writer.finish()?);
+        }
         self.entries = entries;
         self.bytes = 0;
         Ok(())

@@ -143,6 +143,9 @@ impl Planner<'_> {
         if self.is_uncut(relation.node) {
             return;
         }
+        if self.is_written_already(&sink, span) {
+            return;
+        }
         let fitted = match &sink.declared {
             Some(declared) => match self.fit(relation, declared, name, span) {
                 Some(fitted) => fitted,
@@ -442,6 +445,28 @@ impl Planner<'_> {
             let sink = &mut self.plan.sinks[id.0];
             (sink.bounded, sink.guarantee) = (bounded, guarantee);
         }
+    }
+
+    /// Whether another statement writes what has one writer at a time. That is told.
+    fn is_written_already(&mut self, sink: &BoundSink, span: Span) -> bool {
+        let Some(what) = sink.binding.has_one_writer() else { return false };
+        let writes_it = |sink: &SinkNode| sink.binding.as_ref().and_then(|binding| binding.has_one_writer());
+        // Of dead letters that is told where they are settled.
+        let of_rows = |at: usize| !self.dead_letter_sinks.iter().any(|(_, id)| id.0 == at);
+        let mut sinks = self.plan.sinks.iter().enumerate();
+        let other = sinks.find(|(at, sink)| of_rows(*at) && writes_it(sink).as_deref() == Some(&*what));
+        let Some((at, _)) = other else { return false };
+        let mut error = Diagnostic::error(
+            codes::CONFLICT,
+            span,
+            format!("two statements write {what}, and the rows of one would take the place of the other's"),
+        )
+        .help("write both by one statement: INSERT INTO … SELECT … UNION ALL SELECT …; or CREATE SINK another one, with a path of its own");
+        if let Some(place) = self.sink_places.get(&SinkId(at)).copied() {
+            error = error.also(place, "the other one");
+        }
+        self.error(error);
+        true
     }
 
     /// What is promised where the script says nothing: what the sink and the job can.
