@@ -6,6 +6,7 @@ mod checkpoints;
 mod commands;
 mod dlq;
 mod mistakes;
+mod no_room;
 mod outputs;
 mod scenarios;
 #[cfg(unix)]
