@@ -217,7 +217,7 @@ impl Shards {
             }
         }
         self.make_room(memory, groups, 0, None)?;
-        self.spill_queues(memory)?;
+        self.spill_queues(memory, QUEUES)?;
         self.forward(out);
         Ok(Flow::Done)
     }
@@ -364,6 +364,9 @@ impl Shards {
             let victim = self.all.iter().enumerate().filter(here).max_by_key(rank).map(|(at, _)| at);
             let large = |at: &usize| self.current != Some(*at) && self.is_large(*at, memory, 2 * LARGE);
             let Some(at) = victim.or_else(|| keep.filter(large)) else {
+                if self.queued > 0 {
+                    self.spill_queues(memory, 0)?;
+                }
                 return memory.check();
             };
             self.put_away(at, memory, groups)?;
@@ -461,10 +464,10 @@ impl Shards {
         Ok(())
     }
 
-    /// Puts the longest queues of shards on disk there too, while they take much memory together.
-    fn spill_queues(&mut self, memory: &mut MemoryUse) -> Result<()> {
+    /// Puts the longest queues of shards on disk too, while they take more than so many hundredths of the bound together.
+    fn spill_queues(&mut self, memory: &mut MemoryUse, hundredths: usize) -> Result<()> {
         self.queued = self.all.iter().map(|shard| shard.queue.memory()).sum();
-        while self.queued > memory.pool().part(QUEUES) || memory.pool().is_forced() {
+        while self.queued > memory.pool().part(hundredths) || memory.pool().is_forced() {
             let long = self.all.iter_mut().filter(|shard| shard.queue.has_rows_here());
             let Some(longest) = long.max_by_key(|shard| shard.queue.memory()) else { break };
             let before = longest.queue.memory();

@@ -74,7 +74,7 @@ fn memory_and_disk_that_are_both_too_small() {
     let folder = job("INSERT INTO o SELECT id, COUNT(*) AS n FROM t GROUP BY id;");
     let sql = folder
         .read("q.sql")
-        .replace("SET 'checkpoint.dir' = 'state';", "SET 'max.memory.mb' = '1';\nSET 'spill.dir' = '.';");
+        .replace("SET 'checkpoint.dir' = 'state';", "SET 'max.memory.mb' = '2';\nSET 'spill.dir' = '.';");
     let folder = folder.file("q.sql", sql);
     let (code, stderr) = with_room(&folder, 8);
     assert_eq!(code, Some(1), "{stderr}");
