@@ -166,7 +166,7 @@ fn overhead(rows: u64) {
     let run = |interval: Option<Duration>| {
         let dir = tempfile::tempdir().unwrap();
         let sql = format!(
-            "CREATE STREAM t (k BIGINT, v BIGINT, time TIMESTAMP) WITH (connector = 'datagen', 'number.of.rows' = '{rows}', 'fields.k.min' = '0', 'fields.k.max' = '999', 'time.start' = '2024-01-01T00:00:00Z', 'time.interval' = '10us', 'event.time.field' = 'time', 'watermark.max_out_of_orderness' = '0s');
+            "CREATE STREAM t (k BIGINT, v BIGINT, time TIMESTAMP) WITH (connector = 'datagen', 'number.of.rows' = '{rows}', 'fields.k.min' = '0', 'fields.k.max' = '999', 'fields.v.min' = '1', 'fields.v.max' = '100', 'time.start' = '2024-01-01T00:00:00Z', 'time.interval' = '10us', 'event.time.field' = 'time', 'watermark.max_out_of_orderness' = '0s');
              CREATE STREAM o WITH (connector = 'file', path = '{}', format = 'csv') AS
                SELECT k, COUNT(*) AS n, SUM(v) AS s FROM t WINDOW TUMBLING (1 SECOND) GROUP BY k;",
             dir.path().join("out.csv").display()
@@ -180,7 +180,7 @@ fn overhead(rows: u64) {
         })
     };
     let (mut without, mut with) = (Vec::new(), Vec::new());
-    for _ in 0..3 {
+    for _ in 0..2 {
         without.push(run(None));
         with.push(run(Some(Duration::from_secs(10))));
     }
@@ -243,6 +243,6 @@ fn main() {
         large_state(12_000_000);
     }
     if wants("overhead") {
-        overhead(100_000_000);
+        overhead(1_000_000_000);
     }
 }
