@@ -68,14 +68,6 @@ pub enum ExecError {
     /// Another task of the job failed first.
     #[error("stopped because another task of the job failed")]
     Stopped,
-    /// An operator whose state cannot be in a checkpoint yet.
-    #[error(
-        "{statement}: a checkpoint cannot hold what this statement keeps yet; without 'checkpoint.dir' the script runs"
-    )]
-    Unsaved {
-        /// The statement, or what it does.
-        statement: String,
-    },
     /// The folder of checkpoints belongs to another job.
     #[error(
         "checkpoint.dir {folder} belongs to the job '{found}', and this is '{wanted}'\n  help: give each job a folder of its own, or the job its old name (@name)"

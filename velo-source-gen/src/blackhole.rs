@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use velo_core::connector::{
-    Capabilities, CheckpointId, CommitKind, Connector, PreparedCommit, Sink, SinkBinding, SinkRequest, SourceBinding,
-};
+use velo_core::connector::{Capabilities, Connector, DirectSink, Sink, SinkBinding, SinkRequest, SourceBinding};
 use velo_core::properties::{Options, PropertySpec};
 use velo_core::{Batch, Result};
 
@@ -60,29 +58,8 @@ impl SinkBinding for Blackhole {
 
 /// The runtime counts what a sink is given.
 #[async_trait]
-impl Sink for Blackhole {
-    async fn write(&mut self, _batch: Batch) -> Result<()> {
+impl DirectSink for Blackhole {
+    async fn show(&mut self, _batch: Batch) -> Result<()> {
         Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        // Nothing is buffered, and nothing is kept that a later run could go on behind.
-        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
-    }
-
-    async fn commit(&mut self, _prepared: PreparedCommit) -> Result<()> {
-        Ok(())
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn commit_kind(&self) -> CommitKind {
-        CommitKind::Direct
     }
 }

@@ -4,9 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use velo_core::connector::{
-    Capabilities, CheckpointId, CommitKind, Connector, PreparedCommit, Sink, SinkBinding, SinkRequest, SourceBinding,
-};
+use velo_core::connector::{Capabilities, Connector, DirectSink, Sink, SinkBinding, SinkRequest, SourceBinding};
 use velo_core::properties::{Options, Properties, PropertyError, PropertySpec};
 use velo_core::table_text::cell_text;
 use velo_core::{Batch, ConnectorError, Result, RowKind};
@@ -112,8 +110,8 @@ fn lines(prefix: &str, batch: &Batch) -> String {
 }
 
 #[async_trait]
-impl Sink for PrintSink {
-    async fn write(&mut self, batch: Batch) -> Result<()> {
+impl DirectSink for PrintSink {
+    async fn show(&mut self, batch: Batch) -> Result<()> {
         let text = lines(&self.prefix, &batch);
         let (written, what) = match self.to {
             PrintTo::Stdout => {
@@ -125,29 +123,12 @@ impl Sink for PrintSink {
         written.map_err(|error| ConnectorError::from_io(error, "printing", what))
     }
 
-    async fn flush(&mut self) -> Result<()> {
+    async fn hand_on(&mut self) -> Result<()> {
         let (flushed, what) = match self.to {
             PrintTo::Stdout => (io::stdout().flush(), "standard output"),
             PrintTo::Stderr => (io::stderr().flush(), "standard error"),
         };
         flushed.map_err(|error| ConnectorError::from_io(error, "printing", what))
-    }
-
-    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        self.flush().await?;
-        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
-    }
-
-    async fn commit(&mut self, _prepared: PreparedCommit) -> Result<()> {
-        Ok(())
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn commit_kind(&self) -> CommitKind {
-        CommitKind::Direct
     }
 }
 

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 pub use capabilities::Capabilities;
 pub use registry::Registry;
-pub use sink::{ChangelogMode, CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkRequest};
+pub use sink::{ChangelogMode, CheckpointId, CommitKind, DirectSink, Guarantee, PreparedCommit, Sink, SinkRequest};
 pub use source::{
     Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, RecordError, SourceRequest,
     StreamSource,

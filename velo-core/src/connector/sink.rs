@@ -123,3 +123,53 @@ pub trait Sink: Send {
     /// How its rows become visible.
     fn commit_kind(&self) -> CommitKind;
 }
+
+/// A sink that shows each row at once, and keeps nothing that a later run could go on behind: a [`Sink`] of
+/// [`CommitKind::Direct`].
+#[async_trait]
+pub trait DirectSink: Send {
+    /// Takes a batch; may buffer it.
+    async fn show(&mut self, batch: Batch) -> Result<()>;
+
+    /// Hands on what is buffered.
+    async fn hand_on(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// All inputs have ended, or the job is stopped: nothing more comes.
+    async fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<T: DirectSink> Sink for T {
+    async fn write(&mut self, batch: Batch) -> Result<()> {
+        self.show(batch).await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.hand_on().await
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        self.close().await
+    }
+
+    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
+        self.hand_on().await?;
+        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
+    }
+
+    async fn commit(&mut self, _: PreparedCommit) -> Result<()> {
+        Ok(())
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn commit_kind(&self) -> CommitKind {
+        CommitKind::Direct
+    }
+}

@@ -20,7 +20,10 @@ pub(crate) fn pieces(rows: usize) -> impl Iterator<Item = Vec<u32>> {
 }
 
 /// The columns of rows, and others behind them. What a column holds is told by its place; its name is for those who look.
-pub(crate) fn with_beside<const N: usize>(rows: &RecordBatch, beside: [(&str, ArrayRef); N]) -> Result<RecordBatch> {
+pub(crate) fn with_beside<'a>(
+    rows: &RecordBatch,
+    beside: impl IntoIterator<Item = (&'a str, ArrayRef)>,
+) -> Result<RecordBatch> {
     let mut fields = rows.schema_ref().fields().to_vec();
     let mut columns = rows.columns().to_vec();
     for (name, column) in beside {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_ipc::reader::FileReader;
 use arrow_ipc::writer::FileWriter;
 use bytes::Bytes;
+use velo_core::batch::columns_of;
 
 use super::folder::{Created, Folder, plain};
 use super::manifest::{SavedTask, StateFile, checksum};
-use super::state::{Chunk, OperatorState, damaged};
+use super::state::{Batches, Chunk, OperatorState, damaged};
 use crate::error::{ExecError, Result};
-use crate::spill::{MemoryPool, SpillReader};
+use crate::spill::MemoryPool;
 
 /// Writes what a task of an operator kept below `n/state`; `task` tells it from the other tasks and shards.
 pub async fn write(
@@ -24,7 +24,7 @@ pub async fn write(
     let mut files = Vec::with_capacity(state.tables.len());
     for (table, chunks) in state.tables {
         let size = chunks.iter().map(Chunk::bytes).sum::<u64>();
-        let mut batches = Batches { chunks: chunks.into_iter(), open: None };
+        let mut batches = Batches::of(chunks);
         for part in 0.. {
             let encoded = aside(size, move || encode(&mut batches).map(|encoded| (encoded, batches))).await?;
             let (encoded, rest) = encoded?;
@@ -42,32 +42,6 @@ pub async fn write(
     Ok(SavedTask { files, values: state.values, reached: state.reached, shard: state.shard })
 }
 
-/// The batches of a table, one after the other.
-struct Batches {
-    chunks: std::vec::IntoIter<Chunk>,
-    open: Option<SpillReader>,
-}
-
-impl Iterator for Batches {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(rows) = self.open.as_mut().and_then(Iterator::next) {
-                return Some(rows);
-            }
-            match self.chunks.next()? {
-                Chunk::Here(rows) => return Some(Ok(rows)),
-                // The open file stays readable, whoever drops it.
-                Chunk::Spilled(file) => match file.read() {
-                    Ok(reader) => self.open = Some(reader),
-                    Err(error) => return Some(Err(error)),
-                },
-            }
-        }
-    }
-}
-
 /// Somebody else writes into this folder.
 pub fn replaced(what: &str) -> ExecError {
     ExecError::Replaced { what: what.to_owned() }
@@ -78,7 +52,7 @@ pub fn replaced(what: &str) -> ExecError {
 /// # Errors
 ///
 /// [`ExecError::State`] where a file is missing or damaged.
-pub async fn read(folder: &Folder, saved: &SavedTask, pool: Option<&Arc<MemoryPool>>) -> Result<OperatorState> {
+pub async fn read(folder: &Folder, saved: &SavedTask, pool: &Arc<MemoryPool>) -> Result<OperatorState> {
     let mut state = OperatorState {
         values: saved.values.clone(),
         reached: saved.reached,
@@ -87,14 +61,13 @@ pub async fn read(folder: &Folder, saved: &SavedTask, pool: Option<&Arc<MemoryPo
     };
     for file in &saved.files {
         let bytes = checked(folder, file).await?;
-        let decoded = match pool.filter(|pool| pool.is_to_spill(bytes.len())) {
-            // All that is read until the operators have it would be in memory beside what they make of it.
-            Some(pool) => {
-                let pool = Arc::clone(pool);
-                aside(bytes.len() as u64, move || spill(bytes, &pool)).await?
-            }
-            None => aside(bytes.len() as u64, move || decode(bytes)).await?,
+        // All that is read until the operators have it would be in memory beside what they make of it.
+        let by_disk = pool.goes_by_disk(bytes.len()).then(|| Arc::clone(pool));
+        let read = move || match by_disk {
+            Some(pool) => spill(bytes, &pool),
+            None => decode(bytes),
         };
+        let decoded = aside(file.bytes, read).await?;
         let chunks = decoded.map_err(|error| match error {
             error @ ExecError::Spill { .. } => error,
             error => damaged(&file.path, &error.to_string()),
@@ -138,11 +111,7 @@ fn encode(batches: &mut Batches) -> Result<Option<(u64, Bytes)>> {
     while let Some(batch) = next {
         rows += batch.num_rows() as u64;
         // A table's batches have one schema, whatever nullability the kernels that made them say.
-        if *batch.schema_ref() == schema {
-            writer.write(&batch)?;
-        } else {
-            writer.write(&RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec())?)?;
-        }
+        writer.write(&columns_of(&schema, batch.columns().to_vec(), batch.num_rows())?)?;
         next = if writer.get_ref().len() < PART { batches.next().transpose()? } else { None };
     }
     writer.finish()?;

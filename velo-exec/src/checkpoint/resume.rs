@@ -197,7 +197,7 @@ pub async fn start(
             Decision::Resume { number, instead_of } => {
                 let manifest = inventory.manifest(number).cloned();
                 let manifest = manifest.ok_or_else(|| ExecError::Internal(format!("no manifest {number}")))?;
-                match read_all(folder, &manifest, Some(pool)).await {
+                match read_all(folder, &manifest, pool).await {
                     Ok(operators) => {
                         return Ok(Start::Resume(Box::new(Resumed { manifest, instead_of, operators })));
                     }
@@ -212,7 +212,7 @@ pub async fn start(
 async fn read_all(
     folder: &Folder,
     manifest: &Manifest,
-    pool: Option<&Arc<MemoryPool>>,
+    pool: &Arc<MemoryPool>,
 ) -> Result<BTreeMap<String, Vec<OperatorState>>> {
     let mut operators = BTreeMap::new();
     for (name, saved) in &manifest.operators {
@@ -282,8 +282,9 @@ impl Resumed {
 /// [`ExecError::State`] with the first that is missing or damaged.
 pub async fn verify(folder: &Folder, found: &Found) -> Result<()> {
     let manifest = found.manifest.as_ref().map_err(|why| damaged(&manifest_name(found.number), why))?;
+    let pool = MemoryPool::unbounded();
     for task in manifest.operators.values().flatten() {
-        files::read(folder, task, None).await?;
+        files::read(folder, task, &pool).await?;
     }
     Ok(())
 }

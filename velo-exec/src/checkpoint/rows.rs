@@ -5,11 +5,12 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt8Type};
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array, UInt64Array};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, SchemaRef};
 use velo_core::batch::columns_of;
 use velo_core::place::{Origin, Positions, Resource};
 use velo_core::{Batch, RowKind, RowKinds};
 
+use super::beside::with_beside;
 use super::state::damaged;
 use crate::error::Result;
 
@@ -30,26 +31,34 @@ const BESIDE: usize = 2 + ORIGIN.len();
 
 /// The columns of `batch`, and behind them always the same nine: the kinds, how late the rows are, and where they come from.
 pub fn pack(batch: &Batch) -> Result<RecordBatch> {
-    let rows = batch.rows();
-    let mut fields = batch.columns.schema_ref().fields().to_vec();
-    let mut columns = batch.columns.columns().to_vec();
-    let mut add = |name: &str, column: ArrayRef| {
-        fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
-        columns.push(column);
-    };
+    let origin = ORIGIN.into_iter().zip(origin_columns(batch.origin.as_ref(), batch.rows()));
+    let beside = [(KIND, kinds_column(batch)), (LATE_BY, late_column(batch))].into_iter().chain(origin);
+    with_beside(&batch.columns, beside)
+}
+
+/// The kinds of the rows of a batch as numbers.
+pub(crate) fn kinds_column(batch: &Batch) -> ArrayRef {
     let kind = |row: usize| batch.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds.as_slice()[row]);
-    add(KIND, Arc::new(UInt8Array::from_iter_values((0..rows).map(|row| number(kind(row))))));
-    add(
-        LATE_BY,
-        match &batch.late_by {
-            Some(late) => Arc::new(late.clone()),
-            None => arrow_array::new_null_array(&DataType::Int64, rows),
-        },
-    );
-    for (name, column) in ORIGIN.iter().zip(origin_columns(batch.origin.as_ref(), rows)) {
-        add(name, column);
+    Arc::new(UInt8Array::from_iter_values((0..batch.rows()).map(|row| number(kind(row)))))
+}
+
+/// The kinds of such a column.
+pub(crate) fn kinds_of(column: &ArrayRef) -> Result<Vec<RowKind>> {
+    let kinds = column.as_primitive_opt::<UInt8Type>().ok_or_else(|| damaged("rows", "their kinds are no numbers"))?;
+    kinds.values().iter().map(|kind| kind_of(*kind)).collect()
+}
+
+/// How late the rows of a batch are, NULL where none of it is.
+pub(crate) fn late_column(batch: &Batch) -> ArrayRef {
+    match &batch.late_by {
+        Some(late) => Arc::new(late.clone()),
+        None => arrow_array::new_null_array(&DataType::Int64, batch.rows()),
     }
-    Ok(columns_of(&Arc::new(Schema::new(fields)), columns, rows)?)
+}
+
+/// The numbers of such a column.
+pub(crate) fn late_of(column: &ArrayRef) -> Result<&Int64Array> {
+    column.as_primitive_opt::<Int64Type>().ok_or_else(|| damaged("rows", "their lateness is no number"))
 }
 
 /// Batches that give the rows of a packed one in their order: one for each stretch of one origin. Their columns are those of
@@ -62,9 +71,7 @@ pub fn unpack(packed: &RecordBatch, schema: &SchemaRef) -> Result<Vec<Batch>> {
     let [kinds, late, origin @ ..] = &packed.columns()[width..] else {
         return Err(damaged("rows", "what stands beside them is missing"));
     };
-    let kinds = kinds.as_primitive_opt::<UInt8Type>().ok_or_else(|| damaged("rows", "their kinds are no numbers"))?;
-    let kinds = kinds.values().iter().map(|kind| kind_of(*kind)).collect::<Result<Vec<_>>>()?;
-    let late = late.as_primitive_opt::<Int64Type>().ok_or_else(|| damaged("rows", "their lateness is no number"))?;
+    let (kinds, late) = (kinds_of(kinds)?, late_of(late)?);
     let origins = Origins::read(origin)?;
     let mut found = Vec::new();
     let mut from = 0;
@@ -195,6 +202,8 @@ impl<'a> Origins<'a> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_schema::{Field, Schema};
+
     use super::*;
 
     #[test]

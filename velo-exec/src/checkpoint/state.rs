@@ -17,7 +17,7 @@ use velo_core::Watermark;
 use velo_core::batch::columns_of;
 
 use crate::error::{ExecError, Result};
-use crate::spill::{SpillFile, SpillTables, Tables};
+use crate::spill::{SpillFile, SpillReader, SpillTables, Tables};
 use crate::state::{KEY_GROUPS, KeyGrouper};
 
 /// The hidden column with the key group of a row.
@@ -82,16 +82,36 @@ impl Chunk {
             Self::Spilled(file) => file.bytes(),
         }
     }
+}
 
-    /// Hands its batches to `take` one after the other.
-    ///
-    /// # Errors
-    ///
-    /// Those of `take`, and [`ExecError::Spill`] where the file cannot be read.
-    pub fn each(&self, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        match self {
-            Self::Here(rows) => take(rows.clone()),
-            Self::Spilled(file) => file.read()?.try_for_each(|rows| take(rows?)),
+/// The batches of chunks, one after the other.
+pub(crate) struct Batches {
+    chunks: std::vec::IntoIter<Chunk>,
+    open: Option<SpillReader>,
+}
+
+impl Batches {
+    pub(crate) fn of(chunks: Vec<Chunk>) -> Self {
+        Self { chunks: chunks.into_iter(), open: None }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(rows) = self.open.as_mut().and_then(Iterator::next) {
+                return Some(rows);
+            }
+            match self.chunks.next()? {
+                Chunk::Here(rows) => return Some(Ok(rows)),
+                // The open file stays readable, whoever drops it.
+                Chunk::Spilled(file) => match file.read() {
+                    Ok(reader) => self.open = Some(reader),
+                    Err(error) => return Some(Err(error)),
+                },
+            }
         }
     }
 }
@@ -256,12 +276,12 @@ impl StateReader {
     /// As [`StateReader::rows`], but hands them to `take` batch by batch, as they come from disk.
     pub fn each(&mut self, table: &str, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let tables = self.saved.iter_mut().filter_map(|(saved, share)| Some((saved.tables.remove(table)?, *share)));
-        for (chunk, share) in tables.flat_map(|(rows, share)| rows.into_iter().map(move |chunk| (chunk, share))) {
-            chunk.each(|batch| {
-                let Some(rows) = of_share(table, batch, share)? else { return Ok(()) };
-                let width = rows.num_columns() - usize::from(has_groups(&rows));
-                take(rows.project(&(0..width).collect::<Vec<_>>())?)
-            })?;
+        for (chunks, share) in tables {
+            for batch in Batches::of(chunks) {
+                let Some(rows) = of_share(table, batch?, share)? else { continue };
+                let width = rows.num_columns() - usize::from(key_groups(table, &rows)?.is_some());
+                take(rows.project(&(0..width).collect::<Vec<_>>())?)?;
+            }
         }
         Ok(())
     }
@@ -280,11 +300,8 @@ impl StateReader {
         let mut values = Vec::new();
         for (saved, share) in self.saved {
             for (table, chunks) in saved.tables {
-                for chunk in chunks {
-                    chunk.each(|batch| {
-                        of_share(&table, batch, share)?.into_iter().for_each(|rows| take(&table, &rows));
-                        Ok(())
-                    })?;
+                for batch in Batches::of(chunks) {
+                    of_share(&table, batch?, share)?.into_iter().for_each(|rows| take(&table, &rows));
                 }
             }
             values.push(saved.values);
@@ -321,20 +338,21 @@ impl StateReader {
     }
 }
 
-fn has_groups(rows: &RecordBatch) -> bool {
-    rows.schema_ref().fields().last().is_some_and(|last| last.name() == KEY_GROUP)
+/// The key groups of rows that belong to keys; none of others.
+pub(crate) fn key_groups<'a>(table: &str, rows: &'a RecordBatch) -> Result<Option<&'a UInt8Array>> {
+    if rows.schema_ref().fields().last().is_none_or(|last| last.name() != KEY_GROUP) {
+        return Ok(None);
+    }
+    let groups = rows.columns().last().and_then(|groups| groups.as_primitive_opt::<UInt8Type>());
+    groups.map(Some).ok_or_else(|| damaged(table, "its key groups are no numbers"))
 }
 
 /// Those rows of a batch that belong to a share; none where there are none.
 fn of_share(table: &str, rows: RecordBatch, share: Share) -> Result<Option<RecordBatch>> {
-    if !has_groups(&rows) {
-        return Ok(Some(rows).filter(|_| share.task == 0));
-    }
+    let Some(groups) = key_groups(table, &rows)? else { return Ok(Some(rows).filter(|_| share.task == 0)) };
     if share == Share::WHOLE {
         return Ok(Some(rows));
     }
-    let groups = rows.columns().last().and_then(|groups| groups.as_primitive_opt::<UInt8Type>());
-    let groups = groups.ok_or_else(|| damaged(table, "its key groups are no numbers"))?;
     let mine: BooleanArray = groups.values().iter().map(|group| Some(share.has(*group))).collect();
     let rows = arrow_select::filter::filter_record_batch(&rows, &mine)?;
     Ok(Some(rows).filter(|rows| rows.num_rows() > 0))

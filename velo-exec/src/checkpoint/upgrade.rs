@@ -7,6 +7,7 @@ use super::folder::{Created, Folder};
 use super::manifest::{Manifest, SavedTask};
 use super::resume::manifest_name;
 use crate::error::{ExecError, Result};
+use crate::spill::MemoryPool;
 
 /// What becomes of a part of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,11 +104,11 @@ pub fn compare(manifest: &Manifest, plan: &NewPlan) -> Vec<Part> {
 
 /// Writes checkpoint `number` for the new plan, with all that it keeps of an old one.
 pub async fn carry(folder: &Folder, manifest: &Manifest, plan: &NewPlan, number: u64, attempt: u64) -> Result<()> {
-    let mut operators = BTreeMap::new();
+    let (mut operators, pool) = (BTreeMap::new(), MemoryPool::unbounded());
     for (name, tasks) in manifest.operators.iter().filter(|(name, _)| fits(manifest, plan, name)) {
         let mut carried = Vec::with_capacity(tasks.len());
         for (at, task) in tasks.iter().enumerate() {
-            let state = files::read(folder, task, None).await?;
+            let state = files::read(folder, task, &pool).await?;
             carried.push(files::write(folder, number, name, &at.to_string(), state).await?);
         }
         operators.insert(name.clone(), carried);

@@ -257,6 +257,10 @@ impl Outbox {
     }
 }
 
+fn unsaved() -> ExecError {
+    ExecError::Internal("an operator that no checkpoint can hold".to_owned())
+}
+
 /// One step of a dataflow.
 ///
 /// After [`Flow::More`] nothing but [`Operator::resume`] is called until it answers [`Flow::Done`].
@@ -377,13 +381,13 @@ pub trait Operator: Send {
     /// Puts all that it keeps into a checkpoint. Only when it has no more to say; nothing that it keeps changes, and it goes on
     /// afterwards as if it had not been called. One that keeps nothing says so by saving nothing.
     fn save(&mut self, _state: &mut StateWriter) -> Result<()> {
-        Err(ExecError::Unsaved { statement: "an operator".to_owned() })
+        Err(unsaved())
     }
 
     /// Takes up what [`Operator::save`] put into a checkpoint, before anything else is called. The tasks that share the keys may
     /// be others: `state` gives each the rows of its keys. Asks for its timers anew.
     fn load(&mut self, _state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
-        Err(ExecError::Unsaved { statement: "an operator".to_owned() })
+        Err(unsaved())
     }
 
     /// Goes on where the outbox was full.

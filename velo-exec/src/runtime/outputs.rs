@@ -10,9 +10,10 @@ use velo_core::Batch;
 use velo_core::dead_letter::{self, DeadLetter, Stage};
 use velo_plan::plan::SinkId;
 
+use crate::checkpoint::state::task_of;
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
-use crate::state::key_group::{KEY_GROUPS, KeyGrouper};
+use crate::state::{KeyGrouper, shared_out};
 
 /// Elements waiting in a channel at most; measured: deeper queues gain nothing, one costs a switch per element.
 pub const CHANNEL_DEPTH: usize = 4;
@@ -142,11 +143,7 @@ impl Edge {
         let mut groups = Vec::new();
         KeyGrouper::new().key_groups(&keys, batch.rows(), &mut groups)?;
         let tasks = self.targets.len();
-        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); tasks];
-        for (row, group) in groups.iter().enumerate() {
-            // Neighbouring key groups go to one task, so that a change of parallelism moves ranges.
-            rows[usize::from(*group) * tasks / KEY_GROUPS].push(row as u32);
-        }
+        let rows = shared_out(&groups, tasks, |group| task_of(group, tasks));
         let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
         let taken = batch.take(&UInt32Array::from(rows.concat()))?;
         let mut from = 0;

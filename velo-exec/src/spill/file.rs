@@ -10,6 +10,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, SchemaRef};
+use velo_core::batch::columns_of;
 
 use crate::error::{ExecError, Result};
 
@@ -108,10 +109,7 @@ impl SpillWriter {
             (None, None) => return Err(ArrowError::IpcError("an earlier write failed".to_owned())),
         };
         // A table's batches have one schema, whatever nullability the kernels that made them say.
-        if rows.schema_ref() == schema {
-            return writer.write(rows);
-        }
-        writer.write(&RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())?)
+        writer.write(&columns_of(schema, rows.columns().to_vec(), rows.num_rows())?)
     }
 
     /// The file, whole.

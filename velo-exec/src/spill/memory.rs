@@ -59,7 +59,7 @@ impl MemoryPool {
     }
 
     /// Whether something of so many bytes that is only handed over goes by way of the disk.
-    pub(crate) fn is_to_spill(&self, bytes: usize) -> bool {
+    pub(crate) fn goes_by_disk(&self, bytes: usize) -> bool {
         self.forced || bytes > self.part(5)
     }
 
@@ -67,13 +67,8 @@ impl MemoryPool {
         self.forced
     }
 
-    /// Whether so many bytes are more than so many hundredths of the bound.
-    pub(crate) fn is_part(&self, bytes: usize, hundredths: usize) -> bool {
-        bytes > self.part(hundredths)
-    }
-
     /// So many hundredths of the bound, in bytes.
-    pub(super) fn part(&self, hundredths: usize) -> usize {
+    pub(crate) fn part(&self, hundredths: usize) -> usize {
         self.limit.map_or(usize::MAX, |limit| limit / 100 * hundredths)
     }
 

@@ -7,6 +7,7 @@
 //! others ("Implementation Techniques for Main Memory Database Systems", 1984), with checkpoints for its partitions: so whatever can be
 //! saved and shared out anew can be spilled, with the same results.
 
+mod counters;
 mod file;
 mod memory;
 mod operator;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use velo_core::{Batch, Watermark};
 
+use super::counters::Counters;
 use super::queue::Event;
-use super::shards::{Counters, Shards};
+use super::shards::Shards;
 use super::{MemoryPool, MemoryUse, SpillTables};
 use crate::MissingCounters;
 use crate::checkpoint::{Reached, StateReader, StateWriter};
@@ -118,7 +119,7 @@ impl Spilling {
     pub fn new(make: Make, inputs: Vec<KeysOf>, memory: MemoryUse) -> Result<Self> {
         let whole = make()?;
         Ok(Self {
-            counters: Counters { late: whole.late(), missing: whole.missing(), errors: whole.compute_errors() },
+            counters: Counters::of(whole.as_ref()),
             at_end: whole.speaks_at_end(),
             mode: Mode::Whole(whole, make),
             groups: Groups { inputs, grouper: KeyGrouper::new() },
@@ -170,15 +171,10 @@ impl Spilling {
             return Err(Self::broken());
         };
         // What was counted stays here, and is no shard's.
-        let late = LateCounters::default();
-        self.counters.late.iter().for_each(|counted| late.add_taken(counted));
-        let missing = self.counters.missing.as_ref().map(|counted| counted.take());
-        let errors = self.counters.errors.as_ref().map(|counted| counted.take());
+        let counted = self.counters.take();
         let mut state = StateWriter::spilling(SpillTables::new(self.memory.pool(), &Shards::first_owners()));
         operator.save(&mut state)?;
-        self.counters.late.iter().for_each(|counted| counted.add_taken(&late));
-        self.counters.missing.iter().zip(missing).for_each(|(counted, missing)| counted.add(missing));
-        self.counters.errors.iter().zip(errors).for_each(|(counted, errors)| counted.add(errors));
+        self.counters.add(&counted);
         drop(operator);
         let (tables, values) = state.finish_shards()?;
         let reached = Reached { told: self.told, sent: out.sent(), ended: false };
@@ -370,15 +366,13 @@ impl Operator for Spilling {
         match &mut self.mode {
             Mode::Whole(operator, _) => {
                 // The copy would take as much again.
-                if self.memory.pool().is_to_spill(operator.memory()) {
+                if self.memory.pool().goes_by_disk(operator.memory()) {
                     state.spill(SpillTables::whole(self.memory.pool()));
                 }
                 operator.save(state)
             }
             Mode::Shards(shards) => {
-                self.counters.late.iter().try_for_each(|counted| counted.save(state))?;
-                self.counters.missing.iter().try_for_each(|counted| counted.save(state))?;
-                self.counters.errors.iter().try_for_each(|counted| counted.save(state))?;
+                self.counters.save(state)?;
                 shards.save(&self.memory, state)
             }
             Mode::Broken => Err(Self::broken()),
@@ -392,7 +386,7 @@ impl Operator for Spilling {
             return Err(Self::broken());
         };
         let bytes = usize::try_from(state.bytes()).unwrap_or(usize::MAX);
-        let fits = reached.ended || !(self.memory.pool().is_to_spill(bytes) && self.memory.would_spill(bytes));
+        let fits = reached.ended || !(self.memory.pool().goes_by_disk(bytes) && self.memory.would_spill(bytes));
         if fits {
             operator.load(state, out)?;
             self.timer = out.asked();
@@ -400,9 +394,7 @@ impl Operator for Spilling {
             self.mode = Mode::Whole(operator, make);
             return Ok(());
         }
-        self.counters.late.iter().try_for_each(|counted| counted.load(state))?;
-        self.counters.missing.iter().try_for_each(|counted| counted.load(state))?;
-        self.counters.errors.iter().try_for_each(|counted| counted.load(state))?;
+        self.counters.load(state)?;
         let mut tables = SpillTables::new(self.memory.pool(), &Shards::first_owners());
         let values = std::mem::take(state).into_rows(|table, rows| tables.take(table, rows))?;
         let values = values.into_iter().filter(|values| !values.is_empty()).collect::<Vec<BTreeMap<_, _>>>();

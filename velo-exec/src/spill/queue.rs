@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, UInt8Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt8Array, UInt64Array};
-use arrow_schema::{DataType, Field, Schema};
-use velo_core::batch::columns_of;
+use arrow_array::types::UInt64Type;
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt64Array};
+use arrow_schema::DataType;
 use velo_core::place::{Origin, Positions};
-use velo_core::{Batch, RowKind, RowKinds, Watermark};
+use velo_core::{Batch, RowKinds, Watermark};
 
 use super::{SpillFile, SpillFolder, SpillReader, SpillWriter};
-use crate::checkpoint::rows::{kind_of, number};
+use crate::checkpoint::beside::with_beside;
+use crate::checkpoint::rows::{kinds_column, kinds_of, late_column, late_of};
 use crate::error::{ExecError, Result};
 use crate::operator::InputId;
 
 /// Something that an operator is told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Event {
     Rows(InputId, Box<Batch>),
     Told(Watermark),
@@ -26,21 +26,6 @@ pub(super) enum Event {
     Timer,
     Stop,
     End,
-}
-
-impl Event {
-    /// The same for another shard.
-    pub(super) fn again(&self) -> Self {
-        match self {
-            Self::Rows(input, batch) => Self::Rows(*input, batch.clone()),
-            Self::Told(watermark) => Self::Told(*watermark),
-            Self::InputTold(input, watermark) => Self::InputTold(*input, *watermark),
-            Self::Idle => Self::Idle,
-            Self::Timer => Self::Timer,
-            Self::Stop => Self::Stop,
-            Self::End => Self::End,
-        }
-    }
 }
 
 /// An event, or the next rows of a file; what the clock showed then.
@@ -228,33 +213,20 @@ impl Piece {
 
 /// The columns, and behind them always the same three: kinds, how late the rows are, and their positions.
 fn packed(batch: &Batch) -> Result<RecordBatch> {
-    let rows = batch.rows();
-    let mut fields = batch.columns.schema_ref().fields().to_vec();
-    let mut columns = batch.columns.columns().to_vec();
-    let kind = |row: usize| batch.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds.as_slice()[row]);
-    let late: ArrayRef = match &batch.late_by {
-        Some(late) => Arc::new(late.clone()),
-        None => arrow_array::new_null_array(&DataType::Int64, rows),
-    };
     let positions: ArrayRef = match &batch.origin {
-        Some(origin) => Arc::new(UInt64Array::from_iter_values((0..rows).map(|row| origin.position(row)))),
-        None => arrow_array::new_null_array(&DataType::UInt64, rows),
+        Some(origin) => Arc::new(UInt64Array::from_iter_values((0..batch.rows()).map(|row| origin.position(row)))),
+        None => arrow_array::new_null_array(&DataType::UInt64, batch.rows()),
     };
-    let kinds: ArrayRef = Arc::new(UInt8Array::from_iter_values((0..rows).map(|row| number(kind(row)))));
-    for (name, column) in [("_row_kind", kinds), ("_late_by", late), ("_position", positions)] {
-        fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
-        columns.push(column);
-    }
-    Ok(columns_of(&Arc::new(Schema::new(fields)), columns, rows)?)
+    let [kinds, late] = [kinds_column(batch), late_column(batch)];
+    with_beside(&batch.columns, [("_row_kind", kinds), ("_late_by", late), ("_position", positions)])
 }
 
 fn unpacked(packed: &RecordBatch, origin: Option<Origin>) -> Result<Batch> {
     let wrong = || ExecError::Internal("rows that waited on disk have another form".to_owned());
     let width = packed.num_columns().checked_sub(3).ok_or_else(wrong)?;
     let [kinds, late, positions] = &packed.columns()[width..] else { return Err(wrong()) };
-    let kinds = kinds.as_primitive_opt::<UInt8Type>().ok_or_else(wrong)?.values().iter();
-    let kinds = RowKinds::new(kinds.map(|kind| kind_of(*kind)).collect::<Result<Vec<_>>>()?);
-    let late: &Int64Array = late.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+    let kinds = RowKinds::new(kinds_of(kinds)?);
+    let late = late_of(late)?;
     let positions = positions.as_primitive_opt::<UInt64Type>().ok_or_else(wrong)?;
     Ok(Batch {
         columns: packed.project(&(0..width).collect::<Vec<_>>())?,

@@ -1,33 +1,22 @@
 //! The shards of an operator: each has a range of key groups, an operator of its own in memory or its tables on disk, and a queue.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use velo_core::Watermark;
 
+use super::counters::Counters;
 use super::memory::SPILL;
 use super::operator::{Groups, Make};
 use super::queue::{Event, Queue};
 use super::tables::{Owners, Tables, places_of};
 use super::{MemoryUse, SpillTables};
 use crate::checkpoint::{OperatorState, Reached, Share, StateReader, StateWriter};
-use crate::compute_errors::ComputeErrors;
 use crate::error::{ExecError, Result};
-use crate::lookup::MissingCounters;
 use crate::operator::{Element, Flow, InputId, Operator, Outbox};
 use crate::state::KEY_GROUPS;
-use crate::window::LateCounters;
 
 /// What is no row, of each task that saved some.
 pub(super) type Values = Vec<BTreeMap<String, serde_json::Value>>;
-
-/// Where an operator that was cut tells what it counts.
-#[derive(Default)]
-pub(super) struct Counters {
-    pub(super) late: Option<Arc<LateCounters>>,
-    pub(super) missing: Option<Arc<MissingCounters>>,
-    pub(super) errors: Option<Arc<ComputeErrors>>,
-}
 
 /// An operator with a range of the key groups.
 struct Shard {
@@ -89,7 +78,6 @@ pub(super) struct Shards {
     /// The first that is looked at when one may come back into memory.
     next: usize,
     forwarded: Watermark,
-    queued: usize,
     /// So many shards have gone to disk.
     pub(super) spilled: u64,
 }
@@ -129,7 +117,6 @@ impl Shards {
             due: VecDeque::new(),
             next: 0,
             forwarded: reached.sent,
-            queued: 0,
             spilled: SHARDS as u64,
         }
     }
@@ -188,9 +175,7 @@ impl Shards {
         if matches!(shard.place, Place::Ended) {
             return;
         }
-        let before = shard.queue.memory();
         shard.queue.push(now, event);
-        self.queued = self.queued + shard.queue.memory() - before.min(self.queued);
         if matches!(shard.place, Place::Here(_)) && !shard.ready {
             shard.ready = true;
             self.ready.push_back(at);
@@ -256,8 +241,7 @@ impl Shards {
         let shard = &mut self.all[at];
         shard.ready = false;
         let Place::Here(operator) = &mut shard.place else { return Ok(false) };
-        let (mut rows, mut ends) = (false, false);
-        let before = shard.queue.memory();
+        let mut rows = false;
         let flow = if more {
             shard.out.set_now(out.now());
             operator.resume(&mut shard.out)?
@@ -278,14 +262,13 @@ impl Shards {
                 Event::Timer => operator.on_timer(now, &mut shard.out)?,
                 Event::Stop => operator.on_stop(&mut shard.out)?,
                 Event::End => {
-                    ends = true;
+                    shard.ended = true;
                     operator.on_end(&mut shard.out)?
                 }
             }
         } else {
             Flow::Done
         };
-        self.queued = (self.queued + shard.queue.memory()).saturating_sub(before);
         self.current = (flow == Flow::More).then_some(at);
         let asked = shard.out.take_timer();
         shard.timer = [shard.timer, asked].into_iter().flatten().min();
@@ -297,18 +280,7 @@ impl Shards {
             }
         }
         shard.out.take_dead_letters().into_iter().for_each(|letter| out.dead_letter(letter));
-        if let (Some(all), Some(own)) = (&counters.late, operator.late()) {
-            all.add_taken(&own);
-        }
-        if let (Some(all), Some(own)) = (&counters.missing, operator.missing()) {
-            all.add(own.take());
-        }
-        if let (Some(all), Some(own)) = (&counters.errors, operator.compute_errors()) {
-            all.add(own.take());
-        }
-        if ends && flow == Flow::Done {
-            shard.ended = true;
-        }
+        counters.add(&Counters::of(operator.as_ref()).take());
         let is_over = flow == Flow::Done && shard.queue.is_empty();
         if shard.ended && is_over {
             shard.place = Place::Ended;
@@ -364,9 +336,7 @@ impl Shards {
             let victim = self.all.iter().enumerate().filter(here).max_by_key(rank).map(|(at, _)| at);
             let large = |at: &usize| self.current != Some(*at) && self.is_large(*at, memory, 2 * LARGE);
             let Some(at) = victim.or_else(|| keep.filter(large)) else {
-                if self.queued > 0 {
-                    self.spill_queues(memory, 0)?;
-                }
+                self.spill_queues(memory, 0)?;
                 return memory.check();
             };
             self.put_away(at, memory, groups)?;
@@ -421,7 +391,8 @@ impl Shards {
                 held: 0,
                 due: shard.due,
                 ready: false,
-                ended: shard.ended,
+                // What has ended is in the middle of something until it is gone.
+                ended: false,
             };
             shard.groups = (first, middle);
             if half.due {
@@ -450,7 +421,7 @@ impl Shards {
                     }
                 }
                 told => {
-                    self.all[new].queue.push(now, told.again());
+                    self.all[new].queue.push(now, told.clone());
                     self.all[at].queue.push(now, told);
                 }
             }
@@ -460,26 +431,25 @@ impl Shards {
                 }
             }
         }
-        self.queued = self.all.iter().map(|shard| shard.queue.memory()).sum();
         Ok(())
     }
 
     /// Puts the longest queues of shards on disk too, while they take more than so many hundredths of the bound together.
     fn spill_queues(&mut self, memory: &mut MemoryUse, hundredths: usize) -> Result<()> {
-        self.queued = self.all.iter().map(|shard| shard.queue.memory()).sum();
-        while self.queued > memory.pool().part(hundredths) || memory.pool().is_forced() {
+        let mut queued: usize = self.all.iter().map(|shard| shard.queue.memory()).sum();
+        while queued > memory.pool().part(hundredths) || memory.pool().is_forced() {
             let long = self.all.iter_mut().filter(|shard| shard.queue.has_rows_here());
             let Some(longest) = long.max_by_key(|shard| shard.queue.memory()) else { break };
             let before = longest.queue.memory();
             longest.queue.spill(memory.pool().folder())?;
-            self.queued = (self.queued + longest.queue.memory()).saturating_sub(before);
+            queued = queued - before + longest.queue.memory();
         }
         self.count(memory);
         Ok(())
     }
 
     fn count(&self, memory: &mut MemoryUse) {
-        memory.set(self.all.iter().map(|shard| shard.memory).sum::<usize>() + self.queued);
+        memory.set(self.all.iter().map(|shard| shard.memory + shard.queue.memory()).sum());
     }
 
     /// The watermark of all shards.

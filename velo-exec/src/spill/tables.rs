@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::UInt8Type;
 use arrow_array::{RecordBatch, UInt32Array};
 
 use super::{MemoryPool, SpillWriter};
 use crate::checkpoint::Chunk;
-use crate::checkpoint::state::KEY_GROUP;
+use crate::checkpoint::state::key_groups;
 use crate::error::{ExecError, Result};
-use crate::state::KEY_GROUPS;
+use crate::state::{KEY_GROUPS, shared_out};
 
 /// Which shard has each key group.
 pub(crate) type Owners = [u16; KEY_GROUPS];
@@ -49,9 +47,7 @@ impl SpillTables {
     }
 
     fn try_take(&mut self, table: &str, rows: &RecordBatch) -> Result<()> {
-        let keyed = rows.schema_ref().fields().last().is_some_and(|last| last.name() == KEY_GROUP);
-        let groups = rows.columns().last().and_then(|last| last.as_primitive_opt::<UInt8Type>()).filter(|_| keyed);
-        let Some(groups) = groups else { return self.write(0, table, rows) };
+        let Some(groups) = key_groups(table, rows)? else { return self.write(0, table, rows) };
         let (first, last) = (self.owners[0], self.owners[KEY_GROUPS - 1]);
         if first == last && self.owners.iter().all(|owner| *owner == first) {
             return self.write(usize::from(first), table, rows);
@@ -90,14 +86,8 @@ impl SpillTables {
 
 /// The rows of each shard, by their key groups, in their order.
 pub(super) fn places_of(groups: &[u8], owners: &Owners) -> Vec<(usize, UInt32Array)> {
-    let mut of: Vec<Vec<u32>> = Vec::new();
-    for (row, group) in groups.iter().enumerate() {
-        let shard = usize::from(owners[usize::from(*group)]);
-        if of.len() <= shard {
-            of.resize_with(shard + 1, Vec::new);
-        }
-        of[shard].push(row as u32);
-    }
+    let shards = owners.iter().map(|owner| usize::from(*owner) + 1).max().unwrap_or(0);
+    let of = shared_out(groups, shards, |group| usize::from(owners[usize::from(group)]));
     let some = of.into_iter().enumerate().filter(|(_, places)| !places.is_empty());
     some.map(|(shard, places)| (shard, UInt32Array::from(places))).collect()
 }

@@ -71,6 +71,15 @@ impl KeyGrouper {
     }
 }
 
+/// The rows of each of so many parts, which share the key groups as `part_of` says, in their order.
+pub(crate) fn shared_out(groups: &[u8], parts: usize, part_of: impl Fn(u8) -> usize) -> Vec<Vec<u32>> {
+    let mut rows = vec![Vec::new(); parts];
+    for (row, group) in groups.iter().enumerate() {
+        rows[part_of(*group)].push(row as u32);
+    }
+    rows
+}
+
 fn tagged(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
     out.push(tag);
     out.extend_from_slice(value);

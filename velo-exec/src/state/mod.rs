@@ -5,6 +5,7 @@ mod keyed;
 mod ttl;
 mod words;
 
+pub(crate) use key_group::shared_out;
 pub use key_group::{KEY_GROUPS, KeyGrouper};
 pub use keyed::KeyTable;
 pub(crate) use ttl::Ttl;

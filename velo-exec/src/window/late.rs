@@ -34,10 +34,9 @@ impl LateCounters {
         self.windows.fetch_add(windows, Ordering::Relaxed);
     }
 
-    /// Adds what others counted, and takes it from them.
-    pub(crate) fn add_taken(&self, others: &Self) {
-        let [rows, windows] = [&others.rows, &others.windows].map(|counter| counter.swap(0, Ordering::Relaxed));
-        self.add(rows, windows);
+    /// Takes what was counted out: rows, and windows.
+    pub(crate) fn take(&self) -> [u64; 2] {
+        [&self.rows, &self.windows].map(|counter| counter.swap(0, Ordering::Relaxed))
     }
 
     /// Puts them into a checkpoint, as the table `late`.

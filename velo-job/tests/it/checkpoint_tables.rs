@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use velo_core::duration::Span;
-use velo_job::{JobProgress, Stop};
+use velo_job::JobProgress;
 
-use crate::checkpoints::{Job, Ran, lines};
+use crate::checkpoints::{Job, Ran, lines, run_until};
 use crate::support::reached;
 
 const CHANGING: &str = "
@@ -41,23 +40,6 @@ fn folded(text: &str) -> Vec<String> {
         }
     }
     rows.into_iter().flat_map(|(row, count)| std::iter::repeat_n(row, count as usize)).collect()
-}
-
-/// Runs until `done`, then stops.
-async fn run_until(job: &Job, done: impl AsyncFnOnce(&JobProgress)) -> JobProgress {
-    let script = job.script().await;
-    let (progress, stop) = (script.progress(), Stop::new());
-    let mut options = job.options(Span(1_000));
-    options.stop = stop.clone();
-    let ((), ran) = tokio::join!(
-        async {
-            done(&progress).await;
-            stop.stop();
-        },
-        script.run(options, &progress)
-    );
-    ran.unwrap();
-    progress
 }
 
 #[tokio::test]

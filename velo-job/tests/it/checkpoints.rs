@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use velo_core::duration::Span;
 use velo_exec::ExecError;
 use velo_exec::checkpoint::{Folder as CheckpointFolder, Inventory, verify};
-use velo_job::{OnCheckpoint, Resume, RunOptions, Script, Stop};
+use velo_job::{JobProgress, OnCheckpoint, Resume, RunOptions, Script, Stop};
 use velo_testkit::Gate;
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Acknowledged, Script as Rows, Step};
@@ -378,20 +378,26 @@ const FOLLOWED: &str = "
     INSERT INTO known SELECT UPPER(symbol) AS symbol, name FROM names;
 ";
 
-/// Followed until so many trades are read, then stopped.
-async fn follow(job: &Job, records: u64) {
+/// Runs until `done`, then stops.
+pub async fn run_until(job: &Job, done: impl AsyncFnOnce(&JobProgress)) -> JobProgress {
     let script = job.script().await;
     let (progress, stop) = (script.progress(), Stop::new());
     let mut options = job.options(Span(1_000));
     options.stop = stop.clone();
     let ((), ran) = tokio::join!(
         async {
-            reached(&progress.sources[0].records, records).await;
+            done(&progress).await;
             stop.stop();
         },
         script.run(options, &progress)
     );
     ran.unwrap();
+    progress
+}
+
+/// Followed until so many trades are read, then stopped.
+async fn follow(job: &Job, records: u64) {
+    run_until(job, async |progress| reached(&progress.sources[0].records, records).await).await;
 }
 
 #[tokio::test]

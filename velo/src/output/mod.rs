@@ -9,7 +9,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use clap::ValueEnum;
-use velo_core::connector::{ChangelogMode, CheckpointId, CommitKind, PreparedCommit, Sink};
+use velo_core::connector::{ChangelogMode, DirectSink};
 use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::{Batch, Result, RowKind};
 use velo_format::csv::{CsvEncodeOptions, CsvEncoder};
@@ -98,8 +98,8 @@ fn show(bytes: &[u8]) -> Result<()> {
 }
 
 #[async_trait]
-impl Sink for TerminalSink {
-    async fn write(&mut self, batch: Batch) -> Result<()> {
+impl DirectSink for TerminalSink {
+    async fn show(&mut self, batch: Batch) -> Result<()> {
         let batch = match &self.changes {
             Some(schema) => kinds_first(schema, &batch)?,
             None => batch,
@@ -119,11 +119,11 @@ impl Sink for TerminalSink {
         self.print(false)
     }
 
-    async fn flush(&mut self) -> Result<()> {
+    async fn hand_on(&mut self) -> Result<()> {
         self.print(true)
     }
 
-    async fn end(&mut self) -> Result<()> {
+    async fn close(&mut self) -> Result<()> {
         self.print(true)?;
         match &mut self.printer {
             Printer::Table(table) => show(table.footer().as_bytes())?,
@@ -138,52 +138,15 @@ impl Sink for TerminalSink {
         }
         Ok(())
     }
-
-    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        self.print(true)?;
-        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
-    }
-
-    async fn commit(&mut self, _: PreparedCommit) -> Result<()> {
-        Ok(())
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn commit_kind(&self) -> CommitKind {
-        CommitKind::Direct
-    }
 }
 
 /// Takes rows that are only counted: EXPLAIN ANALYZE.
 pub struct Counted;
 
 #[async_trait]
-impl Sink for Counted {
-    async fn write(&mut self, _: Batch) -> Result<()> {
+impl DirectSink for Counted {
+    async fn show(&mut self, _: Batch) -> Result<()> {
         Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
-    }
-
-    async fn commit(&mut self, _: PreparedCommit) -> Result<()> {
-        Ok(())
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn commit_kind(&self) -> CommitKind {
-        CommitKind::Direct
     }
 }
 

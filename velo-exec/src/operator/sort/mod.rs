@@ -105,7 +105,7 @@ impl Sort {
         let Some(memory) = &mut self.memory else { return Ok(()) };
         if memory.sees(rows) {
             memory.set(self.held.iter().map(Batch::memory).sum());
-            if memory.is_to_spill() || memory.pool().is_part(memory.used(), RUN) {
+            if memory.is_to_spill() || memory.used() > memory.pool().part(RUN) {
                 self.spill()?;
             }
         }

@@ -1,14 +1,15 @@
 //! Sorted runs on disk, and their merge: sorting of more than there is memory for (Knuth, The Art of Computer Programming,
 //! volume 3, section 5.4).
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow_row::Rows;
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use std::sync::Arc;
+use arrow_schema::SchemaRef;
 use velo_core::Batch;
-use velo_core::batch::columns_of;
 
+use crate::checkpoint::beside::with_beside;
 use crate::checkpoint::rows::{pack, unpack};
 use crate::error::{ExecError, Result};
 use crate::spill::{MemoryPool, SpillFile, SpillReader};
@@ -37,11 +38,7 @@ impl Runs {
             let places = order.slice(from, PIECE.min(order.len() - from));
             let packed = pack(&all.take(&places)?)?;
             let keys = BinaryArray::from_iter_values(places.values().iter().map(|row| keys.row(*row as usize).data()));
-            let mut fields = packed.schema_ref().fields().to_vec();
-            fields.push(Arc::new(Field::new(KEY, DataType::Binary, false)));
-            let mut columns = packed.columns().to_vec();
-            columns.push(Arc::new(keys) as ArrayRef);
-            file.write(&columns_of(&Arc::new(Schema::new(fields)), columns, places.len())?)?;
+            file.write(&with_beside(&packed, [(KEY, Arc::new(keys) as ArrayRef)])?)?;
         }
         self.files.push(file.finish()?);
         Ok(())

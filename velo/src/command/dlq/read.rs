@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use velo_core::connector::{CheckpointId, CommitKind, PreparedCommit, Sink};
+use velo_core::connector::DirectSink;
 use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::{Batch, Result};
 use velo_job::{RunOptions, Script};
@@ -91,30 +91,10 @@ async fn hand_on(
 struct Channel(mpsc::Sender<RecordBatch>);
 
 #[async_trait]
-impl Sink for Channel {
-    async fn write(&mut self, batch: Batch) -> Result<()> {
+impl DirectSink for Channel {
+    async fn show(&mut self, batch: Batch) -> Result<()> {
         let gone = |_| ConnectorError::new(ErrorKind::Io, "handing dead letters on", "nobody takes them any more");
         self.0.send(batch.columns).await.map_err(gone)
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
-    }
-
-    async fn commit(&mut self, _: PreparedCommit) -> Result<()> {
-        Ok(())
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn commit_kind(&self) -> CommitKind {
-        CommitKind::Direct
     }
 }
 
