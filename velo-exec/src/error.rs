@@ -86,6 +86,12 @@ pub enum ExecError {
         /// What was found of it.
         what: String,
     },
+    /// The process before this one was only frozen, and has made one more checkpoint.
+    #[error("the process that ran this job before has made checkpoint {checkpoint}; this one goes on from there")]
+    Overtaken {
+        /// The checkpoint.
+        checkpoint: u64,
+    },
     /// The plan is not the one that the checkpoint was made for.
     #[error(
         "checkpoint {checkpoint} in {folder} was made by another plan: {why}\n  help: velo upgrade --plan says what a resumed job would keep; --fresh starts anew"
@@ -97,6 +103,18 @@ pub enum ExecError {
         checkpoint: u64,
         /// What is different.
         why: String,
+    },
+    /// Only the user can know whether a checkpoint is valid.
+    #[error(
+        "checkpoint {checkpoint} in {folder} is valid if {system} has committed its transaction, and that knows of no commit of this job\n  help: look there whether the last results are visible; then 'velo checkpoint resolve {folder} {checkpoint} --committed' where they are, '--discard' where they are not"
+    )]
+    Undecided {
+        /// The folder.
+        folder: String,
+        /// The checkpoint.
+        checkpoint: u64,
+        /// The system.
+        system: String,
     },
     /// No checkpoint can be resumed.
     #[error("{0}")]

@@ -6,8 +6,8 @@ use velo_core::error::Retry;
 use velo_core::resilience::{Backoff, Delays};
 use velo_core::{Clock, time};
 use velo_exec::checkpoint::{
-    CheckpointPolicy, Checkpoints, Folder, Inventory, JobFile, OnCheckpoint, Start, begin_run, complete_name,
-    forget_attempts, forget_runs, next_attempt, start,
+    CheckpointPolicy, Checkpoints, CommitPoint, Committed, Folder, Inventory, JobFile, OnCheckpoint, Start, begin_run,
+    complete, forget_attempts, forget_runs, new_id, next_attempt, next_attempt_after, start,
 };
 use velo_exec::physical::Names;
 use velo_exec::runtime::{JobProgress, commit_again};
@@ -34,9 +34,17 @@ pub enum Resume {
 /// What came of a look into `checkpoint.dir`.
 pub(crate) enum Opened {
     /// The job runs, with these.
-    Run(Box<Checkpoints>),
+    Run(Box<Checkpoints>, Option<CommitPoint>),
     /// The last run had ended, and its last commit is finished now: there is nothing to run.
     Finished,
+}
+
+/// An attempt of this process that failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastAttempt {
+    pub(crate) number: u64,
+    /// All was read and written before it failed: what is left of its last commit is done by going on.
+    pub(crate) ended: bool,
 }
 
 /// A job as checkpoints know it.
@@ -52,17 +60,35 @@ pub(crate) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Claims `folder` for the job, and decides what it goes on from. `ended` is the attempt with which this very run ended, where it did.
-    pub(crate) async fn open(&self, folder: Folder, resume: Resume, ended: Option<u64>) -> Result<Opened> {
+    /// Claims `folder` for the job, and decides what it goes on from. `last` is the attempt of this very process that failed, where one
+    /// did.
+    pub(crate) async fn open(&self, folder: Folder, resume: Resume, last: Option<LastAttempt>) -> Result<Opened> {
         let job = JobFile::claim(&folder, self.name, self.clock.now()).await?;
-        let attempt = next_attempt(&folder).await?;
+        let attempt = match last {
+            Some(last) => next_attempt_after(&folder, last.number).await?,
+            None => next_attempt(&folder).await?,
+        };
+        let policy = self.policy();
+        // Whoever wrote into that system before has lost it from here on; only then it is known what is committed.
+        let commit_point = CommitPoint::connect(self.plan, &job.id, &policy, self.clock).await?;
+        let committed = match &commit_point {
+            Some(point) => point.take_over().await?,
+            None => Committed::NoSystem,
+        };
         let mut inventory = Inventory::take(&folder).await?;
         let next = inventory.highest + 1;
+        let system = commit_point.as_ref().map(CommitPoint::system).unwrap_or_default();
+        for number in inventory.settle(&folder, committed).await? {
+            (self.note)(&format!(
+                "checkpoint {number} is discarded: {system} did not commit its transaction; what it had comes again"
+            ));
+        }
         let found = match resume {
             Resume::Fresh => Start::Begin,
-            Resume::Newest => start(&folder, &mut inventory, None, self.memory).await?,
-            Resume::From(number) => start(&folder, &mut inventory, Some(number), self.memory).await?,
+            Resume::Newest => start(&folder, &mut inventory, (None, committed), self.memory).await?,
+            Resume::From(number) => start(&folder, &mut inventory, (Some(number), committed), self.memory).await?,
         };
+        let ended = last.filter(|last| last.ended).map(|last| last.number);
         let resumed = match found {
             Start::Begin if ended.is_some_and(|ended| inventory.has_ended(ended)) => return Ok(Opened::Finished),
             Start::Begin => {
@@ -74,8 +100,8 @@ impl Recovery<'_> {
                 None
             }
             Start::Finish(manifest) => {
-                commit_again(self.plan, &manifest, self.clock, self.progress).await?;
-                folder.create(&complete_name(manifest.checkpoint), "").await?;
+                commit_again(self.plan, &manifest, commit_point.as_ref(), self.clock, self.progress).await?;
+                complete(&folder, manifest.checkpoint).await?;
                 (self.note)("the last run had ended, but for the end of its last commit, which is finished now");
                 return Ok(Opened::Finished);
             }
@@ -91,18 +117,36 @@ impl Recovery<'_> {
                     time::iso8601(manifest.time)
                 ));
                 // What is pending is valid: its sinks commit it before they write, and that is all that was left to do.
-                folder.create(&complete_name(manifest.checkpoint), "").await?;
+                complete(&folder, manifest.checkpoint).await?;
                 Some(*resumed)
             }
         };
+        if let Some(point) = &commit_point {
+            let before = resumed.as_ref().map_or(next - 1, |resumed| resumed.manifest.checkpoint);
+            point.goes_on_from(committed, before).await?;
+        }
         forget_attempts(&folder, attempt).await?;
-        let policy = CheckpointPolicy {
+        let (job, on_complete) = (job.id, self.on_checkpoint.clone());
+        let checkpoints = Checkpoints { folder, job, attempt, next, policy, resumed, on_complete };
+        Ok(Opened::Run(Box::new(checkpoints), commit_point))
+    }
+
+    /// What sinks share that are to be exactly once in one system, in a job without a `checkpoint.dir`: nobody goes on from it.
+    pub(crate) async fn without_folder(&self) -> Result<Option<CommitPoint>> {
+        let point =
+            CommitPoint::connect(self.plan, &new_id(self.name, self.clock.now()), &self.policy(), self.clock).await?;
+        if let Some(point) = &point {
+            point.take_over().await?;
+        }
+        Ok(point)
+    }
+
+    fn policy(&self) -> CheckpointPolicy {
+        CheckpointPolicy {
             interval: self.properties.interval,
             timeout: self.properties.timeout,
             keep: self.properties.keep,
-        };
-        let (job, on_complete) = (job.id, self.on_checkpoint.clone());
-        Ok(Opened::Run(Box::new(Checkpoints { folder, job, attempt, next, policy, resumed, on_complete })))
+        }
     }
 }
 
@@ -124,7 +168,7 @@ impl Restarts {
         let passes = match error {
             ExecError::Connector { error, .. } => error.retry == Retry::Temporary,
             // A crash of a task.
-            ExecError::Internal(_) => true,
+            ExecError::Internal(_) | ExecError::Overtaken { .. } => true,
             _ => false,
         };
         if self.strategy == RestartStrategy::None || !passes || self.left == 0 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use velo_core::Clock;
 use velo_core::connector::Sink;
 use velo_exec::ExecError;
-use velo_exec::checkpoint::{Checkpoints, Folder, Inventory, OnCheckpoint};
+use velo_exec::checkpoint::{Checkpoints, CommitPoint, Folder, Inventory, OnCheckpoint};
 use velo_exec::runtime::{JobOptions, JobProgress, Schedule, Stop, StopRequest, run};
 use velo_exec::spill::MemoryPool;
 use velo_plan::plan::{NodeKind, Plan};
@@ -15,7 +15,7 @@ use velo_plan::{PlanContext, PlannedScript, RecoveryProperties, Shown, plan_scri
 use velo_sql::{Diagnostic, SourceText, Span};
 use velo_tables::{Events, TableCounters, TableCounts, TableState, TableStatus, Tables};
 
-use crate::recovery::{OnNote, Opened, Recovery, Restarts, Resume};
+use crate::recovery::{LastAttempt, OnNote, Opened, Recovery, Restarts, Resume};
 use crate::tables::{self, TableOverview, TableSettings};
 
 /// How a script is run.
@@ -209,17 +209,16 @@ impl Script {
         let seed = u64::try_from(clock.now()).unwrap_or(0);
         let mut restarts = Restarts::new(properties, seed);
         let mut resume = options.resume;
-        // The attempt after which there is nothing to run any more.
-        let mut ended = None;
+        let mut last = None;
         let mut on_tables = options.on_tables.take();
         let mut terminals = std::mem::take(&mut options.terminals);
         loop {
-            let checkpoints = match &folder {
-                Some(folder) => match recovery.open(folder.clone(), resume, ended).await? {
-                    Opened::Run(checkpoints) => Some(*checkpoints),
+            let (checkpoints, commit_point) = match &folder {
+                Some(folder) => match recovery.open(folder.clone(), resume, last).await? {
+                    Opened::Run(checkpoints, commit_point) => (Some(*checkpoints), commit_point),
                     Opened::Finished => return Ok(()),
                 },
-                None => None,
+                None => (None, recovery.without_folder().await?),
             };
             let (number, this) = match &checkpoints {
                 Some(checkpoints) => (checkpoints.next, checkpoints.attempt),
@@ -229,6 +228,7 @@ impl Script {
                 on_tables: on_tables.take(),
                 terminals: std::mem::take(&mut terminals),
                 checkpoints,
+                commit_point,
                 memory: Arc::clone(&memory),
             };
             let attempt = Stop::new();
@@ -246,10 +246,7 @@ impl Script {
                 _ = stop.asked() => return Err(error),
             }
             let inventory = Inventory::take(folder).await?;
-            if inventory.has_ended(this) {
-                // All was read and written before it failed; what is left of its last commit is done by going on.
-                ended = Some(this);
-            }
+            last = Some(LastAttempt { number: this, ended: inventory.has_ended(this) });
             if inventory.highest >= number {
                 // It has come on since.
                 restarts = Restarts::new(properties, seed);
@@ -271,6 +268,7 @@ impl Script {
             on_tables,
             terminals: std::mem::take(&mut options.terminals),
             checkpoints: None,
+            commit_point: None,
             memory: self.memory(&options),
         };
         let started = self.start(&options, settings, stop, progress, true)?;
@@ -340,6 +338,7 @@ impl Script {
             stop,
             tables: running.job,
             checkpoints: settings.checkpoints,
+            commit_point: settings.commit_point,
             memory: settings.memory,
             schedule: options.schedule.clone(),
         };
@@ -352,6 +351,7 @@ struct Settings {
     on_tables: Option<OnTables>,
     terminals: BTreeMap<usize, Box<dyn Sink>>,
     checkpoints: Option<Checkpoints>,
+    commit_point: Option<CommitPoint>,
     memory: Arc<MemoryPool>,
 }
 

@@ -2,7 +2,8 @@
 
 use velo_core::Clock;
 use velo_exec::checkpoint::{
-    Folder, Inventory, JobFile, Manifest, Part, Start, carry, compare, complete_name, next_attempt, start,
+    Committed, Folder, Inventory, JobFile, Manifest, Part, Standing, Start, carry, compare, complete, next_attempt,
+    start,
 };
 use velo_exec::physical::Names;
 use velo_exec::spill::MemoryPool;
@@ -29,15 +30,19 @@ pub async fn upgrade(script: &Script, folder: &Folder, name: &str, make: bool) -
     }
     JobFile::claim(folder, name, Clock::system().now()).await?;
     let mut inventory = Inventory::take(folder).await?;
-    let Start::Resume(resumed) = start(folder, &mut inventory, None, &MemoryPool::unbounded()).await? else {
+    // Whether a pending one is valid is found out when the script runs; what would be kept of it can be said before.
+    let newest = inventory.checkpoints.iter().rev().find(|found| found.standing != Standing::Discarded);
+    let pending = newest.filter(|found| found.standing == Standing::Pending).map(|found| found.number);
+    let committed = pending.map_or(Committed::NoSystem, Committed::Number);
+    let Start::Resume(resumed) = start(folder, &mut inventory, (None, committed), &MemoryPool::unbounded()).await?
+    else {
         return Ok(None);
     };
     let manifest: &Manifest = &resumed.manifest;
     let plan = Names::new(script.graph()).new_plan(script.graph());
     let mut upgrade = Upgrade { checkpoint: manifest.checkpoint, parts: compare(manifest, &plan), made: None };
     if make {
-        let newest = inventory.checkpoints.iter().any(|found| found.number == manifest.checkpoint && found.complete);
-        if !newest {
+        if pending == Some(manifest.checkpoint) {
             return Err(ExecError::NoCheckpoint(format!(
                 "checkpoint {} is not complete: run the script as it was once more, so that its sinks finish it",
                 manifest.checkpoint
@@ -45,7 +50,7 @@ pub async fn upgrade(script: &Script, folder: &Folder, name: &str, make: bool) -
         }
         let (number, attempt) = (inventory.highest + 1, next_attempt(folder).await?);
         carry(folder, manifest, &plan, number, attempt).await?;
-        folder.create(&complete_name(number), "").await?;
+        complete(folder, number).await?;
         upgrade.made = Some(number);
     }
     Ok(Some(upgrade))

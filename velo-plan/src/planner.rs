@@ -126,6 +126,7 @@ pub async fn plan_script(script: &str, context: &PlanContext) -> PlannedScript {
     planner.statements().await;
     let (job, recovery) = (planner.job_properties(), planner.recovery_properties());
     planner.settle_dead_letters();
+    planner.settle_commit_point();
     planner.settle_uncut();
     planner.order_tables();
     planner.optimise();

@@ -152,6 +152,7 @@ async fn write(path: &str, guarantee: Guarantee) -> Duration {
         guarantee,
         bounded: true,
         after: None,
+        transactions: None,
         clock: Clock::system(),
         progress: Arc::new(Progress::new()),
     };

@@ -8,6 +8,7 @@ mod registry;
 mod sink;
 mod source;
 mod table;
+mod transactions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use source::{
     StreamSource,
 };
 pub use table::{SizeHint, TableDataSource, TableItem, TableStream};
+pub use transactions::{TransactionalSystem, Transactions, TransactionsRequest};
 
 use crate::error::Result;
 use crate::properties::{Options, PropertyError, PropertySpec};
@@ -97,6 +99,12 @@ pub trait SinkBinding: Send + Sync + fmt::Debug {
     /// What has one writer at a time, such as a file that is written whole: of two sinks with the same one would undo what the other
     /// writes. None where several can write.
     fn has_one_writer(&self) -> Option<String> {
+        None
+    }
+
+    /// The system whose transactions its rows go in under [`Guarantee::ExactlyOnce`], where the commit of one is the commit point of a
+    /// checkpoint ([`CommitKind::Atomic`]).
+    fn transactional(&self) -> Option<&dyn TransactionalSystem> {
         None
     }
 

@@ -7,6 +7,7 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::Transactions;
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::error::Result;
@@ -49,7 +50,8 @@ pub enum Guarantee {
 pub enum CommitKind {
     /// [`Sink::prepare`] makes an epoch durable and invisible, and [`Sink::commit`] can be repeated.
     Prepared,
-    /// It cannot prepare: its commit is the commit point of the checkpoint itself.
+    /// It cannot prepare: the commit of a transaction is the commit point of the checkpoint itself ([`Transactions`]).
+    /// [`Sink::prepare`] hands everything on into the transaction of the epoch, and [`Sink::commit`] has nothing left to do.
     Atomic,
     /// Visible at once; a barrier only flushes.
     Direct,
@@ -73,6 +75,8 @@ pub struct SinkRequest {
     /// The last epoch of the run that this one goes on behind. Everything that was written later is gone, whatever of it there is
     /// outside; the caller commits the epoch again before it writes a row. `None`: the output begins anew.
     pub after: Option<PreparedCommit>,
+    /// The transactions that all sinks of the job share which are in the same system ([`super::SinkBinding::transactional`]).
+    pub transactions: Option<Arc<dyn Transactions>>,
     /// The clock.
     pub clock: Clock,
     /// Counters to keep.

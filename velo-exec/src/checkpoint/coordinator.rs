@@ -1,7 +1,8 @@
 //! One for each job: says when a checkpoint begins, gathers what the tasks kept, makes it a checkpoint, and has the sinks commit.
 //!
 //! At checkpoint n sources end the epoch, each task saves what it keeps when the barrier has come to it, sinks prepare, the
-//! manifest is written (from then on n is valid), sinks commit, `complete` is written, and what is older than the kept ones goes.
+//! manifest is written (from then on n is valid; where sinks share the transactions of a system that cannot prepare, from its commit
+//! on, which comes then), sinks commit, `complete` is written, and what is older than the kept ones goes.
 //! A job without a `checkpoint.dir` has one epoch: nothing is saved, and sinks commit when all inputs have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +14,14 @@ use tokio::task::JoinSet;
 use velo_core::duration::Span;
 use velo_core::{Clock, Watermark};
 
+use super::commit_point::CommitPoint;
 use super::files;
 use super::folder::{Created, Folder};
+use super::inventory::{complete, complete_name, discarded_name, manifest_name};
 use super::job_file;
 use super::line::{Asked, Report, Saved};
 use super::manifest::{FORMAT, Manifest, SavedSink, SavedTask, SourceState};
-use super::resume::{self, Resumed};
+use super::resume::Resumed;
 use crate::error::{ExecError, Result};
 use crate::runtime::{Stop, StopRequest};
 
@@ -63,6 +66,8 @@ pub struct Participants {
     pub ending: usize,
     /// The names of the sinks.
     pub sinks: BTreeSet<String>,
+    /// Those of them whose rows share a transaction.
+    pub sharing: BTreeSet<String>,
 }
 
 /// Where a checkpoint goes.
@@ -79,6 +84,7 @@ struct Target {
 /// The coordinator.
 pub struct Coordinator {
     target: Option<Target>,
+    commit_point: Option<CommitPoint>,
     next: u64,
     participants: Participants,
     asked: watch::Sender<Asked>,
@@ -115,9 +121,10 @@ enum Why {
 }
 
 impl Coordinator {
-    /// Of a job whose parts do what `plan` says; saves nothing without `checkpoints`.
+    /// Of a job whose parts do what `plan` says; saves nothing without `checkpoints`. Where there is a `commit_point`, its commit is
+    /// what makes a checkpoint valid.
     pub fn new(
-        checkpoints: Option<Checkpoints>,
+        (checkpoints, commit_point): (Option<Checkpoints>, Option<CommitPoint>),
         plan: BTreeMap<String, String>,
         participants: Participants,
         asked: watch::Sender<Asked>,
@@ -134,11 +141,15 @@ impl Coordinator {
             on_complete: checkpoints.on_complete,
             plan,
         });
-        Self { target, next, participants, asked, reports, clock, stop, ended: 0 }
+        Self { target, commit_point, next, participants, asked, reports, clock, stop, ended: 0 }
     }
 
     /// Runs until all inputs have ended and everything is committed, or the job was stopped and its last checkpoint is complete.
     pub async fn run(mut self) -> Result<()> {
+        if let Some(point) = &self.commit_point {
+            point.begin(self.next).await?;
+        }
+        self.asked.send_modify(|asked| asked.open = self.next);
         loop {
             let why = self.wait().await?;
             if self.target.is_none() && why == Why::Stopped {
@@ -219,13 +230,26 @@ impl Coordinator {
             asked.barrier = number;
             asked.last = why == Why::Stopped;
         });
-        while gathered.tasks < self.participants.tasks || gathered.sinks.len() < self.participants.sinks.len() {
+        let mut sharing = Some(self.participants.sharing.clone());
+        loop {
+            // All have handed on what is theirs: the next epoch goes on while this one is saved and committed.
+            if sharing.take_if(|sharing| sharing.is_empty()).is_some() {
+                // Behind the last one there is none.
+                if let Some(point) = self.commit_point.as_ref().filter(|_| why == Why::Due) {
+                    point.begin(number + 1).await?;
+                }
+                self.asked.send_modify(|asked| asked.open = number + 1);
+            }
+            if gathered.tasks >= self.participants.tasks && gathered.sinks.len() >= self.participants.sinks.len() {
+                break;
+            }
             match self.reports.recv().await.ok_or(ExecError::Stopped)? {
                 Report::Ended => self.ended += 1,
                 Report::Saved(saved) if saved.checkpoint == number => {
-                    gathered.take(*saved, self.target.as_ref().map(|target| &target.folder));
+                    gathered.take(*saved, self.target.as_ref());
                 }
                 Report::Prepared { checkpoint, sink, saved } if checkpoint == number => {
+                    sharing.iter_mut().for_each(|sharing| drop(sharing.remove(&sink)));
                     gathered.sinks.insert(sink, saved);
                 }
                 other => return Err(unexpected(&other)),
@@ -237,7 +261,12 @@ impl Coordinator {
         }
         let mut manifest = None;
         if let Some(target) = &self.target {
-            manifest = Some(target.write(number, why == Why::Ended, self.clock.now(), gathered).await?);
+            let commits_in = self.commit_point.as_ref().map(|point| point.system().to_owned());
+            let made = target.write((number, commits_in), why == Why::Ended, self.clock.now(), gathered);
+            manifest = Some(made.await?);
+        }
+        if let Some(point) = &self.commit_point {
+            point.commit(number).await?;
         }
         self.commit(number, gathered.sinks.len()).await?;
         if let (Some(target), Some(manifest)) = (&self.target, manifest) {
@@ -296,23 +325,23 @@ impl Default for Gathered {
 }
 
 impl Gathered {
-    fn take(&mut self, saved: Saved, folder: Option<&Folder>) {
+    fn take(&mut self, saved: Saved, target: Option<&Target>) {
         self.tasks += 1;
         if let Some((name, state)) = saved.source {
             self.sources.insert(name, state);
         }
-        let Some(folder) = folder else { return };
+        let Some(Target { folder, attempt, .. }) = target else { return };
         let all = saved.operators.into_iter().flat_map(|(operator, states)| {
             states.into_iter().enumerate().map(move |(shard, state)| (operator.clone(), shard, state))
         });
         for (operator, shard, state) in all {
-            let (folder, checkpoint, task) = (folder.clone(), saved.checkpoint, saved.task);
+            let (folder, of, task) = (folder.clone(), (saved.checkpoint, *attempt), saved.task);
             let turn = Arc::clone(&self.turns);
             self.writing.spawn(async move {
                 // Nobody closes it.
                 let _turn = turn.acquire().await.map_err(|_| ExecError::Stopped)?;
                 let name = if shard == 0 { task.to_string() } else { format!("{task}-shard{shard}") };
-                let saved = files::write(&folder, checkpoint, &operator, &name, state).await?;
+                let saved = files::write(&folder, of, &operator, &name, state).await?;
                 Ok((operator, (task, shard), saved))
             });
         }
@@ -337,8 +366,14 @@ impl Gathered {
 }
 
 impl Target {
-    /// Makes the checkpoint valid.
-    async fn write(&self, number: u64, ended: bool, now: i64, gathered: &mut Gathered) -> Result<Manifest> {
+    /// Writes the manifest: where there is no commit point beside it, the checkpoint is valid then.
+    async fn write(
+        &self,
+        (number, commit_point): (u64, Option<String>),
+        ended: bool,
+        now: i64,
+        gathered: &mut Gathered,
+    ) -> Result<Manifest> {
         job_file::stay(&self.folder, self.attempt).await?;
         let tasks = |tasks: BTreeMap<_, SavedTask>| tasks.into_values().collect();
         let manifest = Manifest {
@@ -349,23 +384,33 @@ impl Target {
             time: now,
             ended,
             sources: std::mem::take(&mut gathered.sources),
+            commit_point,
             plan: self.plan.clone(),
             operators: std::mem::take(&mut gathered.written).into_iter().map(|(name, of)| (name, tasks(of))).collect(),
             sinks: gathered.sinks.clone(),
         };
         let bytes = manifest.to_bytes().map_err(|error| ExecError::Internal(error.to_string()))?;
-        let name = resume::manifest_name(number);
+        let name = manifest_name(number);
         match self.folder.create(&name, bytes).await? {
             Created::New => Ok(manifest),
-            Created::Taken => Err(files::replaced(&name)),
+            Created::Taken => Err(self.met(&name).await?),
         }
+    }
+
+    /// What it means that somebody has written the manifest of this name.
+    async fn met(&self, name: &str) -> Result<ExecError> {
+        let bytes = self.folder.read(name).await?.unwrap_or_default();
+        Ok(match Manifest::read(&bytes) {
+            Ok(other) if other.attempt < self.attempt => ExecError::Overtaken { checkpoint: other.checkpoint },
+            _ => files::replaced(name),
+        })
     }
 
     /// All that follows from it was done; what is older than the kept ones goes. Gives the oldest that is kept; 0 where that is not
     /// known.
     async fn complete(&self, manifest: &Manifest) -> Result<u64> {
         let number = manifest.checkpoint;
-        self.folder.create(&resume::complete_name(number), "").await?;
+        complete(&self.folder, number).await?;
         if let Some(told) = &self.on_complete {
             told(manifest);
         }
@@ -387,14 +432,14 @@ pub async fn retain(folder: &Folder, newest: u64, keep: usize) -> Result<u64> {
             all.entry(number).or_default().push(name);
         }
     }
-    let is_complete =
-        |number: &u64| all.get(number).is_some_and(|names| names.contains(&resume::complete_name(*number)));
+    let is_complete = |number: &u64| all.get(number).is_some_and(|names| names.contains(&complete_name(*number)));
     let complete: Vec<u64> = all.keys().copied().filter(|number| *number <= newest && is_complete(number)).collect();
     let Some(oldest) = complete.get(complete.len().saturating_sub(keep)).copied() else { return Ok(0) };
     for (number, mut names) in all.into_iter().filter(|(number, _)| *number < oldest) {
         let rank = |name: &String| match name {
-            name if *name == resume::complete_name(number) => 0,
-            name if *name == resume::manifest_name(number) => 1,
+            name if *name == complete_name(number) => 0,
+            name if *name == manifest_name(number) => 1,
+            name if *name == discarded_name(number) => 3,
             _ => 2,
         };
         names.sort_by_key(rank);

@@ -13,10 +13,11 @@ use super::state::{Batches, Chunk, OperatorState, damaged};
 use crate::error::{ExecError, Result};
 use crate::spill::MemoryPool;
 
-/// Writes what a task of an operator kept below `n/state`; `task` tells it from the other tasks and shards.
+/// Writes what a task of an operator kept for a checkpoint; `task` tells it from the other tasks and shards. The attempt is part of
+/// the path: an older process that has not noticed yet that it was replaced may be making a checkpoint of the same number.
 pub async fn write(
     folder: &Folder,
-    checkpoint: u64,
+    (checkpoint, attempt): (u64, u64),
     operator: &str,
     task: &str,
     state: OperatorState,
@@ -31,7 +32,7 @@ pub async fn write(
             batches = rest;
             let Some((rows, bytes)) = encoded else { break };
             let part = if part == 0 { String::new() } else { format!("-part{part}") };
-            let path = format!("{checkpoint}/state/{}/{}-{task}{part}.arrow", plain(operator), plain(&table));
+            let path = format!("{checkpoint}/state-{attempt}/{}/{}-{task}{part}.arrow", plain(operator), plain(&table));
             let (length, checksum) = (bytes.len() as u64, checksum(&bytes));
             if folder.create(&path, bytes).await? == Created::Taken {
                 return Err(replaced(&path));

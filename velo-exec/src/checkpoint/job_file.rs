@@ -43,9 +43,7 @@ impl JobFile {
         let found = match Self::read(folder).await? {
             Some(found) => found,
             None => {
-                // Nothing but uniqueness is asked of it: the time, and the seeds that the process began with.
-                let id = format!("{:016x}{:016x}", RandomState::new().hash_one(now), RandomState::new().hash_one(name));
-                let own = Self { format: FORMAT, id, name: name.to_owned() };
+                let own = Self { format: FORMAT, id: new_id(name, now), name: name.to_owned() };
                 let bytes = serde_json::to_vec(&own).map_err(|error| ExecError::Internal(error.to_string()))?;
                 match folder.create(JOB, bytes).await? {
                     Created::New => own,
@@ -64,6 +62,11 @@ impl JobFile {
     }
 }
 
+/// An id for a job of this name. Nothing but uniqueness is asked of it: the time, and the seeds that the process began with.
+pub fn new_id(name: &str, now: i64) -> String {
+    format!("{:016x}{:016x}", RandomState::new().hash_one(now), RandomState::new().hash_one(name))
+}
+
 /// Takes the next attempt number.
 pub async fn next_attempt(folder: &Folder) -> Result<u64> {
     loop {
@@ -71,6 +74,20 @@ pub async fn next_attempt(folder: &Folder) -> Result<u64> {
         if folder.create(&format!("{ATTEMPTS}/{next}"), "").await? == Created::New {
             return Ok(next);
         }
+    }
+}
+
+/// Takes the attempt number behind this one.
+///
+/// # Errors
+///
+/// [`ExecError::Replaced`] where another process has it.
+pub async fn next_attempt_after(folder: &Folder, attempt: u64) -> Result<u64> {
+    stay(folder, attempt).await?;
+    let next = attempt + 1;
+    match folder.create(&format!("{ATTEMPTS}/{next}"), "").await? {
+        Created::New => Ok(next),
+        Created::Taken => Err(replaced(&format!("attempt {next}"))),
     }
 }
 
@@ -108,8 +125,10 @@ mod tests {
         let folder = Folder::in_memory();
         let (first, second) = (next_attempt(&folder).await.unwrap(), next_attempt(&folder).await.unwrap());
         assert!(stay(&folder, first).await.is_err());
+        assert!(next_attempt_after(&folder, first).await.is_err(), "it has been replaced");
         forget_attempts(&folder, second).await.unwrap();
         assert!(stay(&folder, second).await.is_ok());
-        assert_eq!(next_attempt(&folder).await.unwrap(), second + 1);
+        assert_eq!(next_attempt_after(&folder, second).await.unwrap(), second + 1);
+        assert_eq!(next_attempt(&folder).await.unwrap(), second + 2);
     }
 }

@@ -13,6 +13,8 @@ pub struct Asked {
     pub barrier: u64,
     /// Sources that were stopped give no barrier behind that one.
     pub last: bool,
+    /// Sinks that share a transaction write the epoch that this checkpoint ends: all of them have handed on those before.
+    pub open: u64,
     /// Sinks commit what they prepared for this checkpoint.
     pub commit: u64,
     /// The oldest kept checkpoint: what it covers is never read again.
@@ -143,6 +145,12 @@ impl Line {
     /// A barrier was given.
     pub fn given(&mut self, checkpoint: CheckpointId) {
         self.given = checkpoint.0;
+    }
+
+    /// Waits until the epoch of a later checkpoint than this one can be written; false where the job ended otherwise. Dropping the
+    /// future loses nothing.
+    pub async fn open(&mut self, behind: u64) -> bool {
+        self.asked.wait_for(|asked| asked.open > behind).await.is_ok()
     }
 
     /// Waits until sinks are to commit this checkpoint; false where the job ended otherwise. Dropping the future loses nothing.

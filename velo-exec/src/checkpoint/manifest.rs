@@ -33,6 +33,9 @@ pub struct Manifest {
     pub ended: bool,
     /// How far each source was read, by its name.
     pub sources: BTreeMap<String, SourceState>,
+    /// The system whose commit of a transaction with this number makes it valid; none where the manifest itself does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_point: Option<String>,
     /// What each source, operator and sink of the plan does, by its name.
     pub plan: BTreeMap<String, String>,
     /// What each task of each operator kept, by the operator's name.
@@ -160,22 +163,32 @@ impl Manifest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn manifest() -> Manifest {
-        Manifest {
+impl Manifest {
+    /// That of a job of which nothing is known.
+    pub(super) fn of_nothing(checkpoint: u64) -> Self {
+        Self {
             format: FORMAT,
             job: "j".to_owned(),
-            checkpoint: 3,
-            attempt: 2,
-            time: 5,
+            checkpoint,
+            attempt: 1,
+            time: 0,
             ended: false,
-            sources: BTreeMap::from([("s".to_owned(), SourceState::default())]),
+            sources: BTreeMap::new(),
+            commit_point: None,
             plan: BTreeMap::new(),
             operators: BTreeMap::new(),
             sinks: BTreeMap::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let sources = BTreeMap::from([("s".to_owned(), SourceState::default())]);
+        Manifest { sources, ..Manifest::of_nothing(3) }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 pub(crate) mod beside;
 pub(crate) mod columns;
+mod commit_point;
 mod coordinator;
 mod counts;
 mod files;
 mod folder;
+mod inventory;
 mod job_file;
 mod line;
 mod manifest;
@@ -16,13 +18,18 @@ pub(crate) mod sequence;
 pub mod state;
 mod upgrade;
 
+pub use commit_point::{CommitPoint, Committed};
 pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, OnCheckpoint, Participants};
 pub(crate) use counts::{load_counts, save_counts};
 pub use folder::{CallFails, Created, Folder};
-pub use job_file::{JobFile, forget_attempts, next_attempt};
+pub use inventory::{
+    Decision, Found, Inventory, Standing, begin_run, committed, complete, complete_name, discard, discarded_name,
+    forget_runs, manifest_name,
+};
+pub use job_file::{JobFile, forget_attempts, new_id, next_attempt, next_attempt_after};
 pub use line::{Asked, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};
-pub use resume::{Decision, Found, Inventory, Resumed, Start, begin_run, complete_name, forget_runs, start, verify};
+pub use resume::{Resumed, Start, start, verify};
 pub use saved_table::KeptTable;
 pub use state::{Chunk, OperatorState, Reached, Share, StateReader, StateWriter};
 pub use upgrade::{NewPlan, Part, PartFate, carry, compare};

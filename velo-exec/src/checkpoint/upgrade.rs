@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::files;
 use super::folder::{Created, Folder};
+use super::inventory::manifest_name;
 use super::manifest::{Manifest, SavedTask};
-use super::resume::manifest_name;
 use crate::error::{ExecError, Result};
 use crate::spill::MemoryPool;
 
@@ -109,7 +109,7 @@ pub async fn carry(folder: &Folder, manifest: &Manifest, plan: &NewPlan, number:
         let mut carried = Vec::with_capacity(tasks.len());
         for (at, task) in tasks.iter().enumerate() {
             let state = files::read(folder, task, &pool).await?;
-            carried.push(files::write(folder, number, name, &at.to_string(), state).await?);
+            carried.push(files::write(folder, (number, attempt), name, &at.to_string(), state).await?);
         }
         operators.insert(name.clone(), carried);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use velo_core::connector::{PreparedCommit, Sink, SinkRequest};
+use velo_core::connector::{CommitKind, PreparedCommit, Sink, SinkRequest};
 use velo_core::duration::Span;
 use velo_core::lookup::{LoadedTable, TableChanges, TableReader, TableWriter};
 use velo_core::progress::Progress;
@@ -20,7 +20,9 @@ use super::{
     CHANNEL_DEPTH, Drive, Following, Inputs, JobProgress, LoadedTableTask, OperatorTask, RowsGiven, SinkTask, Stop,
     StopRequest, TableScanTask, TableSinkTask, ValuesTask,
 };
-use crate::checkpoint::{Asked, Checkpoints, Coordinator, Line, Manifest, Next, Participants, Report, Resumed, Share};
+use crate::checkpoint::{
+    Asked, Checkpoints, CommitPoint, Coordinator, Line, Manifest, Next, Participants, Report, Resumed, Share,
+};
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
 use crate::physical::{ChainContext, Names, StageKind, loaded, lower};
@@ -44,6 +46,8 @@ pub struct JobOptions {
     pub tables: JobTables,
     /// Where its checkpoints go, and what it goes on from; none where it has no `checkpoint.dir`.
     pub checkpoints: Option<Checkpoints>,
+    /// The system whose commits make its checkpoints valid, where sinks share its transactions. It has been taken over.
+    pub commit_point: Option<CommitPoint>,
     /// How much memory its state may take.
     pub memory: Arc<MemoryPool>,
     /// Decides in which order tasks go on; none: the runtime does.
@@ -162,6 +166,9 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
                         .count_from(&after.as_ref().map(|saved| saved.counters.clone()).unwrap_or_default());
                     let after = after.map(|saved| saved.prepared);
                     let sink = sink_task(plan, *id, (name, after), (inputs, line), &mut options, progress).await?;
+                    if sink.sink.commit_kind() == CommitKind::Atomic {
+                        participants.sharing.insert(name.to_owned());
+                    }
                     tasks.spawn(sink.run());
                 }
             }
@@ -169,13 +176,20 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
     }
     drop(wiring);
     let plan = names.plan(plan);
-    let coordinator = switchboard.coordinator(checkpoints, plan, participants, &options.clock, &options.stop);
+    let what = (checkpoints, options.commit_point.take());
+    let coordinator = switchboard.coordinator(what, plan, participants, &options.clock, &options.stop);
     let coordinator = tasks.spawn(coordinator.run());
     finish(tasks.set, &coordinator, &options.stop).await
 }
 
 /// Finishes the last commit of a run that had ended: every sink of `plan` shows what the manifest says.
-pub async fn commit_again(plan: &Plan, manifest: &Manifest, clock: &Clock, progress: &JobProgress) -> Result<()> {
+pub async fn commit_again(
+    plan: &Plan,
+    manifest: &Manifest,
+    commit_point: Option<&CommitPoint>,
+    clock: &Clock,
+    progress: &JobProgress,
+) -> Result<()> {
     let names = Names::new(plan);
     for (at, source) in progress.sources.iter().enumerate() {
         if let Some(saved) = manifest.sources.get(names.source(at)) {
@@ -186,7 +200,7 @@ pub async fn commit_again(plan: &Plan, manifest: &Manifest, clock: &Clock, progr
         let saved = manifest.sinks.get(names.sink(at));
         let (Some(binding), Some(saved)) = (&sink.binding, saved) else { continue };
         progress.sinks[at].count_from(&saved.counters);
-        let request = sink_request(sink, Some(saved.prepared.clone()), clock, &progress.sinks[at]);
+        let request = sink_request(sink, Some(saved.prepared.clone()), commit_point, clock, &progress.sinks[at]);
         let failed = |error| ExecError::connector(&sink.name, error);
         let mut opened = binding.open(request).await.map_err(failed)?;
         opened.commit(saved.prepared.clone()).await.map_err(failed)?;
@@ -197,6 +211,7 @@ pub async fn commit_again(plan: &Plan, manifest: &Manifest, clock: &Clock, progr
 fn sink_request(
     sink: &SinkNode,
     after: Option<PreparedCommit>,
+    commit_point: Option<&CommitPoint>,
     clock: &Clock,
     progress: &Arc<Progress>,
 ) -> SinkRequest {
@@ -208,6 +223,7 @@ fn sink_request(
         guarantee: sink.guarantee,
         bounded: sink.bounded,
         after,
+        transactions: commit_point.map(|point| Arc::clone(point.transactions())),
         clock: clock.clone(),
         progress: Arc::clone(progress),
     }
@@ -235,13 +251,13 @@ impl Switchboard {
 
     fn coordinator(
         self,
-        checkpoints: Option<Checkpoints>,
+        what: (Option<Checkpoints>, Option<CommitPoint>),
         plan: BTreeMap<String, String>,
         participants: Participants,
         clock: &Clock,
         stop: &Stop,
     ) -> Coordinator {
-        Coordinator::new(checkpoints, plan, participants, self.asked, self.reported, clock.clone(), stop.clone())
+        Coordinator::new(what, plan, participants, self.asked, self.reported, clock.clone(), stop.clone())
     }
 }
 
@@ -446,7 +462,7 @@ async fn sink_task(
     let counters = Arc::clone(&progress.sinks[id.0]);
     let opened = match &sink.binding {
         Some(binding) => {
-            let request = sink_request(sink, after.clone(), &options.clock, &counters);
+            let request = sink_request(sink, after.clone(), options.commit_point.as_ref(), &options.clock, &counters);
             binding.open(request).await.map_err(|error| ExecError::connector(&sink.name, error))?
         }
         None => options

@@ -60,6 +60,10 @@ impl SinkTask {
         let mut unflushed = false;
         // What was prepared and is not committed.
         let mut pending: Option<PreparedCommit> = None;
+        // In a transaction that sinks share, the epoch behind this checkpoint waits until all have handed on theirs; the first one until
+        // there is a transaction. Meanwhile nothing is read: what comes waits in bounded channels, and then at the sources.
+        let shares = self.sink.commit_kind() == CommitKind::Atomic;
+        let (mut held, mut opens) = (shares.then_some(0), self.line.clone());
         loop {
             let asked = async {
                 match &pending {
@@ -78,7 +82,14 @@ impl SinkTask {
                     }
                     continue;
                 }
-                next = self.inputs.next() => next?,
+                open = opens.open(held.unwrap_or_default()), if held.is_some() => {
+                    if !open {
+                        return Err(ExecError::Stopped);
+                    }
+                    held = None;
+                    continue;
+                }
+                next = self.inputs.next(), if held.is_none() => next?,
                 () = self.clock.sleep(self.flush_after), if unflushed => {
                     self.sink.flush().await.map_err(|error| ExecError::connector(&self.name, error))?;
                     unflushed = false;
@@ -104,6 +115,7 @@ impl SinkTask {
                     let (checkpoint, sink) = (checkpoint.0, self.saved_as.clone());
                     let saved = SavedSink { prepared: prepared.clone(), counters: self.progress.counted() };
                     self.line.report(Report::Prepared { checkpoint, sink, saved });
+                    held = shares.then_some(prepared.checkpoint.0);
                     pending = Some(prepared);
                     unflushed = false;
                 }

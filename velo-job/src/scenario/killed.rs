@@ -1,18 +1,19 @@
-//! A scenario whose job is killed, or fails, and is started again, in memory: a simulation, reproduced by its seed.
+//! A scenario whose job is killed, frozen, or fails, and is started again, in memory: a simulation, reproduced by its seed.
 //!
 //! Every attempt runs on a thread and runtime of its own, and its tasks go on in an order that the seed decides. It ends behind some
 //! checkpoint, in the middle of anything, or where the store of its checkpoints or one of its sinks fails, before or behind what it
 //! was asked to do. What an attempt had in flight is lost then; its checkpoints and the epochs of its sinks stay, and the next attempt
-//! goes on from there.
+//! goes on from there. An attempt that is frozen does not know that another one has taken its place: some time later it goes on, while
+//! that one waits, and must not be seen any more.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use velo_core::clock::Stopwatch;
 use velo_core::duration::Span;
 use velo_core::error::Retry;
-use velo_exec::checkpoint::{CallFails, Inventory, Manifest};
+use velo_exec::checkpoint::{CallFails, Inventory, Manifest, Standing};
 use velo_exec::runtime::JobProgress;
 use velo_exec::{ExecError, Result};
 use velo_plan::RecoveryProperties;
@@ -22,6 +23,9 @@ use crate::{Folder, RunOptions, Script};
 
 /// So often an attempt is ended at most: of a long input that is enough, and each start costs.
 const ENDS: u64 = 6;
+
+/// A frozen attempt goes on for so many turns at most.
+const THAWED_TURNS: u64 = 2_000;
 
 /// How an attempt ends before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +40,74 @@ enum Doom {
     Store(u64, CallFails),
     /// At so many calls of sinks.
     Sink(u64, CallFails),
+    /// At so many calls of a broker its transactions have been open for too long.
+    Expiry(u64),
+    /// It is frozen when its tasks have had so many turns.
+    Frozen(u64),
+}
+
+/// Where a frozen attempt waits.
+#[derive(Default)]
+struct Ice {
+    phase: Mutex<Phase>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    #[default]
+    Running,
+    Frozen,
+    Thawed,
+    /// The attempt has ended.
+    Over,
+}
+
+impl Ice {
+    fn set(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        self.changed.notify_all();
+    }
+
+    fn wait_for(&self, is_it: impl Fn(Phase) -> bool) -> Phase {
+        let phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.changed.wait_while(phase, |phase| !is_it(*phase)).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) == Phase::Over
+    }
+
+    /// Stays where it is until it is thawed.
+    fn freeze(&self) {
+        self.set(Phase::Frozen);
+        self.wait_for(|phase| phase == Phase::Thawed);
+    }
+
+    /// Lets the attempt go on until it has ended, where it has not yet.
+    fn thaw(&self) {
+        if self.is_over() {
+            return;
+        }
+        self.set(Phase::Thawed);
+        self.wait_for(|phase| phase == Phase::Over);
+    }
+}
+
+/// Says that an attempt has ended, however it did.
+struct Over<'a>(&'a Ice);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.set(Phase::Over);
+    }
 }
 
 /// What decides about an attempt, and what has become of it.
 pub(super) struct Fate {
     state: Mutex<State>,
     killed: Notify,
+    ice: Ice,
 }
 
 struct State {
@@ -49,6 +115,8 @@ struct State {
     doom: Doom,
     /// How far the sources were read at the last checkpoint that was seen.
     seen: Option<serde_json::Value>,
+    /// An attempt before, which is frozen, goes on after so many turns of this one.
+    thaws: Option<(u64, Arc<Fate>)>,
 }
 
 impl Fate {
@@ -80,7 +148,21 @@ impl Fate {
         {
             self.killed.notify_one();
         }
-        state.random.below(4) > 0
+        let thawed = state.thaws.take_if(|(left, _)| passed(left));
+        let freezes = match &mut state.doom {
+            Doom::Frozen(left) => passed(left),
+            _ => false,
+        };
+        let goes_on = state.random.below(4) > 0;
+        drop(state);
+        if let Some((_, frozen)) = thawed {
+            frozen.ice.thaw();
+        }
+        if freezes {
+            self.ice.freeze();
+            self.state().doom = Doom::Turn(THAWED_TURNS);
+        }
+        goes_on
     }
 
     fn store(&self) -> Option<CallFails> {
@@ -88,6 +170,19 @@ impl Fate {
             Doom::Store(left, fails) => passed(left).then_some(*fails),
             _ => None,
         }
+    }
+
+    /// Asked by a broker at each of its calls: whether what is open has been so for too long.
+    pub(super) fn expires(&self) -> bool {
+        match &mut self.state().doom {
+            Doom::Expiry(left) => passed(left),
+            _ => false,
+        }
+    }
+
+    /// How many turns others have before a commit is done.
+    pub(super) fn delay(&self) -> u64 {
+        self.state().random.below(4)
     }
 
     /// Asked by sinks at each of their calls.
@@ -106,17 +201,28 @@ fn passed(left: &mut u64) -> bool {
     last
 }
 
-fn doom(random: &mut Random, ends: u64) -> Doom {
+fn doom(random: &mut Random, ends: u64, kinds: Kinds) -> Doom {
     if ends >= ENDS {
         return Doom::None;
     }
     let fails = if random.below(2) == 0 { CallFails::Before } else { CallFails::After };
-    match random.below(4) {
+    match random.below(6) {
         0 => Doom::Checkpoint(1 + random.below(3)),
-        1 => Doom::Turn(1 + random.below(600)),
-        2 => Doom::Store(1 + random.below(60), fails),
-        _ => Doom::Sink(1 + random.below(30), fails),
+        1 => Doom::Store(1 + random.below(60), fails),
+        2 => Doom::Sink(1 + random.below(30), fails),
+        3 if kinds.transactions => Doom::Expiry(1 + random.below(40)),
+        4 if kinds.freezing => Doom::Frozen(1 + random.below(600)),
+        _ => Doom::Turn(1 + random.below(600)),
     }
+}
+
+/// What can happen to a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kinds {
+    /// It has sinks that share transactions.
+    pub(super) transactions: bool,
+    /// A frozen attempt holds nothing that the next one would need: a file, say, which it has locked.
+    pub(super) freezing: bool,
 }
 
 /// How the attempt of this number ends where one call is to fail.
@@ -140,122 +246,152 @@ pub(super) fn run(
     script: &Script,
     options: &(dyn Fn() -> RunOptions + Sync),
     shared: &SharedFate,
-    mode: &Mode,
+    (mode, kinds): (&Mode, Kinds),
     patience: Duration,
 ) -> (Ran, bool) {
-    let mut call_failed = false;
-    let ran = attempts(script, options, shared, mode, patience, &mut call_failed);
-    (ran, call_failed)
+    let attempts = Attempts { script, options, shared, mode, kinds, patience, folder: Folder::in_memory() };
+    std::thread::scope(|scope| {
+        let mut frozen = None;
+        let ran = attempts.run(scope, &mut frozen);
+        // What is still frozen goes on behind the end of all, where it can do no harm either.
+        if let Some(fate) = &frozen {
+            fate.ice.thaw();
+        }
+        ran
+    })
 }
 
 /// The counters, and how it ended.
 type Ran = (JobProgress, Result<Result<(), ExecError>, ()>);
 
-fn attempts(
-    script: &Script,
-    options: &(dyn Fn() -> RunOptions + Sync),
-    shared: &SharedFate,
-    mode: &Mode,
+/// The attempts of one run.
+struct Attempts<'a> {
+    script: &'a Script,
+    options: &'a (dyn Fn() -> RunOptions + Sync),
+    shared: &'a SharedFate,
+    mode: &'a Mode,
+    kinds: Kinds,
     patience: Duration,
-    call_failed: &mut bool,
-) -> Ran {
-    let folder = Folder::in_memory();
-    let mut random = Random::new(mode.seed);
-    let (mut seen, mut last) = (None, None);
-    let (mut ends, mut starts) = (0, 0);
-    let watch = Stopwatch::start();
-    loop {
-        let progress = script.progress();
-        let doom = match mode.fails {
-            Some(call) => doom_of(call, starts),
-            None => doom(&mut random, ends),
-        };
-        starts += 1;
-        let state = State { random: Random::new(random.below(u64::MAX)), doom, seen };
-        let fate = Arc::new(Fate { state: Mutex::new(state), killed: Notify::new() });
-        *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fate));
-        let left = patience.saturating_sub(watch.elapsed());
-        let ran = std::thread::scope(|scope| {
-            scope.spawn(|| attempt(script, options(), &folder, &fate, &progress, left)).join()
-        });
-        let Ok((all_read, attempt)) = ran else {
-            let error = ExecError::Internal("an attempt of the job panicked".to_owned());
-            return (progress, Ok(Err(error)));
-        };
-        seen = fate.state().seen.take();
-        *call_failed |= matches!(fate.state().doom, Doom::Store(0, _) | Doom::Sink(0, _));
-        match attempt {
-            Attempt::Over => return (last.unwrap_or(progress), Ok(Ok(()))),
-            // All was counted by the attempt that came to the end, and this one has only finished its last commit.
-            Attempt::Finished => return (last.unwrap_or(progress), Ok(Ok(()))),
-            Attempt::Ended(Err(ExecError::Connector { error, .. }))
-                if doom != Doom::None && error.retry == Retry::Temporary =>
-            {
+    folder: Folder,
+}
+
+impl Attempts<'_> {
+    fn run<'scope>(
+        &'scope self,
+        scope: &'scope std::thread::Scope<'scope, '_>,
+        frozen: &mut Option<Arc<Fate>>,
+    ) -> (Ran, bool) {
+        let mut random = Random::new(self.mode.seed);
+        let (mut seen, mut last) = (None, None);
+        let (mut ends, mut starts, mut call_failed) = (0, 0, false);
+        let watch = Stopwatch::start();
+        loop {
+            let progress = self.script.progress();
+            frozen.take_if(|frozen| frozen.ice.is_over());
+            let doom = match self.mode.fails {
+                Some(call) => doom_of(call, starts),
+                // One frozen attempt at a time.
+                None => {
+                    doom(&mut random, ends, Kinds { freezing: self.kinds.freezing && frozen.is_none(), ..self.kinds })
+                }
+            };
+            starts += 1;
+            let thaws = frozen.as_ref().map(|frozen| (1 + random.below(300), Arc::clone(frozen)));
+            let state = State { random: Random::new(random.below(u64::MAX)), doom, seen, thaws };
+            let fate = Arc::new(Fate { state: Mutex::new(state), killed: Notify::new(), ice: Ice::default() });
+            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fate));
+            let left = self.patience.saturating_sub(watch.elapsed());
+            let (own, counted) = (Arc::clone(&fate), progress.clone());
+            let running = scope.spawn(move || {
+                let _over = Over(&own.ice);
+                self.attempt(&own, &counted, left)
+            });
+            if fate.ice.wait_for(|phase| matches!(phase, Phase::Frozen | Phase::Over)) == Phase::Frozen {
                 ends += 1;
+                seen = fate.state().seen.take();
+                last = Some(progress);
+                *frozen = Some(fate);
+                continue;
             }
-            Attempt::Ended(result) => return (progress, Ok(result)),
-            Attempt::TookTooLong => return (progress, Err(())),
-            Attempt::Killed => ends += 1,
+            let Ok((all_read, attempt)) = running.join() else {
+                let error = ExecError::Internal("an attempt of the job panicked".to_owned());
+                return ((progress, Ok(Err(error))), call_failed);
+            };
+            seen = fate.state().seen.take();
+            call_failed |= matches!(fate.state().doom, Doom::Store(0, _) | Doom::Sink(0, _));
+            let ran = match attempt {
+                Attempt::Over => Some((last.take().unwrap_or(progress.clone()), Ok(Ok(())))),
+                // All was counted by the attempt that came to the end, and this one has only finished its last commit.
+                Attempt::Ended(Ok(())) if all_read => Some((last.take().unwrap_or(progress.clone()), Ok(Ok(())))),
+                Attempt::Ended(Err(error)) if doom != Doom::None && passes(&error) => None,
+                Attempt::Ended(Err(ExecError::Overtaken { .. })) => None,
+                Attempt::Killed => None,
+                Attempt::Ended(result) => Some((progress.clone(), Ok(result))),
+                Attempt::TookTooLong => Some((progress.clone(), Err(()))),
+            };
+            if let Some(ran) = ran {
+                return (ran, call_failed);
+            }
+            ends += 1;
+            // One that only had a commit to finish, and was ended in that, has counted nothing.
+            if !all_read {
+                last = Some(progress);
+            }
         }
-        // One that only had a commit to finish, and was ended in that, has counted nothing.
-        if !all_read {
-            last = Some(progress);
-        }
+    }
+
+    /// Whether all had been read before it began, and what became of it.
+    fn attempt(&self, fate: &Arc<Fate>, progress: &JobProgress, patience: Duration) -> (bool, Attempt) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return (false, Attempt::Ended(Err(ExecError::Internal(error.to_string())))),
+        };
+        let mut options = (self.options)();
+        let (told, troubled, turns) = (Arc::clone(fate), Arc::clone(fate), Arc::clone(fate));
+        options.checkpoints = Some(self.folder.with_trouble(move || troubled.store()));
+        options.recovery =
+            Some(RecoveryProperties { interval: Span(0), attempts: 0, ..self.script.recovery().clone() });
+        options.on_checkpoint = Some(Arc::new(move |manifest: &Manifest| told.checkpoint(manifest)));
+        options.schedule = Some(Arc::new(move || turns.turn()));
+        runtime.block_on(async {
+            let before = last_one(&self.folder).await;
+            if let Some((_, Standing::Complete)) = before {
+                return (true, Attempt::Over);
+            }
+            let attempt = tokio::select! {
+                biased;
+                () = fate.killed.notified() => Attempt::Killed,
+                ran = tokio::time::timeout(patience, self.script.run(options, progress)) => {
+                    ran.map_or(Attempt::TookTooLong, Attempt::Ended)
+                }
+            };
+            // The last one may have turned out not to be valid.
+            let all_read = match (before, last_one(&self.folder).await) {
+                (Some((before, _)), Some((now, _))) => before == now,
+                _ => false,
+            };
+            (all_read, attempt)
+        })
     }
 }
 
-/// Whether all inputs have ended at the last checkpoint, and whether that is complete.
-async fn has_ended(folder: &Folder) -> Option<bool> {
-    let last = Inventory::take(folder).await.ok()?.checkpoints.into_iter().last()?;
-    last.manifest.is_ok_and(|manifest| manifest.ended).then_some(last.complete)
+/// Whether an error is of the kind that another start may mend.
+fn passes(error: &ExecError) -> bool {
+    matches!(error, ExecError::Connector { error, .. } if error.retry == Retry::Temporary)
+}
+
+/// The last checkpoint of all, where all inputs have ended at it, and how it stands.
+async fn last_one(folder: &Folder) -> Option<(u64, Standing)> {
+    let checkpoints = Inventory::take(folder).await.ok()?.checkpoints;
+    let last = checkpoints.into_iter().rev().find(|found| found.standing != Standing::Discarded)?;
+    last.manifest.is_ok_and(|manifest| manifest.ended).then_some((last.number, last.standing))
 }
 
 /// What became of an attempt.
 enum Attempt {
     /// The one before had done all that there was to do, whatever became of it then.
     Over,
-    /// It has finished the last commit.
-    Finished,
     Ended(Result<(), ExecError>),
     Killed,
     TookTooLong,
-}
-
-/// Whether all had been read before it began, and what became of it.
-fn attempt(
-    script: &Script,
-    mut options: RunOptions,
-    folder: &Folder,
-    fate: &Arc<Fate>,
-    progress: &JobProgress,
-    patience: Duration,
-) -> (bool, Attempt) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return (false, Attempt::Ended(Err(ExecError::Internal(error.to_string())))),
-    };
-    let (told, troubled, turns) = (Arc::clone(fate), Arc::clone(fate), Arc::clone(fate));
-    options.checkpoints = Some(folder.with_trouble(move || troubled.store()));
-    options.recovery = Some(RecoveryProperties { interval: Span(0), attempts: 0, ..script.recovery().clone() });
-    options.on_checkpoint = Some(Arc::new(move |manifest: &Manifest| told.checkpoint(manifest)));
-    options.schedule = Some(Arc::new(move || turns.turn()));
-    runtime.block_on(async {
-        let ended = has_ended(folder).await;
-        if ended == Some(true) {
-            return (true, Attempt::Over);
-        }
-        let all_read = ended.is_some();
-        let attempt = tokio::select! {
-            biased;
-            () = fate.killed.notified() => Attempt::Killed,
-            ran = tokio::time::timeout(patience, script.run(options, progress)) => {
-                match ran {
-                    Err(_) => Attempt::TookTooLong,
-                    Ok(Ok(())) if all_read => Attempt::Finished,
-                    Ok(result) => Attempt::Ended(result),
-                }
-            }
-        };
-        (all_read, attempt)
-    })
 }

@@ -22,6 +22,7 @@
 //! [`parse`] reads a file, [`modes`] says in how many ways its scenarios must give the same, [`run`] runs one of them in one
 //! way, [`compare`] tells what differs, and [`suite`] does all of that for a folder.
 
+mod broker;
 pub mod compare;
 mod inputs;
 mod killed;
@@ -37,7 +38,7 @@ mod temporary;
 mod update;
 mod wire;
 
-pub use modes::{Batching, Called, FailingCall, Mode, Modes};
+pub use modes::{Batching, Called, Commits, FailingCall, Mode, Modes};
 pub use parse::{Scenario, ScenarioFile};
 pub use report::{Record, Report};
 pub use run::{Failure, Runner, Verdict};

@@ -19,6 +19,31 @@ pub enum Batching {
     Of(usize),
 }
 
+/// How sinks commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Commits {
+    /// Each by itself what it has prepared.
+    #[default]
+    Prepared,
+    /// All together, in transactions.
+    Atomic,
+    /// The first, third, … in transactions, the others by themselves.
+    Mixed,
+}
+
+impl Commits {
+    const ALL: [Self; 3] = [Self::Prepared, Self::Atomic, Self::Mixed];
+
+    /// Whether the sink of this number shares transactions.
+    pub fn is_atomic(self, sink: usize) -> bool {
+        match self {
+            Self::Prepared => false,
+            Self::Atomic => true,
+            Self::Mixed => sink.is_multiple_of(2),
+        }
+    }
+}
+
 /// One way to run a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode {
@@ -36,6 +61,8 @@ pub struct Mode {
     pub optimised: bool,
     /// The job is killed at checkpoints and goes on from them.
     pub killed: bool,
+    /// How the sinks of a job that is killed commit.
+    pub commits: Commits,
     /// State lies on disk whenever it is not looked at.
     pub spilled: bool,
     /// This very call fails, and the job goes on after that.
@@ -91,6 +118,7 @@ impl Default for Mode {
             reprinted: false,
             optimised: true,
             killed: false,
+            commits: Commits::Prepared,
             spilled: false,
             fails: None,
             seed: 0,
@@ -127,6 +155,11 @@ impl fmt::Display for Mode {
         if let Some(call) = self.fails {
             words.push(call.to_string());
         }
+        match self.commits {
+            Commits::Prepared => {}
+            Commits::Atomic => words.push("in transactions".to_owned()),
+            Commits::Mixed => words.push("partly in transactions".to_owned()),
+        }
         if self.spilled {
             words.push("state on disk".to_owned());
         }
@@ -144,6 +177,11 @@ const CHOICES: [usize; DIMENSIONS] = [4, 2, 2, 3, 2, 2, 2, 2];
 
 fn mode(choices: [usize; DIMENSIONS], seed: u64) -> Mode {
     let [batching, shuffled, partitions, parallelism, reprinted, optimised, killed, spilled] = choices;
+    // Of sinks there is no dimension: what kills a job comes with each of them in turn.
+    let commits = match killed {
+        0 => Commits::Prepared,
+        _ => Commits::ALL[Random::new(seed ^ choices.iter().sum::<usize>() as u64).below(3) as usize],
+    };
     Mode {
         batching: [Batching::AsWritten, Batching::Of(1), Batching::Of(2), Batching::Of(8_192)][batching],
         shuffled: shuffled == 1,
@@ -152,6 +190,7 @@ fn mode(choices: [usize; DIMENSIONS], seed: u64) -> Mode {
         reprinted: reprinted == 1,
         optimised: optimised == 0,
         killed: killed == 1,
+        commits,
         spilled: spilled == 1,
         fails: None,
         seed,
@@ -206,8 +245,8 @@ impl Mode {
 
 impl Mode {
     /// A mode in which one call fails.
-    pub fn failing(call: FailingCall) -> Self {
-        Self { killed: true, fails: Some(call), batching: Batching::Of(2), ..Self::default() }
+    pub fn failing(call: FailingCall, commits: Commits) -> Self {
+        Self { killed: true, commits, fails: Some(call), batching: Batching::Of(2), ..Self::default() }
     }
 }
 

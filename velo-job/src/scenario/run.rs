@@ -12,9 +12,10 @@ use velo_exec::spill::MemoryPool;
 use velo_plan::PlanContext;
 use velo_sql::{parse_script, print_script, render};
 
+use super::broker::Broker;
 use super::compare::{Comparison, as_text, expected, expected_csv, line_differences, rows_of, text_differences};
-use super::killed;
-use super::modes::{Batching, Mode};
+use super::killed::{self, SharedFate};
+use super::modes::{Batching, Commits, Mode};
 use super::parse::{Block, Output, Scenario, ScenarioFile};
 use super::stand_in::{Bound, registry};
 use super::temporary::Folder;
@@ -82,6 +83,7 @@ impl Runner {
                 return verdict;
             }
         };
+        let fate = SharedFate::default();
         let wiring = Wiring {
             scenario,
             mode,
@@ -89,7 +91,8 @@ impl Runner {
             temporary: temporary.path(),
             registry: &base,
             bound: &bound,
-            fate: Arc::default(),
+            broker: Broker::with_fate(Arc::clone(&fate)),
+            fate,
         };
         if let Err((line, message)) = self.play(file, &wiring, &mut verdict).await {
             verdict.fail(line, message);
@@ -168,7 +171,12 @@ impl Runner {
         };
         let (progress, ran) = match killed {
             true => {
-                let (ran, call_failed) = killed::run(&script, &options, &wiring.fate, wiring.mode, PATIENCE);
+                let kinds = killed::Kinds {
+                    transactions: wiring.mode.commits != Commits::Prepared,
+                    freezing: got.iter().all(|got| matches!(got.place, GotPlace::Rows(_))),
+                };
+                let (ran, call_failed) = killed::run(&script, &options, &wiring.fate, (wiring.mode, kinds), PATIENCE);
+                wiring.broker.settle();
                 verdict.call_failed = call_failed;
                 ran
             }

@@ -5,12 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use velo_core::connector::{CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest};
-use velo_core::error::ErrorKind;
-use velo_core::{Batch, ConnectorError, Result};
+use velo_core::connector::{
+    CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest, TransactionalSystem,
+};
+use velo_core::{Batch, ConnectorError, Result, error::ErrorKind};
 use velo_exec::checkpoint::CallFails;
 
-use super::killed::SharedFate;
+use super::broker::{Broker, TransactionSink};
+use super::killed::{Fate, SharedFate};
 
 /// The rows that a sink got. All copies are the same.
 #[derive(Clone, Default)]
@@ -18,13 +20,27 @@ pub(super) struct Kept(Arc<Mutex<State>>, SharedFate);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What each sink wrote since its last epoch ended.
-    open: BTreeMap<usize, Vec<Batch>>,
-    /// The epochs that were prepared and not committed, by sink and checkpoint: they outlive the sink that wrote them.
-    prepared: BTreeMap<(usize, CheckpointId), Vec<Batch>>,
+    /// The epochs that were prepared and not committed, by sink and by their own number: they outlive the sink that wrote them.
+    prepared: BTreeMap<(usize, u64), Vec<Batch>>,
+    /// How many epochs there were.
+    epochs: u64,
     visible: Vec<Batch>,
     /// How many bindings there are.
     bindings: usize,
+}
+
+/// Does what a sink is asked for, unless it is to fail before; what it fails behind is done.
+pub(super) fn troubled<T>(
+    fate: Option<&Arc<Fate>>,
+    operation: &'static str,
+    call: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let broken = || Err(ConnectorError::new(ErrorKind::Unavailable, operation, "the sink does not answer").temporary());
+    match fate.and_then(|fate| fate.sink()) {
+        None => call(),
+        Some(CallFails::Before) => broken(),
+        Some(CallFails::After) => call().and_then(|_| broken()),
+    }
 }
 
 impl Kept {
@@ -38,37 +54,31 @@ impl Kept {
         Self(Arc::default(), fate)
     }
 
-    /// Does what a sink is asked for, unless it is to fail before; what it fails behind is done.
-    fn call<T>(&self, operation: &'static str, call: impl FnOnce(&mut State) -> T) -> Result<T> {
-        let fate = self.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let fails = fate.and_then(|fate| fate.sink());
-        let broken =
-            || Err(ConnectorError::new(ErrorKind::Unavailable, operation, "the sink does not answer").temporary());
-        match fails {
-            None => Ok(call(&mut self.state())),
-            Some(CallFails::Before) => broken(),
-            Some(CallFails::After) => {
-                call(&mut self.state());
-                broken()
-            }
-        }
-    }
-
     /// What others see.
     pub(super) fn batches(&self) -> Vec<Batch> {
         self.state().visible.clone()
     }
 
-    /// A binding whose sink writes here.
-    pub(super) fn binding(&self) -> Arc<dyn SinkBinding> {
+    /// Lets others see more.
+    pub(super) fn show(&self, batches: Vec<Batch>) {
+        self.state().visible.extend(batches);
+    }
+
+    /// A binding whose sink writes here: at the commits of epochs that it prepares, or in transactions of a broker.
+    pub(super) fn binding(&self, broker: Option<&Broker>) -> Arc<dyn SinkBinding> {
         let mut state = self.state();
         state.bindings += 1;
-        Arc::new(KeepingBinding { kept: self.clone(), number: state.bindings })
+        Arc::new(KeepingBinding { kept: self.clone(), number: state.bindings, broker: broker.cloned() })
     }
 
     /// A sink that writes here and shows rows at once.
     pub(super) fn terminal(&self) -> Box<dyn Sink> {
-        Box::new(KeepingSink { kept: self.clone(), number: 0, kind: CommitKind::Direct })
+        Box::new(self.sink(0, CommitKind::Direct))
+    }
+
+    fn sink(&self, number: usize, kind: CommitKind) -> KeepingSink {
+        let fate = self.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        KeepingSink { kept: self.clone(), fate, number, kind, open: Vec::new() }
     }
 }
 
@@ -76,6 +86,7 @@ struct KeepingBinding {
     kept: Kept,
     /// Tells it from others that write to the same place.
     number: usize,
+    broker: Option<Broker>,
 }
 
 impl fmt::Debug for KeepingBinding {
@@ -90,34 +101,43 @@ impl SinkBinding for KeepingBinding {
         "the scenario's output".to_owned()
     }
 
+    fn transactional(&self) -> Option<&dyn TransactionalSystem> {
+        self.broker.as_ref().map(|broker| broker as &dyn TransactionalSystem)
+    }
+
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
         let kind = match request.guarantee {
+            Guarantee::ExactlyOnce if self.broker.is_some() => {
+                return TransactionSink::open(&self.kept, &request).map(|sink| Box::new(sink) as Box<dyn Sink>);
+            }
             Guarantee::ExactlyOnce => CommitKind::Prepared,
             Guarantee::AtLeastOnce => CommitKind::Direct,
         };
-        let number = self.number;
-        let mut state = self.kept.state();
         // What came behind the epoch that this run goes on from is gone.
-        state.open.remove(&number);
-        let after = request.after.map(|after| after.checkpoint);
-        state.prepared.retain(|(sink, checkpoint), _| *sink != number || Some(*checkpoint) == after);
-        Ok(Box::new(KeepingSink { kept: self.kept.clone(), number, kind }))
+        let after = request.after.and_then(|after| after.state.as_u64());
+        self.kept.state().prepared.retain(|(sink, epoch), _| *sink != self.number || Some(*epoch) == after);
+        Ok(Box::new(self.kept.sink(self.number, kind)))
     }
 }
 
 struct KeepingSink {
     kept: Kept,
+    fate: Option<Arc<Fate>>,
     number: usize,
     kind: CommitKind,
+    /// What it wrote since its last epoch ended.
+    open: Vec<Batch>,
 }
 
 #[async_trait]
 impl Sink for KeepingSink {
     async fn write(&mut self, batch: Batch) -> Result<()> {
-        let (kind, number) = (self.kind, self.number);
-        self.kept.call("writing", |state| match kind {
-            CommitKind::Direct => state.visible.push(batch),
-            CommitKind::Prepared | CommitKind::Atomic => state.open.entry(number).or_default().push(batch),
+        troubled(self.fate.as_ref(), "writing", || {
+            match self.kind {
+                CommitKind::Direct => self.kept.show(vec![batch]),
+                CommitKind::Prepared | CommitKind::Atomic => self.open.push(batch),
+            }
+            Ok(())
         })
     }
 
@@ -126,27 +146,29 @@ impl Sink for KeepingSink {
     }
 
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        let number = self.number;
-        self.kept.call("preparing", |state| {
-            let open = state.open.remove(&number).unwrap_or_default();
-            state.prepared.insert((number, id), open);
-            PreparedCommit { checkpoint: id, state: serde_json::Value::Null }
+        troubled(self.fate.as_ref(), "preparing", || {
+            let mut state = self.kept.state();
+            state.epochs += 1;
+            let epoch = state.epochs;
+            state.prepared.insert((self.number, epoch), std::mem::take(&mut self.open));
+            Ok(PreparedCommit { checkpoint: id, state: epoch.into() })
         })
     }
 
     async fn commit(&mut self, prepared: PreparedCommit) -> Result<()> {
-        let number = self.number;
-        self.kept.call("committing", |state| {
+        troubled(self.fate.as_ref(), "committing", || {
+            let mut state = self.kept.state();
             // One that was committed before is not there any more.
-            let rows = state.prepared.remove(&(number, prepared.checkpoint)).unwrap_or_default();
+            let epoch = (self.number, prepared.state.as_u64().unwrap_or_default());
+            let rows = state.prepared.remove(&epoch).unwrap_or_default();
             state.visible.extend(rows);
+            Ok(())
         })
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let (mut state, number) = (self.kept.state(), self.number);
-        state.open.remove(&number);
-        state.prepared.retain(|(sink, _), _| *sink != number);
+        self.open.clear();
+        self.kept.state().prepared.retain(|(sink, _), _| *sink != self.number);
         Ok(())
     }
 

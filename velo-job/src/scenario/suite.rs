@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use velo_core::clock::Stopwatch;
 use velo_exec::checkpoint::CallFails;
 
-use super::modes::{Called, FailingCall, Mode, Modes, Random};
+use super::modes::{Called, Commits, FailingCall, Mode, Modes, Random};
 use super::parse::{Scenario, ScenarioError, ScenarioFile, read};
 use super::report::{Record, Report};
 use super::run::{Failure, Runner, Verdict};
@@ -143,16 +143,20 @@ impl Suite {
                 && runner.can_be_killed(scenario)
                 && Mode { killed: true, ..Mode::default() }.applies_to(scenario)
         };
-        let kinds = [Called::Store, Called::Sink].into_iter().flat_map(|of| {
-            [CallFails::Before, CallFails::After]
-                .into_iter()
-                .flat_map(move |fails| [(of, fails, false), (of, fails, true)])
-        });
-        for ((file, scenario), (of, fails, resumed)) in
-            all.filter(fitting).flat_map(|one| kinds.clone().map(move |kind| (one, kind)))
+        let mut kinds = Vec::new();
+        for of in [Called::Store, Called::Sink] {
+            for fails in [CallFails::Before, CallFails::After] {
+                for resumed in [false, true] {
+                    let call = FailingCall { of, number: 1, fails, resumed };
+                    kinds.extend([Commits::Prepared, Commits::Atomic].map(|commits| (call, commits)));
+                }
+            }
+        }
+        for ((file, scenario), (call, commits)) in
+            all.filter(fitting).flat_map(|one| kinds.iter().map(move |kind| (one, *kind)))
         {
             for number in 1.. {
-                let mode = Mode::failing(FailingCall { of, number, fails, resumed });
+                let mode = Mode::failing(FailingCall { number, ..call }, commits);
                 let (record, verdict) = recorded(runner, file, scenario, &mode).await;
                 let failed = !record.failures.is_empty();
                 report.records.push(record);

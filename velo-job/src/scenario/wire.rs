@@ -11,6 +11,7 @@ use velo_core::connector::{DecodeColumn, Guarantee, Registry, Sink, SinkBinding}
 use velo_core::properties::PropertyValue;
 use velo_plan::plan::{Plan, SourceNode, TableFeed, TimeOrigin};
 
+use super::broker::Broker;
 use super::inputs::{Event, Feed};
 use super::killed::SharedFate;
 use super::modes::{Batching, Mode, Random};
@@ -36,6 +37,8 @@ pub(super) struct Wiring<'a> {
     pub(super) bound: &'a Bound,
     /// What the sinks ask whether they fail.
     pub(super) fate: SharedFate,
+    /// What those of them write into that share transactions.
+    pub(super) broker: Broker,
 }
 
 /// Where the rows of an output are after a run.
@@ -164,7 +167,7 @@ impl<'a> Wiring<'a> {
             plan.sinks.iter_mut().for_each(|sink| sink.guarantee = Guarantee::ExactlyOnce);
         }
         let taken: Vec<Arc<dyn SinkBinding>> = wired.bindings.values().cloned().collect();
-        for sink in &mut plan.sinks {
+        for (at, sink) in plan.sinks.iter_mut().enumerate() {
             let Some(binding) = &sink.binding else { continue };
             if taken.iter().any(|taken| Arc::ptr_eq(taken, binding)) {
                 continue;
@@ -174,7 +177,7 @@ impl<'a> Wiring<'a> {
             let again = wired.got.iter().find(is_it).map(|got| &got.place);
             let kept = match (again, output) {
                 (Some(GotPlace::Rows(kept)), _) => {
-                    sink.binding = Some(kept.binding());
+                    sink.binding = Some(kept.binding(self.broker_of(at, epochs)));
                     continue;
                 }
                 (Some(GotPlace::File(_)), Some(output)) => {
@@ -194,13 +197,18 @@ impl<'a> Wiring<'a> {
                     wired.got.push(Got { output, schema, key, place: GotPlace::File(path) });
                 }
                 output => {
-                    sink.binding = Some(kept.binding());
+                    sink.binding = Some(kept.binding(self.broker_of(at, epochs)));
                     let place = GotPlace::Rows(kept);
                     wired.got.extend(output.map(|output| Got { output, schema, key, place }));
                 }
             }
         }
         Ok(wired)
+    }
+
+    /// What the sink of this number shares transactions of, where it does.
+    fn broker_of(&self, sink: usize, epochs: bool) -> Option<&Broker> {
+        (epochs && self.mode.commits.is_atomic(sink)).then_some(&self.broker)
     }
 
     /// The sinks of SELECTs: those of the script, then those that the runner added for streams without a sink.
@@ -217,7 +225,7 @@ impl<'a> Wiring<'a> {
         for (at, output) in selects.into_iter().zip(outputs) {
             let kept = Kept::with_fate(Arc::clone(&self.fate));
             if epochs {
-                let binding = kept.binding();
+                let binding = kept.binding(self.broker_of(at, epochs));
                 wired.bindings.insert(at, Arc::clone(&binding));
                 plan.sinks[at].binding = Some(binding);
             } else {

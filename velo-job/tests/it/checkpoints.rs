@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 use velo_core::duration::Span;
 use velo_exec::ExecError;
-use velo_exec::checkpoint::{Folder as CheckpointFolder, Inventory, verify};
+use velo_exec::checkpoint::{Folder as CheckpointFolder, Inventory, Standing, verify};
 use velo_job::{JobProgress, OnCheckpoint, Resume, RunOptions, Script, Stop};
 use velo_testkit::Gate;
 use velo_testkit::collecting::Collected;
@@ -298,7 +298,7 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_is_taken() {
 /// ended.
 async fn alone(job: &Job) -> Vec<String> {
     let (folder, inventory) = job.inventory().await;
-    let complete = inventory.checkpoints.iter().rev().find(|found| found.complete);
+    let complete = inventory.checkpoints.iter().rev().find(|found| found.standing == Standing::Complete);
     let Some(newest) = complete.filter(|found| !found.manifest.as_ref().unwrap().ended) else { return Vec::new() };
     for (name, _) in folder.list("").await.unwrap() {
         let number = name.split('/').next().and_then(|first| first.parse::<u64>().ok());

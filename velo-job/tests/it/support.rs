@@ -122,6 +122,7 @@ pub async fn open(
         guarantee: Guarantee::AtLeastOnce,
         bounded: false,
         after: None,
+        transactions: None,
         clock: clock.clone(),
         progress: Arc::new(Progress::new()),
     };

@@ -469,6 +469,31 @@ impl Planner<'_> {
         true
     }
 
+    /// All that is to be exactly once in systems whose commit is the commit point of a checkpoint is in one of them: two cannot commit
+    /// at once.
+    pub(crate) fn settle_commit_point(&mut self) {
+        let systems = self.plan.sinks.iter().enumerate();
+        let mut systems = systems.filter_map(|(at, sink)| Some((at, sink.commits_in()?.name())));
+        let Some((first, one)) = systems.next() else { return };
+        let Some((second, two)) = systems.find(|(_, system)| *system != one) else { return };
+        let name = |at: usize| format!("'{}'", self.plan.sinks[at].name);
+        let place = |at: usize| self.sink_places.get(&SinkId(at)).copied();
+        let mut error = Diagnostic::error(
+            codes::CONFLICT,
+            place(second).unwrap_or(self.place),
+            format!(
+                "{} is to be exactly once in {two}, and {} in {one}, which cannot commit together",
+                name(second),
+                name(first)
+            ),
+        )
+        .help("make a script of each, or let one of them be 'delivery.guarantee' = 'at_least_once'");
+        if let Some(place) = place(first) {
+            error = error.also(place, "the other one");
+        }
+        self.error(error);
+    }
+
     /// What is promised where the script says nothing: what the sink and the job can.
     fn default_guarantee(&self, bounded: bool, transactions: bool) -> Guarantee {
         if bounded || (transactions && self.has_checkpoints) { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::{FieldRef, SchemaRef};
 use datafusion_expr::Expr;
-use velo_core::connector::{ChangelogMode, Guarantee, SinkBinding, SourceBinding};
+use velo_core::connector::{ChangelogMode, Guarantee, SinkBinding, SourceBinding, TransactionalSystem};
 use velo_core::duration::Span;
 use velo_eventtime::{Extractor, LateStrategy, OnError, WatermarkProperties};
 
@@ -352,6 +352,14 @@ pub struct SinkNode {
     pub bounded: bool,
     /// How long rows may wait before they are flushed.
     pub flush: Span,
+}
+
+impl SinkNode {
+    /// The system whose commit is the commit point of a checkpoint, where the rows are exactly once in one.
+    pub fn commits_in(&self) -> Option<&dyn TransactionalSystem> {
+        let system = self.binding.as_deref().and_then(SinkBinding::transactional);
+        system.filter(|_| self.guarantee == Guarantee::ExactlyOnce)
+    }
 }
 
 impl NodeKind {

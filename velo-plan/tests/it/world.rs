@@ -7,7 +7,8 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use velo_core::connector::{
-    Capabilities, Connector, Registry, SinkBinding, SourceBinding, SourceRequest, StreamSource, TableDataSource,
+    Capabilities, Connector, Registry, Sink, SinkBinding, SinkRequest, SourceBinding, SourceRequest, StreamSource,
+    TableDataSource, TransactionalSystem, Transactions, TransactionsRequest,
 };
 use velo_core::error::ErrorKind;
 use velo_core::properties::{Options, Properties, PropertySpec};
@@ -51,6 +52,8 @@ velo_core::properties! {
     pub struct RowsSinkProperties {
         /// Where the rows go.
         "place" => place: Option<String>,
+        /// The cluster in whose transactions they go, if it has some.
+        "cluster" => cluster: Option<String>,
     }
 }
 
@@ -92,11 +95,45 @@ impl Connector for Rows {
     }
 
     fn bind_sink(&self, options: &mut Options) -> Option<Arc<dyn SinkBinding>> {
-        if RowsSinkProperties::read(options).place.is_none() {
+        let properties = RowsSinkProperties::read(options);
+        if properties.place.is_none() {
             options.missing("place", "where the rows go");
             return None;
         }
-        Some(Collected::new().binding(None))
+        Some(match properties.cluster {
+            Some(cluster) => Arc::new(Cluster(cluster)),
+            None => Collected::new().binding(None),
+        })
+    }
+}
+
+/// A system with transactions, which is never connected.
+#[derive(Debug)]
+struct Cluster(String);
+
+#[async_trait]
+impl SinkBinding for Cluster {
+    fn describe(&self) -> String {
+        self.name()
+    }
+
+    fn transactional(&self) -> Option<&dyn TransactionalSystem> {
+        Some(self)
+    }
+
+    async fn open(&self, _: SinkRequest) -> Result<Box<dyn Sink>> {
+        Err(closed())
+    }
+}
+
+#[async_trait]
+impl TransactionalSystem for Cluster {
+    fn name(&self) -> String {
+        format!("cluster {}", self.0)
+    }
+
+    async fn connect(&self, _: TransactionsRequest) -> Result<Arc<dyn Transactions>> {
+        Err(closed())
     }
 }
 

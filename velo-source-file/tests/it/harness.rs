@@ -124,6 +124,7 @@ pub fn sink_request(schema: &SchemaRef, guarantee: Guarantee) -> SinkRequest {
         guarantee,
         bounded: true,
         after: None,
+        transactions: None,
         clock: Clock::manual(0),
         progress: Arc::new(Progress::new()),
     }

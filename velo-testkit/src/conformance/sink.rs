@@ -38,6 +38,7 @@ async fn open_behind(
         guarantee,
         bounded,
         after: after.map(saved),
+        transactions: None,
         clock: Clock::system(),
         progress: Arc::new(Progress::new()),
     };

@@ -1,4 +1,4 @@
-//! `velo checkpoint list|show|verify`.
+//! `velo checkpoint list|show|verify|resolve`.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use indicatif::HumanBytes;
 use serde_json::json;
 use velo_core::offset::Position;
 use velo_core::time;
-use velo_exec::checkpoint::{Found, Inventory, Manifest, verify};
+use velo_exec::checkpoint::{Found, Inventory, Manifest, Standing, committed, discard, verify};
 use velo_job::{Folder, Script, Shown};
 use velo_sql::render;
 
@@ -32,6 +32,8 @@ enum CheckpointCommand {
     Show(OneArguments),
     /// Reads all files of one of them, or of all, and checks them.
     Verify(VerifyArguments),
+    /// Says of one that waits for another system whether its transaction was committed there, where that does not know any more.
+    Resolve(ResolveArguments),
 }
 
 #[derive(Debug, Args)]
@@ -59,7 +61,21 @@ struct VerifyArguments {
     number: Option<u64>,
 }
 
-/// Lists, shows or checks checkpoints.
+#[derive(Debug, Args)]
+struct ResolveArguments {
+    /// The `checkpoint.dir`, or the script that names it.
+    from: String,
+    /// The checkpoint.
+    number: u64,
+    /// It was: the last results are visible in that system. The job goes on behind them.
+    #[arg(long, conflicts_with = "discard", required_unless_present = "discard")]
+    committed: bool,
+    /// It was not: nothing of it is visible there. The job goes on from the one before.
+    #[arg(long)]
+    discard: bool,
+}
+
+/// Lists, shows, checks or resolves checkpoints.
 pub fn run(arguments: &CheckpointArguments) -> Outcome {
     let runtime = super::run::runtime(Some(1))?;
     runtime.block_on(async {
@@ -67,6 +83,7 @@ pub fn run(arguments: &CheckpointArguments) -> Outcome {
             CheckpointCommand::List(arguments) => list(arguments).await,
             CheckpointCommand::Show(arguments) => show(arguments).await,
             CheckpointCommand::Verify(arguments) => check(arguments).await,
+            CheckpointCommand::Resolve(arguments) => resolve(arguments).await,
         }
     })
 }
@@ -100,9 +117,12 @@ fn state(found: &Found, run_from: u64) -> &'static str {
     match &found.manifest {
         Err(_) => "damaged",
         Ok(_) if found.number < run_from => "of an earlier run",
-        Ok(manifest) if manifest.ended => "ended",
-        Ok(_) if found.complete => "complete",
-        Ok(_) => "pending",
+        Ok(manifest) => match found.standing {
+            Standing::Discarded => "discarded",
+            Standing::Pending | Standing::Committed => "pending",
+            Standing::Complete if manifest.ended => "ended",
+            Standing::Complete => "complete",
+        },
     }
 }
 
@@ -177,6 +197,9 @@ async fn show(arguments: &OneArguments) -> Outcome {
         state(found, inventory.run_from),
         manifest.attempt
     ));
+    if let Some(system) = &manifest.commit_point {
+        print_line(&format!("valid where {system} has committed its transaction"));
+    }
     let mut rows = Vec::new();
     for (source, saved) in &manifest.sources {
         for (name, partition) in &saved.partitions {
@@ -245,5 +268,35 @@ async fn check(arguments: &VerifyArguments) -> Outcome {
     if damaged > 0 {
         return Err(Failure::Job(anyhow!("{damaged} of the checkpoints are damaged")));
     }
+    Ok(())
+}
+
+async fn resolve(arguments: &ResolveArguments) -> Outcome {
+    let (folder, inventory) = folder(&arguments.from).await?;
+    let number = arguments.number;
+    let found = one(&inventory, Some(number))?;
+    let nothing = |why: String| Err(Failure::Usage(anyhow!("checkpoint {number} {why}: there is nothing to resolve")));
+    match (found.standing, &found.manifest) {
+        _ if number < inventory.run_from => return nothing("belongs to an earlier run".to_owned()),
+        (Standing::Complete, _) => return nothing("is complete".to_owned()),
+        (Standing::Committed, _) => return nothing("is committed already".to_owned()),
+        (Standing::Discarded, _) => return nothing("is discarded already".to_owned()),
+        (Standing::Pending, Ok(manifest)) if manifest.commit_point.is_none() => {
+            return nothing("is valid as it is, and its sinks finish it at the next start".to_owned());
+        }
+        (Standing::Pending, Err(why)) if arguments.committed => {
+            return Err(Failure::Usage(anyhow!(
+                "checkpoint {number} cannot be gone on from: {why}\n  help: if its results are visible, velo run --from-checkpoint N --accept-duplicates goes on from an older one, and --fresh begins anew"
+            )));
+        }
+        (Standing::Pending, _) => {}
+    }
+    let written = if arguments.committed { committed(&folder, number).await } else { discard(&folder, number).await };
+    written.map_err(|error| Failure::Job(error.into()))?;
+    print_line(&if arguments.committed {
+        format!("checkpoint {number} is committed: velo run goes on behind it")
+    } else {
+        format!("checkpoint {number} is discarded: velo run goes on from the one before")
+    });
     Ok(())
 }

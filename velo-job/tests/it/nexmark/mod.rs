@@ -65,6 +65,7 @@ async fn run(script: &str, folder: &Path, batch_rows: usize, tasks: usize) -> Ve
         guarantee: Guarantee::ExactlyOnce,
         bounded: true,
         after: None,
+        transactions: None,
         clock: clock.clone(),
         progress: Arc::new(Progress::new()),
     };
