@@ -1,11 +1,15 @@
-//! Wall clock and waiting: the only place where Velo asks what time it is.
+//! What time it is, and waiting: the only place where Velo asks.
 //!
 //! Everything that goes by the clock (idle partitions, the skew guard, flush intervals, retries) takes a [`Clock`], so that
 //! tests and the simulation set the time themselves.
+//!
+//! A machine's clock is set now and then, by people and by NTP. Whatever is measured from one moment of a process to another (how long a
+//! partition has been silent, when the next checkpoint is due) goes by [`Clock::now`], which does not notice; what is compared with times
+//! from outside, or written down for people, goes by [`Clock::wall`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -23,6 +27,8 @@ enum Source {
 #[derive(Debug)]
 struct Manual {
     micros: AtomicI64,
+    /// By how much the wall clock is off.
+    off: AtomicI64,
     moved: Notify,
     /// The times that are waited for, and by how many.
     waits: Mutex<BTreeMap<i64, usize>>,
@@ -67,19 +73,41 @@ impl Clock {
 
     /// A clock that stands at `micros` until [`Clock::advance`] moves it.
     pub fn manual(micros: i64) -> Self {
-        let manual = Manual { micros: AtomicI64::new(micros), moved: Notify::new(), waits: Mutex::default() };
+        let manual = Manual {
+            micros: AtomicI64::new(micros),
+            off: AtomicI64::new(0),
+            moved: Notify::new(),
+            waits: Mutex::default(),
+        };
         Self(Source::Manual(Arc::new(manual)))
     }
 
-    /// Microseconds since 1970-01-01T00:00:00Z.
+    /// Microseconds since 1970-01-01T00:00:00Z, as the machine's clock showed them when the process began, and what has passed since:
+    /// nobody sets it.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
     pub fn now(&self) -> i64 {
+        static BEGAN: OnceLock<(std::time::Instant, i64)> = OnceLock::new();
         match &self.0 {
-            Source::System => match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-                Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-                Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
-            },
+            Source::System => {
+                let (instant, wall) = BEGAN.get_or_init(|| (std::time::Instant::now(), machine()));
+                wall.saturating_add(i64::try_from(instant.elapsed().as_micros()).unwrap_or(i64::MAX))
+            }
             Source::Manual(manual) => manual.micros.load(Ordering::Acquire),
+        }
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z, as the machine's clock shows them now.
+    pub fn wall(&self) -> i64 {
+        match &self.0 {
+            Source::System => machine(),
+            Source::Manual(manual) => self.now().saturating_add(manual.off.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Sets the wall clock beside a manual one, as if somebody had set the machine's: so many microseconds forward, or back.
+    pub fn set_wall(&self, off: i64) {
+        if let Source::Manual(manual) = &self.0 {
+            manual.off.store(off, Ordering::Release);
         }
     }
 
@@ -131,6 +159,15 @@ impl Clock {
                 }
             }
         }
+    }
+}
+
+/// What the machine's clock shows, in microseconds since 1970-01-01T00:00:00Z.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+fn machine() -> i64 {
+    match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
     }
 }
 

@@ -63,7 +63,7 @@ impl Recovery<'_> {
     /// Claims `folder` for the job, and decides what it goes on from. `last` is the attempt of this very process that failed, where one
     /// did.
     pub(crate) async fn open(&self, folder: Folder, resume: Resume, last: Option<LastAttempt>) -> Result<Opened> {
-        let job = JobFile::claim(&folder, self.name, self.clock.now()).await?;
+        let job = JobFile::claim(&folder, self.name, self.clock.wall()).await?;
         let attempt = match last {
             Some(last) => next_attempt_after(&folder, last.number).await?,
             None => next_attempt(&folder).await?,
@@ -134,7 +134,7 @@ impl Recovery<'_> {
     /// What sinks share that are to be exactly once in one system, in a job without a `checkpoint.dir`: nobody goes on from it.
     pub(crate) async fn without_folder(&self) -> Result<Option<CommitPoint>> {
         let point =
-            CommitPoint::connect(self.plan, &new_id(self.name, self.clock.now()), &self.policy(), self.clock).await?;
+            CommitPoint::connect(self.plan, &new_id(self.name, self.clock.wall()), &self.policy(), self.clock).await?;
         if let Some(point) = &point {
             point.take_over().await?;
         }

@@ -206,7 +206,7 @@ impl Script {
             note: &note,
             on_checkpoint: &on_checkpoint,
         };
-        let seed = u64::try_from(clock.now()).unwrap_or(0);
+        let seed = u64::try_from(clock.wall()).unwrap_or(0);
         let mut restarts = Restarts::new(properties, seed);
         let mut resume = options.resume;
         let mut last = None;

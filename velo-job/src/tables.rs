@@ -175,7 +175,7 @@ fn source_feed(
     let (clock, name) = (settings.clock.clone(), table.name.clone());
     let prepare = move |batch: Batch| {
         let failed = |error: ExecError| ConnectorError::new(ErrorKind::Decode, "loading a table", error.to_string());
-        let (rows, refused) = rows.rows(batch, clock.now()).map_err(failed)?;
+        let (rows, refused) = rows.rows(batch, clock.wall()).map_err(failed)?;
         Ok(Prepared { rows, refused: refused.into_iter().map(|refused| refused.into_letter(&name)).collect() })
     };
     Ok(SourceFeed {

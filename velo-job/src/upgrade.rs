@@ -28,7 +28,7 @@ pub async fn upgrade(script: &Script, folder: &Folder, name: &str, make: bool) -
     if JobFile::read(folder).await?.is_none() {
         return Ok(None);
     }
-    JobFile::claim(folder, name, Clock::system().now()).await?;
+    JobFile::claim(folder, name, Clock::system().wall()).await?;
     let mut inventory = Inventory::take(folder).await?;
     // Whether a pending one is valid is found out when the script runs; what would be kept of it can be said before.
     let newest = inventory.checkpoints.iter().rev().find(|found| found.standing != Standing::Discarded);

@@ -249,7 +249,9 @@ impl Coordinator {
                     gathered.take(*saved, self.target.as_ref());
                 }
                 Report::Prepared { checkpoint, sink, saved } if checkpoint == number => {
-                    sharing.iter_mut().for_each(|sharing| drop(sharing.remove(&sink)));
+                    if let Some(sharing) = &mut sharing {
+                        sharing.remove(&sink);
+                    }
                     gathered.sinks.insert(sink, saved);
                 }
                 other => return Err(unexpected(&other)),
@@ -262,7 +264,7 @@ impl Coordinator {
         let mut manifest = None;
         if let Some(target) = &self.target {
             let commits_in = self.commit_point.as_ref().map(|point| point.system().to_owned());
-            let made = target.write((number, commits_in), why == Why::Ended, self.clock.now(), gathered);
+            let made = target.write((number, commits_in), why == Why::Ended, self.clock.wall(), gathered);
             manifest = Some(made.await?);
         }
         if let Some(point) = &self.commit_point {

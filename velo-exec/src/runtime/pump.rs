@@ -178,7 +178,7 @@ impl Pump {
     fn decode(&mut self, chunk: Chunk) -> Decoding {
         let (next, turn) = oneshot::channel();
         let turn = std::mem::replace(&mut self.turn, turn);
-        let (worker, read_at) = (self.worker.clone(), self.worker.clock.now());
+        let (worker, read_at) = (self.worker.clone(), self.worker.clock.wall());
         let chain = (self.at + self.chunks) % worker.chains.len();
         self.chunks += 1;
         tokio::spawn(async move {

@@ -80,7 +80,7 @@ impl ScalarUDFImpl for Now {
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let now = self.clock.now();
+        let now = self.clock.wall();
         Ok(ColumnarValue::Scalar(match self.part {
             Part::Timestamp => ScalarValue::TimestampMicrosecond(Some(now), None),
             // Days until the year 5,881,580 fit.

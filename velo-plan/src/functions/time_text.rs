@@ -230,7 +230,7 @@ fn unix_timestamp(clock: Clock) -> Arc<ScalarUDF> {
         },
         move |inputs| {
             let values: Vec<Option<i64>> = match inputs.len() {
-                0 => vec![Some(clock.now()); inputs.rows],
+                0 => vec![Some(clock.wall()); inputs.rows],
                 1 => {
                     let moments = Times::of(inputs, 0)?;
                     (0..inputs.rows).map(|row| moments.at(row)).collect()

@@ -199,7 +199,7 @@ impl Sink for FileSink {
         match (&mut self.place, State::of(&prepared)?) {
             (Place::Whole(whole), State::Whole(epoch)) => {
                 let target = whole.target();
-                work(&self.life, &self.path, move || epoch.publish(&target)).await?;
+                work(&self.life, &self.path, move || epoch.publish(&target, later)).await?;
             }
             (Place::Held(held), State::Held(state)) => {
                 let target = held.target();

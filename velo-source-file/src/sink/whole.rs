@@ -25,11 +25,13 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
-    /// Makes it visible.
-    pub(super) fn publish(&self, target: &std::path::Path) -> Result<()> {
-        let span = Span { at: self.at, length: self.length, last: true };
+    /// Makes it visible. What the target has beyond goes only where a run begins behind this epoch (`resumes`): else it would be of a
+    /// process that has taken this one's place.
+    pub(super) fn publish(&self, target: &std::path::Path, resumes: bool) -> Result<()> {
+        let span = Span { at: self.at, length: self.length, last: resumes };
         match &self.staged {
-            None => cut(target, self.at),
+            None if resumes => cut(target, self.at),
+            None => Ok(()),
             Some(staged) if self.replaces => replace(&hidden(target, staged), target, span),
             Some(staged) => append(&hidden(target, staged), target, span),
         }

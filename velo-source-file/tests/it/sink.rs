@@ -251,6 +251,24 @@ async fn what_was_prepared_stays_with_a_drop_and_goes_with_an_abort() {
     }
 }
 
+/// A process that was frozen before it committed an epoch without rows: what the one in its place has written stays.
+#[tokio::test]
+async fn a_late_commit_takes_nothing_away() {
+    let folder = Folder::new();
+    let path = folder.text("out.jsonl");
+    let pairs = [("path", path.as_str())];
+    let mut one = open_endless(&pairs, ONCE).await;
+    one.write(rows("1 x")).await.unwrap();
+    commit(&mut *one, 1).await;
+    let empty = one.prepare(CheckpointId(2)).await.unwrap();
+    let mut two = sink(&pairs).open(behind(&empty, false, ONCE)).await.unwrap();
+    two.commit(empty.clone()).await.unwrap();
+    two.write(rows("2 y")).await.unwrap();
+    commit(&mut *two, 3).await;
+    one.commit(empty).await.unwrap();
+    assert_eq!(folder.read("out.jsonl"), "{\"a\":1,\"s\":\"x\"}\n{\"a\":2,\"s\":\"y\"}\n");
+}
+
 #[tokio::test]
 async fn a_run_that_begins_anew_removes_what_was_prepared() {
     for bounded in [true, false] {

@@ -133,6 +133,7 @@ fn request(guarantee: Guarantee) -> SinkRequest {
         guarantee,
         bounded: true,
         after: None,
+        transactions: None,
         clock: Clock::manual(0),
         progress: Arc::new(Progress::new()),
     }

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use velo_exec::checkpoint::Manifest;
+
 use crate::support::Folder;
 
 const BARS: &str = "SET 'checkpoint.dir' = 'state';
@@ -73,6 +75,60 @@ fn checkpoints_are_listed_shown_and_verified() {
     let ran = folder.velo(&["run", "q.sql"]);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("no checkpoint in checkpoint.dir") && ran.stderr.contains("--fresh"), "{}", ran.stderr);
+}
+
+/// A second checkpoint, whose transaction may have been committed in a system that does not know any more.
+fn with_a_doubt() -> Folder {
+    let folder = stopped_once();
+    let first = Manifest::read(folder.read("state/1/manifest.json").as_bytes()).unwrap();
+    let second = Manifest { checkpoint: 2, commit_point: Some("kafka localhost:9092".to_owned()), ..first };
+    let rows = "{\"id\":7,\"ts\":0}\n{\"id\":8,\"ts\":1000}\n{\"id\":9,\"ts\":70000}\n";
+    folder.file("state/2/manifest.json", second.to_bytes().unwrap()).file("in.jsonl", rows)
+}
+
+#[test]
+fn a_checkpoint_in_doubt_is_resolved_by_the_user() {
+    let folder = with_a_doubt();
+    let asked = folder.velo(&["run", "q.sql"]);
+    assert_eq!(asked.code, 1);
+    for part in ["checkpoint 2 in ./state is valid if kafka localhost:9092 has committed", "resolve ./state 2 --committed"]
+    {
+        assert!(asked.stderr.contains(part), "{}", asked.stderr);
+    }
+    let shown = folder.velo(&["checkpoint", "show", "state"]).stdout;
+    assert!(shown.contains("pending") && shown.contains("valid where kafka localhost:9092 has committed"), "{shown}");
+    let refused = |arguments: &[&str], why: &str| {
+        let ran = folder.velo(&[&["checkpoint", "resolve", "state"], arguments].concat());
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains(why), "{}", ran.stderr);
+    };
+    refused(&["2"], "--committed");
+    refused(&["1", "--discard"], "checkpoint 1 is complete: there is nothing to resolve");
+    refused(&["9", "--discard"], "there is no checkpoint 9; there are 1, 2");
+    let done = folder.velo(&["checkpoint", "resolve", "q.sql", "2", "--discard"]);
+    assert_eq!(done.stdout, "checkpoint 2 is discarded: velo run goes on from the one before\n", "{}", done.stderr);
+    refused(&["2", "--committed"], "is discarded already");
+    let stderr = until(&folder, 9, &[]);
+    assert!(stderr.contains("going on from checkpoint 1 "), "{stderr}");
+
+    let folder = with_a_doubt();
+    let done = folder.velo(&["checkpoint", "resolve", "state", "2", "--committed"]);
+    assert_eq!(done.stdout, "checkpoint 2 is committed: velo run goes on behind it\n", "{}", done.stderr);
+    let stderr = until(&folder, 9, &[]);
+    assert!(stderr.contains("going on from checkpoint 2 "), "{stderr}");
+    let listed = folder.velo(&["checkpoint", "list", "state"]).stdout;
+    assert!(listed.contains("complete") && !listed.contains("pending"), "{listed}");
+}
+
+#[test]
+fn a_damaged_checkpoint_in_doubt_can_only_be_discarded() {
+    let folder = with_a_doubt().file("state/2/manifest.json", "{");
+    let refused = folder.velo(&["checkpoint", "resolve", "state", "2", "--committed"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("cannot be gone on from: its end is missing"), "{}", refused.stderr);
+    assert_eq!(folder.velo(&["checkpoint", "resolve", "state", "2", "--discard"]).code, 0);
+    let stderr = until(&folder, 9, &[]);
+    assert!(stderr.contains("going on from checkpoint 1 "), "{stderr}");
 }
 
 #[test]

@@ -1,8 +1,4 @@
-//! `cargo xtask chaos`: a job that is killed over and over writes what it would have written.
-//!
-//! The job follows a file that grows while it runs, and writes four outputs: windows, a join with a table, results that change, and
-//! parts in folders. At every kill what a reader sees is compared with what is expected: no torn line, no row that is not among
-//! those of an undisturbed run, none twice.
+//! The job of a chaos run, its files, and what a reader sees of them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -12,24 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-
-use crate::binary::{self, Members};
-use crate::workspace::Workspace;
-
-/// Kill a long job from files to files with SIGKILL at random moments, start it again, and compare its output with that of an
-/// undisturbed run.
-#[derive(clap::Args)]
-pub struct Args {
-    /// How often it is killed.
-    #[arg(long, default_value_t = 300)]
-    kills: u32,
-    /// Decides when; printed, so that a run can be repeated as far as the machine allows.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// This velo instead of one that is built.
-    #[arg(long)]
-    velo: Option<PathBuf>,
-}
 
 /// `@` is the folder.
 const SCRIPT: &str = "
@@ -60,94 +38,6 @@ const SCRIPT: &str = "
 const OUTPUTS: [&str; 3] = ["bars.jsonl", "named.csv", "totals.jsonl"];
 /// Closes what is open, and is no part of what is compared.
 const LAST: &str = "END";
-/// Lines that are appended between two kills.
-const STEP: u64 = 400;
-
-/// Runs it.
-pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let velo = match &args.velo {
-        Some(velo) => velo.clone(),
-        None => binary::build(&workspace.root, Members::Alone, &["--release"])?,
-    };
-    let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) * 7_919);
-    println!("seed {seed}, {} kills", args.kills);
-    let folder = std::env::temp_dir().join(format!("velo-chaos-{}", std::process::id()));
-    let outcome = chaos(&velo, &folder, args.kills, seed);
-    if outcome.is_ok() {
-        fs::remove_dir_all(&folder)?;
-    } else {
-        println!("what is left lies in {}", folder.display());
-    }
-    outcome
-}
-
-fn chaos(velo: &Path, folder: &Path, kills: u32, seed: u64) -> Result<()> {
-    let lines = u64::from(kills) * STEP;
-    let (calm, wild) = (Place::new(velo, folder, "calm")?, Place::new(velo, folder, "wild")?);
-    calm.append(0..lines)?;
-    calm.append_last(lines)?;
-    // Every trade is in a part, and changes the total of its symbol: the first of each adds one, and all others replace one.
-    let rows = lines as usize;
-    let began = Instant::now();
-    let mut first = None;
-    calm.finish(|seen| {
-        if first.is_none() && seen.rows() > 0 {
-            first = Some(began.elapsed());
-        }
-        seen.of("parts") == rows && seen.of("totals.jsonl") == 2 * rows - SYMBOLS.len()
-    })?;
-    // So long a life is at most: some end before their first checkpoint, and most behind several.
-    let longest = first.unwrap_or_default().as_millis() as u64 * 3 + 100;
-    let expected = calm.seen()?;
-    println!("expected: {expected}");
-    let started = Instant::now();
-    let mut random = seed | 1;
-    let mut next = move || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random
-    };
-    let (mut written, mut visible, mut came_on) = (0, 0, 0);
-    for kill in 1..=kills {
-        wild.append(written..written + STEP)?;
-        written += STEP;
-        let mut run = wild.start()?;
-        std::thread::sleep(Duration::from_millis(next() % longest));
-        if let Some(status) = run.try_wait()? {
-            bail!("the job ended by itself before kill {kill} ({status})");
-        }
-        run.kill()?;
-        run.wait()?;
-        let seen = wild.seen()?;
-        seen.is_part_of(&expected).with_context(|| format!("after kill {kill}"))?;
-        came_on += u32::from(seen.rows() > visible);
-        visible = seen.rows();
-        if kill % 50 == 0 {
-            println!("{kill} kills, {visible} of {} rows visible", expected.rows());
-        }
-    }
-    wild.append_last(lines)?;
-    if came_on * 4 < kills {
-        bail!(
-            "of {kills} lives only {came_on} came to a checkpoint with rows: nothing was tried; is the machine busy?"
-        );
-    }
-    wild.finish(|seen| *seen == expected)?;
-    if wild.seen()? != expected {
-        bail!("the last checkpoint changed the output");
-    }
-    let left = wild.hidden()?;
-    if !left.is_empty() {
-        bail!("files that no run needs any more: {left:?}");
-    }
-    println!(
-        "killed {kills} times in {:.0} s, {came_on} times behind rows that had become visible: {} rows, each as in the undisturbed run, none lost, none twice",
-        started.elapsed().as_secs_f64(),
-        expected.rows()
-    );
-    Ok(())
-}
 
 /// Asks a job to stop, as Ctrl-C does.
 fn terminate(child: &Child) -> Result<()> {
@@ -159,17 +49,17 @@ fn terminate(child: &Child) -> Result<()> {
 }
 
 /// A job with its files.
-struct Place {
-    velo: PathBuf,
-    folder: PathBuf,
+pub(super) struct Place {
+    pub(super) velo: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 /// The lines that a reader sees, each with how often, by output.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen(BTreeMap<String, BTreeMap<String, usize>>);
+pub(super) struct Seen(BTreeMap<String, BTreeMap<String, usize>>);
 
 impl Place {
-    fn new(velo: &Path, folder: &Path, name: &str) -> Result<Self> {
+    pub(super) fn new(velo: &Path, folder: &Path, name: &str) -> Result<Self> {
         let folder = folder.join(name);
         fs::create_dir_all(&folder)?;
         let script = SCRIPT.replace('@', &folder.to_string_lossy());
@@ -180,30 +70,39 @@ impl Place {
         Ok(Self { velo: velo.to_owned(), folder })
     }
 
-    fn append(&self, rows: std::ops::Range<u64>) -> Result<()> {
+    pub(super) fn append(&self, rows: std::ops::Range<u64>) -> Result<()> {
         let text: String = rows.map(trade).collect();
         let mut file = OpenOptions::new().append(true).open(self.folder.join("trades.jsonl"))?;
         Ok(file.write_all(text.as_bytes())?)
     }
 
     /// A trade long after all others.
-    fn append_last(&self, lines: u64) -> Result<()> {
+    pub(super) fn append_last(&self, lines: u64) -> Result<()> {
         let ts = time(lines) + 3_600_000;
         let line = format!("{{\"id\":{lines},\"symbol\":\"{LAST}\",\"price\":1,\"size\":1,\"ts\":{ts}}}\n");
         let mut file = OpenOptions::new().append(true).open(self.folder.join("trades.jsonl"))?;
         Ok(file.write_all(line.as_bytes())?)
     }
 
-    fn start(&self) -> Result<Child> {
-        let mut command = Command::new(&self.velo);
+    pub(super) fn start(&self) -> Result<Child> {
+        self.start_by(Command::new(&self.velo), "log")
+    }
+
+    /// Starts the job by a command that takes its arguments; what it says goes behind what is in the file of this name.
+    pub(super) fn start_by(&self, mut command: Command, log: &str) -> Result<Child> {
         command.arg("run").arg("--quiet").arg(self.folder.join("chaos.sql"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let log = OpenOptions::new().create(true).append(true).open(self.folder.join("log"))?;
+        let log = OpenOptions::new().create(true).append(true).open(self.folder.join(log))?;
         command.stderr(log).spawn().with_context(|| format!("cannot start {}", self.velo.display()))
     }
 
+    /// Where its checkpoints lie.
+    pub(super) fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
     /// Runs the job until its output is whole, and then stops it.
-    fn finish(&self, mut whole: impl FnMut(&Seen) -> bool) -> Result<()> {
+    pub(super) fn finish(&self, mut whole: impl FnMut(&Seen) -> bool) -> Result<()> {
         let mut run = self.start()?;
         let until = Instant::now() + Duration::from_secs(300);
         while !whole(&self.seen()?) {
@@ -225,7 +124,7 @@ impl Place {
         Ok(())
     }
 
-    fn seen(&self) -> Result<Seen> {
+    pub(super) fn seen(&self) -> Result<Seen> {
         let mut seen = BTreeMap::new();
         for name in OUTPUTS {
             seen.insert(name.to_owned(), counted(&self.folder.join(name))?);
@@ -241,9 +140,9 @@ impl Place {
     }
 
     /// Files that readers do not see, but for those of checkpoints.
-    fn hidden(&self) -> Result<Vec<PathBuf>> {
+    pub(super) fn hidden(&self) -> Result<Vec<PathBuf>> {
         let all = files(&self.folder, true)?.into_iter();
-        Ok(all.filter(|file| !file.starts_with(self.folder.join("state"))).collect())
+        Ok(all.filter(|file| !file.starts_with(self.state())).collect())
     }
 }
 
@@ -282,15 +181,15 @@ fn counted(path: &Path) -> Result<BTreeMap<String, usize>> {
 }
 
 impl Seen {
-    fn of(&self, output: &str) -> usize {
+    pub(super) fn of(&self, output: &str) -> usize {
         self.0.get(output).map_or(0, |lines| lines.values().sum())
     }
 
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.0.values().flat_map(BTreeMap::values).sum()
     }
 
-    fn is_part_of(&self, whole: &Self) -> Result<()> {
+    pub(super) fn is_part_of(&self, whole: &Self) -> Result<()> {
         for (output, lines) in &self.0 {
             for (line, times) in lines {
                 let expected = whole.0.get(output).and_then(|lines| lines.get(line)).copied().unwrap_or(0);
@@ -310,7 +209,7 @@ impl std::fmt::Display for Seen {
     }
 }
 
-const SYMBOLS: [&str; 6] = ["AAPL", "IBM", "MSFT", "NVDA", "ORCL", "SAP"];
+pub(super) const SYMBOLS: [&str; 6] = ["AAPL", "IBM", "MSFT", "NVDA", "ORCL", "SAP"];
 
 fn time(row: u64) -> u64 {
     1_700_000_000_000 + row * 20

@@ -1,0 +1,119 @@
+//! `cargo xtask chaos`: a job that is killed over and over writes what it would have written.
+//!
+//! The job follows a file that grows while it runs, and writes four outputs: windows, a join with a table, results that change, and
+//! parts in folders. Each of its lives ends with SIGKILL, and in some more goes wrong ([`trouble`]). At every end what a reader sees is
+//! compared with what is expected: no torn line, no row that is not among those of an undisturbed run, none twice.
+
+mod place;
+mod trouble;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use self::place::{Place, SYMBOLS};
+use self::trouble::{Random, Trouble, Troubles};
+use crate::binary::{self, Members};
+use crate::workspace::Workspace;
+
+/// Kill a long job from files to files with SIGKILL at random moments, start it again, and compare its output with that of an
+/// undisturbed run. In some of its lives its clock jumps, it is frozen while another one takes its place, its checkpoints cannot be
+/// written, or one of them is damaged.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How often it is killed.
+    #[arg(long, default_value_t = 300)]
+    kills: u32,
+    /// Decides when; printed, so that a run can be repeated as far as the machine allows.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// This velo instead of one that is built.
+    #[arg(long)]
+    velo: Option<PathBuf>,
+}
+
+/// Lines that are appended between two kills.
+const STEP: u64 = 400;
+
+/// Runs it.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let velo = match &args.velo {
+        Some(velo) => velo.clone(),
+        None => binary::build(&workspace.root, Members::Alone, &["--release"])?,
+    };
+    let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) * 7_919);
+    println!("seed {seed}, {} kills", args.kills);
+    let folder = std::env::temp_dir().join(format!("velo-chaos-{}", std::process::id()));
+    let outcome = chaos(&velo, &folder, args.kills, seed);
+    if outcome.is_ok() {
+        fs::remove_dir_all(&folder)?;
+    } else {
+        println!("what is left lies in {}", folder.display());
+    }
+    outcome
+}
+
+fn chaos(velo: &Path, folder: &Path, kills: u32, seed: u64) -> Result<()> {
+    let lines = u64::from(kills) * STEP;
+    let (calm, wild) = (Place::new(velo, folder, "calm")?, Place::new(velo, folder, "wild")?);
+    calm.append(0..lines)?;
+    calm.append_last(lines)?;
+    // Every trade is in a part, and changes the total of its symbol: the first of each adds one, and all others replace one.
+    let rows = lines as usize;
+    let began = Instant::now();
+    let mut first = None;
+    calm.finish(|seen| {
+        if first.is_none() && seen.rows() > 0 {
+            first = Some(began.elapsed());
+        }
+        seen.of("parts") == rows && seen.of("totals.jsonl") == 2 * rows - SYMBOLS.len()
+    })?;
+    // So long a life is at most: some end before their first checkpoint, and most behind several.
+    let longest = first.unwrap_or_default().as_millis() as u64 * 3 + 100;
+    let expected = calm.seen()?;
+    println!("expected: {expected}");
+    let started = Instant::now();
+    let mut random = Random::new(seed);
+    let troubles = Troubles::new(&wild, longest)?;
+    let (mut written, mut visible, mut came_on) = (0, 0, 0);
+    let mut met = [0; Trouble::ALL.len()];
+    for kill in 1..=kills {
+        wild.append(written..written + STEP)?;
+        written += STEP;
+        let trouble = Trouble::next(&mut random);
+        let told = troubles.live(trouble, &mut random).with_context(|| format!("life {kill}, {trouble:?}"))?;
+        met[trouble as usize] += u32::from(told);
+        let seen = wild.seen()?;
+        seen.is_part_of(&expected).with_context(|| format!("after life {kill}, {trouble:?}"))?;
+        came_on += u32::from(seen.rows() > visible);
+        visible = seen.rows();
+        if kill % 50 == 0 {
+            println!("{kill} kills, {visible} of {} rows visible", expected.rows());
+        }
+    }
+    wild.append_last(lines)?;
+    if came_on * 4 < kills {
+        bail!(
+            "of {kills} lives only {came_on} came to a checkpoint with rows: nothing was tried; is the machine busy?"
+        );
+    }
+    wild.finish(|seen| *seen == expected)?;
+    if wild.seen()? != expected {
+        bail!("the last checkpoint changed the output");
+    }
+    let left = wild.hidden()?;
+    if !left.is_empty() {
+        bail!("files that no run needs any more: {left:?}");
+    }
+    println!(
+        "killed {kills} times in {:.0} s, {came_on} times behind rows that had become visible: {} rows, each as in the undisturbed run, none lost, none twice",
+        started.elapsed().as_secs_f64(),
+        expected.rows()
+    );
+    for trouble in Trouble::ALL.into_iter().filter(|trouble| *trouble != Trouble::None) {
+        println!("  {}: {} times", trouble.text(), met[trouble as usize]);
+    }
+    Ok(())
+}
