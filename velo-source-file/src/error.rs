@@ -131,6 +131,13 @@ pub(crate) fn in_use(target: &Path, path: &Path) -> ConnectorError {
         .temporary()
 }
 
+/// What was to be written, or to go, is not as it was when the run looked: another process writes there.
+pub(crate) fn written_by_others(target: &Path) -> ConnectorError {
+    let message = format!("'{}' was changed by another process, and what that wrote stays", target.display());
+    ConnectorError::new(ErrorKind::Fenced, "going on with an output", message)
+        .advise("if the same job runs twice, stop one of them; start again to go on from the newest checkpoint")
+}
+
 /// A checkpoint was made by another kind of output than the one that goes on behind it.
 pub(crate) fn foreign_state(path: &Path, what: &str) -> ConnectorError {
     let message = format!("'{}': {what}", path.display());

@@ -264,13 +264,12 @@ impl SinkBinding for FileSinkBinding {
             }
         }
         let after = request.after.as_ref().map(State::of).transpose()?;
-        let resumed = after.is_some();
         let mut encoder = self.framing.encoder(&request)?;
         let place = if self.is_many() {
             self.parts(&request, staged, after)?
         } else {
             self.one(&request, &mut *encoder, after)?
         };
-        Ok(Box::new(FileSink::new(encoder, place, self.path.clone(), resumed)))
+        Ok(Box::new(FileSink::new(encoder, place, self.path.clone())))
     }
 }

@@ -63,7 +63,7 @@ impl Held {
     /// Makes it visible, if it is complete.
     pub(super) fn publish(&self, target: &Path) -> Result<()> {
         let Self::Complete { file, length, at, sections } = self else { return Ok(()) };
-        let span = Span { at: at.unwrap_or(0), length: *length, last: false };
+        let span = Span { at: at.unwrap_or(0), length: *length, seen: None };
         match at {
             Some(_) => append(&hidden(target, file), target, span)?,
             None => replace(&hidden(target, file), target, span)?,

@@ -117,8 +117,6 @@ pub(crate) struct FileSink {
     place: Place,
     /// The path as the user wrote it.
     path: PathBuf,
-    /// It goes on behind an epoch that it has not committed again yet: what came later is still there.
-    resumed: bool,
     /// The last epoch that was committed.
     committed: Option<CheckpointId>,
     /// A commit does its work as long as this is there.
@@ -126,8 +124,8 @@ pub(crate) struct FileSink {
 }
 
 impl FileSink {
-    pub(crate) fn new(encoder: Box<dyn Encode>, place: Place, path: PathBuf, resumed: bool) -> Self {
-        Self { encoder, place, path, resumed, committed: None, life: Shared::new(()) }
+    pub(crate) fn new(encoder: Box<dyn Encode>, place: Place, path: PathBuf) -> Self {
+        Self { encoder, place, path, committed: None, life: Shared::new(()) }
     }
 }
 
@@ -195,19 +193,18 @@ impl Sink for FileSink {
             // Later rows may be there already, and stay.
             return Ok(());
         }
-        let later = self.resumed;
         match (&mut self.place, State::of(&prepared)?) {
             (Place::Whole(whole), State::Whole(epoch)) => {
-                let target = whole.target();
-                work(&self.life, &self.path, move || epoch.publish(&target, later)).await?;
+                let (target, seen) = (whole.target(), whole.seen());
+                work(&self.life, &self.path, move || epoch.publish(&target, seen)).await?;
             }
             (Place::Held(held), State::Held(state)) => {
                 let target = held.target();
                 work(&self.life, &self.path, move || state.publish(&target)).await?;
             }
             (Place::Parts(parts), State::Parts(state)) => {
-                let spec = parts.spec();
-                work(&self.life, &self.path, move || state.publish(&spec, later)).await?;
+                let (spec, later) = (parts.spec(), parts.later());
+                work(&self.life, &self.path, move || state.publish(&spec, later.as_ref())).await?;
             }
             (Place::Direct(_), State::Direct(_)) => {}
             (_, other) => return Err(error::foreign_state(&self.path, other.describe())),
@@ -218,7 +215,7 @@ impl Sink for FileSink {
             Place::Parts(parts) => parts.committed(),
             Place::Direct(_) => {}
         }
-        (self.resumed, self.committed) = (false, Some(prepared.checkpoint));
+        self.committed = Some(prepared.checkpoint);
         Ok(())
     }
 

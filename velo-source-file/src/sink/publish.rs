@@ -1,13 +1,17 @@
 //! How a staged file becomes visible: renamed to its target, or appended to it. Each can be repeated from any point at which a process
 //! died, because the staged file goes last, and the target's length tells how far the bytes had come.
+//!
+//! A process that was frozen may go on at any point of this, when another one has long taken its place. So whoever changes a target
+//! holds its lock meanwhile, and takes away only what was there when its run began.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use velo_core::Result;
+use velo_core::error::ErrorKind;
 
-use super::stage::{remove_file, sync_folder};
+use super::stage::{claim, remove_file, sync_folder};
 use crate::error;
 
 /// A staged file and its place in the target.
@@ -17,8 +21,32 @@ pub(super) struct Span {
     pub(super) at: u64,
     /// The staged file's length.
     pub(super) length: u64,
-    /// The target ends behind it: what is there beyond came later, and goes. Else it is none of ours.
-    pub(super) last: bool,
+    /// The target's length when a run began that goes on behind this: what was there beyond came later, and goes. Else what is beyond
+    /// is none of ours.
+    pub(super) seen: Option<u64>,
+}
+
+impl Span {
+    fn end(&self) -> u64 {
+        self.at + self.length
+    }
+
+    /// Whether the target, which has so many bytes now, is as this run knows it.
+    fn check(&self, target: &Path, now: u64) -> Result<()> {
+        match self.seen {
+            _ if now < self.at => Err(error::rows_lost(target, &shorter(now, self.at))),
+            Some(seen) if now != seen => Err(error::written_by_others(target)),
+            None if now > self.end() => Err(error::written_by_others(target)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The target, to be changed by nobody else as long as this is there.
+fn locked(options: &mut OpenOptions, target: &Path) -> Result<File> {
+    let file = options.open(target).map_err(|failure| error::writing(target, failure))?;
+    claim(&file, target, target)?;
+    Ok(file)
 }
 
 /// Puts a staged file in the place of its target.
@@ -45,11 +73,9 @@ pub(super) fn append(staged: &Path, target: &Path, span: Span) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return settled(staged, target, span),
         from => from.map_err(failed)?,
     };
-    let mut to = OpenOptions::new().read(true).append(true).create(true).open(target).map_err(failed)?;
+    let mut to = locked(OpenOptions::new().read(true).append(true).create(true), target)?;
     let now = to.metadata().map_err(failed)?.len();
-    if now < span.at {
-        return Err(error::rows_lost(target, &shorter(now, span.at)));
-    }
+    span.check(target, now)?;
     if let Err(error) = append_bytes(from, &mut to, span, now).and_then(|()| to.sync_all()) {
         // Nothing half-written stays; the staged file is still there for the next try.
         to.set_len(span.at).map_err(failed)?;
@@ -58,31 +84,27 @@ pub(super) fn append(staged: &Path, target: &Path, span: Span) -> Result<()> {
     sync_folder(target).and_then(|()| remove_file(staged)).and_then(|()| sync_folder(target)).map_err(failed)
 }
 
-/// Brings the target to the length that an epoch without rows recorded.
-pub(super) fn cut(target: &Path, at: u64) -> Result<()> {
+/// Takes away what is behind an epoch that a run goes on behind.
+pub(super) fn cut(target: &Path, span: Span) -> Result<()> {
     let failed = |failure| error::writing(target, failure);
-    let now = match std::fs::metadata(target) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(failed(error)),
+    let file = match locked(OpenOptions::new().write(true), target) {
+        Err(error) if error.kind == ErrorKind::NotFound && span.end() == 0 => return Ok(()),
+        file => file?,
     };
-    if now < at {
-        return Err(error::rows_lost(target, &shorter(now, at)));
+    let now = file.metadata().map_err(failed)?.len();
+    if now < span.end() {
+        return Err(error::rows_lost(target, &shorter(now, span.end())));
     }
-    if now > at {
-        let file = OpenOptions::new().write(true).open(target).map_err(failed)?;
-        file.set_len(at).and_then(|()| file.sync_all()).map_err(failed)?;
-    }
-    Ok(())
+    span.check(target, now)?;
+    if now > span.end() { file.set_len(span.end()).and_then(|()| file.sync_all()).map_err(failed) } else { Ok(()) }
 }
 
 /// The staged file is gone, which it is only after all of it was seen.
 fn settled(staged: &Path, target: &Path, span: Span) -> Result<()> {
-    let end = span.at + span.length;
     let now = std::fs::metadata(target).map(|metadata| metadata.len()).ok();
     match now {
-        Some(now) if now >= end && span.last => cut(target, end),
-        Some(now) if now >= end => Ok(()),
+        Some(now) if now >= span.end() && span.seen.is_some() => cut(target, span),
+        Some(now) if now >= span.end() => Ok(()),
         _ => {
             let message = format!("'{}', which holds them, is gone", staged.display());
             Err(error::rows_lost(target, &message))

@@ -25,12 +25,11 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
-    /// Makes it visible. What the target has beyond goes only where a run begins behind this epoch (`resumes`): else it would be of a
-    /// process that has taken this one's place.
-    pub(super) fn publish(&self, target: &std::path::Path, resumes: bool) -> Result<()> {
-        let span = Span { at: self.at, length: self.length, last: resumes };
+    /// Makes it visible. `seen` is the target's length when the run began that goes on behind this epoch, where one does.
+    pub(super) fn publish(&self, target: &std::path::Path, seen: Option<u64>) -> Result<()> {
+        let span = Span { at: self.at, length: self.length, seen };
         match &self.staged {
-            None if resumes => cut(target, self.at),
+            None if seen.is_some() => cut(target, span),
             None => Ok(()),
             Some(staged) if self.replaces => replace(&hidden(target, staged), target, span),
             Some(staged) => append(&hidden(target, staged), target, span),
@@ -52,6 +51,8 @@ pub(crate) struct Whole {
     first: bool,
     /// Prepared and not committed.
     pending: Vec<Staged>,
+    /// The target's length at the start of a run that goes on, until the epoch is committed again behind which it does.
+    seen: Option<u64>,
 }
 
 impl Whole {
@@ -66,12 +67,18 @@ impl Whole {
             pending.extend(Staged::find(&target, name, Some(epoch.length))?);
         }
         let staged = Staged::create(&target).map_err(|failed| error::writing(&target, failed))?;
+        let seen = after.is_some().then(|| std::fs::metadata(&target).map_or(0, |target| target.len()));
         let (first, length) = (after.is_none(), after.map(|epoch| epoch.at + epoch.length));
-        Ok(Self { target, staged: Some(staged), begun: false, append, length, first, pending })
+        Ok(Self { target, staged: Some(staged), begun: false, append, length, first, pending, seen })
     }
 
     pub(crate) fn target(&self) -> PathBuf {
         self.target.clone()
+    }
+
+    /// The target's length at the start of a run that goes on, if that has not committed yet.
+    pub(crate) fn seen(&self) -> Option<u64> {
+        self.seen
     }
 
     /// The staged file; a new one begins with what must stand before the first row.
@@ -129,6 +136,7 @@ impl Whole {
 
     /// What was prepared is visible.
     pub(crate) fn committed(&mut self) {
+        self.seen = None;
         self.pending.clear();
     }
 

@@ -269,6 +269,42 @@ async fn a_late_commit_takes_nothing_away() {
     assert_eq!(folder.read("out.jsonl"), "{\"a\":1,\"s\":\"x\"}\n{\"a\":2,\"s\":\"y\"}\n");
 }
 
+/// A process that began to go on, was frozen before it had done so, and goes on when another one has: it takes nothing away.
+#[tokio::test]
+async fn a_late_start_takes_nothing_away() {
+    for (name, more) in [("out.jsonl", None), ("out", Some(("rolling.size", "1MB")))] {
+        let folder = Folder::new();
+        let path = folder.text(name);
+        let pairs: Vec<_> = std::iter::once(("path", path.as_str())).chain(more).collect();
+        let mut first = open_endless(&pairs, ONCE).await;
+        first.write(rows("1 x")).await.unwrap();
+        commit(&mut *first, 1).await;
+        let empty = first.prepare(CheckpointId(2)).await.unwrap();
+        first.commit(empty.clone()).await.unwrap();
+        // Behind the checkpoint from which both go on.
+        first.write(rows("2 y")).await.unwrap();
+        commit(&mut *first, 3).await;
+        drop(first);
+        let mut frozen = sink(&pairs).open(behind(&empty, false, ONCE)).await.unwrap();
+        let mut other = sink(&pairs).open(behind(&empty, false, ONCE)).await.unwrap();
+        other.commit(empty.clone()).await.unwrap();
+        other.write(rows("3 tell")).await.unwrap();
+        commit(&mut *other, 4).await;
+        // Without what is hidden.
+        let visible = || {
+            let files = folder.list().into_iter().filter(|file| !file.split('/').any(|part| part.starts_with('.')));
+            files.map(|file| folder.read(&file)).collect::<Vec<_>>()
+        };
+        let before = visible();
+        assert!(before.concat().contains("tell") && !before.concat().contains("\"y\""), "{before:?}");
+        let error = frozen.commit(empty).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Fenced, "{error}");
+        assert!(error.to_string().contains("was changed by another process"), "{error}");
+        drop(frozen);
+        assert_eq!(before, visible());
+    }
+}
+
 #[tokio::test]
 async fn a_run_that_begins_anew_removes_what_was_prepared() {
     for bounded in [true, false] {

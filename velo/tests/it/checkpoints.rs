@@ -91,7 +91,8 @@ fn a_checkpoint_in_doubt_is_resolved_by_the_user() {
     let folder = with_a_doubt();
     let asked = folder.velo(&["run", "q.sql"]);
     assert_eq!(asked.code, 1);
-    for part in ["checkpoint 2 in ./state is valid if kafka localhost:9092 has committed", "resolve ./state 2 --committed"]
+    for part in
+        ["checkpoint 2 in ./state is valid if kafka localhost:9092 has committed", "resolve ./state 2 --committed"]
     {
         assert!(asked.stderr.contains(part), "{}", asked.stderr);
     }

@@ -105,14 +105,15 @@ impl Place {
     pub(super) fn finish(&self, mut whole: impl FnMut(&Seen) -> bool) -> Result<()> {
         let mut run = self.start()?;
         let until = Instant::now() + Duration::from_secs(300);
-        while !whole(&self.seen()?) {
+        // While it runs, a reader may come in the middle of an append: what has no line's end yet is not there yet.
+        while !whole(&self.looked_at(false)?) {
             if let Some(status) = run.try_wait()? {
                 bail!("the job ended by itself ({status})");
             }
             if Instant::now() > until {
                 run.kill()?;
                 run.wait()?;
-                bail!("after five minutes the output is not whole: {}", self.seen()?);
+                bail!("after five minutes the output is not whole: {}", self.looked_at(false)?);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -124,14 +125,19 @@ impl Place {
         Ok(())
     }
 
+    /// What a reader sees when no process runs.
     pub(super) fn seen(&self) -> Result<Seen> {
+        self.looked_at(true)
+    }
+
+    fn looked_at(&self, at_rest: bool) -> Result<Seen> {
         let mut seen = BTreeMap::new();
         for name in OUTPUTS {
-            seen.insert(name.to_owned(), counted(&self.folder.join(name))?);
+            seen.insert(name.to_owned(), counted(&self.folder.join(name), at_rest)?);
         }
         let mut parts = BTreeMap::new();
         for file in files(&self.folder.join("parts"), false)? {
-            for (line, times) in counted(&file)? {
+            for (line, times) in counted(&file, at_rest)? {
                 *parts.entry(line).or_insert(0) += times;
             }
         }
@@ -164,12 +170,15 @@ fn files(folder: &Path, hidden: bool) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn counted(path: &Path) -> Result<BTreeMap<String, usize>> {
-    let text = match fs::read_to_string(path) {
+fn counted(path: &Path, at_rest: bool) -> Result<BTreeMap<String, usize>> {
+    let mut text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
+    if !at_rest {
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    }
     if !text.is_empty() && !text.ends_with('\n') {
         bail!("{} ends within a line", path.display());
     }

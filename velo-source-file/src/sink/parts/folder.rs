@@ -1,9 +1,10 @@
 //! The folder of many files: what is there, what is hidden in it, and how an epoch's files take their places.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use velo_core::Result;
 use velo_core::connector::CheckpointId;
@@ -178,11 +179,54 @@ pub(super) fn numbered(file: &Path, suffix: &str) -> Option<u64> {
     number.parse().ok()
 }
 
+/// Holds the folder as long as this is there; where folders have no locks, nothing.
+pub(super) fn lock(root: &Path) -> Result<Option<File>> {
+    match File::open(root) {
+        Ok(folder) => claim(&folder, root, root).map(|()| Some(folder)),
+        Err(error) => {
+            tracing::debug!(path = %root.display(), %error, "the folder is not locked");
+            Ok(None)
+        }
+    }
+}
+
+/// What tells a file from another one of the same name: its length and when it was written.
+type Stamp = (u64, Option<SystemTime>);
+
+/// The files that came behind an epoch, as they were when a run began that goes on from it. A process that was frozen then may find
+/// others of the same names, by the one that took its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Later(BTreeMap<PathBuf, Stamp>);
+
+impl Later {
+    /// Those with the number `next` or a higher one.
+    pub(super) fn find(spec: &PartsSpec, next: u64) -> io::Result<Self> {
+        let mut found = BTreeMap::new();
+        for file in existing(&spec.root, &spec.suffix)? {
+            if numbered(&file, &spec.suffix).is_some_and(|number| number >= next) {
+                let metadata = std::fs::metadata(spec.root.join(&file))?;
+                found.insert(file, (metadata.len(), metadata.modified().ok()));
+            }
+        }
+        Ok(Self(found))
+    }
+
+    /// Sees that they are what is there.
+    pub(super) fn check(&self, spec: &PartsSpec, next: u64) -> Result<()> {
+        let now = Self::find(spec, next).map_err(|failure| error::writing(&spec.root, failure))?;
+        // Of those that go, some may be gone: an earlier try has come so far.
+        let known = now.0.iter().all(|(file, stamp)| self.0.get(file) == Some(stamp));
+        if known { Ok(()) } else { Err(error::written_by_others(&spec.root)) }
+    }
+
+    pub(super) fn remove(&self, root: &Path) -> io::Result<()> {
+        self.0.keys().try_for_each(|file| remove_file(&root.join(file)))
+    }
+}
+
 /// Of files that are written at once, and of those that came behind a checkpoint, cuts those that end in the middle of a row.
-pub(super) fn cut_later(spec: &PartsSpec, next: u64, open: &[(PathBuf, u64)]) -> io::Result<()> {
-    let later = existing(&spec.root, &spec.suffix)?.into_iter();
-    let later = later.filter(|file| numbered(file, &spec.suffix).is_some_and(|number| number >= next));
-    for (file, kept) in open.iter().cloned().chain(later.map(|file| (file, 0))) {
+pub(super) fn cut_later(spec: &PartsSpec, later: &Later, open: &[(PathBuf, u64)]) -> io::Result<()> {
+    for (file, kept) in open.iter().cloned().chain(later.0.keys().map(|file| (file.clone(), 0))) {
         let path = spec.root.join(&file);
         let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -24,7 +24,8 @@ use velo_core::table_text::value_text;
 use velo_core::{Batch, Clock, ConnectorError, Result};
 
 use self::folder::{
-    Staging, cut_later, existing, numbered, publish, push_encoded, remove_hidden, remove_leftovers, sync_files,
+    Later, Staging, cut_later, existing, lock, numbered, publish, push_encoded, remove_hidden, remove_leftovers,
+    sync_files,
 };
 use super::Encode;
 use super::shared::Shared;
@@ -116,22 +117,26 @@ impl PartsState {
         }
     }
 
-    /// Does what a commit has to do. With `later`, what came behind this epoch goes.
-    pub(super) fn publish(&self, spec: &PartsSpec, later: bool) -> Result<()> {
+    /// Does what a commit has to do. `later` is what was there behind this epoch when a run began that goes on from it, and goes.
+    pub(super) fn publish(&self, spec: &PartsSpec, later: Option<&Later>) -> Result<()> {
         let failed = |failure| error::writing(&spec.root, failure);
+        // Nobody else changes the folder meanwhile.
+        let _lock = lock(&spec.root)?;
+        if let Some(later) = later {
+            later.check(spec, self.next)?;
+        }
         match &self.what {
             What::Publish { staging, files, replaced } => {
                 publish(&spec.root, staging.as_deref(), files, replaced)?;
-                if later {
-                    for file in existing(&spec.root, &spec.suffix).map_err(failed)? {
-                        if numbered(&file, &spec.suffix).is_some_and(|number| number >= self.next) {
-                            remove_file(&spec.root.join(&file)).map_err(failed)?;
-                        }
-                    }
+                match later {
+                    Some(later) => later.remove(&spec.root).map_err(failed),
+                    None => Ok(()),
                 }
-                Ok(())
             }
-            What::Seen { open } if later && !spec.whole => cut_later(spec, self.next, open).map_err(failed),
+            What::Seen { open } if !spec.whole => match later {
+                Some(later) => cut_later(spec, later, open).map_err(failed),
+                None => Ok(()),
+            },
             What::Hold { .. } | What::Seen { .. } => Ok(()),
         }
     }
@@ -168,6 +173,8 @@ pub(crate) struct Parts {
     pending: Vec<Staging>,
     /// Files of an earlier run, until the first of this one are seen.
     replaced: Vec<PathBuf>,
+    /// What was there at the start of a run that goes on, until the epoch is committed again behind which it does.
+    later: Option<Later>,
     number: u64,
     buffered: usize,
     /// The next epoch is the last one.
@@ -191,6 +198,10 @@ impl Parts {
             remove_hidden(&spec.root, WRITTEN);
         }
         let there = existing(&spec.root, &spec.suffix).map_err(failed)?;
+        let later = match &after {
+            Some(after) => Some(Later::find(&spec, after.next).map_err(failed)?),
+            None => None,
+        };
         let behind = there.iter().filter_map(|file| numbered(file, &spec.suffix)).max().map_or(0, |last| last + 1);
         let mut parts = Self {
             clock,
@@ -200,6 +211,7 @@ impl Parts {
             staging: None,
             pending: Vec::new(),
             replaced: Vec::new(),
+            later,
             number: 0,
             buffered: 0,
             ended: false,
@@ -260,6 +272,11 @@ impl Parts {
 
     pub(crate) fn spec(&self) -> PartsSpec {
         self.spec.clone()
+    }
+
+    /// What was there at the start of a run that goes on, if that has not committed yet.
+    pub(crate) fn later(&self) -> Option<Later> {
+        self.later.clone()
     }
 
     /// The next epoch is the last one.
@@ -382,6 +399,7 @@ impl Parts {
 
     /// What was prepared has its place.
     pub(crate) fn committed(&mut self) {
+        self.later = None;
         self.pending.clear();
     }
 
