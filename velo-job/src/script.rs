@@ -213,46 +213,63 @@ impl Script {
         let mut ended = None;
         let mut on_tables = options.on_tables.take();
         let mut terminals = std::mem::take(&mut options.terminals);
+        // The attempt that failed and the first checkpoint it could make, until it is known how far it came.
+        let mut failed: Option<(u64, u64)> = None;
+        let mut starts = 0;
         loop {
-            let checkpoints = match &folder {
-                Some(folder) => match recovery.open(folder.clone(), resume, ended).await? {
-                    Opened::Run(checkpoints) => Some(*checkpoints),
-                    Opened::Finished => return Ok(()),
-                },
-                None => None,
+            let opened = match &folder {
+                Some(folder) => {
+                    let opened = async {
+                        if let Some((attempt, next)) = failed {
+                            let inventory = Inventory::take(folder).await?;
+                            if inventory.has_ended(attempt) {
+                                // All was read and written before it failed; what is left of its last commit is done by going on.
+                                ended = Some(attempt);
+                            }
+                            if inventory.highest >= next {
+                                // It has come on since.
+                                restarts = Restarts::new(properties, seed);
+                            }
+                            failed = None;
+                        }
+                        recovery.open(folder.clone(), resume, ended).await
+                    };
+                    match opened.await {
+                        Ok(Opened::Run(checkpoints)) => Ok(Some(*checkpoints)),
+                        Ok(Opened::Finished) => return Ok(()),
+                        // Whoever starts a job is told at once; of a job that ran, a store that does not answer may come back.
+                        Err(error) if starts == 0 => return Err(error),
+                        Err(error) => Err(error),
+                    }
+                }
+                None => Ok(None),
             };
-            let (number, this) = match &checkpoints {
-                Some(checkpoints) => (checkpoints.next, checkpoints.attempt),
-                None => (0, 0),
+            starts += 1;
+            let ran = match opened {
+                Ok(checkpoints) => {
+                    failed = checkpoints.as_ref().map(|checkpoints| (checkpoints.attempt, checkpoints.next));
+                    let settings = Settings {
+                        on_tables: on_tables.take(),
+                        terminals: std::mem::take(&mut terminals),
+                        checkpoints,
+                        memory: Arc::clone(&memory),
+                    };
+                    let attempt = Stop::new();
+                    let started = self.start(&options, settings, attempt.clone(), progress, false)?;
+                    // The tables are kept up to date as long as the job runs.
+                    forwarded(&stop, &attempt, run(&shared, started.job, progress)).await
+                }
+                Err(error) => Err(error),
             };
-            let settings = Settings {
-                on_tables: on_tables.take(),
-                terminals: std::mem::take(&mut terminals),
-                checkpoints,
-                memory: Arc::clone(&memory),
-            };
-            let attempt = Stop::new();
-            let started = self.start(&options, settings, attempt.clone(), progress, false)?;
-            // The tables are kept up to date as long as the job runs.
-            let ran = forwarded(&stop, &attempt, run(&shared, started.job, progress)).await;
             let Err(error) = ran else { return Ok(()) };
-            let Some(folder) = folder.as_ref().filter(|_| !once && stop.requested() == StopRequest::Run) else {
+            if folder.is_none() || once || stop.requested() != StopRequest::Run {
                 return Err(error);
-            };
+            }
             let Some(delay) = restarts.after(&error) else { return Err(error) };
             note(&format!("{error}; starting again in {} ms", delay.as_millis()));
             tokio::select! {
                 () = clock.sleep(delay) => {}
                 _ = stop.asked() => return Err(error),
-            }
-            let inventory = Inventory::take(folder).await?;
-            if inventory.has_ended(this) {
-                // All was read and written before it failed; what is left of its last commit is done by going on.
-                ended = Some(this);
-            }
-            if inventory.highest >= number {
-                // It has come on since.
-                restarts = Restarts::new(properties, seed);
             }
             resume = Resume::Newest;
         }
