@@ -22,6 +22,9 @@ pub struct Progress {
     pub future: AtomicU64,
     /// Fields that the schema lacks.
     pub unknown_fields: AtomicU64,
+    /// How often this process found a followed file cut or rewritten: what was written to it since the look before, and is in no copy,
+    /// nobody has read.
+    pub rewritten: AtomicU64,
     /// The source's watermark in microseconds; `i64::MIN` before the first.
     pub watermark: AtomicI64,
 }

@@ -33,8 +33,15 @@ pub enum Resume {
 
 /// What came of a look into `checkpoint.dir`.
 pub(crate) enum Opened {
-    /// The job runs, with these.
-    Run(Box<Checkpoints>, Option<CommitPoint>),
+    /// The job runs.
+    Run {
+        /// Where its checkpoints go, if they do.
+        checkpoints: Option<Box<Checkpoints>>,
+        /// What makes them valid.
+        commit_point: Option<CommitPoint>,
+        /// The last attempt has made a checkpoint before it failed.
+        came_on: bool,
+    },
     /// The last run had ended, and its last commit is finished now: there is nothing to run.
     Finished,
 }
@@ -42,9 +49,15 @@ pub(crate) enum Opened {
 /// An attempt of this process that failed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LastAttempt {
-    pub(crate) number: u64,
-    /// All was read and written before it failed: what is left of its last commit is done by going on.
-    pub(crate) ended: bool,
+    number: u64,
+    /// The number that its first checkpoint would have got.
+    next: u64,
+}
+
+impl LastAttempt {
+    pub(crate) fn of(checkpoints: &Checkpoints) -> Self {
+        Self { number: checkpoints.attempt, next: checkpoints.next }
+    }
 }
 
 /// A job as checkpoints know it.
@@ -88,9 +101,10 @@ impl Recovery<'_> {
             Resume::Newest => start(&folder, &mut inventory, (None, committed), self.memory).await?,
             Resume::From(number) => start(&folder, &mut inventory, (Some(number), committed), self.memory).await?,
         };
-        let ended = last.filter(|last| last.ended).map(|last| last.number);
+        let came_on = last.is_some_and(|last| inventory.highest >= last.next);
         let resumed = match found {
-            Start::Begin if ended.is_some_and(|ended| inventory.has_ended(ended)) => return Ok(Opened::Finished),
+            // All was read and written before it failed.
+            Start::Begin if last.is_some_and(|last| inventory.has_ended(last.number)) => return Ok(Opened::Finished),
             Start::Begin => {
                 // One that began and has no checkpoint yet begins once more.
                 if inventory.run_from != next {
@@ -128,17 +142,17 @@ impl Recovery<'_> {
         forget_attempts(&folder, attempt).await?;
         let (job, on_complete) = (job.id, self.on_checkpoint.clone());
         let checkpoints = Checkpoints { folder, job, attempt, next, policy, resumed, on_complete };
-        Ok(Opened::Run(Box::new(checkpoints), commit_point))
+        Ok(Opened::Run { checkpoints: Some(Box::new(checkpoints)), commit_point, came_on })
     }
 
-    /// What sinks share that are to be exactly once in one system, in a job without a `checkpoint.dir`: nobody goes on from it.
-    pub(crate) async fn without_folder(&self) -> Result<Option<CommitPoint>> {
-        let point =
-            CommitPoint::connect(self.plan, &new_id(self.name, self.clock.wall()), &self.policy(), self.clock).await?;
-        if let Some(point) = &point {
+    /// A job without a `checkpoint.dir`: nobody goes on from it.
+    pub(crate) async fn without_folder(&self) -> Result<Opened> {
+        let id = new_id(self.name, self.clock.wall());
+        let commit_point = CommitPoint::connect(self.plan, &id, &self.policy(), self.clock).await?;
+        if let Some(point) = &commit_point {
             point.take_over().await?;
         }
-        Ok(point)
+        Ok(Opened::Run { checkpoints: None, commit_point, came_on: false })
     }
 
     fn policy(&self) -> CheckpointPolicy {

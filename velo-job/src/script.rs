@@ -7,7 +7,7 @@ use std::sync::Arc;
 use velo_core::Clock;
 use velo_core::connector::Sink;
 use velo_exec::ExecError;
-use velo_exec::checkpoint::{Checkpoints, CommitPoint, Folder, Inventory, OnCheckpoint};
+use velo_exec::checkpoint::{Checkpoints, CommitPoint, Folder, OnCheckpoint};
 use velo_exec::runtime::{JobOptions, JobProgress, Schedule, Stop, StopRequest, run};
 use velo_exec::spill::MemoryPool;
 use velo_plan::plan::{NodeKind, Plan};
@@ -209,47 +209,47 @@ impl Script {
         let seed = u64::try_from(clock.wall()).unwrap_or(0);
         let mut restarts = Restarts::new(properties, seed);
         let mut resume = options.resume;
-        let mut last = None;
+        let mut last: Option<LastAttempt> = None;
         let mut on_tables = options.on_tables.take();
         let mut terminals = std::mem::take(&mut options.terminals);
         loop {
-            let (checkpoints, commit_point) = match &folder {
-                Some(folder) => match recovery.open(folder.clone(), resume, last).await? {
-                    Opened::Run(checkpoints, commit_point) => (Some(*checkpoints), commit_point),
-                    Opened::Finished => return Ok(()),
-                },
-                None => (None, recovery.without_folder().await?),
+            let opened = match &folder {
+                Some(folder) => recovery.open(folder.clone(), resume, last).await,
+                None => recovery.without_folder().await,
             };
-            let (number, this) = match &checkpoints {
-                Some(checkpoints) => (checkpoints.next, checkpoints.attempt),
-                None => (0, 0),
+            let ran = match opened {
+                Ok(Opened::Finished) => return Ok(()),
+                Ok(Opened::Run { checkpoints, commit_point, came_on }) => {
+                    if came_on {
+                        restarts = Restarts::new(properties, seed);
+                    }
+                    let checkpoints = checkpoints.map(|checkpoints| *checkpoints);
+                    last = checkpoints.as_ref().map(LastAttempt::of);
+                    let settings = Settings {
+                        on_tables: on_tables.take(),
+                        terminals: std::mem::take(&mut terminals),
+                        checkpoints,
+                        commit_point,
+                        memory: Arc::clone(&memory),
+                    };
+                    let attempt = Stop::new();
+                    let started = self.start(&options, settings, attempt.clone(), progress, false)?;
+                    // The tables are kept up to date as long as the job runs.
+                    forwarded(&stop, &attempt, run(&shared, started.job, progress)).await
+                }
+                // Whoever starts a job is told at once; of a job that ran, a store that does not answer may come back.
+                Err(error) if last.is_none() => return Err(error),
+                Err(error) => Err(error),
             };
-            let settings = Settings {
-                on_tables: on_tables.take(),
-                terminals: std::mem::take(&mut terminals),
-                checkpoints,
-                commit_point,
-                memory: Arc::clone(&memory),
-            };
-            let attempt = Stop::new();
-            let started = self.start(&options, settings, attempt.clone(), progress, false)?;
-            // The tables are kept up to date as long as the job runs.
-            let ran = forwarded(&stop, &attempt, run(&shared, started.job, progress)).await;
             let Err(error) = ran else { return Ok(()) };
-            let Some(folder) = folder.as_ref().filter(|_| !once && stop.requested() == StopRequest::Run) else {
+            if folder.is_none() || once || stop.requested() != StopRequest::Run {
                 return Err(error);
-            };
+            }
             let Some(delay) = restarts.after(&error) else { return Err(error) };
             note(&format!("{error}; starting again in {} ms", delay.as_millis()));
             tokio::select! {
                 () = clock.sleep(delay) => {}
                 _ = stop.asked() => return Err(error),
-            }
-            let inventory = Inventory::take(folder).await?;
-            last = Some(LastAttempt { number: this, ended: inventory.has_ended(this) });
-            if inventory.highest >= number {
-                // It has come on since.
-                restarts = Restarts::new(properties, seed);
             }
             resume = Resume::Newest;
         }

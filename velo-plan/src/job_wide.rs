@@ -44,6 +44,10 @@ pub(crate) fn wrong_recovery(key: &str, value: &str) -> Option<WrongValue> {
         let message = "this is no folder";
         return Some(WrongValue { message, help: "name a folder on a fast disk, or leave it out" });
     }
+    if is(SPILL_DIR) && value.contains("://") {
+        let message = "what does not fit into memory goes to a disk of this machine";
+        return Some(WrongValue { message, help: "name a folder, such as '/var/tmp/velo'" });
+    }
     if is(CHECKPOINT_DIR) && value.trim().is_empty() {
         let message = "this is no folder";
         return Some(WrongValue { message, help: "name a folder for this job alone, such as 'state/bars'" });

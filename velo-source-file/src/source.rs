@@ -13,6 +13,7 @@ use velo_core::connector::{
 use velo_core::error::ErrorKind;
 use velo_core::offset::{FilePosition, Position};
 use velo_core::place::Resource;
+use velo_core::progress::Progress;
 use velo_core::table_text::value_text;
 use velo_core::{Batch, Clock, ConnectorError, Result};
 
@@ -43,6 +44,7 @@ impl FileSource {
         decoder: &FileDecoder,
         from: Option<&FilePosition>,
         watch: bool,
+        progress: &Arc<Progress>,
     ) -> Box<dyn Walk> {
         if self.framing.has_row_groups() {
             let (files, columns) = (self.files.clone(), decoder.record_columns());
@@ -51,16 +53,12 @@ impl FileSource {
                 None => RowGroups::new(files, source, columns),
             });
         }
-        let spec = TailSpec { watch, ..self.spec(source) };
+        let (files, framing, progress) = (self.files.clone(), self.framing.clone(), Arc::clone(progress));
+        let spec = TailSpec { files, watch, framing, source, progress };
         Box::new(match from {
             Some(from) => Tail::resume(spec, from),
             None => Tail::new(spec),
         })
-    }
-
-    /// What a tail of these files is made for.
-    fn spec(&self, source: u32) -> TailSpec {
-        TailSpec { files: self.files.clone(), watch: self.properties.watch, framing: self.framing.clone(), source }
     }
 
     /// The partition's name, which stays the same over restarts.
@@ -191,7 +189,8 @@ impl StreamSource for FileStream {
             Some(other) => return Err(error::foreign_position(other)),
         };
         let properties = &self.source.properties;
-        let tail = self.source.walk(self.request.ordinal, &self.decoder, position, properties.watch);
+        let request = &self.request;
+        let tail = self.source.walk(request.ordinal, &self.decoder, position, properties.watch, &request.progress);
         let watching = properties.watch.then(|| Watching {
             events: properties.watch_events,
             interval: properties.watch_interval.to_std(),

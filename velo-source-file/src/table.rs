@@ -56,7 +56,7 @@ impl FileTable {
     /// A look may find a watched file that has grown.
     fn walk(&self, from: Option<&FilePosition>, watch: bool) -> Box<dyn Walk> {
         let watch = watch || self.source.properties.watch;
-        self.source.walk(self.request.ordinal, &self.decoder, from, watch)
+        self.source.walk(self.request.ordinal, &self.decoder, from, watch, &self.request.progress)
     }
 
     fn offset(&self, position: Position) -> SourceOffset {

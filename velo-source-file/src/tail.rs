@@ -10,7 +10,7 @@
 //! - *Grown*: the fingerprint still holds, reading goes on behind it.
 //! - *Cut or rewritten*, even to a greater length: the fingerprint does not hold. A copy that has more than was read
 //!   (copy-then-truncate) is finished first; then the file is read from its start. What was written after the last look and is in
-//!   no copy cannot be known: [`Tail::rewrites`] counts these.
+//!   no copy cannot be known: [`Progress::rewritten`] counts how often that may be.
 //! - *Renamed*: another file, or none, is under its name. It is read to its end through the open handle, or under the new name,
 //!   before the new file. Writers may go on writing to the renamed file for a moment, so it is left only at a tick at which
 //!   nothing new has come. Files that came and went between two looks are found by their names (`app.jsonl.1`).
@@ -30,6 +30,7 @@ use std::time::SystemTime;
 use velo_core::Result;
 use velo_core::connector::Chunk;
 use velo_core::offset::{FileIdentity, FilePosition, Position};
+use velo_core::progress::Progress;
 use velo_format::framing::Framer;
 
 use crate::buffers::Buffers;
@@ -112,6 +113,8 @@ pub(crate) struct TailSpec {
     pub(crate) framing: Framing,
     /// The source's number in the script.
     pub(crate) source: u32,
+    /// Where it counts the files that were cut or rewritten.
+    pub(crate) progress: Arc<Progress>,
 }
 
 /// One known file.
@@ -207,7 +210,6 @@ pub(crate) struct Tail {
     last_order: u64,
     chunks: u64,
     used: u64,
-    rewrites: u64,
     vanished: u64,
     torn: Option<String>,
 }
@@ -231,7 +233,6 @@ impl Tail {
             last_order: 0,
             chunks: 0,
             used: 0,
-            rewrites: 0,
             vanished: 0,
             torn: None,
         }
@@ -281,12 +282,6 @@ impl Tail {
     /// Whether no file that left its name is waited for.
     pub(crate) fn is_settled(&self) -> bool {
         self.leaving.is_empty()
-    }
-
-    /// How often a file was cut or rewritten, so that lines may have been missed.
-    #[cfg(test)]
-    pub(crate) fn rewrites(&self) -> u64 {
-        self.rewrites
     }
 
     /// How many files were listed and gone before they were read.

@@ -4,13 +4,16 @@
 //! that somebody else was there, and a reader never sees half an object. A local folder, a bucket or memory are alike.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult,
+};
 use velo_core::ConnectorError;
 use velo_core::error::ErrorKind;
 
@@ -24,7 +27,29 @@ pub struct Folder {
     /// As the user named it, for messages.
     name: Arc<str>,
     trouble: Option<Arc<Trouble>>,
+    /// What is different where the store is a service.
+    remote: Option<Arc<dyn Remote>>,
+    /// Whether the service was seen to refuse an object where there is one.
+    refuses: Arc<AtomicBool>,
 }
+
+/// A store behind a network: a call may have done its work though its answer was lost, and errors are those of a service.
+pub(super) trait Remote: Send + Sync {
+    /// Goes with an object that is put, and was never given before: so a process knows what it has put itself.
+    fn mark(&self) -> String;
+
+    /// Whether what was not found is the place of the whole folder.
+    fn is_gone(&self, error: &object_store::Error) -> bool;
+
+    /// What a failed call about an object means, and what to do about it.
+    fn explain(&self, operation: &'static str, object: &str, error: &object_store::Error) -> ConnectorError;
+
+    /// The error of a service that does not refuse to put an object where there is one.
+    fn no_conditions(&self, operation: &'static str) -> ConnectorError;
+}
+
+/// The name under which [`Remote::mark`] lies beside an object.
+const MARK: Attribute = Attribute::Metadata(std::borrow::Cow::Borrowed("velo-put"));
 
 /// Asked at each call of a folder that a simulation troubles: whether it fails, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +72,22 @@ pub enum Created {
 }
 
 impl Folder {
-    /// The folder of a `checkpoint.dir`: a path, or a `file://` address. It is created where it is missing.
+    /// The folder of a `checkpoint.dir`: a path or a `file://` address, which is created where it is missing, or
+    /// `s3://BUCKET/PREFIX` with the service that the environment names.
     ///
     /// # Errors
     ///
-    /// Where the scheme of the address is not built in, or the folder can neither be found nor created.
+    /// Where the scheme of the address is not built in, the folder can neither be found nor created, or the environment does not
+    /// say what a service must be told. A service is not asked anything yet.
     pub fn open(address: &str) -> Result<Self> {
         let path = match address.split_once("://") {
             None => address,
             Some(("file", path)) => path,
+            #[cfg(feature = "s3")]
+            Some(("s3", _)) => return Self::of_s3(address),
             Some((scheme, _)) => {
-                let message = format!("'{scheme}://' is not built in; a local folder or file:// is");
+                let s3 = if cfg!(feature = "s3") { ", and s3://" } else { "" };
+                let message = format!("'{scheme}://' is not built in; local folders are, file://{s3}");
                 return Err(failed(address, ErrorKind::Unsupported, "opening", message));
             }
         };
@@ -69,6 +99,18 @@ impl Folder {
         Ok(Self::of(Arc::new(store), address))
     }
 
+    #[cfg(feature = "s3")]
+    fn of_s3(address: &str) -> Result<Self> {
+        let opened = super::s3::open(address);
+        // What stands before an '@' may be a secret.
+        let shown = match address.rsplit_once('@') {
+            Some((_, rest)) => format!("s3://…@{rest}"),
+            None => address.to_owned(),
+        };
+        let (store, prefix, bucket) = opened.map_err(|error| told(&shown, error))?;
+        Ok(Self { prefix, remote: Some(Arc::new(bucket)), ..Self::of(store, &shown) })
+    }
+
     /// A folder in memory, which all of its clones share.
     pub fn in_memory() -> Self {
         Self::of(Arc::new(InMemory::new()), "memory")
@@ -76,7 +118,8 @@ impl Folder {
 
     /// A whole store as a folder; `name` is what messages call it.
     pub fn of(store: Arc<dyn ObjectStore>, name: &str) -> Self {
-        Self { store, prefix: Path::default(), name: Arc::from(name), trouble: None }
+        let refuses = Arc::new(AtomicBool::new(false));
+        Self { store, prefix: Path::default(), name: Arc::from(name), trouble: None, remote: None, refuses }
     }
 
     /// The same folder with calls that fail when `trouble` says so, in a way that may pass: for simulations.
@@ -90,7 +133,7 @@ impl Folder {
         let trouble = self.trouble.as_ref().and_then(|trouble| trouble());
         let broken = || {
             let error = ConnectorError::new(ErrorKind::Unavailable, operation, "the store does not answer").temporary();
-            Err(ExecError::connector(&format!("checkpoint.dir {}", self.name), error))
+            Err(told(&self.name, error))
         };
         match trouble {
             None => Ok(call.await),
@@ -107,11 +150,19 @@ impl Folder {
         &self.name
     }
 
+    /// Whether what was not found is the place of the whole folder.
+    fn is_gone(&self, error: &object_store::Error) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.is_gone(error))
+    }
+
     fn path(&self, name: &str) -> Path {
         name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
     fn error(&self, operation: &'static str, name: &str, error: &object_store::Error) -> ExecError {
+        if let Some(remote) = &self.remote {
+            return told(&self.name, remote.explain(operation, name, error));
+        }
         let kind = match error {
             object_store::Error::NotFound { .. } => ErrorKind::NotFound,
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
@@ -124,11 +175,48 @@ impl Folder {
 
     /// Writes an object where there is none of that name.
     pub async fn create(&self, name: &str, bytes: impl Into<PutPayload>) -> Result<Created> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.call("writing", self.store.put_opts(&self.path(name), bytes.into(), options)).await? {
+        let (path, bytes) = (self.path(name), bytes.into());
+        let Some(remote) = &self.remote else {
+            return match self.call("writing", self.put(&path, bytes, None)).await? {
+                Ok(_) => Ok(Created::New),
+                Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Taken),
+                Err(error) => Err(self.error("writing", name, &error)),
+            };
+        };
+        let mark = remote.mark();
+        let mut put = self.call("writing", self.put(&path, bytes.clone(), Some(&mark))).await?;
+        if put.is_ok() && !self.refuses.load(Ordering::Relaxed) {
+            // Some services know no condition, and say nothing: the first object is put once more, the same as it is.
+            put = self.call("writing", self.put(&path, bytes, Some(&mark))).await?;
+            if put.is_ok() {
+                return Err(told(&self.name, remote.no_conditions("writing")));
+            }
+        }
+        match put {
             Ok(_) => Ok(Created::New),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Taken),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                self.refuses.store(true, Ordering::Relaxed);
+                // It is this one where an answer was lost and the client has tried again.
+                Ok(if self.has_mark(&path, name, &mark).await? { Created::New } else { Created::Taken })
+            }
             Err(error) => Err(self.error("writing", name, &error)),
+        }
+    }
+
+    async fn put(&self, path: &Path, bytes: PutPayload, mark: Option<&str>) -> object_store::Result<PutResult> {
+        let attributes = mark.map(|mark| (MARK, mark.to_owned())).into_iter().collect::<Attributes>();
+        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+        self.store.put_opts(path, bytes, options).await
+    }
+
+    /// Whether an object is the one that was put with this mark.
+    async fn has_mark(&self, path: &Path, name: &str, mark: &str) -> Result<bool> {
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        match self.call("reading", self.store.get_opts(path, options)).await? {
+            Ok(found) => Ok(found.attributes.get(&MARK).is_some_and(|found| **found == *mark)),
+            // It came and went.
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.error("reading", name, &error)),
         }
     }
 
@@ -137,7 +225,7 @@ impl Folder {
         let error = |error: object_store::Error| self.error("reading", name, &error);
         match self.call("reading", self.store.get(&self.path(name))).await? {
             Ok(found) => found.bytes().await.map(Some).map_err(error),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(failure @ object_store::Error::NotFound { .. }) if !self.is_gone(&failure) => Ok(None),
             Err(failure) => Err(error(failure)),
         }
     }
@@ -204,7 +292,12 @@ impl std::fmt::Debug for Folder {
 }
 
 fn failed(folder: &str, kind: ErrorKind, operation: &'static str, message: String) -> ExecError {
-    ExecError::connector(&format!("checkpoint.dir {folder}"), ConnectorError::new(kind, operation, message))
+    told(folder, ConnectorError::new(kind, operation, message))
+}
+
+/// An error of a folder.
+fn told(folder: &str, error: ConnectorError) -> ExecError {
+    ExecError::connector(&format!("checkpoint.dir {folder}"), error)
 }
 
 fn kind_of(error: &std::io::Error) -> ErrorKind {
@@ -274,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_scheme_that_is_not_built_in_is_named() {
-        let error = Folder::open("s3://bucket/x").unwrap_err().to_string();
-        assert!(error.contains("'s3://' is not built in"), "{error}");
+        let error = Folder::open("gs://bucket/x").unwrap_err().to_string();
+        assert!(error.contains("'gs://' is not built in; local folders are, file://"), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 //! the job: whoever finds a higher one than its own has been replaced.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,25 +68,43 @@ pub fn new_id(name: &str, now: i64) -> String {
     format!("{:016x}{:016x}", RandomState::new().hash_one(now), RandomState::new().hash_one(name))
 }
 
+/// What this process writes into the numbers that it takes, so that it knows its own.
+fn own_mark() -> &'static str {
+    static MARK: OnceLock<String> = OnceLock::new();
+    MARK.get_or_init(|| format!("{}-{:016x}", std::process::id(), RandomState::new().hash_one(0)))
+}
+
+fn attempt_name(attempt: u64) -> String {
+    format!("{ATTEMPTS}/{attempt}")
+}
+
+async fn take(folder: &Folder, attempt: u64) -> Result<Created> {
+    folder.create(&attempt_name(attempt), own_mark()).await
+}
+
 /// Takes the next attempt number.
 pub async fn next_attempt(folder: &Folder) -> Result<u64> {
     loop {
         let next = latest_attempt(folder).await? + 1;
-        if folder.create(&format!("{ATTEMPTS}/{next}"), "").await? == Created::New {
+        if take(folder, next).await? == Created::New {
             return Ok(next);
         }
     }
 }
 
-/// Takes the attempt number behind this one.
+/// Takes an attempt number behind one of this process.
 ///
 /// # Errors
 ///
-/// [`ExecError::Replaced`] where another process has it.
+/// [`ExecError::Replaced`] where another process has one.
 pub async fn next_attempt_after(folder: &Folder, attempt: u64) -> Result<u64> {
-    stay(folder, attempt).await?;
-    let next = attempt + 1;
-    match folder.create(&format!("{ATTEMPTS}/{next}"), "").await? {
+    let latest = latest_attempt(folder).await?.max(attempt);
+    // This process may have taken one since, and failed before it had begun.
+    if latest > attempt && folder.read(&attempt_name(latest)).await?.is_none_or(|mark| mark != own_mark()) {
+        return Err(replaced(&format!("attempt {latest}")));
+    }
+    let next = latest + 1;
+    match take(folder, next).await? {
         Created::New => Ok(next),
         Created::Taken => Err(replaced(&format!("attempt {next}"))),
     }
@@ -125,10 +144,13 @@ mod tests {
         let folder = Folder::in_memory();
         let (first, second) = (next_attempt(&folder).await.unwrap(), next_attempt(&folder).await.unwrap());
         assert!(stay(&folder, first).await.is_err());
-        assert!(next_attempt_after(&folder, first).await.is_err(), "it has been replaced");
         forget_attempts(&folder, second).await.unwrap();
         assert!(stay(&folder, second).await.is_ok());
         assert_eq!(next_attempt_after(&folder, second).await.unwrap(), second + 1);
-        assert_eq!(next_attempt(&folder).await.unwrap(), second + 2);
+        // One that this process took, and failed.
+        assert_eq!(next_attempt_after(&folder, second).await.unwrap(), second + 2);
+        folder.create("attempts/5", "another process").await.unwrap();
+        assert!(next_attempt_after(&folder, second + 2).await.is_err(), "it has been replaced");
+        assert_eq!(next_attempt(&folder).await.unwrap(), 6);
     }
 }

@@ -13,6 +13,8 @@ mod line;
 mod manifest;
 mod resume;
 pub mod rows;
+#[cfg(feature = "s3")]
+mod s3;
 mod saved_table;
 pub(crate) mod sequence;
 pub mod state;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 use velo_core::duration::Span;
 use velo_exec::ExecError;
-use velo_exec::checkpoint::{Folder as CheckpointFolder, Inventory, Standing, verify};
+use velo_exec::checkpoint::{Folder as CheckpointFolder, Inventory, Manifest, Standing, verify};
 use velo_job::{JobProgress, OnCheckpoint, Resume, RunOptions, Script, Stop};
 use velo_testkit::Gate;
 use velo_testkit::collecting::Collected;
@@ -108,6 +108,12 @@ impl Job {
             Ran::Ended(Err(error)) => error.to_string(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What its newest checkpoint says.
+    pub fn newest(&self) -> Manifest {
+        let (_, inventory) = tokio::runtime::Runtime::new().unwrap().block_on(self.inventory());
+        inventory.checkpoints.last().unwrap().manifest.clone().unwrap()
     }
 
     async fn inventory(&self) -> (CheckpointFolder, Inventory) {

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics with the reason, and says by which seed it ran"
 )]
 
+mod cases;
 mod checkpoint_tables;
 mod checkpoints;
 mod compute_errors;

@@ -111,8 +111,9 @@ properties! {
 properties! {
     /// What belongs to the job, and may stand in the WITH of one of its statements too.
     pub struct RecoveryProperties {
-        /// Where the job's checkpoints lie: a folder or a `file://` address, for this job alone. A job
+        /// Where the job's checkpoints lie: a folder, a `file://` address or `s3://bucket/prefix`, for this job alone. A job
         /// that was stopped or killed goes on from there when it is started again. Without it, each start begins anew.
+        /// Credentials, region and endpoint of S3 are those of the environment (`AWS_ACCESS_KEY_ID` and its like).
         "checkpoint.dir" => dir: Option<String>,
         /// The time from the end of one checkpoint to the next. Rows of sinks that are `exactly_once` become visible so often.
         "checkpoint.interval" => interval: Span = Span(10_000_000),

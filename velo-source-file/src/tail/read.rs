@@ -8,6 +8,7 @@ use velo_core::Result;
 use velo_core::connector::Chunk;
 use velo_core::offset::Position;
 use velo_core::place::{Origin, Positions, Resource};
+use velo_core::progress::Progress;
 
 use super::{Cursor, Leaving, OPEN_LIMIT, ORDER_BITS, ORDINAL_LIMIT, Reading, Tail, stamp};
 use crate::content::{Coding, ContentReader, Failure, Piece};
@@ -312,7 +313,7 @@ impl Tail {
 
     /// What left its name has other content now.
     fn abandon(&mut self, version: u64) {
-        self.rewrites += 1;
+        Progress::add(&self.spec.progress.rewritten, 1);
         if let Some(at) = self.leaving.iter().position(|leaving| leaving.cursor.version == version)
             && let Some(leaving) = self.leaving.remove(at)
         {
@@ -329,7 +330,7 @@ impl Tail {
         let handle = file.try_clone().map_err(|error| error::reading(path, error))?;
         let fresh = Cursor { version, inode: cursor.inode, handle: Some(handle), ..Cursor::default() };
         let mut old = std::mem::replace(cursor, fresh);
-        self.rewrites += 1;
+        Progress::add(&self.spec.progress.rewritten, 1);
         self.torn.get_or_insert_with(|| path.to_owned());
         let identity = old.identity();
         let copy = if identity.prefix > 0 && self.spec.framing.coding(path).is_plain() {
@@ -340,7 +341,7 @@ impl Tail {
         tracing::warn!(
             path,
             read = old.place.bytes,
-            so_far = self.rewrites,
+            so_far = Progress::get(&self.spec.progress.rewritten),
             copy = copy.is_some(),
             "the file was cut or rewritten; it is read from its start"
         );

@@ -173,5 +173,12 @@ fn summary(script: &Script, progress: &JobProgress) {
         if skipped > 0 {
             print_error(&format!("{}: {skipped} records were skipped\n", source.name));
         }
+        let rewritten = Progress::get(&counters.rewritten);
+        if rewritten > 0 {
+            print_error(&format!(
+                "{}: files were cut or rewritten {rewritten} times; lines that were written just before, and are in no copy, were not read\n",
+                source.name
+            ));
+        }
     }
 }

@@ -189,8 +189,9 @@ fn wrong_uses_say_what_to_do() {
         SELECT 1 AS one WITH ('checkpoint.dir' = 'b');";
     let twice = folder.refused(twice);
     assert!(twice.contains("which has one value of it") && twice.contains("here it is 'a'"), "{twice}");
-    let elsewhere = folder.failed("SET 'checkpoint.dir' = 's3://bucket/x'; SELECT 1 AS one;");
-    assert!(elsewhere.contains("'s3://' is not built in"), "{elsewhere}");
+    assert!(refused("SET 'spill.dir' = 's3://bucket/x';").contains("goes to a disk of this machine"));
+    let elsewhere = folder.failed("SET 'checkpoint.dir' = 'gs://bucket/x'; SELECT 1 AS one;");
+    assert!(elsewhere.contains("'gs://' is not built in"), "{elsewhere}");
     let a_file = folder.failed("SET 'checkpoint.dir' = 'q.sql/x'; SELECT 1 AS one;");
     assert!(a_file.contains("checkpoint.dir"), "{a_file}");
 }

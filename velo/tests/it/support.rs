@@ -1,6 +1,7 @@
 //! Runs the built binary in a folder of its own.
 
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -17,6 +18,17 @@ pub struct Ran {
     pub stderr: String,
 }
 
+impl Ran {
+    /// What a command gave that has ended.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
 impl Folder {
     /// An empty folder.
     pub fn new() -> Self {
@@ -31,14 +43,19 @@ impl Folder {
         self
     }
 
+    /// Where a file lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
     /// A file's content.
     pub fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.0.path().join(name)).unwrap()
+        std::fs::read_to_string(self.path(name)).unwrap()
     }
 
     /// The same, whatever it is.
     pub fn bytes(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.0.path().join(name)).unwrap()
+        std::fs::read(self.path(name)).unwrap()
     }
 
     /// The names in the folder, in order.
@@ -60,12 +77,7 @@ impl Folder {
 
     /// Runs the command to its end.
     pub fn velo(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ran::of(self.command(arguments).output().unwrap())
     }
 
     /// Runs a script that is wrong: exit code 2, nothing on stdout, and the report.

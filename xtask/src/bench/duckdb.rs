@@ -34,7 +34,7 @@ impl DuckDb {
     /// Installs DuckDB below `folder` unless it is there.
     pub fn install(folder: &Path) -> Result<Self> {
         let driver = folder.join("duckdb_driver.py");
-        let python = python_with(folder, &["duckdb"])?;
+        let python = python_with(folder, &[("duckdb", "duckdb")])?;
         std::fs::write(&driver, DRIVER).with_context(|| format!("cannot write {}", driver.display()))?;
         let mut ask = Command::new(&python);
         ask.args(["-c", "import duckdb; print(duckdb.__version__)"]);

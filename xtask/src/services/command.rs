@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::postgres::Postgres;
+use super::s3::S3;
 use crate::workspace::Workspace;
 
 /// Start, stop or look at a real service for tests, on a free port of this machine alone.
@@ -35,6 +36,8 @@ enum Action {
 enum Service {
     /// PostgreSQL 15
     Postgres,
+    /// S3, by moto: objects in memory, any keys
+    S3,
 }
 
 /// Does what was typed.
@@ -47,6 +50,24 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             println!("  its data and log lie in {}", server.folder().display());
             println!("  psql '{url}' opens a shell; `cargo xtask services down postgres` stops it");
         }
+        Action::Up { service: Service::S3 } => {
+            let server = S3::of(workspace);
+            let url = server.up()?;
+            println!("s3: runs at {url}; its objects are gone when it stops");
+            println!("  its log lies in {}", server.folder().display());
+            println!(
+                "  export AWS_ENDPOINT_URL={url} AWS_ALLOW_HTTP=true AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any"
+            );
+            println!("  curl -X PUT {url}/state makes a bucket; `cargo xtask services down s3` stops it");
+        }
+        Action::Down { service: Service::S3 } => match S3::of(workspace).down()? {
+            true => println!("s3: stopped"),
+            false => println!("s3: was not running"),
+        },
+        Action::Status { service: Service::S3 } => match S3::of(workspace).running()? {
+            Some(url) => println!("s3: runs at {url}"),
+            None => println!("s3: does not run; `cargo xtask services up s3` starts it"),
+        },
         Action::Down { service: Service::Postgres } => match Postgres::of(workspace)?.down()? {
             true => println!("postgres: stopped"),
             false => println!("postgres: was not running"),
