@@ -1,6 +1,7 @@
 //! A streaming plan as a running dataflow: operators, windows, state, watermarks.
 
 pub mod aggregate;
+mod ahead;
 mod changes;
 pub mod checkpoint;
 mod compute_errors;

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow_array::builder::PrimitiveBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_array::{Array, ArrayRef, ArrowNativeTypeOp, BooleanArray, PrimitiveArray, downcast_primitive};
@@ -13,6 +12,7 @@ use super::column::{Call, Column, Rows, each, state_column};
 use super::values::{Encoded, Values, wrong_type};
 use super::winners::Winners;
 use crate::error::Result;
+use crate::state::valid;
 
 /// Which end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +82,12 @@ impl<T: ArrowPrimitiveType, const MAX: bool> Numbers<T, MAX> {
     }
 
     fn get(&self, groups: &[u32]) -> ArrayRef {
-        let mut builder = PrimitiveBuilder::<T>::with_capacity(groups.len()).with_data_type(self.data_type.clone());
-        for group in groups {
-            let group = *group as usize;
-            builder.append_option(self.seen[group].then(|| self.values[group]));
-        }
-        Arc::new(builder.finish())
+        let values = groups.iter().map(|group| *group as usize);
+        let values = values.map(|group| if self.seen[group] { self.values[group] } else { T::Native::default() });
+        let values = values.collect::<Vec<_>>();
+        let seen = valid(groups.len(), |at| self.seen[groups[at] as usize]);
+        // There are as many of either.
+        Arc::new(PrimitiveArray::<T>::new(values.into(), seen).with_data_type(self.data_type.clone()))
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 use velo_core::batch::columns_of;
 
 use super::plan::AggregatePlan;
 use crate::checkpoint::state::damaged;
-use crate::checkpoint::{StateReader, StateWriter};
+use crate::checkpoint::{SavedRows, StateReader, StateWriter};
 use crate::error::{ExecError, Result};
 
 /// Groups in a batch of a state, at most.
@@ -73,36 +73,86 @@ impl<'a> GroupTable<'a> {
             states_as_they_are
                 .map(|(field, state)| Arc::new(Field::new(field.name(), state.data_type().clone(), true))),
         );
-        let columns = [keys, beside, states].concat();
+        let mut columns = [keys, beside, states].concat();
+        keep_once(&mut columns);
         state.keyed(self.name, &exchanged, &columns_of(&Arc::new(Schema::new(fields)), columns, rows)?)
     }
 
-    /// Takes the groups of this task, which have the planned columns.
-    pub(crate) fn read(&self, state: &mut StateReader) -> Result<Vec<GroupRows>> {
-        state.rows(self.name)?.iter().map(|batch| self.groups(batch)).collect()
+    /// Takes the groups of this task, which have the planned columns, batch by batch.
+    pub(crate) fn read(&self, state: &mut StateReader) -> SavedGroups {
+        let planned = self.keys.fields.iter().chain(&self.beside).chain(&self.states).cloned().collect();
+        let (keys, beside) = (self.keys.fields.len(), self.beside.len());
+        SavedGroups { table: self.name, planned, keys, beside, rows: state.take(self.name).in_place() }
+    }
+}
+
+/// Has columns of numbers that are equal lie in memory once until they are written: several aggregates of a group count the same rows.
+fn keep_once(columns: &mut [ArrayRef]) {
+    for at in 1..columns.len() {
+        let (before, rest) = columns.split_at_mut(at);
+        let Some(numbers) = rest[0].as_primitive_opt::<Int64Type>() else { continue };
+        let same = before.iter().find(|column| column.as_primitive_opt::<Int64Type>() == Some(numbers));
+        if let Some(same) = same.map(Arc::clone) {
+            rest[0] = same;
+        }
+    }
+}
+
+/// The groups of a table that belong to one task.
+#[derive(Debug)]
+pub(crate) struct SavedGroups {
+    table: &'static str,
+    planned: Vec<FieldRef>,
+    keys: usize,
+    beside: usize,
+    rows: SavedRows,
+}
+
+impl SavedGroups {
+    /// How many groups there are, about.
+    pub(crate) fn about(&self) -> usize {
+        self.rows.about()
     }
 
     fn groups(&self, batch: &RecordBatch) -> Result<GroupRows> {
-        let planned = self.keys.fields.iter().chain(&self.beside).chain(&self.states).collect::<Vec<_>>();
-        let (found, wanted) = (batch.num_columns(), planned.len());
+        let (found, wanted) = (batch.num_columns(), self.planned.len());
         if found != wanted {
-            return Err(damaged(self.name, &format!("it has {found} columns where the statement has {wanted}")));
+            return Err(damaged(self.table, &format!("it has {found} columns where the statement has {wanted}")));
         }
-        for (column, field) in batch.columns().iter().zip(planned) {
+        for (column, field) in batch.columns().iter().zip(&self.planned) {
             let (found, wanted) = (column.data_type(), field.data_type());
             if !alike(found, wanted) {
-                return Err(damaged(self.name, &format!("'{}' is {found} and not {wanted}", field.name())));
+                return Err(damaged(self.table, &format!("'{}' is {found} and not {wanted}", field.name())));
             }
         }
-        let (keys, rest) = batch.columns().split_at(self.keys.fields.len());
-        let (beside, states) = rest.split_at(self.beside.len());
+        let (keys, rest) = batch.columns().split_at(self.keys);
+        let (beside, states) = rest.split_at(self.beside);
         Ok(GroupRows {
-            table: self.name,
+            table: self.table,
             rows: batch.num_rows(),
             keys: keys.to_vec(),
             beside: beside.to_vec(),
-            states: states.to_vec(),
+            states: states.iter().map(beside_file).collect::<Result<_>>()?,
         })
+    }
+}
+
+/// A column of states that an aggregate can keep: values of a width are taken out of their column one by one, of lists and texts the
+/// column can be kept as it is.
+fn beside_file(column: &ArrayRef) -> Result<ArrayRef> {
+    if column.data_type().is_primitive() {
+        return Ok(Arc::clone(column));
+    }
+    let all = UInt32Array::from_iter_values(0..column.len() as u32);
+    Ok(arrow_select::take::take(column, &all, None)?)
+}
+
+impl Iterator for SavedGroups {
+    type Item = Result<GroupRows>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.rows.next()?;
+        Some(batch.and_then(|batch| self.groups(&batch)))
     }
 }
 
@@ -156,5 +206,25 @@ impl GroupRows {
             return Err(self.damaged("a time is missing"));
         }
         Ok(times)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_counts_are_kept_once() {
+        let numbers = |values: Vec<Option<i64>>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+        let counts = || numbers(vec![Some(1), Some(2)]);
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1, 2]));
+        let before = vec![counts(), times, counts(), numbers(vec![Some(1), None]), numbers(vec![Some(1), Some(3)])];
+        let mut after = before.clone();
+        keep_once(&mut after);
+        assert_eq!(before, after);
+        assert!(Arc::ptr_eq(&after[2], &before[0]));
+        for at in [0, 1, 3, 4] {
+            assert!(Arc::ptr_eq(&after[at], &before[at]), "{at}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod coordinator;
 mod counts;
 mod files;
 mod folder;
+mod in_file;
 mod inventory;
 mod job_file;
 mod line;
@@ -23,7 +24,9 @@ mod upgrade;
 pub use commit_point::{CommitPoint, Committed};
 pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, OnCheckpoint, Participants};
 pub(crate) use counts::{load_counts, save_counts};
+pub(crate) use files::aside;
 pub use folder::{CallFails, Created, Folder};
+pub use in_file::InFile;
 pub use inventory::{
     Decision, Found, Inventory, Standing, begin_run, committed, complete, complete_name, discard, discarded_name,
     forget_runs, manifest_name,
@@ -33,5 +36,6 @@ pub use line::{Asked, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};
 pub use resume::{Resumed, Start, start, verify};
 pub use saved_table::KeptTable;
-pub use state::{Chunk, OperatorState, Reached, Share, StateReader, StateWriter};
+pub use state::{Chunk, Keyed, OperatorState, Reached, Share, StateReader, StateWriter};
+pub(crate) use state::{SavedRows, bytes_of};
 pub use upgrade::{NewPlan, Part, PartFate, carry, compare};

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+
 use super::commit_point::Committed;
 use super::files;
 use super::folder::Folder;
@@ -79,15 +81,10 @@ async fn read_all(
     manifest: &Manifest,
     pool: &Arc<MemoryPool>,
 ) -> Result<BTreeMap<String, Vec<OperatorState>>> {
-    let mut operators = BTreeMap::new();
-    for (name, saved) in &manifest.operators {
-        let mut tasks = Vec::with_capacity(saved.len());
-        for task in saved {
-            tasks.push(files::read(folder, task, pool).await?);
-        }
-        operators.insert(name.clone(), tasks);
-    }
-    Ok(operators)
+    let reads = manifest.operators.values().flatten().map(|task| files::read(folder, task, pool)).collect::<Vec<_>>();
+    let mut read = stream::iter(reads).buffered(files::AT_ONCE).try_collect::<Vec<_>>().await?.into_iter();
+    let of = |(name, tasks): (&String, &Vec<_>)| (name.clone(), read.by_ref().take(tasks.len()).collect());
+    Ok(manifest.operators.iter().map(of).collect())
 }
 
 fn no_choice(folder: &Folder, broken: &[(u64, String)]) -> String {

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt8Type;
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt8Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt8Array};
 use arrow_schema::{DataType, Field, Schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use velo_core::Watermark;
 use velo_core::batch::columns_of;
 
+use super::in_file::InFile;
 use crate::error::{ExecError, Result};
 use crate::spill::{SpillFile, SpillReader, SpillTables, Tables};
 use crate::state::{KEY_GROUPS, KeyGrouper};
@@ -48,8 +49,32 @@ impl OperatorState {
 pub enum Chunk {
     /// In memory.
     Here(RecordBatch),
+    /// In memory, with keys whose groups are still to be found: whoever writes the rows down does that, while the task goes on.
+    Keyed(Keyed),
+    /// In the bytes of a file that was read.
+    InFile(InFile),
     /// In a file of this process.
     Spilled(Arc<SpillFile>),
+}
+
+/// Rows that belong to keys.
+#[derive(Debug, Clone)]
+pub struct Keyed {
+    rows: RecordBatch,
+    keys: Vec<ArrayRef>,
+}
+
+impl Keyed {
+    /// The rows with their key groups behind.
+    fn with_groups(&self, grouper: &mut KeyGrouper) -> Result<RecordBatch> {
+        let mut groups = Vec::new();
+        grouper.key_groups(&self.keys, self.rows.num_rows(), &mut groups)?;
+        let mut fields = self.rows.schema_ref().fields().to_vec();
+        fields.push(Arc::new(Field::new(KEY_GROUP, DataType::UInt8, false)));
+        let mut columns = self.rows.columns().to_vec();
+        columns.push(Arc::new(UInt8Array::from(groups)));
+        Ok(columns_of(&Arc::new(Schema::new(fields)), columns, self.rows.num_rows())?)
+    }
 }
 
 impl From<RecordBatch> for Chunk {
@@ -59,18 +84,21 @@ impl From<RecordBatch> for Chunk {
 }
 
 impl Chunk {
-    /// The rows that are in memory.
-    pub fn here(&self) -> Option<&RecordBatch> {
+    /// The rows, where they are in memory.
+    pub fn here(&self) -> Result<Option<RecordBatch>> {
         match self {
-            Self::Here(rows) => Some(rows),
-            Self::Spilled(_) => None,
+            Self::Here(rows) => Ok(Some(rows.clone())),
+            Self::Keyed(keyed) => keyed.with_groups(&mut KeyGrouper::new()).map(Some),
+            Self::InFile(rows) => Ok(Some(rows.read()?)),
+            Self::Spilled(_) => Ok(None),
         }
     }
 
     /// How many rows there are.
     pub fn rows(&self) -> u64 {
         match self {
-            Self::Here(rows) => rows.num_rows() as u64,
+            Self::Here(rows) | Self::Keyed(Keyed { rows, .. }) => rows.num_rows() as u64,
+            Self::InFile(rows) => rows.rows(),
             Self::Spilled(file) => file.rows(),
         }
     }
@@ -78,21 +106,33 @@ impl Chunk {
     /// Bytes that they take in memory, or would take there.
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::Here(rows) => rows.get_array_memory_size() as u64,
+            Self::Here(rows) | Self::Keyed(Keyed { rows, .. }) => bytes_of(rows),
+            Self::InFile(rows) => rows.bytes(),
             Self::Spilled(file) => file.bytes(),
         }
     }
 }
 
+/// Bytes of rows, and of nothing else that lies in the buffers of their columns: those of a batch that was read are one.
+pub(crate) fn bytes_of(rows: &RecordBatch) -> u64 {
+    let bytes = |column: &ArrayRef| {
+        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()) as u64
+    };
+    rows.columns().iter().map(bytes).sum()
+}
+
 /// The batches of chunks, one after the other.
+#[derive(Debug)]
 pub(crate) struct Batches {
     chunks: std::vec::IntoIter<Chunk>,
     open: Option<SpillReader>,
+    grouper: KeyGrouper,
+    in_place: bool,
 }
 
 impl Batches {
     pub(crate) fn of(chunks: Vec<Chunk>) -> Self {
-        Self { chunks: chunks.into_iter(), open: None }
+        Self { chunks: chunks.into_iter(), open: None, grouper: KeyGrouper::new(), in_place: false }
     }
 }
 
@@ -106,6 +146,11 @@ impl Iterator for Batches {
             }
             match self.chunks.next()? {
                 Chunk::Here(rows) => return Some(Ok(rows)),
+                Chunk::Keyed(keyed) => return Some(keyed.with_groups(&mut self.grouper)),
+                Chunk::InFile(rows) => {
+                    let rows = if self.in_place { rows.in_place() } else { rows.read() };
+                    return Some(rows.map_err(Into::into));
+                }
                 // The open file stays readable, whoever drops it.
                 Chunk::Spilled(file) => match file.read() {
                     Ok(reader) => self.open = Some(reader),
@@ -191,14 +236,14 @@ impl StateWriter {
     /// Rows that belong to keys: `keys` are the values, one per row, of the columns by which the operator's input is exchanged
     /// (the same columns in the same order). Empty batches are dropped.
     pub fn keyed(&mut self, table: &str, keys: &[ArrayRef], rows: &RecordBatch) -> Result<()> {
-        let mut groups = Vec::new();
-        self.grouper.key_groups(keys, rows.num_rows(), &mut groups)?;
-        let mut fields = rows.schema_ref().fields().to_vec();
-        fields.push(Arc::new(Field::new(KEY_GROUP, DataType::UInt8, false)));
-        let mut columns = rows.columns().to_vec();
-        columns.push(Arc::new(UInt8Array::from(groups)));
-        let rows = columns_of(&Arc::new(Schema::new(fields)), columns, rows.num_rows())?;
-        self.rows(table, rows);
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let keyed = Keyed { rows: rows.clone(), keys: keys.to_vec() };
+        match &mut self.spilled {
+            Some(spilled) => spilled.take(table, &keyed.with_groups(&mut self.grouper)?),
+            None => self.tables.entry(table.to_owned()).or_default().push(Chunk::Keyed(keyed)),
+        }
         Ok(())
     }
 
@@ -265,25 +310,28 @@ impl StateReader {
 
     /// Takes the rows of a table that belong to this task, without the key group; empty where none was saved.
     pub fn rows(&mut self, table: &str) -> Result<Vec<RecordBatch>> {
-        let mut found = Vec::new();
-        self.each(table, |rows| {
-            found.push(rows);
-            Ok(())
-        })?;
-        Ok(found)
+        self.take(table).collect()
     }
 
     /// As [`StateReader::rows`], but hands them to `take` batch by batch, as they come from disk.
     pub fn each(&mut self, table: &str, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.take(table).try_for_each(|rows| rows.and_then(&mut take))
+    }
+
+    /// As [`StateReader::rows`], but one batch after the other, and nothing of the rest yet.
+    pub(crate) fn take(&mut self, table: &str) -> SavedRows {
         let tables = self.saved.iter_mut().filter_map(|(saved, share)| Some((saved.tables.remove(table)?, *share)));
-        for (chunks, share) in tables {
-            for batch in Batches::of(chunks) {
-                let Some(rows) = of_share(table, batch?, share)? else { continue };
-                let width = rows.num_columns() - usize::from(key_groups(table, &rows)?.is_some());
-                take(rows.project(&(0..width).collect::<Vec<_>>())?)?;
-            }
+        let parts = tables.collect::<Vec<_>>();
+        let rows = |(chunks, share): &(Vec<Chunk>, Share)| {
+            chunks.iter().map(Chunk::rows).sum::<u64>().div_ceil(share.tasks as u64)
+        };
+        SavedRows {
+            table: table.to_owned(),
+            about: parts.iter().map(rows).sum(),
+            parts: parts.into_iter(),
+            in_place: false,
+            open: None,
         }
-        Ok(())
     }
 
     /// Bytes that all tables take in memory, or would take there.
@@ -335,6 +383,54 @@ impl StateReader {
     /// The watermark that the operator was told last before it was saved.
     pub fn watermark(&self) -> Watermark {
         self.reached().told
+    }
+}
+
+/// The rows of a table that belong to one task.
+#[derive(Debug)]
+pub(crate) struct SavedRows {
+    table: String,
+    /// How many there were, if keys are shared out evenly.
+    about: u64,
+    parts: std::vec::IntoIter<(Vec<Chunk>, Share)>,
+    in_place: bool,
+    open: Option<(Batches, Share)>,
+}
+
+impl SavedRows {
+    /// The same for who keeps no column as it is: columns lie in the file that was read, and keep it in memory.
+    pub(crate) fn in_place(self) -> Self {
+        Self { in_place: true, ..self }
+    }
+
+    /// How many rows there are, about.
+    pub(crate) fn about(&self) -> usize {
+        usize::try_from(self.about).unwrap_or(usize::MAX)
+    }
+
+    /// Those of a batch that belong to the task, without the key group.
+    fn own(&self, batch: RecordBatch, share: Share) -> Result<Option<RecordBatch>> {
+        let Some(rows) = of_share(&self.table, batch, share)? else { return Ok(None) };
+        let width = rows.num_columns() - usize::from(key_groups(&self.table, &rows)?.is_some());
+        Ok(Some(rows.project(&(0..width).collect::<Vec<_>>())?))
+    }
+}
+
+impl Iterator for SavedRows {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let next = self.open.as_mut().and_then(|(batches, share)| Some((batches.next()?, *share)));
+            let Some((batch, share)) = next else {
+                let (chunks, share) = self.parts.next()?;
+                self.open = Some((Batches { in_place: self.in_place, ..Batches::of(chunks) }, share));
+                continue;
+            };
+            if let Some(rows) = batch.and_then(|batch| self.own(batch, share)).transpose() {
+                return Some(rows);
+            }
+        }
     }
 }
 

@@ -24,6 +24,9 @@ use crate::error::Result;
 use crate::state::{KeyTable, Ttl, is_sparse, keep};
 use crate::window::LateCounters;
 
+/// Stands for the event time of a result where none is out.
+const NOT_OUT: i64 = i64::MIN;
+
 /// Groups with results that change.
 pub struct GroupChanges {
     grouping: Grouping,
@@ -48,8 +51,8 @@ pub struct GroupChanges {
     live: Vec<i64>,
     /// By group: the latest event time that went in.
     times: Vec<i64>,
-    /// By group: the event time of the result that is out, if one is.
-    shown: Vec<Option<i64>>,
+    /// By group: the event time of the result that is out, or [`NOT_OUT`].
+    shown: Vec<i64>,
     /// Groups with a row in them.
     alive: usize,
     /// Groups whose results are to be shown for the first time.
@@ -100,7 +103,7 @@ impl GroupChanges {
             totals,
             live: vec![0; totals],
             times: vec![i64::MIN; totals],
-            shown: vec![None; totals],
+            shown: vec![NOT_OUT; totals],
             alive: 0,
             firing: Vec::new(),
             fired: 0,
@@ -115,7 +118,7 @@ impl GroupChanges {
     fn is_there(&self, group: u32) -> bool {
         let group = group as usize;
         let is_total = group < self.totals || (self.keyless && self.windows.is_none());
-        self.live[group] > 0 || (is_total && self.shown[group].is_some())
+        self.live[group] > 0 || (is_total && self.shown[group] != NOT_OUT)
     }
 
     /// Whether results of this group come when it changes, and not when its window closes.
@@ -212,7 +215,7 @@ impl GroupChanges {
         let total = self.keys.len();
         self.live.resize(total, 0);
         self.times.resize(total, i64::MIN);
-        self.shown.resize(total, None);
+        self.shown.resize(total, NOT_OUT);
         self.seen.resize(total, false);
     }
 
@@ -285,7 +288,7 @@ impl GroupChanges {
     /// Nothing is left of a group; what was shown of it stays.
     fn forget(&mut self, group: u32) {
         self.alive -= usize::from(std::mem::take(&mut self.live[group as usize]) > 0);
-        self.shown[group as usize] = None;
+        self.shown[group as usize] = NOT_OUT;
         if let Some(ttl) = &mut self.ttl {
             ttl.forget(group);
         }
@@ -327,7 +330,7 @@ impl GroupChanges {
             }
         }
         groups.iter().for_each(|group| self.seen[*group as usize] = false);
-        let out = |place: &u32| self.shown[groups[*place as usize] as usize].is_some();
+        let out = |place: &u32| self.shown[groups[*place as usize] as usize] != NOT_OUT;
         let shown: Vec<u32> = (0..groups.len() as u32).filter(out).collect();
         let known: Vec<u32> = shown.iter().map(|place| groups[*place as usize]).collect();
         let before = self.set.evaluate(&known, false)?;
@@ -358,14 +361,7 @@ impl GroupChanges {
 
     /// Counts a row of a group, or one that was taken back.
     fn count(&mut self, group: u32, by: i64) {
-        let live = &mut self.live[group as usize];
-        let before = *live > 0;
-        *live += by;
-        match (before, *live > 0) {
-            (false, true) => self.alive += 1,
-            (true, false) => self.alive -= 1,
-            _ => {}
-        }
+        count(&mut self.live[group as usize], &mut self.alive, by);
     }
 
     /// Emits what changed of the touched groups.
@@ -391,19 +387,20 @@ impl GroupChanges {
         for (place, group) in touched.groups.iter().enumerate() {
             let (new, there) = (offset + place as u32, self.is_there(*group));
             let time = self.time_of(*group);
-            match (before_at[place], self.shown[*group as usize]) {
+            let out = Some(self.shown[*group as usize]).filter(|time| *time != NOT_OUT);
+            match (before_at[place], out) {
                 (Some(at), Some(shown)) if !there => {
                     row(RowKind::Delete, *group, at, shown);
-                    self.shown[*group as usize] = None;
+                    self.shown[*group as usize] = NOT_OUT;
                 }
                 (Some(at), Some(shown)) if !same.value(at as usize) => {
                     row(RowKind::UpdateBefore, *group, at, shown);
                     row(RowKind::UpdateAfter, *group, new, time);
-                    self.shown[*group as usize] = Some(time);
+                    self.shown[*group as usize] = time;
                 }
                 (None, _) if there => {
                     row(RowKind::Insert, *group, new, time);
-                    self.shown[*group as usize] = Some(time);
+                    self.shown[*group as usize] = time;
                 }
                 _ => {}
             }
@@ -455,7 +452,7 @@ impl GroupChanges {
             let results = self.set.evaluate(&groups, false)?;
             let times: Vec<i64> = groups.iter().map(|group| self.time_of(*group)).collect();
             for (group, time) in groups.iter().zip(&times) {
-                self.shown[*group as usize] = Some(*time);
+                self.shown[*group as usize] = *time;
             }
             out.batch(Batch::new(self.columns(&groups, results, times)?));
         }
@@ -469,7 +466,7 @@ impl GroupChanges {
         let Some(windows) = &mut self.windows else { return };
         for group in windows.expired(self.watermark) {
             self.alive -= usize::from(std::mem::take(&mut self.live[group as usize]) > 0);
-            self.shown[group as usize] = None;
+            self.shown[group as usize] = NOT_OUT;
         }
     }
 
@@ -499,6 +496,17 @@ impl GroupChanges {
     }
 }
 
+/// Counts rows of a group in `live`, and the group among those with a row in them.
+fn count(live: &mut i64, alive: &mut usize, by: i64) {
+    let before = *live > 0;
+    *live += by;
+    match (before, *live > 0) {
+        (false, true) => *alive += 1,
+        (true, false) => *alive -= 1,
+        _ => {}
+    }
+}
+
 /// Rows `from..to` of what was computed over a batch.
 fn part(evaluated: &Evaluated, from: usize, to: usize) -> Evaluated {
     Evaluated {
@@ -510,7 +518,7 @@ fn part(evaluated: &Evaluated, from: usize, to: usize) -> Evaluated {
 
 impl Operator for GroupChanges {
     fn memory(&self) -> usize {
-        let per_group = size_of::<i64>() * 2 + size_of::<Option<i64>>();
+        let per_group = size_of::<i64>() * 3;
         let ttl = self.ttl.as_ref().map_or(0, Ttl::memory);
         self.keys.memory() + self.set.memory() + self.live.capacity() * per_group + ttl
     }
@@ -570,7 +578,7 @@ impl Operator for GroupChanges {
         }
         self.ended = true;
         // Where results came early, those of totals that no row was in are left.
-        let first = |group: &u32| (*group as usize) < self.totals && self.shown[*group as usize].is_none();
+        let first = |group: &u32| (*group as usize) < self.totals && self.shown[*group as usize] == NOT_OUT;
         let there = |group: &u32| !self.early && self.live[*group as usize] > 0;
         self.firing = (0..self.keys.len() as u32).filter(|group| first(group) || there(group)).collect();
         self.resume(out)

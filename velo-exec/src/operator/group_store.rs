@@ -10,9 +10,10 @@ use super::grouping::{Evaluated, Grouping};
 use super::window_aggregate::OUTPUT_ROWS;
 use super::{Flow, Outbox};
 use crate::aggregate::{AggregatePlan, AggregateSet, GroupTable, SAVED_ROWS, SavedKeys};
+use crate::ahead::ahead;
 use crate::checkpoint::{StateReader, StateWriter, load_counts, save_counts};
 use crate::error::Result;
-use crate::state::KeyTable;
+use crate::state::{KeyTable, valid};
 
 /// Keys, their aggregates, and the latest event time of their rows.
 pub(super) struct GroupStore {
@@ -64,7 +65,7 @@ impl GroupStore {
             self.keys.intern(keys, batch.rows(), &mut self.ids)?;
             self.set.update(&self.ids, self.keys.len(), &evaluated.inputs, &evaluated.order)?;
             if let Some(times) = batch.event_times() {
-                self.see(times.values());
+                see(&mut self.times, self.keys.len(), &self.ids, times.values().iter().copied());
             }
             Ok(())
         })
@@ -74,7 +75,7 @@ impl GroupStore {
     pub(super) fn merge(&mut self, keys: &[ArrayRef], state: &[ArrayRef], times: &[i64]) -> Result<()> {
         self.keys.intern(keys, times.len(), &mut self.ids)?;
         self.set.merge(&self.ids, self.keys.len(), state)?;
-        self.see(times);
+        see(&mut self.times, self.keys.len(), &self.ids, times.iter().copied());
         Ok(())
     }
 
@@ -85,15 +86,6 @@ impl GroupStore {
             self.set.grow(self.keys.len())?;
         }
         Ok(())
-    }
-
-    /// The latest time of each row's group, which `ids` names.
-    fn see(&mut self, times: &[i64]) {
-        self.times.resize(self.keys.len(), i64::MIN);
-        for (id, time) in self.ids.iter().zip(times) {
-            let latest = &mut self.times[*id as usize];
-            *latest = (*latest).max(*time);
-        }
     }
 
     /// Numbers of the groups that are written next; none: all are.
@@ -162,8 +154,10 @@ impl GroupStore {
         let table = self.table(saved)?;
         for from in (0..self.len()).step_by(SAVED_ROWS) {
             let ids = (from as u32..self.len().min(from + SAVED_ROWS) as u32).collect::<Vec<_>>();
-            let of = |id: &u32| self.times.get(*id as usize).copied().filter(|time| *time != i64::MIN);
-            let times = ids.iter().map(of).collect::<TimestampMicrosecondArray>();
+            let times = ids.iter().map(|id| self.times.get(*id as usize).copied().unwrap_or(i64::MIN));
+            let times = times.collect::<Vec<_>>();
+            let some = valid(ids.len(), |at| times[at] != i64::MIN);
+            let times = TimestampMicrosecondArray::try_new(times.into(), some)?;
             let states = self.set.state(&ids, false)?;
             table.write(state, ids.len(), self.keys.keys(&ids)?, vec![Arc::new(times)], states)?;
         }
@@ -173,10 +167,22 @@ impl GroupStore {
     /// Takes up what was saved.
     pub(super) fn load(&mut self, saved: &SavedKeys, state: &mut StateReader) -> Result<()> {
         self.ended = state.reached().ended;
-        for groups in self.table(saved)?.read(state)? {
-            let times = groups.times(0)?.iter().map(|time| time.unwrap_or(i64::MIN)).collect::<Vec<_>>();
-            self.merge(&groups.keys, &groups.states, &times)?;
-        }
+        let all = self.table(saved)?.read(state);
+        let about = all.about();
+        self.keys.reserve(about);
+        let Self { keys, set, times, .. } = self;
+        let numbered = all.map(|groups| {
+            let (groups, mut ids) = (groups?, Vec::new());
+            keys.intern(&groups.keys, groups.rows, &mut ids)?;
+            Ok((groups, ids, keys.len()))
+        });
+        // The numbers of the next groups are found while these are filled.
+        ahead(about, numbered, |(groups, ids, total)| {
+            set.merge(&ids, total, &groups.states)?;
+            let latest = groups.times(0)?.iter().map(|time| time.unwrap_or(i64::MIN));
+            see(times, total, &ids, latest);
+            Ok(())
+        })?;
         let [rows] = load_counts(state, HELD, ["rows"])?;
         self.rows += rows;
         Ok(())
@@ -195,5 +201,14 @@ impl GroupStore {
     /// Bytes of memory.
     pub(super) fn memory(&self) -> usize {
         self.keys.memory() + self.set.memory() + self.times.capacity() * size_of::<i64>()
+    }
+}
+
+/// The latest time of each row's group, which `ids` names; there are `total` groups now.
+fn see(latest: &mut Vec<i64>, total: usize, ids: &[u32], times: impl Iterator<Item = i64>) {
+    latest.resize(total, i64::MIN);
+    for (id, time) in ids.iter().zip(times) {
+        let latest = &mut latest[*id as usize];
+        *latest = (*latest).max(time);
     }
 }

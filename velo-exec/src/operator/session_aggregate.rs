@@ -147,7 +147,8 @@ impl Operator for SessionAggregate {
 
     fn load(&mut self, state: &mut StateReader, _out: &mut Outbox) -> Result<()> {
         self.watermark = state.watermark();
-        for saved in self.table()?.read(state)? {
+        for saved in self.table()?.read(state) {
+            let saved = saved?;
             let (starts, lasts, rows) = (saved.all_times(0)?, saved.all_times(1)?, saved.counts(2)?);
             self.keys.intern(&saved.keys, saved.rows, &mut self.ids)?;
             self.groups.clear();

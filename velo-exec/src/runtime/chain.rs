@@ -135,6 +135,12 @@ impl Chain {
         self.stages.iter_mut().for_each(|stage| stage.saves = true);
     }
 
+    /// The names under which its operators take up what they kept, in the order in which [`Chain::load`] asks for it.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let named = self.stages.iter().filter(|stage| stage.name.is_some());
+        named.flat_map(|stage| [stage.name.as_deref(), stage.absorbs.as_deref()]).flatten()
+    }
+
     /// Has the operators take up what they kept; `saved` gives that of each name. Before anything else.
     pub fn load(&mut self, mut saved: impl FnMut(&str) -> StateReader) -> Result<()> {
         for stage in &mut self.stages {

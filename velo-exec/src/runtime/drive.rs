@@ -15,7 +15,7 @@ use velo_core::{Clock, Watermark};
 
 use super::chain::Step;
 use super::{Chain, Letter, Outputs, Stop, StopRequest, TableWatch};
-use crate::checkpoint::{Line, Next, OperatorState, Report, Resumed, Share, SourceState};
+use crate::checkpoint::{Line, Next, OperatorState, Report, Resumed, Share, SourceState, StateReader};
 use crate::error::Result;
 use crate::operator::{Element, InputId};
 
@@ -30,6 +30,17 @@ pub struct Drive {
     tables: TableWatch,
     /// One of them has changed, and the operators do not know it yet.
     changed: bool,
+}
+
+/// What the operators of a chain kept in a checkpoint, in the order of [`Chain::names`].
+#[derive(Debug)]
+pub struct Kept(Vec<StateReader>);
+
+impl Kept {
+    /// Bytes that all of it takes in memory, or would take there.
+    pub fn bytes(&self) -> u64 {
+        self.0.iter().map(StateReader::bytes).sum()
+    }
 }
 
 /// So often operators work without anything coming out, at most, before others get their turn.
@@ -64,11 +75,17 @@ impl Drive {
         self.line.clone()
     }
 
-    /// Has the operators take up what they kept in a checkpoint. [`Drive::start`] follows when their tables are ready.
-    pub fn load(&mut self, resumed: &mut Resumed, share: Share) -> Result<()> {
+    /// What its operators kept in a checkpoint, for [`Drive::load`].
+    pub fn kept(&self, resumed: &mut Resumed, share: Share) -> Kept {
+        Kept(self.chain.names().map(|name| resumed.operator(name, share)).collect())
+    }
+
+    /// Has the operators take up what they kept. [`Drive::start`] follows when their tables are ready.
+    pub fn load(&mut self, kept: Kept) -> Result<()> {
+        let mut kept = kept.0.into_iter();
         self.chain.set_now(self.clock.now());
         self.changed = true;
-        self.chain.load(|name| resumed.operator(name, share))
+        self.chain.load(|_| kept.next().unwrap_or_default())
     }
 
     /// Hands on what taking up a state made, and lets the operators look at their tables.

@@ -1,9 +1,11 @@
 //! A plan running: channels between the stages, tasks on tokio, and the coordinator that has the sinks commit.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use velo_core::connector::{CommitKind, PreparedCommit, Sink, SinkRequest};
@@ -13,6 +15,7 @@ use velo_core::progress::Progress;
 use velo_core::{Batch, Clock};
 use velo_plan::plan::{NodeId, NodeKind, Plan, SinkId, SinkNode, SourceId, TableFeed, TableId, TableScan};
 
+use super::drive::Kept;
 use super::reading::{Gate, Reading};
 use super::schedule::{Schedule, Tasks};
 use super::wiring::Wiring;
@@ -21,7 +24,7 @@ use super::{
     StopRequest, TableScanTask, TableSinkTask, ValuesTask,
 };
 use crate::checkpoint::{
-    Asked, Checkpoints, CommitPoint, Coordinator, Line, Manifest, Next, Participants, Report, Resumed, Share,
+    Asked, Checkpoints, CommitPoint, Coordinator, Line, Manifest, Next, Participants, Report, Resumed, Share, aside,
 };
 use crate::error::{ExecError, Result};
 use crate::operator::Element;
@@ -106,9 +109,9 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
         tasks.spawn(loaded_table_task(plan, table, (&names, switchboard.line(0)), &mut options, progress)?.run());
         participants.tasks += 1;
     }
+    let mut loads = Vec::new();
     for (at, stage) in stages.stages.iter().enumerate() {
         for task in 0..stage.tasks {
-            let inputs = Inputs::of_several(std::mem::take(&mut wiring.inputs[at][task]));
             let outputs = wiring.outputs(&stages, at);
             let (clock, stop) = (options.clock.clone(), options.stop.clone());
             let readers = &options.tables.readers;
@@ -117,14 +120,26 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
             let chain = stage.chain(context)?;
             let line = if apart[at] { Line::none() } else { switchboard.line(task) };
             // Only the ends of a dataflow have no chain, and they make no use of this.
-            let mut drive = Drive::new(chain, outputs, clock, stop.clone(), Arc::clone(&progress.held))
+            let drive = Drive::new(chain, outputs, clock, stop, Arc::clone(&progress.held))
                 .with_tables(looked_up)
-                .with_line(line.clone());
+                .with_line(line);
+            let resumed = resumed.as_mut().filter(|_| !apart[at]);
+            let kept = resumed.map(|resumed| drive.kept(resumed, Share { task, tasks: stage.tasks }));
+            loads.push(loaded_drive(drive, kept));
+        }
+    }
+    // No row goes anywhere before all states are there.
+    let mut drives = stream::iter(loads).buffered(cores()).try_collect::<Vec<_>>().await?.into_iter();
+    for (at, stage) in stages.stages.iter().enumerate() {
+        for task in 0..stage.tasks {
+            let inputs = Inputs::of_several(std::mem::take(&mut wiring.inputs[at][task]));
+            let stop = options.stop.clone();
+            let readers = &options.tables.readers;
+            let context = ChainContext { plan, names: &names, tables: readers, progress, memory: &options.memory };
+            let drive = drives.next().ok_or_else(|| ExecError::Internal("a task without its operators".to_owned()))?;
+            let line = drive.line();
             if !apart[at] {
                 participants.add(&stage.kind, &names);
-                if let Some(resumed) = &mut resumed {
-                    drive.load(resumed, Share { task, tasks: stage.tasks })?;
-                }
             }
             let before = |name: &str| resumed.as_ref().and_then(|resumed| resumed.manifest.sources.get(name)).cloned();
             let given = |id: NodeId| {
@@ -174,12 +189,24 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
             }
         }
     }
-    drop(wiring);
+    // Of a state that several tasks have shared out nothing is needed any more.
+    drop((wiring, resumed));
     let plan = names.plan(plan);
     let what = (checkpoints, options.commit_point.take());
     let coordinator = switchboard.coordinator(what, plan, participants, &options.clock, &options.stop);
     let coordinator = tasks.spawn(coordinator.run());
     finish(tasks.set, &coordinator, &options.stop).await
+}
+
+/// Has the operators of a task take up what they kept. Where that is much it goes on beside other tasks'.
+async fn loaded_drive(mut drive: Drive, kept: Option<Kept>) -> Result<Drive> {
+    let Some(kept) = kept else { return Ok(drive) };
+    aside(kept.bytes(), move || drive.load(kept).map(|()| drive)).await?
+}
+
+/// So many tasks can work at the same time.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Finishes the last commit of a run that had ended: every sink of `plan` shows what the manifest says.

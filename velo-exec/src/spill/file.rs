@@ -12,6 +12,7 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, SchemaRef};
 use velo_core::batch::columns_of;
 
+use crate::checkpoint::bytes_of;
 use crate::error::{ExecError, Result};
 
 /// Where files are made: a folder of this process below a given one, which goes with it.
@@ -95,7 +96,7 @@ impl SpillWriter {
         let written = self.try_write(rows);
         written.map_err(|error| failed(&self.made.path, &error.to_string()))?;
         self.made.rows += rows.num_rows() as u64;
-        self.made.bytes += rows.get_array_memory_size() as u64;
+        self.made.bytes += bytes_of(rows);
         Ok(())
     }
 

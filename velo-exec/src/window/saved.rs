@@ -144,7 +144,8 @@ impl WindowStore {
     /// Takes up what was saved: windows that the watermark had passed have fired.
     pub(crate) fn load(&mut self, saved: &SavedKeys, state: &mut StateReader) -> Result<()> {
         self.fired_to = self.windows.closed_by(state.watermark().0);
-        for groups in table(SLICES, saved, &self.plan)?.read(state)? {
+        for groups in table(SLICES, saved, &self.plan)?.read(state) {
+            let groups = groups?;
             for run in self.runs_of(&groups)? {
                 let number = self.slice_at(&run, &groups)?;
                 if self.windows.last_end(number).is_none() {
@@ -162,7 +163,8 @@ impl WindowStore {
             }
         }
         self.load_sealed(saved, state)?;
-        for groups in table(WINDOWS, saved, &self.plan)?.read(state)? {
+        for groups in table(WINDOWS, saved, &self.plan)?.read(state) {
+            let groups = groups?;
             for run in self.runs_of(&groups)? {
                 let number = self.windows.with_bounds(run.of.start, run.of.end);
                 let number = number.ok_or_else(|| groups.damaged(OTHER_WINDOWS))?;
@@ -175,7 +177,8 @@ impl WindowStore {
 
     fn load_sealed(&mut self, saved: &SavedKeys, state: &mut StateReader) -> Result<()> {
         let mut nodes: BTreeMap<(usize, i64), Node> = BTreeMap::new();
-        for groups in table(SEALED, saved, &self.plan)?.read(state)? {
+        for groups in table(SEALED, saved, &self.plan)?.read(state) {
+            let groups = groups?;
             for run in self.runs_of(&groups)? {
                 let slices = u64::try_from(run.of.slices).ok().filter(|slices| slices.is_power_of_two());
                 let level = slices.map(|slices| slices.ilog2() as usize).filter(|level| *level < self.tree.height());

@@ -71,13 +71,13 @@ fn a_foreign_state_is_refused() {
 fn a_damaged_state_is_an_error() {
     for (query, saved) in saved_states() {
         for (name, batches) in &saved.tables {
-            let first = batches[0].here().unwrap();
+            let first = batches[0].here().unwrap().unwrap();
             let columns = first.num_columns();
             for at in 0..columns {
                 let change = |with: &dyn Fn(&RecordBatch) -> RecordBatch| {
                     let mut damaged = saved.clone();
                     let batches = damaged.tables.get_mut(name).unwrap();
-                    *batches = batches.iter().map(|rows| with(rows.here().unwrap()).into()).collect();
+                    *batches = batches.iter().map(|rows| with(&rows.here().unwrap().unwrap()).into()).collect();
                     load(&query, damaged)
                 };
                 let without = |batch: &RecordBatch| {

@@ -82,7 +82,8 @@ impl Plan<'_> {
 fn assert_same(before: &Saved, after: &Saved) {
     for (before, after) in before.tasks.iter().zip(&after.tasks) {
         let rows = |state: &OperatorState| {
-            let of = |chunks: &Vec<Chunk>| chunks.iter().map(|chunk| chunk.here().unwrap().clone()).collect::<Vec<_>>();
+            let of =
+                |chunks: &Vec<Chunk>| chunks.iter().map(|chunk| chunk.here().unwrap().unwrap()).collect::<Vec<_>>();
             state.tables.iter().map(|(name, chunks)| (name.clone(), of(chunks))).collect::<Vec<_>>()
         };
         assert_eq!(rows(before), rows(after));

@@ -226,12 +226,9 @@ fn what_is_saved_does_not_grow_with_the_rows() {
         stamp(&mut partitions, 0);
         let input = Input { partitions: &partitions, bound: 0, size: 10, seed: 80 };
         let elements = |rows: &Chunk| {
-            let lists = rows
-                .here()
-                .unwrap()
-                .columns()
-                .iter()
-                .filter_map(|column| column.as_any().downcast_ref::<arrow_array::ListArray>());
+            let rows = rows.here().unwrap().unwrap();
+            let columns = rows.columns().iter();
+            let lists = columns.filter_map(|column| column.as_any().downcast_ref::<arrow_array::ListArray>());
             lists.map(|lists| lists.values().len()).sum::<usize>()
         };
         sizes.push(saved(&make, input).tables.values().flatten().map(elements).sum::<usize>());

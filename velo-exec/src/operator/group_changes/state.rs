@@ -5,17 +5,21 @@
 //! `$end`, and the states of the aggregates. What is out of a group is not there a second time: the state gives it again, as it
 //! does before every batch. A window has closed if the watermark has passed it, so that need not be saved.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow_schema::DataType;
+use velo_core::Watermark;
 use velo_core::types::TIMESTAMP;
 
-use super::GroupChanges;
+use super::{ChangedWindows, GroupChanges, NOT_OUT, count};
 use crate::aggregate::{GroupRows, GroupTable, SAVED_ROWS};
+use crate::ahead::ahead;
 use crate::checkpoint::{StateReader, StateWriter};
 use crate::error::Result;
-use crate::state::Ttl;
+use crate::state::{KeyTable, Ttl, valid};
 
 const ROWS: usize = 0;
 const LATEST: usize = 1;
@@ -43,42 +47,59 @@ impl GroupChanges {
         self.windows.as_ref().and_then(|windows| windows.bounds_of(self.keys.owner(group)))
     }
 
-    /// The groups that rows can still come to; also those without rows, which may know of some that were taken before they came.
-    fn kept(&self) -> Vec<u32> {
-        let all = (0..self.keys.len() as u32).collect::<Vec<_>>();
+    /// Those groups of a stretch that rows can still come to; also those without rows, which may know of some that were taken before
+    /// they came.
+    fn kept(&self, stretch: Range<u32>) -> Vec<u32> {
+        let all = stretch.clone().collect::<Vec<_>>();
+        if self.ttl.is_none() && self.windows.is_none() {
+            return all;
+        }
         let touched = self.ttl.as_ref().map(|ttl| ttl.saved(&all));
         let stays = |group: &u32| {
             let at = *group as usize;
             // A key that was forgotten begins anew, and its number stands for nothing.
-            let forgotten = touched.as_ref().is_some_and(|touched| touched.is_null(at))
+            let forgotten = touched.as_ref().is_some_and(|touched| touched.is_null((*group - stretch.start) as usize))
                 && self.live[at] == 0
-                && self.shown[at].is_none();
+                && self.shown[at] == NOT_OUT;
             !forgotten && (self.windows.is_none() || self.bounds_of(*group).is_some())
         };
-        all.iter().copied().filter(stays).collect()
+        all.into_iter().filter(stays).collect()
     }
 
     pub(super) fn save_groups(&mut self, state: &mut StateWriter) -> Result<()> {
-        for groups in self.kept().chunks(SAVED_ROWS) {
-            let states = self.set.state(groups, false)?;
-            let keys = if self.keyless { Vec::new() } else { self.keys.keys(groups)? };
-            let times = |of: &dyn Fn(u32) -> Option<i64>| -> ArrayRef {
-                Arc::new(groups.iter().map(|group| of(*group)).collect::<TimestampMicrosecondArray>())
-            };
+        let total = self.keys.len() as u32;
+        // What is missing of all groups takes no memory for each of them.
+        let none = Int64Array::new_null(SAVED_ROWS);
+        for from in (0..total).step_by(SAVED_ROWS) {
+            let groups = self.kept(from..total.min(from + SAVED_ROWS as u32));
+            let states = self.set.state(&groups, false)?;
+            let keys = if self.keyless { Vec::new() } else { self.keys.keys(&groups)? };
             let rows = groups.iter().map(|group| self.live[*group as usize]);
             let touched = match &self.ttl {
-                Some(ttl) => ttl.saved(groups),
-                None => Int64Array::new_null(groups.len()),
+                Some(ttl) => ttl.saved(&groups),
+                None => none.slice(0, groups.len()),
+            };
+            let times_of = |times: &[i64], missing: i64| -> Result<ArrayRef> {
+                let some = valid(groups.len(), |at| times[groups[at] as usize] != missing);
+                if some.as_ref().is_some_and(|some| some.null_count() == groups.len()) {
+                    return Ok(Arc::new(none.slice(0, groups.len()).reinterpret_cast::<TimestampMicrosecondType>()));
+                }
+                let times = groups.iter().map(|group| times[*group as usize]).collect::<Vec<_>>();
+                Ok(Arc::new(TimestampMicrosecondArray::try_new(times.into(), some)?))
             };
             let mut beside: Vec<ArrayRef> = vec![
                 Arc::new(Int64Array::from_iter_values(rows)),
-                times(&|group| Some(self.times[group as usize]).filter(|time| *time != i64::MIN)),
-                times(&|group| self.shown[group as usize]),
+                times_of(&self.times, i64::MIN)?,
+                times_of(&self.shown, NOT_OUT)?,
                 Arc::new(touched),
             ];
             if self.windows.is_some() {
-                beside.push(times(&|group| self.bounds_of(group).map(|bounds| bounds.0)));
-                beside.push(times(&|group| self.bounds_of(group).map(|bounds| bounds.1)));
+                let bounds = |of: fn((i64, i64)) -> i64| -> ArrayRef {
+                    let bounds = groups.iter().map(|group| self.bounds_of(*group).map(of));
+                    Arc::new(bounds.collect::<TimestampMicrosecondArray>())
+                };
+                beside.push(bounds(|(start, _)| start));
+                beside.push(bounds(|(_, end)| end));
             }
             self.table()?.write(state, groups.len(), keys, beside, states)?;
         }
@@ -86,30 +107,55 @@ impl GroupChanges {
     }
 
     pub(super) fn load_groups(&mut self, state: &mut StateReader) -> Result<()> {
-        for saved in self.table()?.read(state)? {
-            let ids = self.numbers_of(&saved)?;
-            self.make_room();
-            let (rows, latest, shown) = (saved.numbers(ROWS)?, saved.times(LATEST)?, saved.times(SHOWN)?);
+        let saved = self.table()?.read(state);
+        let about = saved.about();
+        self.keys.reserve(about);
+        let Self { keys, windows, set, ttl, live, times, shown, seen, alive, .. } = self;
+        let mut numbering =
+            Numbering { keys, windows, keyless: self.keyless, totals: self.totals, watermark: self.watermark };
+        let numbered = saved.map(|saved| {
+            let saved = saved?;
+            let ids = numbering.numbers_of(&saved)?;
+            Ok((saved, ids, numbering.keys.len()))
+        });
+        // The numbers of the next groups are found while these are filled.
+        ahead(about, numbered, |(saved, ids, total)| {
+            live.resize(total, 0);
+            times.resize(total, i64::MIN);
+            shown.resize(total, NOT_OUT);
+            seen.resize(total, false);
+            let (rows, latest, out) = (saved.numbers(ROWS)?, saved.times(LATEST)?, saved.times(SHOWN)?);
             if rows.null_count() > 0 {
                 return Err(saved.damaged("a count is missing"));
             }
-            self.set.merge(&ids, self.keys.len(), &saved.states)?;
+            set.merge(&ids, total, &saved.states)?;
             for (row, id) in ids.iter().enumerate() {
-                self.count(*id, rows.value(row));
                 let at = *id as usize;
-                self.times[at] = if latest.is_valid(row) { latest.value(row) } else { i64::MIN };
-                self.shown[at] = shown.is_valid(row).then(|| shown.value(row));
+                count(&mut live[at], alive, rows.value(row));
+                times[at] = if latest.is_valid(row) { latest.value(row) } else { i64::MIN };
+                shown[at] = if out.is_valid(row) { out.value(row) } else { NOT_OUT };
             }
             let touched = saved.numbers(TOUCHED)?;
-            self.ttl.iter_mut().for_each(|ttl: &mut Ttl| ttl.restore(&ids, touched));
-        }
-        Ok(())
+            ttl.iter_mut().for_each(|ttl: &mut Ttl| ttl.restore(&ids, touched));
+            Ok(())
+        })
     }
+}
 
-    /// Numbers for the groups of a table, and for their windows.
+/// Numbers for saved groups.
+struct Numbering<'a> {
+    keys: &'a mut KeyTable,
+    windows: &'a mut Option<ChangedWindows>,
+    keyless: bool,
+    totals: usize,
+    watermark: Watermark,
+}
+
+impl Numbering<'_> {
+    /// Numbers for the groups of a batch of the table, and for their windows.
     fn numbers_of(&mut self, saved: &GroupRows) -> Result<Vec<u32>> {
         let mut owners = None;
-        if let Some(windows) = &mut self.windows {
+        if let Some(windows) = self.windows {
             let (starts, ends) = (saved.all_times(START)?.values(), saved.all_times(END)?.values());
             let number = |(start, end): (&i64, &i64)| {
                 let number = windows.restore(*start, *end, self.watermark);
@@ -125,7 +171,7 @@ impl GroupChanges {
             // The groups that are there without rows have their numbers already.
             if *id as usize == next {
                 next += 1;
-                if let (Some(windows), Some(owners)) = (&mut self.windows, &owners) {
+                if let (Some(windows), Some(owners)) = (&mut *self.windows, &owners) {
                     windows.joins(owners[row], *id);
                 }
             } else if *id as usize >= self.totals {

@@ -77,7 +77,8 @@ impl SessionRevisions {
     }
 
     pub(super) fn load_sessions(&mut self, state: &mut StateReader) -> Result<()> {
-        for saved in sessions(&self.saved, &self.grouping.plan)?.read(state)? {
+        for saved in sessions(&self.saved, &self.grouping.plan)?.read(state) {
+            let saved = saved?;
             let (starts, lasts, rows) = (saved.all_times(0)?, saved.all_times(1)?, saved.counts(2)?);
             let (shown_starts, shown_ends) = (saved.times(3)?, saved.times(4)?);
             self.keys.intern(&saved.keys, saved.rows, &mut self.ids)?;
@@ -103,7 +104,8 @@ impl SessionRevisions {
 
     fn load_slots(&mut self, state: &mut StateReader) -> Result<()> {
         let Some(set) = &mut self.slots else { return Ok(()) };
-        for saved in slots(&self.saved, &self.grouping.plan)?.read(state)? {
+        for saved in slots(&self.saved, &self.grouping.plan)?.read(state) {
+            let saved = saved?;
             let (times, rows) = (saved.all_times(0)?, saved.counts(1)?);
             self.keys.intern(&saved.keys, saved.rows, &mut self.ids)?;
             let slot = |(row, key): (usize, &u32)| {

@@ -15,6 +15,7 @@ use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, TimeUnit};
 
+use super::super::valid;
 use super::super::words::{Words, of_bytes};
 use super::{Form, INLINE, Key, KeyTable, NULL, meta};
 use crate::error::{ExecError, Result};
@@ -174,11 +175,11 @@ impl KeyTable {
                 Ok(vec![Arc::new(builder.finish())])
             }
             Form::Fixed(data_type) => with_fixed_type!(data_type, T => {
-                let entries = || ids.iter().map(|id| &self.entries[*id as usize]);
-                let values = entries()
+                let entries = ids.iter().map(|id| &self.entries[*id as usize]);
+                let values = entries
                     .map(|entry| <<T as ArrowPrimitiveType>::Native as Words>::from_words(entry.a, entry.b))
                     .collect::<Vec<_>>();
-                let nulls = nulls_of(entries().map(|entry| entry.meta as u32 != NULL), ids.len());
+                let nulls = self.nulls_of(ids);
                 let array = PrimitiveArray::<T>::try_new(values.into(), nulls)?.with_data_type(data_type.clone());
                 Ok(vec![Arc::new(array) as ArrayRef])
             }, _ => Err(ExecError::Internal(format!("a key column of {data_type}")))),
@@ -189,6 +190,10 @@ impl KeyTable {
                 Ok(converter.convert_rows(rows)?)
             }
         }
+    }
+
+    fn nulls_of(&self, ids: &[u32]) -> Option<NullBuffer> {
+        valid(ids.len(), |at| self.entries[ids[at] as usize].meta as u32 != NULL)
     }
 
     /// The bytes of keys, one after the other.
@@ -214,20 +219,10 @@ impl KeyTable {
             let end = i32::try_from(data.len());
             offsets.push(end.map_err(|_| ExecError::Internal("keys of more than 2 GiB in one batch".to_owned()))?);
         }
-        let nulls = nulls_of(ids.iter().map(|id| self.entries[*id as usize].meta as u32 != NULL), ids.len());
+        let nulls = self.nulls_of(ids);
         // The offsets were pushed in ascending order from 0.
         Ok((OffsetBuffer::new(offsets.into()), Buffer::from_vec(data), nulls))
     }
-}
-
-fn nulls_of(valid: impl Iterator<Item = bool>, length: usize) -> Option<NullBuffer> {
-    let mut all = true;
-    let mut bits = arrow_buffer::BooleanBufferBuilder::new(length);
-    for valid in valid {
-        all &= valid;
-        bits.append(valid);
-    }
-    (!all).then(|| NullBuffer::new(bits.finish()))
 }
 
 fn converter(types: &[DataType]) -> Result<RowConverter> {

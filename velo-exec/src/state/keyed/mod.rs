@@ -45,6 +45,8 @@ impl Key<'_> {
     }
 }
 
+/// A table has so many slots at least.
+const LEAST: usize = 64;
 /// A table of up to so many slots lies in the processor's caches.
 const CACHED: usize = 1 << 16;
 /// The length that stands for a null.
@@ -82,7 +84,7 @@ pub struct KeyTable {
 impl KeyTable {
     /// An empty table for key columns of these types.
     pub fn new(types: &[DataType]) -> Result<Self> {
-        Ok(Self { form: Form::of(types)?, slots: vec![0; 64], entries: Vec::new(), arena: Vec::new(), seen: false })
+        Ok(Self { form: Form::of(types)?, slots: vec![0; LEAST], entries: Vec::new(), arena: Vec::new(), seen: false })
     }
 
     /// The number of keys.
@@ -100,7 +102,19 @@ impl KeyTable {
         self.entries.clear();
         self.arena.clear();
         self.seen = false;
-        self.slots = vec![0; 64];
+        self.slots = vec![0; LEAST];
+    }
+
+    /// Makes room for so many more keys, so that their slots are not placed anew while they come.
+    pub fn reserve(&mut self, keys: usize) {
+        if matches!(self.form, Form::Empty) {
+            return;
+        }
+        self.entries.reserve(keys);
+        let slots = slots_for(self.entries.len().saturating_add(keys));
+        if slots > self.slots.len() {
+            self.resize(slots);
+        }
     }
 
     /// Bytes of memory.
@@ -225,14 +239,14 @@ impl KeyTable {
         self.entries.push(entry);
         // Rather empty while it is small, so that the first slot is the right one; at most half full later.
         if self.entries.len() * room(self.slots.len()) > self.slots.len() {
-            self.grow();
+            self.resize(self.slots.len() * 2);
         }
         place(&mut self.slots, (u64::from(tag) << 32) | u64::from(id + 1));
         Ok(id)
     }
 
-    fn grow(&mut self) {
-        let mut slots = vec![0; self.slots.len() * 2];
+    fn resize(&mut self, slots: usize) {
+        let mut slots = vec![0; slots];
         for slot in self.slots.iter().filter(|slot| **slot != 0) {
             place(&mut slots, *slot);
         }
@@ -293,11 +307,7 @@ impl KeyTable {
             }
             entries.push(entry);
         }
-        let mut bits = 6;
-        while entries.len() * room(1 << bits) > 1 << bits {
-            bits += 1;
-        }
-        let mut slots = vec![0; 1 << bits];
+        let mut slots = vec![0; slots_for(entries.len())];
         for slot in self.slots.iter().filter(|slot| **slot != 0) {
             let id = renumbered[(*slot as u32 - 1) as usize];
             if id != Self::DEAD {
@@ -319,6 +329,15 @@ fn meta(length: u32, owner: u32) -> u64 {
 /// How many slots there are at least for each key, in a table of so many.
 fn room(slots: usize) -> usize {
     if slots <= CACHED { 4 } else { 2 }
+}
+
+/// How many slots a table of so many keys has.
+fn slots_for(keys: usize) -> usize {
+    let mut slots = LEAST;
+    while keys > slots / room(slots) {
+        slots *= 2;
+    }
+    slots
 }
 
 /// Puts a slot where its hash says, or behind.
@@ -438,6 +457,26 @@ mod tests {
         table.retain(&live);
         assert_eq!(interned(&mut table, &[Arc::clone(&names)]), [0, 2, 1]);
         assert_eq!(&table.keys(&[0, 2, 1]).unwrap()[0], &names);
+    }
+
+    #[test]
+    fn room_that_was_made_is_enough() {
+        let names = |from: u32| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values((from..from + 50_000).map(|n| format!("key {n}"))))
+        };
+        let (mut reserved, mut other) =
+            (KeyTable::new(&[DataType::Utf8]).unwrap(), KeyTable::new(&[DataType::Utf8]).unwrap());
+        assert_eq!(interned(&mut reserved, &[names(0)]), interned(&mut other, &[names(0)]));
+        // The keys that are there are still found, and those that come.
+        reserved.reserve(100_000);
+        let slots = reserved.slots.len();
+        for from in [50_000, 25_000, 100_000] {
+            assert_eq!(interned(&mut reserved, &[names(from)]), interned(&mut other, &[names(from)]));
+        }
+        assert_eq!((reserved.slots.len(), reserved.len()), (slots, 150_000));
+        assert_eq!(other.slots.len(), slots, "as many as without");
+        reserved.reserve(0);
+        assert_eq!(reserved.slots.len(), slots);
     }
 
     #[test]

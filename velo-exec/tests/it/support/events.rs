@@ -208,7 +208,11 @@ pub fn refuses_what_is_damaged<O: Operator>(make: &dyn Fn() -> O, events: &[Even
     let narrow = |rows: &RecordBatch| rows.project(&(1..rows.num_columns()).collect::<Vec<_>>()).unwrap();
     for table in good.tables.keys() {
         let mut bad = good.clone();
-        bad.tables.get_mut(table).unwrap().iter_mut().for_each(|rows| *rows = narrow(rows.here().unwrap()).into());
+        bad.tables
+            .get_mut(table)
+            .unwrap()
+            .iter_mut()
+            .for_each(|rows| *rows = narrow(&rows.here().unwrap().unwrap()).into());
         assert!(load(bad).is_err(), "{table}");
     }
     for value in good.values.keys() {

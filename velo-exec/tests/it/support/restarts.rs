@@ -130,12 +130,12 @@ pub fn saved<O: Operator>(make: &dyn Fn() -> O, input: Input<'_>) -> OperatorSta
 /// Loads a state with each of its columns missing, and with other values; nothing may panic, and what is missing is told.
 pub fn damage<O: Operator>(make: &dyn Fn() -> O, state: &OperatorState) {
     for (table, batches) in &state.tables {
-        let first = batches[0].here().unwrap();
+        let first = batches[0].here().unwrap().unwrap();
         let width = first.num_columns();
         for column in 0..width {
             let hidden = first.schema().field(column).name() == KEY_GROUP;
             for kind in 0..3 {
-                let damaged = |rows: &Chunk| other(rows.here().unwrap(), column, kind).into();
+                let damaged = |rows: &Chunk| other(&rows.here().unwrap().unwrap(), column, kind).into();
                 let mut state = state.clone();
                 state.tables.insert(table.clone(), batches.iter().map(damaged).collect());
                 let loaded = Harness::new(make()).load(vec![state], Share::WHOLE);

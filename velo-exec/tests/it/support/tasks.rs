@@ -142,7 +142,7 @@ pub fn check_damaged<O: Operator>(saved: &[OperatorState], make: impl Fn() -> O)
         for swapped in [false, true] {
             let mut saved = saved.to_vec();
             for chunk in saved.iter_mut().filter_map(|saved| saved.tables.get_mut(table)).flatten() {
-                let batch = chunk.here().unwrap();
+                let batch = chunk.here().unwrap().unwrap();
                 let width = batch.num_columns();
                 let order = if swapped {
                     (0..width - 1).rev().chain([width - 1]).collect()
