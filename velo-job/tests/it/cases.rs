@@ -123,7 +123,8 @@ fn a_file_is_rewritten_rotated_and_half_written() {
     let (ten, hundred, three, two) = (lines("ten", 10), lines("hundred", 100), lines("three", 3), lines("two", 2));
     let (half, rest) = ("{\"name\":\"ha", "lf\",\"at\":0}\n");
     let expected = [&ten, &hundred, &three, &two, half, rest].concat();
-    let steps: [(&dyn Fn(&Job), u64); 5] = [
+    type Step<'a> = (&'a dyn Fn(&Job), u64);
+    let steps: [Step; 5] = [
         (&|job| job.write("app.jsonl", &ten), 10),
         (&|job| job.write("app.jsonl", &hundred), 110),
         (
@@ -219,7 +220,7 @@ impl Running {
 
     /// Waits for a checkpoint like this.
     fn until(&mut self, wanted: impl Fn(&Manifest) -> bool) {
-        while !wanted(&self.made.recv().expect("the job goes on")) {}
+        while !wanted(&self.made.recv().unwrap()) {}
     }
 
     /// Stops it as a user does.

@@ -39,6 +39,16 @@ const OUTPUTS: [&str; 3] = ["bars.jsonl", "named.csv", "totals.jsonl"];
 /// Closes what is open, and is no part of what is compared.
 const LAST: &str = "END";
 
+/// A job that goes with this, if it is still there.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        drop(self.0.kill().and_then(|()| self.0.wait().map(drop)));
+    }
+}
+
 /// Asks a job to stop, as Ctrl-C does.
 fn terminate(child: &Child) -> Result<()> {
     let status = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().context("cannot start kill")?;
@@ -103,7 +113,8 @@ impl Place {
 
     /// Runs the job until its output is whole, and then stops it.
     pub(super) fn finish(&self, mut whole: impl FnMut(&Seen) -> bool) -> Result<()> {
-        let mut run = self.start()?;
+        let mut run = Running(self.start()?);
+        let run = &mut run.0;
         let until = Instant::now() + Duration::from_secs(300);
         // While it runs, a reader may come in the middle of an append: what has no line's end yet is not there yet.
         while !whole(&self.looked_at(false)?) {
@@ -111,13 +122,11 @@ impl Place {
                 bail!("the job ended by itself ({status})");
             }
             if Instant::now() > until {
-                run.kill()?;
-                run.wait()?;
                 bail!("after five minutes the output is not whole: {}", self.looked_at(false)?);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        terminate(&run)?;
+        terminate(run)?;
         let status = run.wait()?;
         if !status.success() {
             bail!("asked to stop, the job failed ({status})");
