@@ -13,7 +13,7 @@ use std::time::Duration;
 use velo_core::Clock;
 use velo_core::clock::Stopwatch;
 use velo_core::duration::Span;
-use velo_exec::checkpoint::{Folder, Inventory, start};
+use velo_exec::checkpoint::{Committed, Folder, Inventory, start};
 use velo_exec::spill::MemoryPool;
 use velo_job::{OnCheckpoint, RunOptions, Script, Stop};
 use velo_plan::RecoveryProperties;
@@ -127,7 +127,7 @@ fn restored(dir: &Path, sql: &str, keys: u64, bytes: u64) {
         let folder = Folder::open(dir.join("state").to_str().unwrap()).unwrap();
         let begun = Stopwatch::start();
         let mut inventory = Inventory::take(&folder).await.unwrap();
-        drop(start(&folder, &mut inventory, None, &MemoryPool::unbounded()).await.unwrap());
+        drop(start(&folder, &mut inventory, (None, Committed::NoSystem), &MemoryPool::unbounded()).await.unwrap());
         let reading = begun.elapsed();
         let script = script(sql, dir).await;
         let progress = script.progress();
