@@ -236,7 +236,8 @@ fn a_service_that_comes_back_is_waited_for() {
     while !said.contains("starting again in") {
         assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
     }
-    while job.newest() == 0 || calls.load(Ordering::Relaxed) < 60 {}
+    // Not before it answers again: the list goes the same way.
+    while calls.load(Ordering::Relaxed) < 60 || job.newest() == 0 {}
     job.stop(child);
     assert!(said.contains("no answer from"), "{said}");
     job.assert_written(61, 1);
