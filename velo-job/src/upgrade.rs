@@ -2,8 +2,8 @@
 
 use velo_core::Clock;
 use velo_exec::checkpoint::{
-    Committed, Folder, Inventory, JobFile, Manifest, Part, Standing, Start, carry, compare, complete, next_attempt,
-    start,
+    Committed, Folder, Found, Inventory, JobFile, Manifest, Part, Standing, Start, carry, compare, complete,
+    next_attempt, start,
 };
 use velo_exec::physical::Names;
 use velo_exec::spill::MemoryPool;
@@ -32,8 +32,8 @@ pub async fn upgrade(script: &Script, folder: &Folder, name: &str, make: bool) -
     let mut inventory = Inventory::take(folder).await?;
     // Whether a pending one is valid is found out when the script runs; what would be kept of it can be said before.
     let newest = inventory.checkpoints.iter().rev().find(|found| found.standing != Standing::Discarded);
-    let pending = newest.filter(|found| found.standing == Standing::Pending).map(|found| found.number);
-    let committed = pending.map_or(Committed::NoSystem, Committed::Number);
+    let pending = newest.filter(|found| found.standing != Standing::Complete);
+    let committed = pending.map_or(Committed::NoSystem, |found| Committed::Number(found.number));
     let Start::Resume(resumed) = start(folder, &mut inventory, (None, committed), &MemoryPool::unbounded()).await?
     else {
         return Ok(None);
@@ -42,7 +42,8 @@ pub async fn upgrade(script: &Script, folder: &Folder, name: &str, make: bool) -
     let plan = Names::new(script.graph()).new_plan(script.graph());
     let mut upgrade = Upgrade { checkpoint: manifest.checkpoint, parts: compare(manifest, &plan), made: None };
     if make {
-        if pending == Some(manifest.checkpoint) {
+        let is_it = |found: &Found| found.number == manifest.checkpoint;
+        if !inventory.checkpoints.iter().any(|found| is_it(found) && found.standing == Standing::Complete) {
             return Err(ExecError::NoCheckpoint(format!(
                 "checkpoint {} is not complete: run the script as it was once more, so that its sinks finish it",
                 manifest.checkpoint

@@ -3,8 +3,10 @@
 //! An object is put only where there is none ([`Folder::create`]); nothing is ever rewritten. So whoever finds a name taken knows
 //! that somebody else was there, and a reader never sees half an object. A local folder, a bucket or memory are alike.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -35,9 +37,6 @@ pub struct Folder {
 
 /// A store behind a network: a call may have done its work though its answer was lost, and errors are those of a service.
 pub(super) trait Remote: Send + Sync {
-    /// Goes with an object that is put, and was never given before: so a process knows what it has put itself.
-    fn mark(&self) -> String;
-
     /// Whether what was not found is the place of the whole folder.
     fn is_gone(&self, error: &object_store::Error) -> bool;
 
@@ -48,7 +47,19 @@ pub(super) trait Remote: Send + Sync {
     fn no_conditions(&self, operation: &'static str) -> ConnectorError;
 }
 
-/// The name under which [`Remote::mark`] lies beside an object.
+/// What tells what this process puts from what others do.
+pub(super) fn own_mark() -> &'static str {
+    static MARK: OnceLock<String> = OnceLock::new();
+    MARK.get_or_init(|| format!("{}-{:016x}", std::process::id(), RandomState::new().hash_one(0)))
+}
+
+/// Goes with an object that is put, and was never given before: so a process knows what it has put itself.
+fn next_mark() -> String {
+    static PUTS: AtomicU64 = AtomicU64::new(0);
+    format!("{}-{}", own_mark(), PUTS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The name under which [`next_mark`] lies beside an object.
 const MARK: Attribute = Attribute::Metadata(std::borrow::Cow::Borrowed("velo-put"));
 
 /// Asked at each call of a folder that a simulation troubles: whether it fails, and how.
@@ -183,7 +194,7 @@ impl Folder {
                 Err(error) => Err(self.error("writing", name, &error)),
             };
         };
-        let mark = remote.mark();
+        let mark = next_mark();
         let mut put = self.call("writing", self.put(&path, bytes.clone(), Some(&mark))).await?;
         if put.is_ok() && !self.refuses.load(Ordering::Relaxed) {
             // Some services know no condition, and say nothing: the first object is put once more, the same as it is.
@@ -309,30 +320,22 @@ fn kind_of(error: &std::io::Error) -> ErrorKind {
     }
 }
 
+/// What caused an error, and what caused that.
+pub(super) fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
 /// The system's error behind one of the store.
 fn source_io(error: &object_store::Error) -> Option<&std::io::Error> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref() {
-            return Some(io);
-        }
-        next = error.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// An error with what caused it, each said once.
-fn with_causes(error: &object_store::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
+pub(super) fn with_causes(error: &object_store::Error) -> String {
+    causes(error).map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        // Some repeat what is in them.
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 #[cfg(test)]

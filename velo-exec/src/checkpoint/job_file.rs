@@ -4,12 +4,11 @@
 //! the job: whoever finds a higher one than its own has been replaced.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use super::files::replaced;
-use super::folder::{Created, Folder};
+use super::folder::{Created, Folder, own_mark};
 use super::manifest::FORMAT;
 use super::state::damaged;
 use crate::error::{ExecError, Result};
@@ -68,16 +67,11 @@ pub fn new_id(name: &str, now: i64) -> String {
     format!("{:016x}{:016x}", RandomState::new().hash_one(now), RandomState::new().hash_one(name))
 }
 
-/// What this process writes into the numbers that it takes, so that it knows its own.
-fn own_mark() -> &'static str {
-    static MARK: OnceLock<String> = OnceLock::new();
-    MARK.get_or_init(|| format!("{}-{:016x}", std::process::id(), RandomState::new().hash_one(0)))
-}
-
 fn attempt_name(attempt: u64) -> String {
     format!("{ATTEMPTS}/{attempt}")
 }
 
+/// A number has the mark of the process that took it, so that it knows its own.
 async fn take(folder: &Folder, attempt: u64) -> Result<Created> {
     folder.create(&attempt_name(attempt), own_mark()).await
 }

@@ -28,8 +28,7 @@ pub(crate) use files::aside;
 pub use folder::{CallFails, Created, Folder};
 pub use in_file::InFile;
 pub use inventory::{
-    Decision, Found, Inventory, Standing, begin_run, committed, complete, complete_name, discard, discarded_name,
-    forget_runs, manifest_name,
+    Decision, Found, Inventory, Standing, begin_run, committed, complete, complete_name, discard, forget_runs,
 };
 pub use job_file::{JobFile, forget_attempts, new_id, next_attempt, next_attempt_after};
 pub use line::{Asked, Line, Next, Report, Saved};

@@ -4,10 +4,7 @@
 //! `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP`. No secret is part of a message: of an answer only its
 //! code and its sentence are told, because the rest can repeat what was signed.
 
-use std::error::Error as _;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
@@ -17,7 +14,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use velo_core::ConnectorError;
 use velo_core::error::ErrorKind;
 
-use super::folder::Remote;
+use super::folder::{Remote, causes, with_causes};
 
 /// How often a call is tried again while nothing answers, and for how long: a job that waits has its own way of starting again.
 const RETRIES: usize = 4;
@@ -34,9 +31,6 @@ pub(super) struct Bucket {
     region: String,
     /// Whether the credentials are asked of the machine, as on EC2, because the environment has none.
     of_machine: bool,
-    /// What tells the objects of this process from those of others: its own number, and how many it has put.
-    process: u64,
-    puts: AtomicU64,
 }
 
 /// The store of `s3://BUCKET/PREFIX`, the prefix within it, and what is known of it. Nothing is asked of the service yet.
@@ -68,8 +62,6 @@ pub(super) fn open(address: &str) -> Result<(Arc<dyn ObjectStore>, Path, Bucket)
         endpoint: endpoint.unwrap_or_else(|| format!("AWS in {region}")),
         region,
         of_machine: !unsigned && !named.into_iter().any(|key| set(key).is_some()),
-        process: RandomState::new().hash_one(address),
-        puts: AtomicU64::new(0),
     };
     let backoff = BackoffConfig { max_backoff: Duration::from_secs(3), ..BackoffConfig::default() };
     let retries = RetryConfig { backoff, max_retries: RETRIES, retry_timeout: RETRY_FOR };
@@ -77,7 +69,7 @@ pub(super) fn open(address: &str) -> Result<(Arc<dyn ObjectStore>, Path, Bucket)
     let builder = builder.with_conditional_put(S3ConditionalPut::ETagMatch).with_retry(retries);
     let store = builder.build().map_err(|error| {
         let advice = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set both or neither; the other AWS_ variables must be of their form";
-        wrong(with_causes(&error)).advise(advice)
+        wrong(Answer::of(&error).text).advise(advice)
     })?;
     Ok((Arc::new(store), prefix, bucket))
 }
@@ -125,10 +117,6 @@ fn wrong(message: impl Into<String>) -> ConnectorError {
 }
 
 impl Remote for Bucket {
-    fn mark(&self) -> String {
-        format!("{:016x}-{}", self.process, self.puts.fetch_add(1, Ordering::Relaxed))
-    }
-
     fn is_gone(&self, error: &object_store::Error) -> bool {
         Answer::of(error).code == "NoSuchBucket"
     }
@@ -211,18 +199,10 @@ struct Answer {
 
 impl Answer {
     fn of(error: &object_store::Error) -> Self {
-        let (mut whole, mut cause, mut broken) = (error.to_string(), error.to_string(), false);
-        let mut next = error.source();
-        while let Some(inner) = next {
-            let broke_off = |http: &HttpError| http.kind() != HttpErrorKind::Decode;
-            broken |= inner.downcast_ref().is_some_and(broke_off);
-            cause = inner.to_string();
-            // Some repeat what is in them.
-            if !whole.contains(&cause) {
-                whole = format!("{whole}: {cause}");
-            }
-            next = inner.source();
-        }
+        let whole = with_causes(error);
+        let cause = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
+        let broke_off = |http: &HttpError| http.kind() != HttpErrorKind::Decode;
+        let broken = causes(error).any(|cause| cause.downcast_ref().is_some_and(broke_off));
         // The library has a type of its own for this, and does not show it.
         let status = whole.split_once("status code: ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
         let redirected = whole.contains("redirect without LOCATION").then_some(301);
@@ -251,10 +231,6 @@ fn element(answer: &str, name: &str) -> Option<String> {
     let (_, rest) = answer.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     Some(text.trim().to_owned())
-}
-
-fn with_causes(error: &object_store::Error) -> String {
-    Answer::of(error).text
 }
 
 #[cfg(test)]
@@ -303,8 +279,6 @@ mod tests {
             endpoint: "AWS in eu-west-1".to_owned(),
             region: "eu-west-1".to_owned(),
             of_machine: false,
-            process: 0,
-            puts: AtomicU64::new(0),
         };
         let source = format!("Error performing PUT https://x in 1ms - {body}").into();
         bucket.explain("writing", "job.json", &object_store::Error::Generic { store: "S3", source })

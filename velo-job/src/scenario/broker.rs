@@ -106,8 +106,12 @@ impl TransactionalSystem for Broker {
     }
 
     async fn connect(&self, _: TransactionsRequest) -> Result<Arc<dyn Transactions>> {
-        let fate = self.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Arc::new(Session { broker: self.clone(), fate, owner: Mutex::default(), epoch: Mutex::default() }))
+        Ok(Arc::new(Session {
+            broker: self.clone(),
+            fate: self.1.now(),
+            owner: Mutex::default(),
+            epoch: Mutex::default(),
+        }))
     }
 }
 

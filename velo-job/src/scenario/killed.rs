@@ -238,7 +238,19 @@ fn doom_of(call: FailingCall, attempt: u32) -> Doom {
 }
 
 /// Where the sinks of all attempts ask for the fate of the one that runs.
-pub(super) type SharedFate = Arc<Mutex<Option<Arc<Fate>>>>;
+#[derive(Clone, Default)]
+pub(super) struct SharedFate(Arc<Mutex<Option<Arc<Fate>>>>);
+
+impl SharedFate {
+    /// That of the attempt that runs.
+    pub(super) fn now(&self) -> Option<Arc<Fate>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, fate: &Arc<Fate>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(fate));
+    }
+}
 
 /// Runs the script to its end, through several attempts; what is wrong is `Err(())` where it does not end within `patience`. The
 /// counters are those of the last attempt. Also whether the call that was to fail in this mode was made.
@@ -299,7 +311,7 @@ impl Attempts<'_> {
             let thaws = frozen.as_ref().map(|frozen| (1 + random.below(300), Arc::clone(frozen)));
             let state = State { random: Random::new(random.below(u64::MAX)), doom, seen, thaws };
             let fate = Arc::new(Fate { state: Mutex::new(state), killed: Notify::new(), ice: Ice::default() });
-            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fate));
+            self.shared.set(&fate);
             let left = self.patience.saturating_sub(watch.elapsed());
             let (own, counted) = (Arc::clone(&fate), progress.clone());
             let running = scope.spawn(move || {
@@ -320,23 +332,21 @@ impl Attempts<'_> {
             seen = fate.state().seen.take();
             call_failed |= matches!(fate.state().doom, Doom::Store(0, _) | Doom::Sink(0, _));
             let ran = match attempt {
-                Attempt::Over => Some((last.take().unwrap_or(progress.clone()), Ok(Ok(())))),
-                // All was counted by the attempt that came to the end, and this one has only finished its last commit.
-                Attempt::Ended(Ok(())) if all_read => Some((last.take().unwrap_or(progress.clone()), Ok(Ok(())))),
                 Attempt::Ended(Err(error)) if doom != Doom::None && passes(&error) => None,
-                Attempt::Ended(Err(ExecError::Overtaken { .. })) => None,
-                Attempt::Killed => None,
-                Attempt::Ended(result) => Some((progress.clone(), Ok(result))),
-                Attempt::TookTooLong => Some((progress.clone(), Err(()))),
+                Attempt::Ended(Err(ExecError::Overtaken { .. })) | Attempt::Killed => None,
+                Attempt::Ended(result) => Some(Ok(result)),
+                Attempt::TookTooLong => Some(Err(())),
+            };
+            // One that only had a commit to finish has counted nothing: that was done by the attempt that came to the end.
+            let counted = match last.take() {
+                Some(last) if all_read && !matches!(ran, Some(Ok(Err(_)) | Err(()))) => last,
+                _ => progress,
             };
             if let Some(ran) = ran {
-                return (ran, call_failed);
+                return ((counted, ran), call_failed);
             }
             ends += 1;
-            // One that only had a commit to finish, and was ended in that, has counted nothing.
-            if !all_read {
-                last = Some(progress);
-            }
+            last = Some(counted);
         }
     }
 
@@ -356,7 +366,8 @@ impl Attempts<'_> {
         runtime.block_on(async {
             let before = last_one(&self.folder).await;
             if let Some((_, Standing::Complete)) = before {
-                return (true, Attempt::Over);
+                // The one before had done all that there was to do, whatever became of it then.
+                return (true, Attempt::Ended(Ok(())));
             }
             let attempt = tokio::select! {
                 biased;
@@ -389,8 +400,6 @@ async fn last_one(folder: &Folder) -> Option<(u64, Standing)> {
 
 /// What became of an attempt.
 enum Attempt {
-    /// The one before had done all that there was to do, whatever became of it then.
-    Over,
     Ended(Result<(), ExecError>),
     Killed,
     TookTooLong,

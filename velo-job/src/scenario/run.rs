@@ -91,7 +91,7 @@ impl Runner {
             temporary: temporary.path(),
             registry: &base,
             bound: &bound,
-            broker: Broker::with_fate(Arc::clone(&fate)),
+            broker: Broker::with_fate(fate.clone()),
             fate,
         };
         if let Err((line, message)) = self.play(file, &wiring, &mut verdict).await {

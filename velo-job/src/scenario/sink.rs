@@ -77,8 +77,7 @@ impl Kept {
     }
 
     fn sink(&self, number: usize, kind: CommitKind) -> KeepingSink {
-        let fate = self.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        KeepingSink { kept: self.clone(), fate, number, kind, open: Vec::new() }
+        KeepingSink { kept: self.clone(), fate: self.1.now(), number, kind, open: Vec::new() }
     }
 }
 

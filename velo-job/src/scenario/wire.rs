@@ -184,7 +184,7 @@ impl<'a> Wiring<'a> {
                     let message = "two statements write these lines: compare rows".to_owned();
                     return Err((output.block.line, message));
                 }
-                _ => Kept::with_fate(Arc::clone(&self.fate)),
+                _ => Kept::with_fate(self.fate.clone()),
             };
             let (schema, key) = (Arc::clone(&sink.schema), sink.key.clone());
             match output {
@@ -223,7 +223,7 @@ impl<'a> Wiring<'a> {
         }
         let outputs = (0..own).map(|at| unnamed.get(at).copied()).chain(appended.into_iter().map(Some));
         for (at, output) in selects.into_iter().zip(outputs) {
-            let kept = Kept::with_fate(Arc::clone(&self.fate));
+            let kept = Kept::with_fate(self.fate.clone());
             if epochs {
                 let binding = kept.binding(self.broker_of(at, epochs));
                 wired.bindings.insert(at, Arc::clone(&binding));

@@ -87,16 +87,22 @@ pub(super) fn append(staged: &Path, target: &Path, span: Span) -> Result<()> {
 /// Takes away what is behind an epoch that a run goes on behind.
 pub(super) fn cut(target: &Path, span: Span) -> Result<()> {
     let failed = |failure| error::writing(target, failure);
-    let file = match locked(OpenOptions::new().write(true), target) {
-        Err(error) if error.kind == ErrorKind::NotFound && span.end() == 0 => return Ok(()),
-        file => file?,
+    let (file, now) = match locked(OpenOptions::new().write(true), target) {
+        Err(error) if error.kind == ErrorKind::NotFound => (None, 0),
+        file => {
+            let file = file?;
+            let now = file.metadata().map_err(failed)?.len();
+            (Some(file), now)
+        }
     };
-    let now = file.metadata().map_err(failed)?.len();
     if now < span.end() {
         return Err(error::rows_lost(target, &shorter(now, span.end())));
     }
     span.check(target, now)?;
-    if now > span.end() { file.set_len(span.end()).and_then(|()| file.sync_all()).map_err(failed) } else { Ok(()) }
+    match file {
+        Some(file) if now > span.end() => file.set_len(span.end()).and_then(|()| file.sync_all()).map_err(failed),
+        _ => Ok(()),
+    }
 }
 
 /// The staged file is gone, which it is only after all of it was seen.

@@ -269,6 +269,24 @@ async fn a_late_commit_takes_nothing_away() {
     assert_eq!(folder.read("out.jsonl"), "{\"a\":1,\"s\":\"x\"}\n{\"a\":2,\"s\":\"y\"}\n");
 }
 
+/// An epoch without rows is committed again, and the file that has those before is gone.
+#[tokio::test]
+async fn an_output_that_went_away_is_told() {
+    let folder = Folder::new();
+    let path = folder.text("out.jsonl");
+    let pairs = [("path", path.as_str())];
+    let mut one = open_endless(&pairs, ONCE).await;
+    one.write(rows("1 x")).await.unwrap();
+    commit(&mut *one, 1).await;
+    let empty = one.prepare(CheckpointId(2)).await.unwrap();
+    drop(one);
+    std::fs::remove_file(&path).unwrap();
+    let mut two = sink(&pairs).open(behind(&empty, false, ONCE)).await.unwrap();
+    let error = two.commit(empty).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::OffsetLost, "{error}");
+    assert!(error.to_string().contains("the file has 0 bytes") && error.to_string().contains("--fresh"), "{error}");
+}
+
 /// A process that began to go on, was frozen before it had done so, and goes on when another one has: it takes nothing away.
 #[tokio::test]
 async fn a_late_start_takes_nothing_away() {

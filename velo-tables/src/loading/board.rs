@@ -129,7 +129,7 @@ impl Board {
 
     /// A table has another state.
     pub(crate) fn set(&self, number: TableNumber, state: TableState) {
-        let now = self.clock.now();
+        let (now, at) = (self.clock.now(), self.clock.wall());
         let entry = &self.entries[number.0];
         {
             let mut inner = entry.lock();
@@ -155,14 +155,14 @@ impl Board {
         }
         let table = self.status(number);
         self.tell(match state {
-            TableState::Ready => TableEvent::TableCompleted { at: now, table },
-            TableState::Failed { error } => TableEvent::TableFailed { at: now, table, error },
+            TableState::Ready => TableEvent::TableCompleted { at, table },
+            TableState::Failed { error } => TableEvent::TableFailed { at, table, error },
             TableState::Blocked { by } => {
-                TableEvent::TableFailed { at: now, table, error: format!("it needs '{by}', which will never be ready") }
+                TableEvent::TableFailed { at, table, error: format!("it needs '{by}', which will never be ready") }
             }
-            _ => TableEvent::TableUpdate { at: now, table },
+            _ => TableEvent::TableUpdate { at, table },
         });
-        self.tell(TableEvent::SummaryUpdate { at: now, summary: Summary::of(&self.statuses()) });
+        self.tell(TableEvent::SummaryUpdate { at, summary: Summary::of(&self.statuses()) });
     }
 
     /// An attempt to load a table begins.
@@ -246,7 +246,7 @@ impl Board {
     /// How everything stands.
     pub(crate) fn snapshot(&self) -> TableEvent {
         let tables = self.statuses();
-        TableEvent::InitialSnapshot { at: self.clock.now(), summary: Summary::of(&tables), tables }
+        TableEvent::InitialSnapshot { at: self.clock.wall(), summary: Summary::of(&tables), tables }
     }
 
     pub(crate) fn subscribe(self: &Arc<Self>) -> Events {
@@ -257,7 +257,7 @@ impl Board {
 
     /// The clock says that it is time to look at the counters; whether there was anything to tell.
     pub(crate) fn tick(&self) -> bool {
-        let now = self.clock.now();
+        let (now, at) = (self.clock.now(), self.clock.wall());
         let mut told = false;
         for number in self.numbers() {
             let entry = &self.entries[number.0];
@@ -268,18 +268,18 @@ impl Board {
                 std::mem::replace(&mut inner.shown, counts) != counts
             };
             if grown {
-                self.tell(TableEvent::TableUpdate { at: now, table: self.status(number) });
+                self.tell(TableEvent::TableUpdate { at, table: self.status(number) });
                 told = true;
             }
         }
         if told {
-            self.tell(TableEvent::SummaryUpdate { at: now, summary: Summary::of(&self.statuses()) });
+            self.tell(TableEvent::SummaryUpdate { at, summary: Summary::of(&self.statuses()) });
         }
         told
     }
 
     pub(crate) fn keep_alive(&self) {
-        self.tell(TableEvent::KeepAlive { at: self.clock.now() });
+        self.tell(TableEvent::KeepAlive { at: self.clock.wall() });
     }
 
     fn tell(&self, event: TableEvent) {

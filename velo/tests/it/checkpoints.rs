@@ -115,6 +115,9 @@ fn a_checkpoint_in_doubt_is_resolved_by_the_user() {
     let folder = with_a_doubt();
     let done = folder.velo(&["checkpoint", "resolve", "state", "2", "--committed"]);
     assert_eq!(done.stdout, "checkpoint 2 is committed: velo run goes on behind it\n", "{}", done.stderr);
+    let early = folder.velo(&["upgrade", "q.sql"]);
+    assert_eq!(early.code, 1, "{}", early.stdout);
+    assert!(early.stderr.contains("checkpoint 2 is not complete"), "its sinks have not finished it: {}", early.stderr);
     let stderr = until(&folder, 9, &[]);
     assert!(stderr.contains("going on from checkpoint 2 "), "{stderr}");
     let listed = folder.velo(&["checkpoint", "list", "state"]).stdout;

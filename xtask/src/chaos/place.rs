@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,12 +41,35 @@ const OUTPUTS: [&str; 3] = ["bars.jsonl", "named.csv", "totals.jsonl"];
 const LAST: &str = "END";
 
 /// A job that goes with this, if it is still there.
-struct Running(Child);
+pub(super) struct Running(Child);
+
+impl Running {
+    /// Kills it.
+    pub(super) fn end(&mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         // One that has ended cannot be killed.
-        drop(self.0.kill().and_then(|()| self.0.wait().map(drop)));
+        drop(self.end());
     }
 }
 
@@ -94,16 +118,16 @@ impl Place {
         Ok(file.write_all(line.as_bytes())?)
     }
 
-    pub(super) fn start(&self) -> Result<Child> {
+    pub(super) fn start(&self) -> Result<Running> {
         self.start_by(Command::new(&self.velo), "log")
     }
 
     /// Starts the job by a command that takes its arguments; what it says goes behind what is in the file of this name.
-    pub(super) fn start_by(&self, mut command: Command, log: &str) -> Result<Child> {
+    pub(super) fn start_by(&self, mut command: Command, log: &str) -> Result<Running> {
         command.arg("run").arg("--quiet").arg(self.folder.join("chaos.sql"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let log = OpenOptions::new().create(true).append(true).open(self.folder.join(log))?;
-        command.stderr(log).spawn().with_context(|| format!("cannot start {}", self.velo.display()))
+        command.stderr(log).spawn().map(Running).with_context(|| format!("cannot start {}", self.velo.display()))
     }
 
     /// Where its checkpoints lie.
@@ -113,8 +137,7 @@ impl Place {
 
     /// Runs the job until its output is whole, and then stops it.
     pub(super) fn finish(&self, mut whole: impl FnMut(&Seen) -> bool) -> Result<()> {
-        let mut run = Running(self.start()?);
-        let run = &mut run.0;
+        let mut run = self.start()?;
         let until = Instant::now() + Duration::from_secs(300);
         // While it runs, a reader may come in the middle of an append: what has no line's end yet is not there yet.
         while !whole(&self.looked_at(false)?) {
@@ -126,7 +149,7 @@ impl Place {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        terminate(run)?;
+        terminate(&run)?;
         let status = run.wait()?;
         if !status.success() {
             bail!("asked to stop, the job failed ({status})");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::place::Place;
+use super::place::{Place, Running};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +106,12 @@ impl<'a> Troubles<'a> {
     }
 
     /// Lets it run for a while, and kills it.
-    fn lives(&self, mut run: Child, random: &mut Random) -> Result<()> {
+    fn lives(&self, mut run: Running, random: &mut Random) -> Result<()> {
         self.some_time(random);
         if let Some(status) = run.try_wait()? {
             bail!("the job ended by itself ({status})");
         }
-        end(&mut run)
+        run.end()
     }
 
     fn frozen(&self, random: &mut Random) -> Result<bool> {
@@ -120,30 +120,26 @@ impl<'a> Troubles<'a> {
         signal(&old, "STOP")?;
         let mut new = self.place.start()?;
         self.some_time(random);
-        // What the frozen one still holds of an output nobody else can finish: then the new one has not begun.
-        let began = new.try_wait()?.is_none();
+        // What the frozen one still holds of an output nobody else can finish: then the new one does not stay. It may also not have begun
+        // to run when the old one was stopped, or the new one when that goes on.
+        let mut stays = new.try_wait()?.is_none();
         signal(&old, "CONT")?;
-        if began {
-            // It may not have begun to run when the old one was stopped, or the new one when that goes on.
+        if stays {
             self.some_time(random);
-            if new.try_wait()?.is_some() {
-                // The old one was the later one to start after all, or still held an output.
-                end(&mut old)?;
-                return Ok(false);
-            }
-            let Some(status) = wait(&mut old, PATIENCE)? else {
-                end(&mut new)?;
-                end(&mut old)?;
-                bail!("a process that was replaced went on for {} s", PATIENCE.as_secs());
-            };
-            if status.success() {
-                bail!("a process that was replaced ended as if all was well");
-            }
-            end(&mut new)?;
-            return Ok(true);
+            stays = new.try_wait()?.is_none();
         }
-        end(&mut old)?;
-        Ok(false)
+        if !stays {
+            old.end()?;
+            return Ok(false);
+        }
+        let Some(status) = wait(&mut old, PATIENCE)? else {
+            bail!("a process that was replaced went on for {} s", PATIENCE.as_secs());
+        };
+        if status.success() {
+            bail!("a process that was replaced ended as if all was well");
+        }
+        new.end()?;
+        Ok(true)
     }
 
     fn clock(&self, random: &mut Random) -> Result<()> {
@@ -164,7 +160,7 @@ impl<'a> Troubles<'a> {
         if let Some(status) = run.try_wait()? {
             bail!("the job ended by itself ({status})");
         }
-        end(&mut run)
+        run.end()
     }
 
     /// The job must end and say why.
@@ -178,7 +174,6 @@ impl<'a> Troubles<'a> {
         command.arg(&state).arg(&self.place.velo);
         let mut run = self.place.start_by(command, "read-only.log")?;
         let Some(status) = wait(&mut run, PATIENCE)? else {
-            end(&mut run)?;
             bail!("the job runs, and cannot write its checkpoints");
         };
         let said = fs::read_to_string(&log)?;
@@ -225,12 +220,6 @@ fn all_files(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> Result<()> {
             found.push((entry.path(), metadata.len()));
         }
     }
-    Ok(())
-}
-
-fn end(run: &mut Child) -> Result<()> {
-    run.kill()?;
-    run.wait()?;
     Ok(())
 }
 

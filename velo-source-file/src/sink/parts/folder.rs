@@ -199,21 +199,20 @@ type Stamp = (u64, Option<SystemTime>);
 pub(crate) struct Later(BTreeMap<PathBuf, Stamp>);
 
 impl Later {
-    /// Those with the number `next` or a higher one.
-    pub(super) fn find(spec: &PartsSpec, next: u64) -> io::Result<Self> {
-        let mut found = BTreeMap::new();
-        for file in existing(&spec.root, &spec.suffix)? {
-            if numbered(&file, &spec.suffix).is_some_and(|number| number >= next) {
-                let metadata = std::fs::metadata(spec.root.join(&file))?;
-                found.insert(file, (metadata.len(), metadata.modified().ok()));
-            }
-        }
-        Ok(Self(found))
+    /// Those of the `existing` files with the number `next` or a higher one.
+    pub(super) fn among(spec: &PartsSpec, existing: &[PathBuf], next: u64) -> io::Result<Self> {
+        let later = |file: &&PathBuf| numbered(file, &spec.suffix).is_some_and(|number| number >= next);
+        let stamped = |file: &PathBuf| {
+            let metadata = std::fs::metadata(spec.root.join(file))?;
+            Ok((file.clone(), (metadata.len(), metadata.modified().ok())))
+        };
+        existing.iter().filter(later).map(stamped).collect::<io::Result<_>>().map(Self)
     }
 
     /// Sees that they are what is there.
     pub(super) fn check(&self, spec: &PartsSpec, next: u64) -> Result<()> {
-        let now = Self::find(spec, next).map_err(|failure| error::writing(&spec.root, failure))?;
+        let now = existing(&spec.root, &spec.suffix).and_then(|existing| Self::among(spec, &existing, next));
+        let now = now.map_err(|failure| error::writing(&spec.root, failure))?;
         // Of those that go, some may be gone: an earlier try has come so far.
         let known = now.0.iter().all(|(file, stamp)| self.0.get(file) == Some(stamp));
         if known { Ok(()) } else { Err(error::written_by_others(&spec.root)) }

@@ -125,19 +125,13 @@ impl PartsState {
         if let Some(later) = later {
             later.check(spec, self.next)?;
         }
-        match &self.what {
-            What::Publish { staging, files, replaced } => {
-                publish(&spec.root, staging.as_deref(), files, replaced)?;
-                match later {
-                    Some(later) => later.remove(&spec.root).map_err(failed),
-                    None => Ok(()),
-                }
-            }
-            What::Seen { open } if !spec.whole => match later {
-                Some(later) => cut_later(spec, later, open).map_err(failed),
-                None => Ok(()),
-            },
-            What::Hold { .. } | What::Seen { .. } => Ok(()),
+        if let What::Publish { staging, files, replaced } = &self.what {
+            publish(&spec.root, staging.as_deref(), files, replaced)?;
+        }
+        match (&self.what, later) {
+            (What::Publish { .. }, Some(later)) => later.remove(&spec.root).map_err(failed),
+            (What::Seen { open }, Some(later)) if !spec.whole => cut_later(spec, later, open).map_err(failed),
+            _ => Ok(()),
         }
     }
 }
@@ -199,7 +193,7 @@ impl Parts {
         }
         let there = existing(&spec.root, &spec.suffix).map_err(failed)?;
         let later = match &after {
-            Some(after) => Some(Later::find(&spec, after.next).map_err(failed)?),
+            Some(after) => Some(Later::among(&spec, &there, after.next).map_err(failed)?),
             None => None,
         };
         let behind = there.iter().filter_map(|file| numbered(file, &spec.suffix)).max().map_or(0, |last| last + 1);
