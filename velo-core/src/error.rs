@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Unavailable,
     /// A saved position is no longer there.
     OffsetLost,
+    /// What must stay in memory is more than there may be.
+    Memory,
     /// Another process has taken over this output.
     Fenced,
     /// Reading or writing failed otherwise.
@@ -47,6 +49,7 @@ impl ErrorKind {
             Self::StorageFull => "storage-full",
             Self::Unavailable => "unavailable",
             Self::OffsetLost => "offset-lost",
+            Self::Memory => "memory",
             Self::Fenced => "fenced",
             Self::Io => "io",
             Self::Unsupported => "unsupported",

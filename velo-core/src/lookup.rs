@@ -23,6 +23,16 @@ use crate::error::Result;
 use crate::offset::SourceOffset;
 use crate::time::Watermark;
 
+/// A bound on memory that several share, for one of them.
+pub trait MemoryBudget: Send + Sync + fmt::Debug {
+    /// It keeps so many bytes now, or would.
+    ///
+    /// # Errors
+    ///
+    /// Where all together keep more than they may, and this one is to give way.
+    fn keeps(&self, bytes: usize) -> Result<()>;
+}
+
 /// A row of one version of a table: valid in that version alone. Which bits are what belongs to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableRow(pub u64);

@@ -53,6 +53,7 @@ fn filled() -> Arc<Table> {
         null_keys: false,
         keeps_versions: false,
         counters: Arc::default(),
+        budget: None,
     })
     .unwrap();
     let ids: Vec<i64> = (0..KEYS).map(|n| n * 611_953 % KEYS).collect();
@@ -113,6 +114,7 @@ fn operator(table: &Arc<Table>, kind: &JoinKind, with_condition: bool) -> Lookup
         key_names: vec!["r_id".to_owned()],
         member: None,
         settled: true,
+        loaded: true,
         retracts: false,
         ttl: None,
         shared_by: vec![],

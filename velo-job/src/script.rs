@@ -322,6 +322,7 @@ impl Script {
             clock: options.clock.clone(),
             all,
             in_checkpoints: settings.checkpoints.is_some(),
+            memory: Arc::clone(&settings.memory),
         };
         let resumed = settings.checkpoints.as_mut().and_then(|checkpoints| checkpoints.resumed.as_mut());
         let text = SourceText::new(&self.text);

@@ -18,6 +18,7 @@ use velo_exec::ExecError;
 use velo_exec::checkpoint::Resumed;
 use velo_exec::physical::{Names, loaded};
 use velo_exec::runtime::{CHANNEL_DEPTH, JobProgress, JobTables, TableRows};
+use velo_exec::spill::MemoryPool;
 use velo_plan::OnError;
 use velo_plan::plan::{ConnectorFeed, NodeId, NodeKind, Plan, SourceNode, TableFeed, TableId, TableNode};
 use velo_tables::{
@@ -43,6 +44,8 @@ pub(crate) struct TableSettings {
     pub(crate) all: bool,
     /// Whether those that go on changing are in checkpoints.
     pub(crate) in_checkpoints: bool,
+    /// What bounds their memory.
+    pub(crate) memory: Arc<MemoryPool>,
 }
 
 /// Makes the tables of the plan, has them take up what is in the checkpoint that the job goes on from, and begins to load them.
@@ -76,6 +79,7 @@ pub(crate) fn start(
             indexes: table.indexes.clone(),
             keeps_versions: table.keeps_versions,
             counters: Arc::clone(&counters),
+            budget: read.contains(&id).then(|| settings.memory.of_table(&table.name)).flatten(),
         })
         .map_err(failed)?;
         job.readers.push(Arc::clone(&reader) as Arc<dyn TableReader>);

@@ -104,6 +104,7 @@ fn empty(schema: &SchemaRef) -> (Arc<Table>, Writer) {
         null_keys: false,
         keeps_versions: false,
         counters: Arc::new(TableCounters::default()),
+        budget: None,
     })
     .unwrap()
 }

@@ -265,6 +265,11 @@ const CONNECTORS: &[(ErrorKind, &str, &str)] = &[
         "What was to be read next is no longer there.",
         "Choose with `offset.lost` where to go on.",
     ),
+    (
+        ErrorKind::Memory,
+        "What must stay in memory is more than `max.memory.mb` allows.",
+        "Raise `max.memory.mb`, or load fewer rows or columns.",
+    ),
     (ErrorKind::Fenced, "Another process has taken over this output.", "Stop one of the two."),
     (ErrorKind::Io, "Reading or writing failed otherwise.", "The message is the system's."),
     (ErrorKind::Unsupported, "The connector cannot do what was asked.", "The message says what it can do."),

@@ -35,6 +35,8 @@ pub(crate) struct Held {
     until: Vec<i64>,
     /// The first and the last of these.
     range: [i64; 2],
+    /// What it takes.
+    bytes: usize,
 }
 
 /// All rows that wait, in the order in which they came.
@@ -42,6 +44,7 @@ pub(crate) struct Held {
 pub(crate) struct Waiting {
     held: VecDeque<Held>,
     rows: usize,
+    bytes: usize,
     /// How many of the batches have this least event time, and are due at this time.
     oldest: BTreeMap<i64, usize>,
     due: BTreeMap<i64, usize>,
@@ -100,11 +103,13 @@ impl Waiting {
         let oldest = batch.event_times().and_then(|times| times.values().iter().min().copied()).unwrap_or(i64::MAX);
         let first = until.iter().min().copied().unwrap_or(i64::MAX);
         let range = [first, until.iter().max().copied().unwrap_or(i64::MIN)];
-        self.put(Held { batch, tries, due, oldest, until, range });
+        let bytes = batch.memory() + until.len() * size_of::<i64>();
+        self.put(Held { batch, tries, due, oldest, until, range, bytes });
     }
 
     fn put(&mut self, held: Held) {
         self.rows += held.batch.rows();
+        self.bytes += held.bytes;
         *self.oldest.entry(held.oldest).or_insert(0) += 1;
         *self.due.entry(held.due).or_insert(0) += 1;
         self.latest = self.latest.max(Some(held.range[1]));
@@ -118,6 +123,11 @@ impl Waiting {
     /// How many rows wait.
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Bytes that they take.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes
     }
 
     /// The least event time of the rows that wait; the greatest there is where none does, or they have no event times.
@@ -146,6 +156,7 @@ impl Waiting {
         {
             left -= 1;
             self.rows -= held.batch.rows();
+            self.bytes -= held.bytes;
             less_one(&mut self.oldest, held.oldest);
             less_one(&mut self.due, held.due);
             (held.tries, held.due) = (held.tries + 1, next);

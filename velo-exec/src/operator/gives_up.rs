@@ -161,6 +161,10 @@ impl Operator for GivesUp {
         self.inner.memory() + self.waiting.iter().map(|(_, batch)| batch.memory()).sum::<usize>()
     }
 
+    fn gives_back(&self) -> bool {
+        self.inner.gives_back()
+    }
+
     fn speaks_at_end(&self) -> bool {
         self.inner.speaks_at_end()
     }

@@ -39,6 +39,8 @@ pub struct LookupSpec {
     pub member: Option<usize>,
     /// Whether the table cannot change once it is ready.
     pub settled: bool,
+    /// Whether the table is loaded from outside, and goes on while the streams of the job do not.
+    pub loaded: bool,
     /// Whether input rows can be taken back.
     pub retracts: bool,
     /// When what was made of rows that can be taken back is forgotten.
@@ -71,6 +73,8 @@ pub struct LookupJoin {
     /// The keys of rows that wait, where what follows them must wait too, with how many there are of each.
     blocked: Option<Blocked>,
     waiting: Waiting,
+    /// See [`LookupSpec::loaded`].
+    loaded: bool,
     shared_by: Vec<usize>,
     /// The version in which the waiting rows were looked up last.
     seen: u64,
@@ -109,8 +113,20 @@ const AT_ONCE: [usize; 2] = [256, 65_536];
 impl LookupJoin {
     /// The operator.
     pub fn new(spec: LookupSpec) -> Result<Self> {
-        let LookupSpec { join, table, key_names, member, settled, retracts, ttl, shared_by, input, output, statement } =
-            spec;
+        let LookupSpec {
+            join,
+            table,
+            key_names,
+            member,
+            settled,
+            loaded,
+            retracts,
+            ttl,
+            shared_by,
+            input,
+            output,
+            statement,
+        } = spec;
         let probe = Probe::new(&ProbeSpec {
             join: &join,
             table: table.name(),
@@ -140,6 +156,7 @@ impl LookupJoin {
             given: given.transpose()?,
             blocked,
             waiting: Waiting::default(),
+            loaded,
             shared_by,
             seen: 0,
             at_once: AT_ONCE[0],
@@ -468,7 +485,11 @@ impl Blocked {
 
 impl Operator for LookupJoin {
     fn memory(&self) -> usize {
-        self.given.as_ref().map_or(0, Given::memory)
+        self.given.as_ref().map_or(0, Given::memory) + self.waiting.memory()
+    }
+
+    fn gives_back(&self) -> bool {
+        self.loaded && !self.waiting.is_empty()
     }
 
     fn on_batch(&mut self, _input: InputId, batch: Batch, out: &mut Outbox) -> Result<Flow> {

@@ -327,6 +327,12 @@ pub trait Operator: Send {
         0
     }
 
+    /// Whether what it keeps becomes less while no rows come, such as rows that wait for a table that is loaded elsewhere: where memory
+    /// is short it gets none until then.
+    fn gives_back(&self) -> bool {
+        false
+    }
+
     /// Tells it that the memory of the job is bounded. One that puts what it keeps on disk by itself tells how much it keeps, and
     /// takes `memory` for that; of others the task tells it.
     fn bound(&mut self, memory: MemoryUse) -> Option<MemoryUse> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use velo_core::lookup::TableReader;
-use velo_plan::plan::{self, Emission, JoinKind, Node, NodeKind, Plan};
+use velo_plan::plan::{self, Emission, JoinKind, Node, NodeKind, Plan, TableFeed};
 
 use super::exchange::held_together;
 use super::shared_by::{shared_by, shared_with_input};
@@ -116,6 +116,7 @@ fn lookup_spec(
         key_names: columns.iter().map(|column| of_plan.schema.field(*column).name().clone()).collect(),
         member: membership.and_then(|at| columns.get(at).copied()),
         settled: plan.is_settled(join.table),
+        loaded: matches!(of_plan.feed, TableFeed::Connector(_)),
         retracts: !plan.nodes[input.0].changes.is_append(),
         ttl: node.state_ttl,
         shared_by: shared_with_input(plan, node)?.unwrap_or_default(),

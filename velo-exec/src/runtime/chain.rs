@@ -83,6 +83,8 @@ struct Stage {
     ended: bool,
     /// See [`Member::memory`].
     memory: Option<MemoryUse>,
+    /// It keeps too much, which becomes less while no rows come.
+    full: bool,
 }
 
 impl Chain {
@@ -124,6 +126,7 @@ impl Chain {
                 timer: None,
                 ended: false,
                 memory: member.memory,
+                full: false,
             })
             .collect();
         Self { stages, direct: VecDeque::new() }
@@ -135,7 +138,7 @@ impl Chain {
         self.stages.iter_mut().for_each(|stage| stage.saves = true);
     }
 
-    /// The names under which its operators take up what they kept, in the order in which [`Chain::load`] asks for it.
+    /// The names under which its operators take up what they kept ([`Chain::load`]).
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let named = self.stages.iter().filter(|stage| stage.name.is_some());
         named.flat_map(|stage| [stage.name.as_deref(), stage.absorbs.as_deref()]).flatten()
@@ -176,6 +179,11 @@ impl Chain {
     /// The same of rows that they gave up because an expression failed on them.
     pub(super) fn take_compute_errors(&mut self) -> Vec<u64> {
         self.stages.iter().filter_map(|stage| stage.operator.compute_errors()).map(|errors| errors.take()).collect()
+    }
+
+    /// Whether no rows are to be offered before a table has changed or a timer was due: one of the operators has no room for them.
+    pub fn is_full(&self) -> bool {
+        self.stages.iter().any(|stage| stage.full)
     }
 
     /// Whether everything goes through as it comes.
@@ -367,13 +375,20 @@ impl Stage {
             if memory.is_to_spill() {
                 // What the next operator can put on disk is better there.
                 flow = self.operator.on_barrier(&mut self.out)?;
-                memory.set(self.operator.memory());
             }
             if flow == Flow::Done {
-                memory.check()?;
+                self.look()?;
             }
         }
         Ok(flow)
+    }
+
+    /// Looks how much it keeps: too much is an error, unless it becomes less while no rows come.
+    fn look(&mut self) -> Result<()> {
+        let Some(memory) = &mut self.memory else { return Ok(()) };
+        memory.set(self.operator.memory());
+        self.full = self.operator.gives_back() && memory.is_full();
+        if self.full { Ok(()) } else { memory.check() }
     }
 
     /// Whether its end waits for a table.
@@ -402,6 +417,9 @@ impl Stage {
         let asked = self.out.take_timer();
         let ending = matches!(self.last, Some(Element::End | Element::Stop));
         self.timer = [self.timer, asked].into_iter().flatten().min().filter(|_| !ending);
+        if self.full && !self.more {
+            self.look()?;
+        }
         if self.more || self.waits() {
             return Ok(());
         }

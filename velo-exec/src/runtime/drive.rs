@@ -6,6 +6,7 @@
 //! What drives a source also answers the coordinator of checkpoints: it sends barriers through, reports what its operators keep,
 //! and stays behind the end of its input until the job is over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,14 +33,14 @@ pub struct Drive {
     changed: bool,
 }
 
-/// What the operators of a chain kept in a checkpoint, in the order of [`Chain::names`].
+/// What the operators of a chain kept in a checkpoint, by their names ([`Chain::names`]).
 #[derive(Debug)]
-pub struct Kept(Vec<StateReader>);
+pub struct Kept(BTreeMap<String, StateReader>);
 
 impl Kept {
     /// Bytes that all of it takes in memory, or would take there.
     pub fn bytes(&self) -> u64 {
-        self.0.iter().map(StateReader::bytes).sum()
+        self.0.values().map(StateReader::bytes).sum()
     }
 }
 
@@ -77,15 +78,15 @@ impl Drive {
 
     /// What its operators kept in a checkpoint, for [`Drive::load`].
     pub fn kept(&self, resumed: &mut Resumed, share: Share) -> Kept {
-        Kept(self.chain.names().map(|name| resumed.operator(name, share)).collect())
+        Kept(self.chain.names().map(|name| (name.to_owned(), resumed.operator(name, share))).collect())
     }
 
     /// Has the operators take up what they kept. [`Drive::start`] follows when their tables are ready.
-    pub fn load(&mut self, kept: Kept) -> Result<()> {
-        let mut kept = kept.0.into_iter();
+    pub fn load(&mut self, Kept(mut kept): Kept) -> Result<()> {
         self.chain.set_now(self.clock.now());
         self.changed = true;
-        self.chain.load(|_| kept.next().unwrap_or_default())
+        // An operator that the checkpoint does not know begins empty.
+        self.chain.load(|name| kept.remove(name).unwrap_or_default())
     }
 
     /// Hands on what taking up a state made, and lets the operators look at their tables.
@@ -158,6 +159,24 @@ impl Drive {
                 },
             }
         }
+    }
+
+    /// Whether no rows are to be offered before [`Drive::due`]: what waits for tables leaves no room for them. Who stops offers what there
+    /// is.
+    pub fn is_full(&self) -> bool {
+        self.chain.is_full() && self.stop.requested() == StopRequest::Run
+    }
+
+    /// Waits until rows may be offered.
+    pub async fn room(&mut self) -> Result<()> {
+        while self.is_full() {
+            let stop = self.stop.clone();
+            tokio::select! {
+                () = self.due() => self.fire().await?,
+                _ = stop.asked() => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether the end of the input is in, and operators wait for their tables before they pass it on.

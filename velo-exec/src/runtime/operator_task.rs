@@ -24,7 +24,7 @@ impl OperatorTask {
         tokio::pin!(open);
         let (mut started, mut ended, line) = (false, false, self.drive.line());
         loop {
-            let (stop, waits) = (self.stop.clone(), self.drive.waits());
+            let (stop, waits, full) = (self.stop.clone(), self.drive.waits(), self.drive.is_full());
             // The last barrier comes behind this end too, which may wait for a table.
             if ended && !waits {
                 ended = false;
@@ -48,7 +48,8 @@ impl OperatorTask {
                     self.drive.give_up().await?;
                     continue;
                 }
-                next = self.inputs.next() => next?,
+                _ = stop.asked(), if full => continue,
+                next = self.inputs.next(), if !full => next?,
             };
             match next {
                 Some((_, Element::Barrier(checkpoint))) => self.drive.barrier(checkpoint, None).await?,

@@ -194,7 +194,14 @@ impl SourceTask {
         // When a consumer was last behind.
         let mut unblocked = GIVING;
         while open > 0 {
-            partitions.iter_mut().for_each(|partition| partition.count_silence(unblocked));
+            // What waits for tables holds the source back.
+            let full = self.drive.is_full();
+            if full {
+                let now = self.clock.now();
+                partitions.iter_mut().for_each(|partition| partition.idle.blocked(now));
+            } else {
+                partitions.iter_mut().for_each(|partition| partition.count_silence(unblocked));
+            }
             let active = partitions.iter().enumerate().filter(|(at, _)| !merge.is_input_idle(*at));
             let idle_at = active.filter_map(|(_, partition)| partition.idle.idle_at()).min();
             let event = tokio::select! {
@@ -228,7 +235,7 @@ impl SourceTask {
                 // Before what was read, so that a source that never pauses does not hold it up. No partition is the less
                 // silent for it.
                 () = self.drive.due() => None,
-                event = pumped.recv() => Some(event.ok_or(ExecError::Stopped)?),
+                event = pumped.recv(), if !full => Some(event.ok_or(ExecError::Stopped)?),
                 () = wait_until(&self.clock, idle_at) => {
                     self.find_idle(&mut partitions, &mut merge, unblocked).await?;
                     continue;
@@ -277,7 +284,7 @@ impl SourceTask {
                 self.drive(Element::CaughtUp).await?;
             }
             // Silence does not count while consumers are behind.
-            if self.drive.has_waited() {
+            if self.drive.has_waited() || full {
                 partitions.iter_mut().for_each(|partition| partition.idle.blocked(since));
                 unblocked = self.clock.now();
             }

@@ -343,6 +343,7 @@ impl TableScanTask {
         for at in (0..batch.rows()).step_by(size) {
             let part = batch.slice(at, size.min(batch.rows() - at));
             self.rows_given.add(part.rows());
+            self.drive.room().await?;
             self.drive.offer(InputId(0), Element::Batch(part)).await?;
         }
         Ok(())

@@ -78,6 +78,7 @@ impl ValuesTask {
             });
             self.given.fetch_add(batch.rows() as u64, Ordering::Relaxed);
             self.rows_given.add(batch.rows());
+            self.drive.room().await?;
             self.drive.offer(InputId(0), Element::Batch(batch)).await?;
             self.drive.fire().await?;
             self.rows_given.barrier(&mut self.drive, &mut line).await?;

@@ -1,10 +1,13 @@
 //! How much memory the operators of a job may take, and who has to give some back.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SpillFolder;
+use velo_core::error::{ConnectorError, ErrorKind};
+use velo_core::lookup::MemoryBudget;
+
 use crate::error::{ExecError, Result};
 
 /// The memory of a job's state.
@@ -51,6 +54,12 @@ impl MemoryPool {
     /// Bytes that all operators keep, as far as they have told.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// The share of a table; none where nothing is counted.
+    pub fn of_table(self: &Arc<Self>, table: &str) -> Option<Arc<dyn MemoryBudget>> {
+        let memory = || Arc::new(TableMemory(Mutex::new(MemoryUse::new(self, table))));
+        self.is_bounded().then(|| memory() as Arc<dyn MemoryBudget>)
     }
 
     /// Where to spill.
@@ -154,6 +163,11 @@ impl MemoryUse {
         self.pool.forced || self.pool.is_over(SPILL, more.saturating_mul(2))
     }
 
+    /// Whether it is to get no more rows until it keeps less. What is on disk because a test wants it there does not count.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.pool.forced && self.pool.is_over(SPILL_ALL, 0) && self.has_its_share(SPILL_ALL)
+    }
+
     /// That it keeps what it cannot put on disk is an error above the bound.
     ///
     /// # Errors
@@ -171,13 +185,32 @@ impl MemoryUse {
 
     /// The error of an operator that keeps too much.
     pub(super) fn too_much(&self) -> ExecError {
-        let megabytes = |bytes: usize| bytes.div_ceil(1 << 20) as u64;
-        ExecError::Memory {
-            statement: self.statement.clone(),
-            keeps: megabytes(self.used),
-            all: megabytes(self.pool.used()),
-            limit: megabytes(self.pool.limit.unwrap_or_default()),
-        }
+        let [keeps, all, limit] = self.megabytes();
+        ExecError::Memory { statement: self.statement.clone(), keeps, all, limit }
+    }
+
+    /// What it keeps, what all do, and the bound, in MiB.
+    fn megabytes(&self) -> [u64; 3] {
+        [self.used, self.pool.used(), self.pool.limit.unwrap_or_default()].map(|bytes| bytes.div_ceil(1 << 20) as u64)
+    }
+}
+
+/// What one table tells the pool.
+#[derive(Debug)]
+struct TableMemory(Mutex<MemoryUse>);
+
+impl MemoryBudget for TableMemory {
+    fn keeps(&self, bytes: usize) -> Result<(), ConnectorError> {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.set(bytes);
+        memory.check().map_err(|_| {
+            let ([keeps, all, limit], table) = (memory.megabytes(), &memory.statement);
+            let message = format!(
+                "table `{table}` does not fit into 'max.memory.mb' ({limit} MiB): it takes {keeps} MiB, all state of the job {all} MiB, and a table is not put on disk"
+            );
+            ConnectorError::new(ErrorKind::Memory, "keeping a table", message)
+                .advise("raise 'max.memory.mb', or load fewer rows or columns into the table")
+        })
     }
 }
 

@@ -99,6 +99,7 @@ fn store(keyed: bool) -> (Arc<Table>, Writer) {
         null_keys: false,
         keeps_versions: false,
         counters: Arc::default(),
+        budget: None,
     };
     table(spec).unwrap()
 }

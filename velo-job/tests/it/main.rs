@@ -14,6 +14,7 @@ mod context;
 mod failing;
 mod function_examples;
 mod idle;
+mod memory;
 mod nexmark;
 mod postgres;
 mod postgres_recorded;

@@ -130,8 +130,9 @@ properties! {
         "restart.backoff" => backoff: Span = Span(1_000_000),
         /// The longest that any wait before another start is.
         "restart.backoff.max" => longest: Span = Span(60_000_000),
-        /// How many MiB the state of the job may take in memory: groups, windows, rows that wait for others. What does not fit goes
-        /// to disk where a statement goes by key; else the job ends, and says what takes how much. Without it there is no bound.
+        /// How many MiB the state of the job may take in memory: groups, windows, rows that wait for others, tables. What does not fit
+        /// goes to disk where a statement goes by key, and rows that wait for a table hold their source back; else the job ends, and
+        /// says what takes how much. Without it there is no bound.
         "max.memory.mb" => memory_mb: Option<usize>,
         /// Where state goes that does not fit into `max.memory.mb`; by default the system's folder for temporary files. Nothing of it
         /// is needed after a restart.

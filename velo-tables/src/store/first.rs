@@ -51,6 +51,11 @@ impl First {
 }
 
 impl Unindexed {
+    /// Bytes of memory that it takes beside the rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<u64>()
+    }
+
     /// Takes rows, unless there is one among them that takes another back; whether it did.
     pub(crate) fn take(&mut self, state: &mut State, batch: &Batch) -> Result<bool> {
         if batch.kinds.as_ref().is_some_and(|kinds| !kinds.all_inserts()) {

@@ -38,9 +38,15 @@ impl Reload {
             null_keys: shape.null_keys,
             keeps_versions: false,
             counters: Arc::new(TableCounters::default()),
+            budget: None,
         };
         let versions = shape.keeps_versions.then(Vec::new);
         Ok(Self { state: State::new(&Arc::new(Shape::new(&spec)?)), tally: Tally::default(), versions })
+    }
+
+    /// Bytes of memory that it takes beside the table.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.bytes() + self.versions.iter().flatten().map(Batch::memory).sum::<usize>()
     }
 
     /// Takes changes of the new content.
@@ -85,6 +91,8 @@ impl Writer {
         if let Some(first) = self.first.take() {
             self.forget_all(first.before);
         }
+        // There was room for what is left.
+        drop(self.tell_memory());
     }
 
     /// Makes the difference between the new content and the one that stands the next version: rows that came, rows under a key

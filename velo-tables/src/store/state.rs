@@ -271,6 +271,7 @@ mod tests {
             null_keys: false,
             keeps_versions: false,
             counters: Arc::default(),
+            budget: None,
         };
         let state = State::new(&Arc::new(Shape::new(&spec).unwrap()));
         assert!(state.have_room(LISTS as usize).is_ok());

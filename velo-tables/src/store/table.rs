@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use velo_core::connector::CheckpointId;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
-use velo_core::lookup::{AsOfReader, TableChanges, TableReader, TableVersion};
+use velo_core::lookup::{AsOfReader, MemoryBudget, TableChanges, TableReader, TableVersion};
 use velo_core::offset::SourceOffset;
 use velo_core::time::Watermark;
 
@@ -40,6 +40,8 @@ pub struct StoreSpec {
     pub keeps_versions: bool,
     /// Where it counts.
     pub counters: Arc<TableCounters>,
+    /// What bounds the memory that it takes; none: nothing does.
+    pub budget: Option<Arc<dyn MemoryBudget>>,
 }
 
 /// What a table counts; anyone may read it at any time.
@@ -104,6 +106,7 @@ pub fn table(spec: StoreSpec) -> Result<(Arc<Table>, Writer)> {
         as_of_readers: Mutex::default(),
         in_checkpoints: AtomicBool::new(false),
         counters: spec.counters,
+        budget: spec.budget,
     });
     Ok((Arc::clone(&table), Writer::new(table, state)))
 }
@@ -160,6 +163,7 @@ pub struct Table {
     as_of_readers: Mutex<Vec<std::sync::Weak<AsOfReader>>>,
     in_checkpoints: AtomicBool,
     counters: Arc<TableCounters>,
+    budget: Option<Arc<dyn MemoryBudget>>,
 }
 
 impl Table {
@@ -256,6 +260,15 @@ impl Table {
     fn count(&self, version: &Version) {
         self.counters.rows.store(version.rows(), Ordering::Relaxed);
         self.counters.memory.store(version.memory() as u64, Ordering::Relaxed);
+    }
+
+    /// Tells the budget that the one who writes keeps so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for them.
+    pub(crate) fn charge(&self, bytes: impl FnOnce() -> usize) -> Result<()> {
+        self.budget.as_ref().map_or(Ok(()), |budget| budget.keeps(bytes()))
     }
 
     /// Moves the watermark forward.

@@ -11,7 +11,7 @@ use velo_core::lookup::{TableSnapshot, TableVersion, TableWriter};
 use velo_core::time::Watermark;
 
 use crate::store::apply::Tally;
-use crate::store::first::First;
+use crate::store::first::{First, Unindexed};
 use crate::store::index::failed;
 use crate::store::merge::Merge;
 use crate::store::ops::{Delta, Ops};
@@ -37,7 +37,12 @@ pub struct Writer {
     pub(crate) first: Option<First>,
     merge: Option<Merge>,
     ended: bool,
+    /// Rows since it told last how much memory it takes.
+    untold: usize,
 }
+
+/// So many rows are taken before it is added up how much memory they take.
+const UNTOLD_ROWS: usize = 65_536;
 
 impl Writer {
     pub(crate) fn new(table: Arc<Table>, state: State) -> Self {
@@ -51,6 +56,7 @@ impl Writer {
             first: None,
             merge: None,
             ended: false,
+            untold: 0,
         }
     }
 
@@ -74,6 +80,7 @@ impl Writer {
             merge.install(&mut self.state).await?;
             self.merge = None;
             self.table.move_to(self.state.clone());
+            self.tell_memory()?;
         }
         Ok(())
     }
@@ -94,6 +101,20 @@ impl Writer {
     pub(crate) fn count(&self, tally: Tally) {
         self.table.counters().replaced.fetch_add(tally.replaced, Ordering::Relaxed);
         self.table.counters().absent.fetch_add(tally.absent, Ordering::Relaxed);
+    }
+
+    /// Tells how much memory it takes.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for that.
+    pub(crate) fn tell_memory(&mut self) -> Result<()> {
+        self.untold = 0;
+        let unindexed = self.first.as_ref().and_then(|first| first.unindexed.as_ref());
+        self.table.charge(|| {
+            let reload = self.reload.as_ref().map_or(0, |reload| reload.bytes());
+            self.state.bytes() + reload + unindexed.map_or(0, Unindexed::bytes)
+        })
     }
 
     /// Waits until all who follow the table have room for one version more. Only this writer fills it.
@@ -145,6 +166,7 @@ impl Writer {
             self.forget()?;
         }
         self.state.segments.tidy().map_err(failed)?;
+        self.tell_memory()?;
         let ops = std::mem::take(&mut self.ops);
         let delta = (!ops.is_empty()).then(|| Delta::new(&self.state, ops));
         self.table.publish(self.state.clone(), delta, last);
@@ -165,6 +187,10 @@ impl TableWriter for Writer {
         }
         if batch.is_empty() {
             return Ok(());
+        }
+        self.untold += batch.rows();
+        if self.untold >= UNTOLD_ROWS {
+            self.tell_memory()?;
         }
         if let Some(reload) = &mut self.reload {
             return reload.apply(batch);

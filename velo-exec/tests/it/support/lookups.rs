@@ -39,6 +39,7 @@ impl Store {
             null_keys: false,
             keeps_versions,
             counters: Arc::default(),
+            budget: None,
         })
         .unwrap();
         Self { runtime: Builder::new_current_thread().build().unwrap(), table, writer }
@@ -155,6 +156,7 @@ impl Lookup {
             key_names: ["key", "quantity"].iter().take(plan.keys.len()).map(|name| (*name).to_owned()).collect(),
             member: self.member,
             settled: self.settled,
+            loaded: true,
             retracts: self.retracts,
             ttl: self.ttl,
             shared_by: vec![KEY],

@@ -65,6 +65,7 @@ pub fn empty(name: &str) -> (Arc<Table>, Writer) {
         null_keys: false,
         keeps_versions: false,
         counters,
+        budget: None,
     };
     table(spec).unwrap()
 }

@@ -23,6 +23,7 @@ async fn a_row_costs_its_columns_and_little_more() {
         null_keys: false,
         keeps_versions: false,
         counters: Arc::clone(&counters),
+        budget: None,
     };
     let (reader, mut writer) = table(spec).unwrap();
     let (rows, each) = (400_000, 8_000);

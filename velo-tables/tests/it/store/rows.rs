@@ -210,6 +210,7 @@ pub fn keyed(key: Key, keeps_versions: bool) -> StoreSpec {
         null_keys: key.is_optional(),
         keeps_versions,
         counters: Arc::new(TableCounters::default()),
+        budget: None,
     }
 }
 
