@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::process::cargo;
-use crate::services::{Postgres, S3, python_with};
+use crate::services::{Brokers, Kafka, Postgres, Registry, S3, python_with};
 use crate::steps::Reported;
 use crate::test;
 use crate::workspace::Workspace;
@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 /// Start the services that tests need, and run those tests; the last line is `N passed, N failed`.
 #[derive(clap::Args)]
 pub struct Args {
+    /// Start these alone, and run the tests that need them; where none is named: postgres, python and s3
+    services: Vec<Named>,
     /// Write PostgreSQL's answers down anew, for the tests that run without it
     #[arg(long)]
     record: bool,
@@ -24,7 +26,43 @@ pub struct Args {
 impl Args {
     /// As CI runs them.
     pub fn plain() -> Self {
-        Self { record: false, keep: false }
+        Self { services: Vec::new(), record: false, keep: false }
+    }
+
+    /// What is to be started. Kafka takes time and memory, so it has to be asked for.
+    fn services(&self) -> &[Named] {
+        if self.services.is_empty() { &[Named::Postgres, Named::Python, Named::S3] } else { &self.services }
+    }
+}
+
+/// What tests can need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Named {
+    /// PostgreSQL 15
+    Postgres,
+    /// Python with DuckDB and pyarrow, as yardsticks
+    Python,
+    /// S3
+    S3,
+    /// Kafka with one broker
+    Kafka,
+    /// Kafka with three brokers, for tests in which brokers fail
+    KafkaCluster,
+    /// A schema registry
+    Registry,
+}
+
+impl Named {
+    /// What the names of the tests begin with, or have in them.
+    fn tests(self) -> &'static str {
+        match self {
+            Self::Postgres => "velo_agrees_with_a_server",
+            Self::Python => "state_files",
+            Self::S3 => "s3::",
+            Self::Kafka => "kafka::",
+            Self::KafkaCluster => "kafka_cluster::",
+            Self::Registry => "registry::",
+        }
     }
 }
 
@@ -39,10 +77,14 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 }
 
 /// What the tests need, as far as it is there.
+#[derive(Default)]
 struct Services {
     postgres: Option<(Postgres, String, bool)>,
     python: Option<PathBuf>,
     s3: Option<Objects>,
+    kafka: Option<Cluster>,
+    kafka_cluster: Option<Cluster>,
+    registry: Option<Schemas>,
 }
 
 /// S3, where it listens, and whether it ran before.
@@ -52,12 +94,51 @@ struct Objects {
     ran: bool,
 }
 
+/// Kafka, how tests reach it, and whether it ran before.
+struct Cluster {
+    server: Kafka,
+    variables: Vec<(String, String)>,
+    ran: bool,
+}
+
+/// A schema registry, how tests reach it, and whether it ran before.
+struct Schemas {
+    server: Registry,
+    variables: Vec<(String, String)>,
+    ran: bool,
+}
+
 impl Services {
+    /// Starts one more.
+    fn start(&mut self, workspace: &Workspace, service: Named) -> Result<()> {
+        match service {
+            Named::Postgres => self.postgres = Some(postgres(workspace)?),
+            Named::Python => self.python = Some(python(workspace)?),
+            Named::S3 => self.s3 = Some(s3(workspace)?),
+            Named::Kafka => self.kafka = Some(kafka(workspace, Brokers::One)?),
+            Named::KafkaCluster => self.kafka_cluster = Some(kafka(workspace, Brokers::Three)?),
+            Named::Registry => self.registry = Some(registry(workspace)?),
+        }
+        Ok(())
+    }
+
     /// The tests that can run.
     fn tests(&self) -> Vec<&'static str> {
-        let postgres = self.postgres.is_some().then_some("velo_agrees_with_a_server");
-        let python = self.python.is_some().then_some("state_files");
-        postgres.into_iter().chain(python).chain(self.s3.is_some().then_some("s3::")).collect()
+        let there = [
+            (self.postgres.is_some(), Named::Postgres),
+            (self.python.is_some(), Named::Python),
+            (self.s3.is_some(), Named::S3),
+            (self.kafka.is_some(), Named::Kafka),
+            (self.kafka_cluster.is_some(), Named::KafkaCluster),
+            (self.registry.is_some(), Named::Registry),
+        ];
+        there.into_iter().filter(|(there, _)| *there).map(|(_, service)| service.tests()).collect()
+    }
+
+    /// What the tests of Kafka and of the registry are told.
+    fn variables(&self) -> impl Iterator<Item = &(String, String)> {
+        let clusters = self.kafka.iter().chain(&self.kafka_cluster).flat_map(|cluster| &cluster.variables);
+        clusters.chain(self.registry.iter().flat_map(|registry| &registry.variables))
     }
 
     /// Stops what was started here.
@@ -66,6 +147,12 @@ impl Services {
             server.down()?;
         }
         if let Some(Objects { server, ran: false, .. }) = &self.s3 {
+            server.down()?;
+        }
+        for Cluster { server, .. } in self.kafka.iter().chain(&self.kafka_cluster).filter(|cluster| !cluster.ran) {
+            server.down()?;
+        }
+        if let Some(Schemas { server, ran: false, .. }) = &self.registry {
             server.down()?;
         }
         Ok(())
@@ -95,6 +182,22 @@ fn s3(workspace: &Workspace) -> Result<Objects> {
     Ok(Objects { server, url, ran })
 }
 
+fn kafka(workspace: &Workspace, brokers: Brokers) -> Result<Cluster> {
+    let server = Kafka::of(workspace, brokers)?;
+    let ran = server.running().is_some();
+    let variables = server.up().context("the tests of Kafka cannot run")?;
+    println!("kafka: {}", server.folder().display());
+    Ok(Cluster { server, variables, ran })
+}
+
+fn registry(workspace: &Workspace) -> Result<Schemas> {
+    let server = Registry::of(workspace)?;
+    let ran = server.running().is_some();
+    let variables = server.up().context("the tests of schema registries cannot run")?;
+    println!("registry: {}", server.folder().display());
+    Ok(Schemas { server, variables, ran })
+}
+
 /// For CI: where PostgreSQL or the Python of the yardsticks can be neither found nor installed, their tests are left out, and that is
 /// said: what they compare with is recorded where it can be, and the ordinary tests compare with the record. Nothing else shows that
 /// checkpoints in S3 work, so without that service this fails.
@@ -110,6 +213,7 @@ pub fn where_possible(workspace: &Workspace) -> Result<()> {
         postgres: postgres(workspace).inspect_err(|error| left_out("PostgreSQL", error)).ok(),
         python: python(workspace).inspect_err(|error| left_out("Python with DuckDB and pyarrow", error)).ok(),
         s3,
+        ..Services::default()
     };
     if !services.tests().is_empty() {
         let outcome = with(workspace, &services, &Args::plain());
@@ -126,9 +230,9 @@ pub fn where_possible(workspace: &Workspace) -> Result<()> {
 
 /// Starts what is needed, runs the tests, and stops what was started here.
 pub fn execute(workspace: &Workspace, args: &Args) -> Result<test::Report> {
-    let services =
-        Services { postgres: Some(postgres(workspace)?), python: Some(python(workspace)?), s3: Some(s3(workspace)?) };
-    let report = with(workspace, &services, args);
+    let mut services = Services::default();
+    let started = args.services().iter().try_for_each(|service| services.start(workspace, *service));
+    let report = started.and_then(|()| with(workspace, &services, args));
     if !args.keep {
         services.down()?;
     }
@@ -169,8 +273,54 @@ fn with(workspace: &Workspace, services: &Services, args: &Args) -> Result<test:
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("NO_PROXY", "127.0.0.1");
         command.env("VELO_S3_PYTHON", server.python()?);
     }
+    let mut variables = services.variables().peekable();
+    if variables.peek().is_some() {
+        // What a machine says about proxies is not meant for services on loopback.
+        command.env("NO_PROXY", "127.0.0.1");
+    }
+    command.envs(variables.map(|(name, value)| (name, value)));
     if args.record {
         command.env("VELO_RECORD", "1");
     }
     test::counted(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn typed(line: &str) -> Args {
+        Typed::try_parse_from(line.split(' ')).unwrap().args
+    }
+
+    #[test]
+    fn kafka_has_to_be_asked_for() {
+        assert_eq!(typed("integration").services(), [Named::Postgres, Named::Python, Named::S3]);
+        assert_eq!(Args::plain().services(), [Named::Postgres, Named::Python, Named::S3]);
+        assert_eq!(typed("integration kafka").services(), [Named::Kafka]);
+        assert_eq!(typed("integration kafka-cluster registry").services(), [Named::KafkaCluster, Named::Registry]);
+    }
+
+    #[test]
+    fn no_name_of_tests_stands_in_another() {
+        let all = <Named as clap::ValueEnum>::value_variants();
+        for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (one, other))) {
+            assert!(one == other || !one.tests().contains(other.tests()), "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_there_is_no_test() {
+        let services = Services::default();
+        assert!(services.tests().is_empty());
+        assert_eq!(services.variables().count(), 0);
+    }
 }

@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{capture, run};
+use super::apt;
+use super::daemon::end_of;
+use crate::process::run;
 use crate::workspace::Workspace;
 
 /// Where Debian and its kin put the server's programs; elsewhere they are looked for on the PATH.
@@ -27,7 +29,7 @@ impl Postgres {
     /// The server of this workspace.
     pub fn of(workspace: &Workspace) -> Result<Self> {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.root.join("target"), PathBuf::from);
-        let root = capture(words("id", &["-u"]))?.trim() == "0";
+        let root = apt::is_root()?;
         let mut folder = target.join("services/postgres");
         if root && !folder.join("data").exists() && !reachable(&target) {
             // The user that the server runs as may not enter this one's folders.
@@ -57,10 +59,7 @@ impl Postgres {
         start.stdout(Stdio::null()).stderr(Stdio::null());
         start.arg("-D").arg(self.data()).arg("-l").arg(&log).args(["-w", "-t", "60", "-o", &options, "start"]);
         if run(start).is_err() {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let last: Vec<&str> = text.lines().rev().take(10).collect();
-            let last: String = last.into_iter().rev().map(|line| format!("  {line}\n")).collect();
-            bail!("the server did not start; the end of {} says why:\n{last}", log.display());
+            bail!("the server did not start; {}", end_of(&log));
         }
         self.running()?.context("the server started and is gone again; its log says why")
     }
@@ -155,21 +154,8 @@ fn programs() -> Result<PathBuf> {
     if let Some(folder) = found() {
         return Ok(folder);
     }
-    let apt =
-        Command::new("apt-get").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
-    let root = capture(words("id", &["-u"]))?.trim() == "0";
-    if !apt || !root {
-        bail!(
-            "PostgreSQL 15 is not here: install it, on Debian 12 by `sudo apt-get install postgresql-15`, elsewhere so that \
-             initdb and pg_ctl are on the PATH"
-        );
-    }
-    println!("PostgreSQL 15 is not here; installing it");
-    run(words("apt-get", &["update", "-qq"]))?;
-    let mut install = words("apt-get", &["install", "-qq", "-y", "--no-install-recommends", "postgresql-15"]);
-    // The package must not start a server of its own.
-    install.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").stdout(Stdio::null());
-    run(install)?;
+    let otherwise = "install it, on Debian 12 by `sudo apt-get install postgresql-15`, elsewhere so that initdb and pg_ctl are on the PATH";
+    apt::install("PostgreSQL 15", &["postgresql-15"], otherwise)?;
     found().context("postgresql-15 is installed, and initdb is nowhere to be found")
 }
 

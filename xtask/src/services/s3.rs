@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::daemon::end_of;
 use super::python::python_with;
 use crate::process::run;
 use crate::workspace::Workspace;
@@ -65,10 +66,7 @@ impl S3 {
             }
             let ended = child.try_wait()?.is_some();
             if ended || begun.elapsed() > PATIENCE {
-                let text = std::fs::read_to_string(self.log()).unwrap_or_default();
-                let last: Vec<&str> = text.lines().rev().take(10).collect();
-                let last: String = last.into_iter().rev().map(|line| format!("  {line}\n")).collect();
-                bail!("the server did not start; the end of {} says why:\n{last}", self.log().display());
+                bail!("the server did not start; {}", end_of(&self.log()));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
