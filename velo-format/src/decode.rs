@@ -109,9 +109,16 @@ impl<'a> RecordAssembler<'a> {
     /// The same for records that are changes: each of their rows is held by [`RecordAssembler::hold`] before the record is kept.
     /// A batch has room for two rows at least.
     #[must_use]
-    pub fn of_changes(self) -> Self {
+    pub fn of_changes(mut self) -> Self {
+        self.set_changes();
+        self
+    }
+
+    /// As [`RecordAssembler::of_changes`], before the first record.
+    pub(crate) fn set_changes(&mut self) {
         // A record that comes to a batch must find room for both halves of an update.
-        Self { batch_rows: self.batch_rows.max(2) - 1, kinds: Some(Vec::new()), ..self }
+        self.batch_rows = self.batch_rows.max(2) - 1;
+        self.kinds = Some(Vec::new());
     }
 
     /// The number of rows in the current batch and of those held: what each column's length is between rows.

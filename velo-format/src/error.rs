@@ -20,6 +20,8 @@ pub enum ValueError {
     OutOfRange,
     /// It is a value of another kind: a bare number for a time, an object for a STRING.
     Conflict,
+    /// It is bytes that are no UTF-8, and the column is text.
+    Encoding,
     /// It is NULL or missing, and the column is NOT NULL.
     Null,
 }
@@ -33,6 +35,7 @@ impl ValueError {
             Self::Syntax | Self::Conflict => format!("{shown} is no {expected}"),
             Self::Fraction => format!("{shown} is no {expected}: it has a fraction"),
             Self::OutOfRange => format!("{shown} is out of range for {expected}"),
+            Self::Encoding => format!("{shown} is no {expected}: its bytes are not UTF-8"),
             Self::Null => format!("the value is NULL or missing, and the column '{}' is NOT NULL", field.name()),
         }
     }

@@ -5,6 +5,7 @@
 //! [`value::Column`], which builds one Arrow column from text, so that a decimal, a time or a number in quotes means the same
 //! in every format. [`properties::FormatProperties`] are the keys that connectors read for all of this.
 
+pub mod avro;
 pub mod csv;
 pub mod debezium;
 pub mod decode;
@@ -16,6 +17,8 @@ pub mod infer;
 pub mod json;
 pub mod parquet;
 pub mod properties;
+pub mod protobuf;
+pub mod records;
 pub mod value;
 
 pub use debezium::DebeziumDecoder;

@@ -1,6 +1,6 @@
 //! The properties that say how bytes are values.
 
-use velo_core::properties::{Options, PropertyError};
+use velo_core::properties::{Options, PropertyError, PropertyValue};
 
 use crate::parquet::ParquetCompression;
 use crate::value::TimestampFormat;
@@ -9,8 +9,9 @@ velo_core::properties! {
     /// How the bytes of a source or sink are values.
     pub struct FormatProperties {
         /// The form of the bytes: `json`, `csv`, `parquet`, or, for sources, `debezium_json`: envelopes with `before`, `after` and `op`, whose rows
-        /// are changes. Default: by the name's suffix where there is one (`.csv`, `.parquet`, `.json`, `.jsonl`, `.ndjson`), else
-        /// `json`.
+        /// are changes. Messages, each of which is a record, can also be `avro`, `protobuf`, `debezium_avro` (such envelopes in Avro) or `raw`
+        /// (the bytes are the value of the one column), and no `parquet`. Default: by the name's suffix where there is one (`.csv`,
+        /// `.parquet`, `.json`, `.jsonl`, `.ndjson`), else `json`.
         "format" | "value.format" => format: Option<Format>,
         /// How TIMESTAMP columns are written as text: `iso8601`, `epoch_seconds`, `epoch_millis`, `epoch_micros`, `epoch_nanos`, or a
         /// pattern such as `%Y-%m-%d %H:%M:%S`. In `debezium_json` an epoch says what the numbers of TIMESTAMP and TIME columns are where
@@ -49,6 +50,8 @@ pub enum Format {
     Parquet,
     /// Debezium envelopes in JSON.
     DebeziumJson,
+    /// Debezium envelopes in Avro.
+    DebeziumAvro,
 }
 
 velo_core::property_choices!(Format {
@@ -59,6 +62,7 @@ velo_core::property_choices!(Format {
     Protobuf = "protobuf",
     Parquet = "parquet",
     DebeziumJson = "debezium_json" | "debezium-json",
+    DebeziumAvro = "debezium_avro" | "debezium-avro" | "debezium-avro-confluent",
 });
 
 /// How DECIMAL is written in JSON.
@@ -101,40 +105,39 @@ impl Format {
         })
     }
 
-    /// Whether this version can read it.
-    pub fn is_read(self) -> bool {
-        matches!(self, Self::Json | Self::Csv | Self::Parquet | Self::DebeziumJson)
-    }
-
-    /// Whether this version can write it.
-    pub fn is_written(self) -> bool {
-        matches!(self, Self::Json | Self::Csv | Self::Parquet)
-    }
-
     /// Whether its records say what happened to a row, so that a source of it gives changes.
     pub fn has_changes(self) -> bool {
-        self == Self::DebeziumJson
+        matches!(self, Self::DebeziumJson | Self::DebeziumAvro)
     }
+
+    /// The formats that a source of whole inputs (files) reads.
+    pub const READ: &[Self] = &[Self::Json, Self::Csv, Self::Parquet, Self::DebeziumJson];
+
+    /// The formats that whole outputs (files) are written in.
+    pub const WRITTEN: &[Self] = &[Self::Json, Self::Csv, Self::Parquet];
+
+    /// The formats of records that stand one by one, such as the values of messages, for sources and sinks.
+    pub const OF_RECORDS: &[Self] =
+        &[Self::Json, Self::Csv, Self::Raw, Self::Avro, Self::Protobuf, Self::DebeziumJson, Self::DebeziumAvro];
 }
 
 impl FormatProperties {
-    /// The format that is set, else that of `path`, else JSON. One that cannot be read (by a `source`) or written is a mistake noted
-    /// in `options`, and gives `None`.
+    /// The format that is set, else that of `path`, else JSON, of whole inputs or outputs: [`Format::READ`] by a `source`, else
+    /// [`Format::WRITTEN`]. Another is a mistake noted in `options`, and gives `None`.
     pub fn format_for(&self, path: Option<&str>, source: bool, options: &mut Options) -> Option<Format> {
+        self.format_among(if source { Format::READ } else { Format::WRITTEN }, path, source, options)
+    }
+
+    /// The same of a connector that says which formats it has.
+    pub fn format_among(
+        &self,
+        formats: &[Format],
+        path: Option<&str>,
+        source: bool,
+        options: &mut Options,
+    ) -> Option<Format> {
         let format = self.format.or_else(|| path.and_then(Format::from_path)).unwrap_or(Format::Json);
-        if if source { format.is_read() } else { format.is_written() } {
-            return Some(format);
-        }
-        let name = velo_core::properties::PropertyValue::show(&format).unwrap_or_default();
-        let (message, help) = match format {
-            Format::DebeziumJson => (
-                "the format 'debezium_json' is one of sources only".to_owned(),
-                "write json with 'changelog.mode' = 'full', which gives the kind of each row as _op",
-            ),
-            _ => (format!("the format '{name}' is not built yet"), "use json, csv or parquet"),
-        };
-        options.error(PropertyError { key: "format".to_owned(), origin: None, message, help: Some(help.to_owned()) });
-        None
+        among("format", format, formats, source, options)
     }
 
     /// The built-in timestamp format; `None` where `timestamp.format` is a pattern, which the connector turns into a
@@ -142,6 +145,42 @@ impl FormatProperties {
     pub fn built_in_timestamp(&self) -> Option<TimestampFormat> {
         TimestampFormat::from_name(&self.timestamp_format)
     }
+}
+
+/// A format that is set by `key`, if it is one of `formats`; else a mistake noted in `options`.
+pub(crate) fn among(
+    key: &str,
+    format: Format,
+    formats: &[Format],
+    source: bool,
+    options: &mut Options,
+) -> Option<Format> {
+    if formats.contains(&format) {
+        return Some(format);
+    }
+    let show = |format: &Format| PropertyValue::show(format).unwrap_or_default();
+    let name = show(&format);
+    let (message, help) = match format {
+        Format::DebeziumJson if !source => (
+            "the format 'debezium_json' is one of sources only".to_owned(),
+            "write json with 'changelog.mode' = 'full', which gives the kind of each row as _op".to_owned(),
+        ),
+        _ => {
+            let names: Vec<String> = formats.iter().map(show).collect();
+            let what = match formats.contains(&Format::Parquet) {
+                true if source => "whole inputs are read in",
+                true => "whole outputs are written in",
+                false => "records one by one have",
+            };
+            let use_these = match names.split_last() {
+                Some((last, rest)) if !rest.is_empty() => format!("use {} or {last}", rest.join(", ")),
+                _ => format!("use {}", names.join(", ")),
+            };
+            (format!("the format '{name}' is none that {what}"), use_these)
+        }
+    };
+    options.error(PropertyError { key: key.to_owned(), origin: None, message, help: Some(help) });
+    None
 }
 
 #[cfg(test)]
@@ -163,7 +202,10 @@ mod tests {
         assert_eq!(read(&[], Some("a/b")), (Some(Format::Json), vec![]));
         assert_eq!(read(&[("value.format", "JSON")], Some("b.csv")), (Some(Format::Json), vec![]));
         let (format, messages) = read(&[("format", "avro")], None);
-        assert_eq!((format, messages), (None, vec!["the format 'avro' is not built yet".to_owned()]));
+        assert_eq!(
+            (format, messages),
+            (None, vec!["the format 'avro' is none that whole inputs are read in".to_owned()])
+        );
         assert!(read(&[("decimal.format", "sting")], None).1[0].contains("did you mean 'string'?"));
     }
 }

@@ -174,7 +174,7 @@ struct FileStream {
 #[async_trait]
 impl StreamSource for FileStream {
     async fn partitions(&mut self) -> Result<Vec<PartitionInfo>> {
-        Ok(vec![PartitionInfo { number: 0, name: self.source.partition().to_owned() }])
+        Ok(vec![PartitionInfo { number: 0, name: self.source.partition().to_owned(), start: None }])
     }
 
     async fn reader(&mut self, partition: u32, from: Option<&Position>) -> Result<Box<dyn PartitionReader>> {

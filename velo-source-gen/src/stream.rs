@@ -63,7 +63,7 @@ pub(crate) fn number_of(position: Option<&Position>) -> Result<Option<u64>> {
 #[async_trait]
 impl StreamSource for Rows {
     async fn partitions(&mut self) -> Result<Vec<PartitionInfo>> {
-        Ok(vec![PartitionInfo { number: 0, name: PARTITION.to_owned() }])
+        Ok(vec![PartitionInfo { number: 0, name: PARTITION.to_owned(), start: None }])
     }
 
     async fn reader(&mut self, partition: u32, from: Option<&Position>) -> Result<Box<dyn PartitionReader>> {

@@ -216,7 +216,7 @@ struct ScriptedSource {
 #[async_trait]
 impl StreamSource for ScriptedSource {
     async fn partitions(&mut self) -> Result<Vec<PartitionInfo>> {
-        let info = |number: usize| PartitionInfo { number: number as u32, name: format!("{number}") };
+        let info = |number: usize| PartitionInfo { number: number as u32, name: format!("{number}"), start: None };
         Ok((0..self.script.partitions.len()).map(info).collect())
     }
 

@@ -5,7 +5,7 @@ use velo_core::connector::Registry;
 /// All connectors that were chosen when this binary was built.
 pub fn registry() -> Registry {
     #[cfg_attr(
-        not(any(feature = "file", feature = "gen")),
+        not(any(feature = "file", feature = "gen", feature = "kafka")),
         expect(unused_mut, reason = "without connectors there is nothing to add")
     )]
     let mut registry = Registry::new();
@@ -15,5 +15,7 @@ pub fn registry() -> Registry {
     for connector in velo_source_gen::connectors() {
         registry.add(connector);
     }
+    #[cfg(feature = "kafka")]
+    registry.add(velo_source_kafka::connector());
     registry
 }

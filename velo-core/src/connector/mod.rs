@@ -108,6 +108,12 @@ pub trait SinkBinding: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether batches come with the event times of their rows, as their hidden last column ([`crate::schema::EVENT_TIME`]), where
+    /// they have any.
+    fn takes_event_time(&self) -> bool {
+        false
+    }
+
     /// Opens the sink. Nothing that is visible to others has changed when this returns.
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>>;
 }

@@ -68,6 +68,9 @@ pub struct PartitionInfo {
     pub number: u32,
     /// Its name, which stays the same over restarts: the path or glob, `topic/3`.
     pub name: String,
+    /// Where its reader begins without a saved position, where that was found out when the source was opened: a checkpoint keeps it
+    /// before there is a record, so that a restart begins there too.
+    pub start: Option<Position>,
 }
 
 /// A run of whole records of one partition.
@@ -125,6 +128,8 @@ pub struct Decoded {
     pub row_bytes: Vec<Range<usize>>,
     /// Fields met that the schema lacks.
     pub unknown_fields: u64,
+    /// Records that are no rows, and not bad: those without a value.
+    pub no_rows: u64,
 }
 
 /// A source of records without end or with one.

@@ -77,6 +77,11 @@ impl Options {
         self.entries.get(&key.to_ascii_lowercase())
     }
 
+    /// The keys that nobody has taken yet, in small letters.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
     /// Takes all entries whose key begins with `prefix`; their keys lose it.
     pub fn take_prefix(&mut self, prefix: &str) -> Vec<Entry> {
         let folded = prefix.to_ascii_lowercase();

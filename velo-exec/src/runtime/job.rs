@@ -502,6 +502,7 @@ async fn sink_task(
         saved_as: saved_as.to_owned(),
         inputs,
         sink: opened,
+        with_event_time: sink.binding.as_ref().is_some_and(|binding| binding.takes_event_time()),
         flush_after: sink.flush.to_std(),
         clock: options.clock.clone(),
         progress: counters,

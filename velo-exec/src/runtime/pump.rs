@@ -50,6 +50,8 @@ pub(super) struct Prepared {
     pub(super) compute_errors: Vec<u64>,
     /// Its records.
     pub(super) records: u64,
+    /// Records beside these that are no rows and not bad.
+    pub(super) no_rows: u64,
     /// Its bytes.
     pub(super) bytes: u64,
     /// The position behind it.
@@ -184,12 +186,14 @@ impl Pump {
         tokio::spawn(async move {
             let fail = |error| ExecError::connector(&worker.name, error);
             let decoded = worker.decoder.decode(&chunk).map_err(fail)?;
+            let no_rows = decoded.no_rows;
             let (batches, refused) = worker.timing.apply(decoded, &chunk, worker.decoder.as_ref(), read_at)?;
             // Whoever fails before its turn is over has told why; the chunks behind it are not waited for.
             let mut watermark = turn.await.map_err(|_| ExecError::Stopped)?;
             let mut prepared = Prepared {
                 parts: Vec::with_capacity(batches.len()),
                 records: refused.len() as u64,
+                no_rows,
                 refused,
                 letters: Vec::new(),
                 missing: Vec::new(),

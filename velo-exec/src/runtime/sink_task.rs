@@ -22,6 +22,8 @@ pub struct SinkTask {
     pub inputs: Inputs,
     /// Where they go.
     pub sink: Box<dyn Sink>,
+    /// Whether batches keep their hidden event time.
+    pub with_event_time: bool,
     /// How long rows may wait before they are flushed.
     pub flush_after: Duration,
     /// The clock.
@@ -106,7 +108,7 @@ impl SinkTask {
             match element {
                 Element::Batch(batch) => {
                     Progress::add(&self.progress.delivered, batch.rows() as u64);
-                    let written = self.sink.write(without_hidden(batch)?).await;
+                    let written = self.sink.write(self.seen(batch)?).await;
                     written.map_err(|error| ExecError::connector(&self.name, error))?;
                     unflushed = true;
                 }
@@ -124,6 +126,11 @@ impl SinkTask {
                 Element::Watermark(_) | Element::InputWatermark(_) | Element::CaughtUp | Element::Idle => {}
             }
         }
+    }
+
+    /// The columns that the sink sees.
+    fn seen(&self, batch: Batch) -> Result<Batch> {
+        if self.with_event_time { Ok(batch) } else { without_hidden(batch) }
     }
 
     async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<PreparedCommit> {
@@ -169,7 +176,7 @@ impl SinkTask {
     }
 }
 
-/// The columns that a sink sees.
+/// The columns of the user.
 fn without_hidden(batch: Batch) -> Result<Batch> {
     let Some(last) = schema::event_time_index(batch.columns.schema_ref()) else { return Ok(batch) };
     let visible: Vec<usize> = (0..last).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::{Mutex, mpsc};
-use velo_core::connector::StreamSource;
+use velo_core::connector::{PartitionInfo, StreamSource};
 use velo_core::offset::{Position, SourceOffset};
 use velo_core::progress::Progress;
 use velo_core::{Clock, Watermark};
@@ -100,6 +100,8 @@ impl CountedByRow {
 struct Taken {
     bytes: u64,
     records: u64,
+    /// Records that are no rows.
+    no_rows: u64,
 }
 
 struct Partition {
@@ -142,38 +144,13 @@ impl SourceTask {
         self.counted.count_from(&self.resumed.counters);
         let mut merge = Merge::new(infos.len());
         merge.restore(self.resumed.watermark);
-        let mut open = infos.len();
+        let mut open = 0;
         for (at, info) in infos.iter().enumerate() {
-            let state = self.resumed.partitions.get(&info.name).cloned().unwrap_or_default();
-            let properties = self.watermark.as_ref();
-            let mut watermark = properties.map(PartitionWatermark::new);
-            if let (Some(watermark), Some(highest)) = (&mut watermark, state.highest) {
-                watermark.restore(highest);
-                // What it changes is told with the rest below.
-                let _ = merge.update(at, watermark.current());
-            }
-            let finished = state.position == Some(Position::Finished);
-            let reader = self.source.reader(info.number, state.position.as_ref()).await;
-            let reader = reader.map_err(|error| ExecError::connector(&self.name, error))?;
-            let pump = Pump::new(at, reader, worker.clone(), watermark, sender.clone());
-            if finished {
-                open -= 1;
-                let _ = merge.end(at);
-            } else if state.idle {
-                let _ = merge.set_idle(at, true);
-            }
-            partitions.push(Partition {
-                name: info.name.clone(),
-                state,
-                behind: !finished,
-                idle: IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout)),
-                waiting: pump.waiting(),
-            });
-            if !finished {
-                pumps.spawn(pump.run());
-            }
+            let (partition, pump) = self.open(at, info, &mut merge, &worker, &sender).await?;
+            partitions.push(partition);
+            open += usize::from(pump.is_some());
+            pump.into_iter().for_each(|pump| drop(pumps.spawn(pump.run())));
         }
-        drop(sender);
         if open > 0 && merge.current() > Watermark::NONE {
             self.progress.watermark.store(merge.current().0, Ordering::Relaxed);
             self.drive(Element::Watermark(merge.current())).await?;
@@ -193,7 +170,8 @@ impl SourceTask {
         tokio::pin!(asked);
         // When a consumer was last behind.
         let mut unblocked = GIVING;
-        while open > 0 {
+        // One that has no partition yet waits for the first.
+        while open > 0 || partitions.is_empty() {
             // What waits for tables holds the source back.
             let full = self.drive.is_full();
             if full {
@@ -236,6 +214,24 @@ impl SourceTask {
                 // silent for it.
                 () = self.drive.due() => None,
                 event = pumped.recv(), if !full => Some(event.ok_or(ExecError::Stopped)?),
+                Some(ended) = pumps.join_next() => match ended {
+                    Err(panic) if panic.is_panic() => return Err(ExecError::Internal(panic.to_string())),
+                    _ => continue,
+                },
+                changed = self.source.changed() => {
+                    changed.map_err(|error| ExecError::connector(&self.name, error))?;
+                    let infos = self.source.partitions().await;
+                    let infos = infos.map_err(|error| ExecError::connector(&self.name, error))?;
+                    for (at, info) in infos.iter().enumerate().skip(partitions.len()) {
+                        let (_, change) = merge.add_input();
+                        self.tell(change).await?;
+                        let (partition, pump) = self.open(at, info, &mut merge, &worker, &sender).await?;
+                        partitions.push(partition);
+                        open += usize::from(pump.is_some());
+                        pump.into_iter().for_each(|pump| drop(pumps.spawn(pump.run())));
+                    }
+                    continue;
+                }
                 () = wait_until(&self.clock, idle_at) => {
                     self.find_idle(&mut partitions, &mut merge, unblocked).await?;
                     continue;
@@ -289,11 +285,44 @@ impl SourceTask {
                 unblocked = self.clock.now();
             }
             // Counted last, so that whoever waits for a record also finds what came of it.
+            Progress::add(&self.progress.skipped, taken.no_rows);
             Progress::add(&self.progress.bytes, taken.bytes);
             Progress::add(&self.progress.records, taken.records);
         }
         let state = self.state(&partitions, &merge);
         self.drive.ended(Some(state)).await
+    }
+
+    /// Opens the partition that is at this place in `merge`, where it was left; a pump reads it, unless it has ended.
+    async fn open(
+        &mut self,
+        at: usize,
+        info: &PartitionInfo,
+        merge: &mut Merge,
+        worker: &Worker,
+        sender: &mpsc::Sender<Pumped>,
+    ) -> Result<(Partition, Option<Pump>)> {
+        let mut state = self.resumed.partitions.get(&info.name).cloned().unwrap_or_default();
+        state.position = state.position.or_else(|| info.start.clone());
+        let properties = self.watermark.as_ref();
+        let mut watermark = properties.map(PartitionWatermark::new);
+        if let (Some(watermark), Some(highest)) = (&mut watermark, state.highest) {
+            watermark.restore(highest);
+            // What it changes is told with the rest.
+            let _ = merge.update(at, watermark.current());
+        }
+        let finished = state.position == Some(Position::Finished);
+        let idle = IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout));
+        let reader = self.source.reader(info.number, state.position.as_ref()).await;
+        let reader = reader.map_err(|error| ExecError::connector(&self.name, error))?;
+        let pump = Pump::new(at, reader, worker.clone(), watermark, sender.clone());
+        if finished {
+            let _ = merge.end(at);
+        } else if state.idle {
+            let _ = merge.set_idle(at, true);
+        }
+        let partition = Partition { name: info.name.clone(), state, behind: !finished, idle, waiting: pump.waiting() };
+        Ok((partition, (!finished).then_some(pump)))
     }
 
     /// How far the source was read, for a checkpoint.
@@ -326,7 +355,8 @@ impl SourceTask {
     }
 
     async fn chunk(&mut self, at: usize, prepared: Prepared, merge: &mut Merge) -> Result<Taken> {
-        let taken = Taken { bytes: prepared.bytes, records: prepared.records };
+        let Prepared { bytes, records, no_rows, .. } = prepared;
+        let taken = Taken { bytes, records: records + no_rows, no_rows };
         for part in prepared.parts {
             Progress::add(&self.progress.future, part.refused.len() as u64);
             self.refuse(part.refused)?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow_schema::SchemaRef;
+use bytes::Bytes;
 use velo_core::batch::Batch;
 use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded, RecordError};
 use velo_core::error::{ConnectorError, ErrorKind};
@@ -16,6 +17,7 @@ use super::properties::Dialect;
 use super::scan::{BadRecord, Problem, Rows, Scanner};
 use crate::decode::schema_of;
 use crate::error::show;
+use crate::records::RecordDecoder;
 use crate::value::{Column, ValueFormats};
 
 /// How many rows are scanned and decoded at a time; their bytes stay in the processor's cache between the two.
@@ -134,36 +136,75 @@ fn configuration(message: String) -> ConnectorError {
 
 impl ChunkDecoder for CsvDecoder {
     fn decode(&self, chunk: &Chunk) -> Result<Decoded, ConnectorError> {
-        if u32::try_from(chunk.bytes.len()).is_err() {
-            return Err(ConnectorError::new(ErrorKind::Decode, "decoding", "a chunk is longer than 4 GiB"));
-        }
+        check_length(&chunk.bytes)?;
         let header = self.header(chunk)?;
         let binding = self.binding(header.as_ref())?;
+        self.work(&chunk.bytes, &chunk.origin, &binding)?.run()
+    }
+}
+
+impl RecordDecoder for CsvDecoder {
+    /// Each record is one line without a header, whose fields are the declared columns by their order; line breaks within quotes
+    /// belong to a field, and one behind the record is dropped.
+    fn decode_records(
+        &self,
+        bytes: &Bytes,
+        origin: &Origin,
+        records: &mut dyn Iterator<Item = (Range<usize>, u64)>,
+    ) -> Result<Decoded, ConnectorError> {
+        check_length(bytes)?;
+        let binding = self.binding(None)?;
+        self.work(bytes, origin, &binding)?.run_records(records)
+    }
+
+    fn fields_of(&self, _record: &[u8]) -> Vec<String> {
+        self.options.declared.fields().iter().map(|field| field.name().clone()).collect()
+    }
+}
+
+fn check_length(bytes: &Bytes) -> Result<(), ConnectorError> {
+    // Where fields are is noted in 32 bits.
+    if u32::try_from(bytes.len()).is_err() {
+        return Err(ConnectorError::new(ErrorKind::Decode, "decoding", "a chunk is longer than 4 GiB"));
+    }
+    Ok(())
+}
+
+impl CsvDecoder {
+    fn work<'a>(
+        &'a self,
+        bytes: &'a Bytes,
+        origin: &'a Origin,
+        binding: &'a Binding,
+    ) -> Result<Work<'a>, ConnectorError> {
         let options = &self.options;
         let columns = options.columns.iter().map(|column| match column.raw {
             true => Column::raw(&column.field, &options.formats, 0),
             false => Column::new(&column.field, &options.formats, 0),
         });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let work = Work {
+        Ok(Work {
             decoder: self,
-            chunk,
-            binding: &binding,
-            utf8: std::str::from_utf8(&chunk.bytes).is_ok(),
-            columns,
+            bytes,
+            origin,
+            binding,
+            messages: false,
+            utf8: std::str::from_utf8(bytes).is_ok(),
+            columns: columns.collect::<Result<Vec<_>, _>>()?,
             lines: Vec::new(),
             finished_rows: 0,
             decoded: Decoded::default(),
-        };
-        work.run()
+        })
     }
 }
 
 /// The decoding of one chunk.
 struct Work<'a> {
     decoder: &'a CsvDecoder,
-    chunk: &'a Chunk,
+    bytes: &'a Bytes,
+    origin: &'a Origin,
     binding: &'a Binding,
+    /// Whether the records stand one by one.
+    messages: bool,
     /// Whether the whole chunk is UTF-8; else each field is looked at.
     utf8: bool,
     columns: Vec<Column>,
@@ -177,11 +218,40 @@ impl Work<'_> {
     fn run(mut self) -> Result<Decoded, ConnectorError> {
         let options = &self.decoder.options;
         let batch_rows = options.batch_rows.max(1);
-        let bytes = &self.chunk.bytes[..];
-        let mut scanner = Scanner::new(bytes, &options.dialect, self.chunk.origin.position(0));
+        let bytes = &self.bytes[..];
+        let mut scanner = Scanner::new(bytes, &options.dialect, self.origin.position(0));
         let mut rows = Rows::new(self.binding.fields);
         while scanner.fill(&mut rows, BLOCK_ROWS.min(batch_rows - self.lines.len())) {
             self.block(&mut rows, scanner.has_quotes());
+            if self.lines.len() == batch_rows {
+                self.flush()?;
+            }
+        }
+        self.flush()?;
+        Ok(self.decoded)
+    }
+
+    /// Decodes records that stand one by one, each with its position.
+    fn run_records(
+        mut self,
+        records: &mut dyn Iterator<Item = (Range<usize>, u64)>,
+    ) -> Result<Decoded, ConnectorError> {
+        self.messages = true;
+        let dialect = &self.decoder.options.dialect;
+        let batch_rows = self.decoder.options.batch_rows.max(1);
+        // The bytes up to a record's end are a text that ends with it.
+        let quoted = dialect.quote.is_some_and(|quote| memchr::memchr(quote, self.bytes).is_some());
+        let mut rows = Rows::new(self.binding.fields);
+        let mut records = records.peekable();
+        while records.peek().is_some() {
+            rows.clear();
+            let room = BLOCK_ROWS.min(batch_rows - self.lines.len());
+            while rows.len() < room
+                && let Some((record, position)) = records.next()
+            {
+                Scanner::at(&self.bytes[..record.end], record.start, dialect, quoted, position).one(&mut rows);
+            }
+            self.block(&mut rows, quoted);
             if self.lines.len() == batch_rows {
                 self.flush()?;
             }
@@ -207,7 +277,7 @@ impl Work<'_> {
         }
         self.lines.extend_from_slice(&rows.lines);
         if self.decoder.options.keep_bytes {
-            let bytes = &self.chunk.bytes[..];
+            let bytes = &self.bytes[..];
             self.decoded.row_bytes.extend((0..rows.len()).map(|row| rows.range(bytes, row)));
         }
     }
@@ -215,13 +285,8 @@ impl Work<'_> {
     /// Builds all columns over `rows`; for each row that has one, its first failure, in the order of rows.
     fn fill_columns(&mut self, rows: &Rows, quotes: bool) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let fields = Fields {
-            bytes: &self.chunk.bytes[..],
-            rows,
-            dialect: &self.decoder.options.dialect,
-            quotes,
-            utf8: self.utf8,
-        };
+        let fields =
+            Fields { bytes: &self.bytes[..], rows, dialect: &self.decoder.options.dialect, quotes, utf8: self.utf8 };
         for (at, (column, place)) in self.columns.iter_mut().zip(&self.binding.places).enumerate() {
             fill(column, &fields, *place, at, &mut failures);
         }
@@ -234,7 +299,7 @@ impl Work<'_> {
     /// Notes the bad records and the rows with failures, in their order in the chunk.
     fn report(&mut self, rows: &Rows, failures: &mut [Failure]) {
         let before = self.finished_rows + self.lines.len();
-        let bytes = &self.chunk.bytes[..];
+        let bytes = &self.bytes[..];
         let mut bad = rows.bad.iter().peekable();
         let mut failed = 0;
         for failure in failures {
@@ -256,33 +321,44 @@ impl Work<'_> {
     fn form(&mut self, record: &BadRecord, after_rows: usize) {
         let range = record.start..record.end;
         let name = |field: usize| self.binding.names.get(field).cloned();
-        let shown = || show(&self.chunk.bytes[range.clone()]);
+        let shown = || show(&self.bytes[range.clone()]);
         let (field, mut message) = match record.problem {
             Problem::Fields(found) => {
                 let (plural, expected) = (if found == 1 { "" } else { "s" }, self.binding.fields);
                 (None, format!("the record has {found} field{plural}, expected {expected}: {}", shown()))
             }
             Problem::AfterQuote { field, line } => {
-                let number = field + 1;
-                let what = format!("text follows the closing quote of field {number}, which opened on line {line}");
+                let (number, opened) = (field + 1, self.opened(line));
+                let what = format!("text follows the closing quote of field {number}{opened}");
                 (name(field), format!("{what}: {}", shown()))
             }
             Problem::Unclosed { field, line } => {
-                let number = field + 1;
-                let what = format!("the quote of field {number}, which opened on line {line}, is never closed");
+                let (number, opened) = (field + 1, self.opened(line));
+                let comma = if opened.is_empty() { "" } else { "," };
+                let what = format!("the quote of field {number}{opened}{comma} is never closed");
                 (name(field), format!("{what}: {}", shown()))
             }
+            Problem::Behind => {
+                let what =
+                    "text follows the line end of the record: one record is expected, with line breaks in quotes alone";
+                (None, format!("{what}: {}", shown()))
+            }
         };
-        let first = record.line == self.chunk.origin.position(0);
-        if first && memchr::memchr(b'\r', &self.chunk.bytes[range.clone()]).is_some() {
+        let first = !self.messages && record.line == self.origin.position(0);
+        if first && memchr::memchr(b'\r', &self.bytes[range.clone()]).is_some() {
             message.push_str("; lines end with a line feed, not with a carriage return alone");
         }
         self.error(range, record.line, field, message, after_rows);
     }
 
+    /// Where a quote opened; the positions of messages are no lines.
+    fn opened(&self, line: u64) -> String {
+        if self.messages { String::new() } else { format!(", which opened on line {line}") }
+    }
+
     fn error(&mut self, range: Range<usize>, line: u64, field: Option<String>, message: String, after_rows: usize) {
-        let origin = Origin { positions: Positions::Consecutive { first: line }, ..self.chunk.origin.clone() };
-        let bytes = self.decoder.options.keep_bytes.then(|| self.chunk.bytes.slice(range));
+        let origin = Origin { positions: Positions::Consecutive { first: line }, ..self.origin.clone() };
+        let bytes = self.decoder.options.keep_bytes.then(|| self.bytes.slice(range));
         self.decoded.errors.push(RecordError { place: origin.place(0), field, message, bytes, after_rows });
     }
 
@@ -302,7 +378,7 @@ impl Work<'_> {
         } else {
             Positions::Each(UInt64Array::from(std::mem::take(&mut self.lines)))
         };
-        let origin = Origin { positions, ..self.chunk.origin.clone() };
+        let origin = Origin { positions, ..self.origin.clone() };
         self.decoded.batches.push(Batch { origin: Some(origin), ..Batch::new(columns) });
         self.decoded.unknown_fields += self.binding.unknown * rows as u64;
         self.finished_rows += rows;

@@ -21,6 +21,7 @@ use super::properties::Dialect;
 use crate::encode::Encoder;
 use crate::error::show;
 use crate::json::{JsonEncodeOptions, JsonEncoder};
+use crate::records::RecordEncoder;
 use crate::value::print::{PrintedDate, push_decimal, push_i64, push_u64};
 use crate::value::{TimestampFormat, ValueFormats, encode_base64, print_interval};
 
@@ -227,6 +228,7 @@ impl CsvEncoder {
         batch: &RecordBatch,
         kinds: Option<Option<&RowKinds>>,
         out: &mut Vec<u8>,
+        mut ends: Option<&mut Vec<usize>>,
     ) -> Result<(), ConnectorError> {
         let mut cells = Vec::with_capacity(batch.num_columns());
         for (at, column) in batch.columns().iter().enumerate() {
@@ -253,7 +255,10 @@ impl CsvEncoder {
                 }
                 first = false;
             }
-            out.push(b'\n');
+            match &mut ends {
+                Some(ends) => ends.push(out.len()),
+                None => out.push(b'\n'),
+            }
         }
         Ok(())
     }
@@ -373,9 +378,9 @@ impl Encoder for CsvEncoder {
 
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ConnectorError> {
         if self.options.changes {
-            return self.rows(batch, Some(None), out);
+            return self.rows(batch, Some(None), out, None);
         }
-        self.rows(batch, None, out)
+        self.rows(batch, None, out, None)
     }
 
     fn encode_changes(
@@ -384,6 +389,17 @@ impl Encoder for CsvEncoder {
         kinds: Option<&RowKinds>,
         out: &mut Vec<u8>,
     ) -> Result<(), ConnectorError> {
-        self.rows(batch, Some(kinds), out)
+        self.rows(batch, Some(kinds), out, None)
+    }
+}
+
+impl RecordEncoder for CsvEncoder {
+    fn encode_records(
+        &mut self,
+        batch: &RecordBatch,
+        out: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), ConnectorError> {
+        self.rows(batch, None, out, Some(ends))
     }
 }

@@ -126,6 +126,8 @@ impl Header {
                 Problem::Unclosed { field, line } => {
                     return Err(HeaderError::new(line, format!("the quote of name {} is never closed", field + 1)));
                 }
+                // Only records that stand one by one can have it.
+                Problem::Behind => None,
             },
             None => None,
         };

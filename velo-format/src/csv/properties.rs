@@ -140,6 +140,14 @@ impl Default for Dialect {
     }
 }
 
+impl Dialect {
+    /// The same for records that stand one by one, none of which is a header.
+    #[must_use]
+    pub fn without_header(self) -> Self {
+        Self { header: false, skip_lines: 0, ..self }
+    }
+}
+
 impl CsvProperties {
     /// The dialect that the properties describe, or what is wrong with them together.
     pub fn dialect(&self) -> Result<Dialect, Vec<PropertyError>> {

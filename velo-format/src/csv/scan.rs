@@ -55,6 +55,8 @@ pub(super) enum Problem {
     AfterQuote { field: usize, line: u64 },
     /// The quote of this field (from 0), which opened on this line, is never closed.
     Unclosed { field: usize, line: u64 },
+    /// Of records that stand one by one: text follows its line end.
+    Behind,
 }
 
 /// A record that is no row.
@@ -128,7 +130,7 @@ impl Rows {
         self.ends.truncate(kept * self.fields);
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.starts.clear();
         self.ends.clear();
         self.lines.clear();
@@ -158,6 +160,35 @@ impl<'a> Scanner<'a> {
         let quote = dialect.quote.filter(|quote| memchr(*quote, bytes).is_some());
         let separators = Separators::new(bytes, dialect.delimiter, b'\n', quote);
         Self { bytes, dialect, separators, quote, at: 0, line }
+    }
+
+    /// Stands at the record at `start`, which ends with `bytes` and is at `line`; `quoted` says whether a field of it can be quoted.
+    pub(super) fn at(bytes: &'a [u8], start: usize, dialect: &'a Dialect, quoted: bool, line: u64) -> Self {
+        let quote = dialect.quote.filter(|_| quoted);
+        let separators = Separators::at(bytes, dialect.delimiter, b'\n', quote, start);
+        Self { bytes, dialect, separators, quote, at: start, line }
+    }
+
+    /// Adds that one record to `rows`, good or bad.
+    pub(super) fn one(mut self, rows: &mut Rows) {
+        let (start, line) = (self.at, self.line);
+        rows.ends.resize((rows.len() + 1) * rows.fields, 0);
+        let mut separators = self.separators.clone();
+        match self.quote {
+            Some(_) => self.record::<true>(rows, &mut separators),
+            None => self.record::<false>(rows, &mut separators),
+        }
+        if self.at < self.bytes.len() {
+            if rows.bad.last().is_none_or(|bad| bad.start != start) {
+                rows.starts.pop();
+                rows.lines.pop();
+            } else {
+                rows.bad.pop();
+            }
+            let (end, problem) = (self.bytes.len(), Problem::Behind);
+            rows.bad.push(BadRecord { start, end, line, after_rows: rows.len(), problem });
+        }
+        rows.ends.truncate(rows.len() * rows.fields);
     }
 
     /// Whether a field can be quoted.

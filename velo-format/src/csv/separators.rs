@@ -41,9 +41,14 @@ pub(super) struct Separators<'a> {
 impl<'a> Separators<'a> {
     /// The separators of `bytes`: two bytes and, where there is one, a quote.
     pub(super) fn new(bytes: &'a [u8], first: u8, second: u8, quote: Option<u8>) -> Self {
+        Self::at(bytes, first, second, quote, 0)
+    }
+
+    /// The same from `at` on.
+    pub(super) fn at(bytes: &'a [u8], first: u8, second: u8, quote: Option<u8>, at: usize) -> Self {
         let wanted = [first, second, quote.unwrap_or(second)];
         let mut new = Self { bytes, wanted, third: quote.is_some(), block: 0, mask: 0 };
-        new.load(0);
+        new.seek(at);
         new
     }
 

@@ -1,5 +1,7 @@
 //! The decoder: envelopes of a chunk into changes of rows.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use memchr::memmem;
 use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
@@ -17,10 +19,11 @@ use crate::json::elements::record_at;
 use crate::json::plan::Plan;
 use crate::json::read::same_folded;
 use crate::json::{JsonDecodeOptions, JsonDecoder, Layout};
+use crate::records::RecordDecoder;
 use crate::value::{Column, EpochUnit, TextKind, TimestampFormat, Values};
 
 /// Fields of an envelope that an event time can be read of.
-const AROUND: [&str; 6] = ["source", "ts_ms", "ts_us", "ts_ns", "op", "transaction"];
+pub(crate) const AROUND: [&str; 6] = ["source", "ts_ms", "ts_us", "ts_ns", "op", "transaction"];
 
 /// Decodes Debezium's records.
 #[derive(Debug)]
@@ -68,16 +71,39 @@ impl DebeziumDecoder {
     /// Decodes the records of `bytes`, which begins at `origin`.
     pub fn decode_bytes(&self, bytes: &Bytes, origin: &Origin, layout: Layout) -> Result<Decoded, ConnectorError> {
         let mut run = self.json.run(bytes, origin, layout == Layout::Lines)?;
-        run.out = run.out.of_changes();
-        let mut changes = Changes {
-            decoder: self,
-            envelope: Envelope::default(),
-            schema: None,
-            holes: memmem::find(bytes, UNAVAILABLE).is_some() || memmem::find(bytes, UNAVAILABLE_BASE64).is_some(),
-        };
-        changes.means(&mut run, None);
+        let mut changes = self.changes(&mut run, bytes);
         run.all(layout, origin.position(0), |run, at| changes.record(run, at))?;
         self.json.end(run)
+    }
+
+    /// Begins to read the records of `bytes`.
+    fn changes<'a>(&'a self, run: &mut Run<'a>, bytes: &'a Bytes) -> Changes<'a> {
+        let holes = memmem::find(bytes, UNAVAILABLE).is_some() || memmem::find(bytes, UNAVAILABLE_BASE64).is_some();
+        let changes = Changes { decoder: self, envelope: Envelope::default(), schema: None, holes };
+        run.out.set_changes();
+        changes.means(run, None);
+        changes
+    }
+}
+
+impl RecordDecoder for DebeziumDecoder {
+    fn decode_records(
+        &self,
+        bytes: &Bytes,
+        origin: &Origin,
+        records: &mut dyn Iterator<Item = (Range<usize>, u64)>,
+    ) -> Result<Decoded, ConnectorError> {
+        let mut run = self.json.run(bytes, origin, false)?;
+        let mut changes = self.changes(&mut run, bytes);
+        for (record, position) in records {
+            run.bytes = &bytes[..record.end];
+            run.one(record, position, |run, at| changes.record(run, at))?;
+        }
+        self.json.end(run)
+    }
+
+    fn fields_of(&self, record: &[u8]) -> Vec<String> {
+        serde_json::from_slice(record).map_or_else(|_| Vec::new(), |record| fields(&record))
     }
 }
 
@@ -87,13 +113,17 @@ impl ChunkDecoder for DebeziumDecoder {
     }
 
     fn fields_at(&self, chunk: &Chunk, position: u64) -> Vec<String> {
-        let Some(record) = record_at(chunk, position) else { return Vec::new() };
-        let envelope = record.get("payload").unwrap_or(&record);
-        let image = ["after", "before"].iter().find_map(|image| envelope.get(image)?.as_object());
-        let around = envelope.as_object().into_iter().flat_map(|fields| fields.keys());
-        let around = around.filter(|name| AROUND.contains(&name.as_str()));
-        image.into_iter().flat_map(|fields| fields.keys()).chain(around).cloned().collect()
+        record_at(chunk, position).map_or_else(Vec::new, |record| fields(&record))
     }
+}
+
+/// The fields that a column can be read of.
+fn fields(record: &serde_json::Value) -> Vec<String> {
+    let envelope = record.get("payload").unwrap_or(record);
+    let image = ["after", "before"].iter().find_map(|image| envelope.get(image)?.as_object());
+    let around = envelope.as_object().into_iter().flat_map(|fields| fields.keys());
+    let around = around.filter(|name| AROUND.contains(&name.as_str()));
+    image.into_iter().flat_map(|fields| fields.keys()).chain(around).cloned().collect()
 }
 
 /// The reading of one chunk.
@@ -136,7 +166,11 @@ impl<'a> Changes<'a> {
                 self.image(run, start, "after", after, RowKind::UpdateAfter)?;
             }
             (Some(b"d"), Some(before), _) => self.image(run, start, "before", before, RowKind::Delete)?,
-            (op, before, _) => return Err(self.not_read(op, before)),
+            (None, ..) if self.envelope.is_empty() => {
+                let message = "it is missing: the record is no envelope of Debezium; is 'format' = 'json' meant?";
+                return Err(Problem::value("op", message.to_owned()));
+            }
+            (op, before, _) => return Err(not_read(op, before.is_some())),
         }
         Ok(end)
     }
@@ -154,39 +188,10 @@ impl<'a> Changes<'a> {
         if self.holes
             && let Some(hole) = run.out.columns.iter().find(|column| column.last_text() == Some(UNAVAILABLE))
         {
-            let field = format!("{name}.{}", hole.field().name());
-            let message = "the database did not send the value, which had not changed; have it sent (PostgreSQL: ALTER TABLE … \
-                           REPLICA IDENTITY FULL), or leave the column out";
-            return Err(Problem::value(field, message.to_owned()));
+            return Err(hole_in(name, hole.field().name()));
         }
         run.out.hold(kind);
         Ok(())
-    }
-
-    /// Why a record is no change of a row.
-    #[cold]
-    fn not_read(&self, op: Option<&[u8]>, before: Option<usize>) -> Box<Problem> {
-        let whole = "have the database send whole rows (PostgreSQL: ALTER TABLE … REPLICA IDENTITY FULL; MySQL: binlog_row_image = FULL)";
-        let (field, message) = match op {
-            None if self.envelope.is_empty() => {
-                ("op", "it is missing: the record is no envelope of Debezium; is 'format' = 'json' meant?".to_owned())
-            }
-            None => ("op", "it is missing or null, and it says what happened to the row".to_owned()),
-            Some(b"u") if before.is_none() => {
-                ("before", format!("an update without the row as it was cannot be applied: {whole}"))
-            }
-            Some(b"d") => ("before", format!("a delete without the row as it was cannot be applied: {whole}")),
-            Some(b"c" | b"r" | b"u") => ("after", "the row as it is now is missing".to_owned()),
-            Some(b"t") => (
-                "op",
-                "the table was emptied (TRUNCATE), and the record does not say which rows were in it; set 'on.error' = 'skip' to go on \
-                 with them, or start anew from a snapshot"
-                    .to_owned(),
-            ),
-            Some(b"m") => ("op", "'m' is a message of an application and no change of a row".to_owned()),
-            Some(other) => ("op", format!("{} is none of c, r, u, d, t", show(other))),
-        };
-        Problem::value(field, message)
     }
 
     /// A problem of an image is one of a field within it. Where a number or base64 came and no schema with it, what to do is said.
@@ -224,6 +229,35 @@ impl<'a> Changes<'a> {
             set(column, field.and_then(|field| field.meaning), self.decoder.unit);
         }
     }
+}
+
+/// Why an envelope is no change of a row.
+#[cold]
+pub(crate) fn not_read(op: Option<&[u8]>, before: bool) -> Box<Problem> {
+    let whole = "have the database send whole rows (PostgreSQL: ALTER TABLE … REPLICA IDENTITY FULL; MySQL: binlog_row_image = FULL)";
+    let (field, message) = match op {
+        None => ("op", "it is missing or null, and it says what happened to the row".to_owned()),
+        Some(b"u") if !before => ("before", format!("an update without the row as it was cannot be applied: {whole}")),
+        Some(b"d") => ("before", format!("a delete without the row as it was cannot be applied: {whole}")),
+        Some(b"c" | b"r" | b"u") => ("after", "the row as it is now is missing".to_owned()),
+        Some(b"t") => (
+            "op",
+            "the table was emptied (TRUNCATE), and the record does not say which rows were in it; set 'on.error' = 'skip' to go on \
+             with them, or start anew from a snapshot"
+                .to_owned(),
+        ),
+        Some(b"m") => ("op", "'m' is a message of an application and no change of a row".to_owned()),
+        Some(other) => ("op", format!("{} is none of c, r, u, d, t", show(other))),
+    };
+    Problem::value(field, message)
+}
+
+/// A value that the database did not send.
+#[cold]
+pub(crate) fn hole_in(image: &str, column: &str) -> Box<Problem> {
+    let message = "the database did not send the value, which had not changed; have it sent (PostgreSQL: ALTER TABLE … \
+                   REPLICA IDENTITY FULL), or leave the column out";
+    Problem::value(format!("{image}.{column}"), message.to_owned())
 }
 
 /// Sets how a column reads its values.

@@ -23,14 +23,18 @@
 //! A value that the database did not send (`__debezium_unavailable_value`) is an error where a column needs it.
 
 mod decode;
+mod encode;
 mod envelope;
 mod infer;
 mod schema;
 
 pub use decode::DebeziumDecoder;
+pub(crate) use decode::{AROUND, hole_in, not_read};
+pub use encode::DebeziumEncoder;
+pub(crate) use encode::{Change, changes_of};
 pub use infer::infer_debezium;
 
 /// Stands where PostgreSQL did not send a large value that had not changed.
-const UNAVAILABLE: &[u8] = b"__debezium_unavailable_value";
+pub(crate) const UNAVAILABLE: &[u8] = b"__debezium_unavailable_value";
 /// The same in a column of bytes.
 const UNAVAILABLE_BASE64: &[u8] = b"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";

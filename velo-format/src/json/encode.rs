@@ -15,6 +15,7 @@ use super::escape::push_string;
 use super::write::{Bound, Style};
 use crate::encode::Encoder;
 use crate::properties::{DecimalFormat, JsonLayout};
+use crate::records::RecordEncoder;
 use crate::value::TimestampFormat;
 use crate::value::print::{Cell, Out};
 
@@ -104,6 +105,7 @@ impl JsonEncoder {
         batch: &RecordBatch,
         kinds: Option<&dyn Fn(usize) -> RowKind>,
         out: &mut Vec<u8>,
+        mut ends: Option<&mut Vec<usize>>,
     ) -> Result<(), ConnectorError> {
         let mut columns = Vec::with_capacity(batch.num_columns());
         for (field, array) in self.schema.fields().iter().zip(batch.columns()) {
@@ -114,7 +116,7 @@ impl JsonEncoder {
             if cell.room() < 64 {
                 flush(&mut cell, out);
             }
-            if self.array {
+            if self.array && ends.is_none() {
                 cell.bytes(if self.first { b"\n" } else { b",\n" });
                 self.first = false;
             }
@@ -145,7 +147,9 @@ impl JsonEncoder {
                 flush(&mut cell, out);
             }
             cell.byte(b'}');
-            if !self.array {
+            if let Some(ends) = &mut ends {
+                ends.push(out.len() + cell.at);
+            } else if !self.array {
                 cell.byte(b'\n');
             }
         }
@@ -166,7 +170,7 @@ impl Encoder for JsonEncoder {
     }
 
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ConnectorError> {
-        self.write(batch, None, out)
+        self.write(batch, None, out, None)
     }
 
     fn encode_changes(
@@ -176,7 +180,7 @@ impl Encoder for JsonEncoder {
         out: &mut Vec<u8>,
     ) -> Result<(), ConnectorError> {
         let kinds = kinds.map(RowKinds::as_slice);
-        self.write(batch, Some(&|row| kinds.map_or(RowKind::Insert, |kinds| kinds[row])), out)
+        self.write(batch, Some(&|row| kinds.map_or(RowKind::Insert, |kinds| kinds[row])), out, None)
     }
 
     fn footer(&mut self, out: &mut Vec<u8>) -> Result<(), ConnectorError> {
@@ -184,6 +188,17 @@ impl Encoder for JsonEncoder {
             out.extend_from_slice(b"\n]\n");
         }
         Ok(())
+    }
+}
+
+impl RecordEncoder for JsonEncoder {
+    fn encode_records(
+        &mut self,
+        batch: &RecordBatch,
+        out: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), ConnectorError> {
+        self.write(batch, None, out, Some(ends))
     }
 }
 

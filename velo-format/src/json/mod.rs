@@ -34,6 +34,7 @@ pub use elements::Layout;
 pub use encode::{JsonEncodeOptions, JsonEncoder, row_text};
 pub use options::JsonDecodeOptions;
 
+pub(crate) use escape::push_string;
 pub(crate) use read::{check, push_json};
 
 /// The largest depth of arrays and objects within each other.

@@ -15,11 +15,13 @@
 //! A value that was refused leaves the column as it was.
 
 mod base64;
+pub(crate) mod bound;
 mod build;
 mod interval;
 mod number;
 pub(crate) mod print;
 mod timestamp;
+pub(crate) mod typed;
 pub(crate) mod unscaled;
 pub(crate) mod words;
 
@@ -33,6 +35,7 @@ pub use crate::error::ValueError;
 pub use timestamp::{EpochUnit, TimestampFormat, TimestampText};
 
 pub(crate) use base64::encode as encode_base64;
+pub(crate) use build::last;
 pub(crate) use interval::print as print_interval;
 pub(crate) use number::{decimal128, digit_run, short_decimal, signed};
 use timestamp::LastDate;

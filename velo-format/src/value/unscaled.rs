@@ -8,23 +8,23 @@ use super::{Column, ValueError, Values, base64};
 /// The widest number that is read, in bytes.
 const WIDTH: usize = 32;
 
-/// The value of `text`, in units of 10^-`sent`, as one of a DECIMAL(precision, scale): digits beyond the scale are rounded half
-/// away from zero.
-pub(super) fn decimal256(text: &[u8], sent: i32, precision: u8, scale: i8) -> Result<i256, ValueError> {
-    let mut bytes = Vec::with_capacity(WIDTH);
-    base64::decode(text, &mut bytes)?;
+/// The number that `bytes` are, big-endian in two's complement.
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<i256, ValueError> {
     let Some(first) = bytes.first() else { return Err(ValueError::Syntax) };
     if bytes.len() > WIDTH {
         return Err(ValueError::OutOfRange);
     }
-    // Big-endian, in two's complement.
     let mut wide = [if *first < 0x80 { 0 } else { 0xFF }; WIDTH];
-    wide[WIDTH - bytes.len()..].copy_from_slice(&bytes);
-    let value = i256::from_be_bytes(wide);
+    wide[WIDTH - bytes.len()..].copy_from_slice(bytes);
+    Ok(i256::from_be_bytes(wide))
+}
+
+/// `value` units of 10^-`sent` as one of a DECIMAL(precision, scale): digits beyond the scale are rounded half away from zero.
+pub(crate) fn fitted(value: i256, sent: i32, precision: u8, scale: i8) -> Result<i256, ValueError> {
     if value == i256::ZERO {
         return Ok(value);
     }
-    let added = i32::from(scale) - sent;
+    let added = i32::from(scale).saturating_sub(sent);
     let digits = u8::try_from(added.unsigned_abs()).unwrap_or(u8::MAX);
     let scaled = match (added, digits) {
         (0, _) => value,
@@ -39,6 +39,13 @@ pub(super) fn decimal256(text: &[u8], sent: i32, precision: u8, scale: i8) -> Re
         return Err(ValueError::OutOfRange);
     }
     Ok(scaled)
+}
+
+/// The value of `text`, in units of 10^-`sent`, as one of a DECIMAL(precision, scale).
+pub(super) fn decimal256(text: &[u8], sent: i32, precision: u8, scale: i8) -> Result<i256, ValueError> {
+    let mut bytes = Vec::with_capacity(WIDTH);
+    base64::decode(text, &mut bytes)?;
+    fitted(from_bytes(&bytes)?, sent, precision, scale)
 }
 
 /// The same for at most 38 digits.

@@ -9,3 +9,4 @@ mod json_shapes;
 mod json_validity;
 mod json_values;
 mod parquet;
+mod records;

@@ -86,7 +86,9 @@ struct ScenarioSource {
 #[async_trait]
 impl StreamSource for ScenarioSource {
     async fn partitions(&mut self) -> Result<Vec<PartitionInfo>> {
-        Ok((0..self.feeds.len() as u32).map(|number| PartitionInfo { number, name: number.to_string() }).collect())
+        Ok((0..self.feeds.len() as u32)
+            .map(|number| PartitionInfo { number, name: number.to_string(), start: None })
+            .collect())
     }
 
     async fn reader(&mut self, partition: u32, from: Option<&Position>) -> Result<Box<dyn PartitionReader>> {

@@ -171,16 +171,21 @@ impl Planner<'_> {
         let guarantee = match sink.common.delivery {
             Some(Delivery::ExactlyOnce) => Guarantee::ExactlyOnce,
             Some(Delivery::AtLeastOnce) => Guarantee::AtLeastOnce,
-            None => self.default_guarantee(bounded, sink.transactions),
+            None => self.default_guarantee(bounded, sink.transactions, sink.binding.transactional().is_some()),
         };
-        if guarantee == Guarantee::ExactlyOnce && !bounded {
+        // A transaction is the commit point of a checkpoint, also where all inputs end.
+        let by_checkpoints = !bounded || sink.binding.transactional().is_some();
+        if guarantee == Guarantee::ExactlyOnce && by_checkpoints {
             let wrong = match (sink.transactions, self.has_checkpoints) {
                 (false, _) => Some((
                     format!("{} shows each row at once, so a restart may repeat some", sink.binding.describe()),
                     "leave 'delivery.guarantee' out, or write to a sink that can take rows back, such as a file",
                 )),
                 (true, false) => Some((
-                    "exactly-once delivery of an input that does not end needs checkpoints".to_owned(),
+                    match bounded {
+                        false => "exactly-once delivery of an input that does not end needs checkpoints".to_owned(),
+                        true => format!("exactly-once delivery to {} needs checkpoints", sink.binding.describe()),
+                    },
                     "say where they lie: SET 'checkpoint.dir' = '…'; or set 'delivery.guarantee' = 'at_least_once'",
                 )),
                 (true, true) => None,
@@ -441,7 +446,9 @@ impl Planner<'_> {
         let sources = self.plan.sources.iter().all(|source| source.binding.bounded());
         let bounded = sources && (0..self.plan.tables.len()).all(|table| self.plan.is_settled(TableId(table)));
         for (_, id) in &self.dead_letter_sinks {
-            let guarantee = self.default_guarantee(bounded, self.plan.sinks[id.0].transactions);
+            let sink = &self.plan.sinks[id.0];
+            let by_checkpoints = sink.binding.as_ref().is_some_and(|binding| binding.transactional().is_some());
+            let guarantee = self.default_guarantee(bounded, sink.transactions, by_checkpoints);
             let sink = &mut self.plan.sinks[id.0];
             (sink.bounded, sink.guarantee) = (bounded, guarantee);
         }
@@ -495,8 +502,11 @@ impl Planner<'_> {
     }
 
     /// What is promised where the script says nothing: what the sink and the job can.
-    fn default_guarantee(&self, bounded: bool, transactions: bool) -> Guarantee {
-        if bounded || (transactions && self.has_checkpoints) { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce }
+    fn default_guarantee(&self, bounded: bool, transactions: bool, by_checkpoints: bool) -> Guarantee {
+        match (bounded && !by_checkpoints) || (transactions && self.has_checkpoints) {
+            true => Guarantee::ExactlyOnce,
+            false => Guarantee::AtLeastOnce,
+        }
     }
 
     fn sink_node(&mut self, relation: &Relation, sink: SinkNode) {

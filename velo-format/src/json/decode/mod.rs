@@ -20,6 +20,7 @@ use super::read::read_value;
 use super::template::{Form, Step, Template};
 use crate::decode::RecordAssembler;
 use crate::framing::line_breaks;
+use crate::records::RecordDecoder;
 use crate::value::Column;
 use walk::Member;
 
@@ -101,6 +102,24 @@ impl JsonDecoder {
             last.clone_from(&run.template);
         }
         run.out.finish()
+    }
+}
+
+impl RecordDecoder for JsonDecoder {
+    fn decode_records(
+        &self,
+        bytes: &Bytes,
+        origin: &Origin,
+        records: &mut dyn Iterator<Item = (Range<usize>, u64)>,
+    ) -> Result<Decoded, ConnectorError> {
+        Self::decode_records(self, bytes, origin, records)
+    }
+
+    fn fields_of(&self, record: &[u8]) -> Vec<String> {
+        match serde_json::from_slice(record) {
+            Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 

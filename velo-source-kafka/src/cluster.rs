@@ -1,0 +1,325 @@
+//! A cluster as the properties name it, and clients of it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::admin::AdminClient;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::metadata::Metadata;
+use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::util::Timeout;
+use rdkafka::{ClientConfig, TopicPartitionList};
+use velo_core::error::ErrorKind;
+use velo_core::{Clock, ConnectorError, Result};
+
+use crate::error::failed_with;
+use crate::librdkafka::Passed;
+
+/// How long to wait before a question is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Whether this only says that the cluster does not know yet who answers.
+fn settles(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+            | RDKafkaErrorCode::WaitingForCoordinator
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::UnstableOffsetCommit
+    )
+}
+
+/// How long one request to a cluster may take.
+pub(crate) const REQUEST: Duration = Duration::from_secs(30);
+
+/// A cluster with everything that a connection to it needs.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    servers: String,
+    passed: Arc<Passed>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kafka {}", self.servers)
+    }
+}
+
+impl Cluster {
+    /// The cluster of these brokers.
+    pub(crate) fn new(servers: String, passed: Passed) -> Self {
+        Self { servers, passed: Arc::new(passed) }
+    }
+
+    /// What messages call it.
+    pub(crate) fn name(&self) -> String {
+        format!("kafka {}", self.servers)
+    }
+
+    /// What a client is configured with: the user's own settings go before the `defaults`, and what is `set` before both.
+    fn config(&self, defaults: &[(&str, &str)], set: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        for (key, value) in defaults {
+            config.set(*key, *value);
+        }
+        for (key, value) in self.passed.iter() {
+            config.set(key, value.expose());
+        }
+        for (key, value) in set {
+            config.set(*key, *value);
+        }
+        config.set("bootstrap.servers", &self.servers);
+        config
+    }
+
+    fn client<T: FromClientConfigAndContext<Said>>(
+        &self,
+        defaults: &[(&str, &str)],
+        set: &[(&str, &str)],
+    ) -> Result<(T, Said)> {
+        let said = Said::default();
+        let made = self.config(defaults, set).create_with_context(said.clone());
+        let made = made.map_err(|error| {
+            ConnectorError::new(ErrorKind::Configuration, "connecting", format!("{}: {error}", self.name()))
+                .advise("correct the property of librdkafka that the message names")
+        })?;
+        Ok((made, said))
+    }
+
+    /// A consumer, which is given its partitions.
+    pub(crate) fn consumer(&self, set: &[(&str, &str)]) -> Result<Client<BaseConsumer<Said>>> {
+        // What lies ready for a reader that is behind: the default is 64 MiB for each partition.
+        let defaults = [("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "50")];
+        let mut set = set.to_vec();
+        set.extend([
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            // A position that is no longer there is told, and not left silently.
+            ("auto.offset.reset", "error"),
+        ]);
+        let (consumer, said) = self.client(&defaults, &set)?;
+        Ok(Client { client: Arc::new(consumer), said, cluster: self.name() })
+    }
+
+    /// A producer whose records arrive once and in their order, as long as it lives.
+    pub(crate) fn producer(&self, set: &[(&str, &str)]) -> Result<Client<Producer>> {
+        let mut set = set.to_vec();
+        set.push(("enable.idempotence", "true"));
+        let (producer, said) = self.client(&[], &set)?;
+        Ok(Client { client: Arc::new(producer), said, cluster: self.name() })
+    }
+
+    /// For topics and their settings.
+    pub(crate) fn admin(&self) -> Result<Client<AdminClient<Said>>> {
+        let (admin, said) = self.client(&[], &[])?;
+        Ok(Client { client: Arc::new(admin), said, cluster: self.name() })
+    }
+}
+
+/// What writes records; it has a thread of its own that is told what became of them.
+pub(crate) type Producer = ThreadedProducer<Said>;
+
+/// A client, and what it has said.
+pub(crate) struct Client<T> {
+    /// The client.
+    pub(crate) client: Arc<T>,
+    said: Said,
+    cluster: String,
+}
+
+impl<T> Clone for Client<T> {
+    fn clone(&self) -> Self {
+        Self { client: Arc::clone(&self.client), said: self.said.clone(), cluster: self.cluster.clone() }
+    }
+}
+
+impl<T: Send + Sync + 'static> Client<T> {
+    /// Asks the cluster for something, on a thread where waiting for the answer keeps nobody from their work.
+    pub(crate) async fn ask<R: Send + 'static>(
+        &self,
+        operation: &'static str,
+        what: &str,
+        ask: impl FnOnce(&T) -> Result<R, KafkaError> + Send + 'static,
+    ) -> Result<R> {
+        let answer = self.answer(operation, ask).await?;
+        answer.map_err(|error| self.failed(operation, what, &error))
+    }
+
+    async fn answer<R: Send + 'static>(
+        &self,
+        operation: &'static str,
+        ask: impl FnOnce(&T) -> Result<R, KafkaError> + Send + 'static,
+    ) -> Result<Result<R, KafkaError>> {
+        let client = Arc::clone(&self.client);
+        let asked = tokio::task::spawn_blocking(move || ask(&client)).await;
+        asked.map_err(|stopped| ConnectorError::new(ErrorKind::Io, operation, stopped.to_string()))
+    }
+
+    /// The same, asked again while a cluster that has just been started, or has lost a broker, finds out who answers.
+    async fn ask_again<R: Send + 'static>(
+        &self,
+        operation: &'static str,
+        what: &str,
+        ask: impl Fn(&T) -> Result<R, KafkaError> + Clone + Send + 'static,
+    ) -> Result<R> {
+        let clock = Clock::system();
+        let until = clock.now().saturating_add(i64::try_from(REQUEST.as_micros()).unwrap_or(i64::MAX));
+        loop {
+            match self.answer(operation, ask.clone()).await? {
+                Ok(answer) => return Ok(answer),
+                Err(error) if error.rdkafka_error_code().is_some_and(settles) && clock.now() < until => {
+                    clock.sleep(AGAIN).await;
+                }
+                Err(error) => return Err(self.failed(operation, what, &error)),
+            }
+        }
+    }
+
+    /// What failed, with what the client has said about it.
+    pub(crate) fn failed(&self, operation: &'static str, what: &str, error: &KafkaError) -> ConnectorError {
+        let what = format!("{}, {what}", self.cluster);
+        // A refused log-in looks like a broker that does not answer, but for what the client says beside it.
+        if let Some((code, said)) = self.said.fatal() {
+            return failed_with(operation, &what, &KafkaError::Global(code), Some(said));
+        }
+        failed_with(operation, &what, error, self.said.last())
+    }
+}
+
+impl Client<BaseConsumer<Said>> {
+    /// What the cluster knows of a topic, or of all.
+    pub(crate) async fn metadata(&self, topic: Option<&str>) -> Result<Metadata> {
+        let (what, topic) = (topic.map_or("its topics".to_owned(), topic_name), topic.map(str::to_owned));
+        self.ask("asking for topics", &what, move |consumer| consumer.fetch_metadata(topic.as_deref(), REQUEST)).await
+    }
+
+    /// The first offset of a partition, and the one behind its last that can be read: with `read_committed` the last stable one.
+    pub(crate) async fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
+        let (what, topic) = (format!("topic {topic}, partition {partition}"), topic.to_owned());
+        self.ask_again("asking for offsets", &what, move |consumer| {
+            consumer.fetch_watermarks(&topic, partition, REQUEST)
+        })
+        .await
+    }
+
+    /// What the group has committed of these partitions.
+    pub(crate) async fn committed(&self, partitions: TopicPartitionList) -> Result<TopicPartitionList> {
+        self.ask_again("asking for committed offsets", "the group", move |consumer| {
+            consumer.committed_offsets(partitions.clone(), REQUEST)
+        })
+        .await
+    }
+
+    /// The first offsets whose records are not older than the times that stand for offsets in `times`.
+    pub(crate) async fn at_times(&self, times: TopicPartitionList) -> Result<TopicPartitionList> {
+        self.ask_again("asking for the offsets of a time", "the topic", move |consumer| {
+            consumer.offsets_for_times(times.clone(), REQUEST)
+        })
+        .await
+    }
+}
+
+impl Client<Producer> {
+    /// Whether all that was handed over so far has arrived, as far as is known.
+    pub(crate) fn delivered(&self) -> Result<()> {
+        match self.said.undelivered() {
+            Some((error, place)) => Err(self.failed("writing", &place, &error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all that was handed over has arrived.
+    pub(crate) async fn flush(&self) -> Result<()> {
+        // A record that cannot be delivered is given up by librdkafka after `delivery.timeout.ms`.
+        self.ask("writing", "its topics", |producer| producer.flush(Timeout::Never)).await?;
+        self.delivered()
+    }
+}
+
+/// A topic in a message.
+pub(crate) fn topic_name(topic: &str) -> String {
+    format!("topic {topic}")
+}
+
+/// What a client says about its connections beside the answers to its calls, and what became of records that were handed to it.
+#[derive(Clone, Default)]
+pub(crate) struct Said(Arc<Mutex<Remembered>>);
+
+#[derive(Default)]
+struct Remembered {
+    errors: Vec<(RDKafkaErrorCode, String)>,
+    /// The first record that could not be delivered.
+    undelivered: Option<(KafkaError, String)>,
+}
+
+/// So many errors are remembered.
+const REMEMBERED: usize = 8;
+
+impl Said {
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last that says more than that nobody answers.
+    fn last(&self) -> Option<String> {
+        let said = &self.remembered().errors;
+        let telling = said.iter().rev().find(|(code, _)| *code != RDKafkaErrorCode::AllBrokersDown);
+        telling.or(said.last()).map(|(_, said)| said.clone())
+    }
+
+    /// That which will not pass, if it was said.
+    fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
+        let told = |code: RDKafkaErrorCode| {
+            matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL | RDKafkaErrorCode::Fatal)
+        };
+        self.remembered().errors.iter().rev().find(|(code, _)| told(*code)).cloned()
+    }
+
+    /// The first record that could not be delivered: why, and to where.
+    fn undelivered(&self) -> Option<(KafkaError, String)> {
+        self.remembered().undelivered.clone()
+    }
+}
+
+impl ClientContext for Said {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => tracing::debug!(target: "kafka", facility, "{message}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Warning => {
+                tracing::info!(target: "kafka", facility, "{message}");
+            }
+            _ => tracing::warn!(target: "kafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::info!(target: "kafka", %error, "{reason}");
+        let said = &mut self.remembered().errors;
+        if said.len() == REMEMBERED {
+            said.remove(0);
+        }
+        said.push((error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), reason.to_owned()));
+    }
+}
+
+impl ConsumerContext for Said {}
+
+impl ProducerContext for Said {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, record)) = delivered {
+            let place = format!("topic {}, partition {}", record.topic(), record.partition());
+            self.remembered().undelivered.get_or_insert((error.clone(), place));
+        }
+    }
+}

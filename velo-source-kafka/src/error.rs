@@ -1,0 +1,131 @@
+//! librdkafka's errors as those of a connector.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use velo_core::ConnectorError;
+use velo_core::error::ErrorKind;
+
+/// What failed; `what` is the cluster, topic or partition that it was about.
+pub(crate) fn failed(operation: &'static str, what: &str, error: &KafkaError) -> ConnectorError {
+    let Some(code) = error.rdkafka_error_code() else {
+        return ConnectorError::new(ErrorKind::Configuration, operation, format!("{what}: {error}"));
+    };
+    let made = ConnectorError::new(kind(code), operation, format!("{what}: {code}"));
+    let made = if may_pass(code) { made.temporary() } else { made };
+    match advice(code) {
+        Some(advice) => made.advise(advice),
+        None => made,
+    }
+}
+
+/// The same with what the client has said about its connections, which says more than that a call timed out.
+pub(crate) fn failed_with(
+    operation: &'static str,
+    what: &str,
+    error: &KafkaError,
+    said: Option<String>,
+) -> ConnectorError {
+    let made = failed(operation, what, error);
+    match said {
+        Some(said) => ConnectorError { message: format!("{} ({said})", made.message), ..made },
+        None => made,
+    }
+}
+
+fn kind(code: Code) -> ErrorKind {
+    match code {
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => ErrorKind::NotFound,
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => ErrorKind::PermissionDenied,
+        Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::NoOffset => ErrorKind::OffsetLost,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => ErrorKind::Fenced,
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => ErrorKind::Encode,
+        Code::InvalidArgument | Code::InvalidTopic | Code::UnsupportedFeature | Code::SSL => ErrorKind::Configuration,
+        code if may_pass(code) => ErrorKind::Unavailable,
+        _ => ErrorKind::Io,
+    }
+}
+
+/// Whether the same may succeed later.
+pub(crate) fn may_pass(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::MessageTimedOut
+            | Code::TimedOutQueue
+            | Code::RequestTimedOut
+            | Code::WaitingForCoordinator
+            | Code::WaitCache
+            | Code::InProgress
+            | Code::Retry
+            | Code::PurgeQueue
+            | Code::PurgeInflight
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::BrokerNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::NetworkException
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::ConcurrentTransactions
+            | Code::KafkaStorageError
+            | Code::UnstableOffsetCommit
+    )
+}
+
+fn advice(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut => {
+            "check that the brokers run and that 'bootstrap.servers' names them as they are reached from here"
+        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => {
+            "create the topic, or have Velo wait for it: 'topic.wait.timeout' = '60s'; a sink makes it with 'topic.create' = 'true'"
+        }
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            "check 'security.protocol', 'sasl.mechanism', 'sasl.username' and 'sasl.password'"
+        }
+        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::TransactionalIdAuthorizationFailed => {
+            "give the user that Velo logs in as the right"
+        }
+        Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::NoOffset => {
+            "choose with 'offset.lost' where to go on: earliest or latest"
+        }
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+            "another process runs this job; stop one of the two"
+        }
+        Code::MessageSizeTooLarge => "raise 'message.max.bytes' here and in the topic",
+        Code::NotEnoughReplicas => "bring the brokers of the topic's replicas back",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use velo_core::error::Retry;
+
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_cannot_is_told() {
+        let of = |code| failed("reading", "topic t", &KafkaError::MessageConsumption(code));
+        let down = of(Code::AllBrokersDown);
+        assert_eq!((down.kind, down.retry), (ErrorKind::Unavailable, Retry::Temporary));
+        assert!(down.advice.is_some_and(|advice| advice.contains("bootstrap.servers")));
+        let login = of(Code::Authentication);
+        assert_eq!((login.kind, login.retry), (ErrorKind::PermissionDenied, Retry::Permanent));
+        assert_eq!(of(Code::AutoOffsetReset).kind, ErrorKind::OffsetLost);
+        assert_eq!(of(Code::ProducerFenced).kind, ErrorKind::Fenced);
+        let said = Some("connection refused".to_owned());
+        let with = failed_with("connecting", "kafka", &KafkaError::MessageConsumption(Code::AllBrokersDown), said);
+        assert!(with.message.ends_with("(connection refused)"), "{}", with.message);
+    }
+}

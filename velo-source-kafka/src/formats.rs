@@ -1,0 +1,113 @@
+//! The formats of values and keys, as the properties name them.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Schema, SchemaRef};
+use velo_core::connector::{ChangelogMode, DecodeColumn, SinkRequest, SourceRequest};
+use velo_core::error::ErrorKind;
+use velo_core::properties::{Options, PropertySpec};
+use velo_core::{Clock, ConnectorError, Result};
+use velo_format::records::{OpenDecoder, RawEncoder, RecordEncoder, RecordFormat, RecordFormats};
+use velo_format::value::TimestampFormat;
+
+/// How records that are read are rows.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceFormat(RecordFormats);
+
+/// How rows that are written are records.
+#[derive(Debug, Clone)]
+pub(crate) struct SinkFormat(RecordFormats);
+
+fn pattern(text: &str) -> Result<TimestampFormat, String> {
+    Err(format!(
+        "'{text}' is none of iso8601, epoch_seconds, epoch_millis, epoch_micros and epoch_nanos; patterns are not built yet for topics"
+    ))
+}
+
+impl SourceFormat {
+    pub(crate) fn specs() -> impl Iterator<Item = &'static PropertySpec> {
+        RecordFormat::source_specs()
+    }
+
+    pub(crate) fn read(options: &mut Options) -> Option<Self> {
+        RecordFormat::read(options, true, pattern).map(Self)
+    }
+
+    /// The format's name.
+    pub(crate) fn name(&self) -> String {
+        self.0.value.name()
+    }
+
+    /// Whether records say what happened to a row.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.0.value.has_changes()
+    }
+
+    /// How many records are looked at where their columns are not known otherwise.
+    pub(crate) fn sample_records(&self) -> usize {
+        self.0.value.sample_records()
+    }
+
+    /// The columns by the schema of the records; `None` where they have none.
+    pub(crate) async fn infer(&self, topic: &str) -> Result<Option<SchemaRef>> {
+        self.0.value.infer(topic, Clock::system()).await
+    }
+
+    /// The columns of some records.
+    pub(crate) fn infer_of(&self, records: &[&[u8]]) -> Result<SchemaRef> {
+        self.0.value.infer_of(records)
+    }
+
+    /// A decoder of these columns.
+    pub(crate) async fn decoder(
+        &self,
+        request: &SourceRequest,
+        columns: Vec<DecodeColumn>,
+        topic: &str,
+    ) -> Result<OpenDecoder> {
+        self.0.value.decoder(request, &request.declared, columns, topic).await
+    }
+}
+
+impl SinkFormat {
+    pub(crate) fn specs() -> impl Iterator<Item = &'static PropertySpec> {
+        RecordFormat::sink_specs()
+    }
+
+    pub(crate) fn read(options: &mut Options) -> Option<Self> {
+        RecordFormat::read(options, false, pattern).map(Self)
+    }
+
+    /// The format's name.
+    pub(crate) fn name(&self) -> String {
+        self.0.value.name()
+    }
+
+    /// Whether values say what happens to a row.
+    pub(crate) fn writes_changes(&self, mode: ChangelogMode) -> bool {
+        self.0.value.writes_changes(mode)
+    }
+
+    /// An encoder of the values.
+    pub(crate) async fn values(&self, request: &SinkRequest, topic: &str) -> Result<Box<dyn RecordEncoder>> {
+        self.0.value.encoder(request, &request.schema, topic).await
+    }
+
+    /// An encoder of the columns at these places as keys. One text alone is its own bytes, unless the script says otherwise.
+    pub(crate) async fn keys(
+        &self,
+        request: &SinkRequest,
+        key: &[usize],
+        topic: &str,
+    ) -> Result<Box<dyn RecordEncoder>> {
+        let columns: Schema = request.schema.project(key).map_err(|error| {
+            ConnectorError::new(ErrorKind::Configuration, "opening the output", format!("the key: {error}"))
+        })?;
+        let columns = Arc::new(columns);
+        let is_text = |field: &arrow_schema::FieldRef| matches!(field.data_type(), DataType::Utf8 | DataType::Binary);
+        if !self.0.has_key_format && columns.fields().len() == 1 && columns.fields().iter().all(is_text) {
+            return Ok(Box::new(RawEncoder::new(&columns)?));
+        }
+        self.0.key.encoder(request, &columns, topic).await
+    }
+}

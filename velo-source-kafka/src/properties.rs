@@ -1,0 +1,216 @@
+//! The properties of topics as sources, tables and sinks.
+
+use velo_core::duration::Span;
+use velo_core::properties::PropertyValue;
+use velo_core::{properties, property_choices};
+
+properties! {
+    /// Which cluster a topic is in.
+    pub struct ClusterProperties {
+        /// The brokers, `host:port` and more of them behind commas; from one of them all are found. Every other property of librdkafka can
+        /// be given beside those listed here (`security.protocol`, `sasl.*`, `ssl.*`, `fetch.*`, `compression.type` …), and is checked by it.
+        "bootstrap.servers" | "brokers" => servers: Option<String>,
+    }
+}
+
+properties! {
+    /// Which topic is read, from where and how far.
+    pub struct KafkaSourceProperties {
+        /// The topic.
+        "topic" | "topic.name" => topic: Option<String>,
+        /// A regular expression: all topics are read whose whole name it matches, also those that come later.
+        "topic.pattern" => pattern: Option<String>,
+        /// How long to wait for a topic that is not there yet.
+        "topic.wait.timeout" => wait: Option<Span>,
+        /// How often it is asked whether there are more partitions, or topics of the pattern.
+        "topic.discovery.interval" => discovery: Span = Span(10_000_000),
+        /// The consumer group: its committed offsets are where `scan.startup` = `committed` begins. No group is joined: partitions are
+        /// assigned by Velo, and others of the group change nothing.
+        "group.id" => group: Option<String>,
+        /// Where reading begins without a checkpoint: `earliest`, `latest`, `committed` (by the group), or `timestamp:2024-01-31T00:00:00Z`
+        /// (also in milliseconds since 1970): the first record that is not older. Resolved once, when the job starts.
+        "scan.startup" | "scan.startup.mode" => startup: Option<Startup>,
+        /// Where the stream ends: `latest` (the last stable offset when the job starts) or `timestamp:…`; without it it does not.
+        "scan.bounded" | "scan.bounded.mode" => bounded: Option<Bounded>,
+        /// Where a partition begins for which the group has committed nothing: `earliest` or `latest`. Alone it is another spelling of
+        /// `scan.startup`.
+        "auto.offset.reset" => reset: Option<Reset>,
+        /// Whether records of transactions are read when they are committed (`read_committed`), or at once, and also those that will be
+        /// aborted (`read_uncommitted`).
+        "isolation.level" => isolation: Isolation = Isolation::Committed,
+        /// What happens when a saved position is no longer there, because records were deleted or the topic was made anew: `fail`, or
+        /// going on at the start (`earliest`) or behind the end (`latest`) of what is there now.
+        "offset.lost" => lost: OffsetLost = OffsetLost::Fail,
+    }
+}
+
+properties! {
+    /// Which topic is written, and how.
+    pub struct KafkaSinkProperties {
+        /// The topic.
+        "topic" | "topic.name" => topic: Option<String>,
+        /// Whether a topic that is not there is made.
+        "topic.create" => create: bool,
+        /// How many partitions it has then; by default as many as the cluster gives.
+        "topic.create.partitions" => partitions: Option<u32>,
+        /// How many replicas each of them has; by default as many as the cluster gives.
+        "topic.create.replication" => replication: Option<u32>,
+        /// Columns, separated by commas, that are the key of a record; by default the key of the rows, where there is one. Records of one key
+        /// go into one partition.
+        "key.fields" => key: Option<String>,
+        /// What stands before the job's id in the ids of its transactions.
+        "transactional.id.prefix" => prefix: String = "velo".to_owned(),
+    }
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Startup {
+    /// At the first record.
+    Earliest,
+    /// Behind the last one.
+    Latest,
+    /// Where the group has come to.
+    Committed,
+    /// At the first record that is not older than this, in microseconds since 1970.
+    Timestamp(i64),
+}
+
+/// Where a stream ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bounded {
+    /// Behind the last stable record.
+    Latest,
+    /// At the first record that is not older than this, in microseconds since 1970.
+    Timestamp(i64),
+}
+
+/// Where a partition begins without a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// At the first record.
+    Earliest,
+    /// Behind the last one.
+    Latest,
+}
+
+/// Which records of transactions are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Those that were committed.
+    Committed,
+    /// All.
+    Uncommitted,
+}
+
+impl Isolation {
+    /// As librdkafka names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Committed => "read_committed",
+            Self::Uncommitted => "read_uncommitted",
+        }
+    }
+}
+
+/// What to do about a position that is no longer there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetLost {
+    /// Stop.
+    Fail,
+    /// Read what is there from its start.
+    Earliest,
+    /// Read what comes from now on.
+    Latest,
+}
+
+property_choices!(Reset { Earliest = "earliest", Latest = "latest" });
+property_choices!(Isolation { Committed = "read_committed", Uncommitted = "read_uncommitted" });
+property_choices!(OffsetLost { Fail = "fail", Earliest = "earliest", Latest = "latest" });
+
+/// `timestamp:…`, where the text is one.
+fn timestamp(text: &str) -> Option<Result<i64, String>> {
+    let (word, time) = text.split_at_checked("timestamp:".len())?;
+    if !word.eq_ignore_ascii_case("timestamp:") {
+        return None;
+    }
+    let time = time.trim();
+    let micros = match time.parse::<i64>() {
+        Ok(millis) => millis.checked_mul(1_000).ok_or_else(|| format!("'{time}' is beyond every time")),
+        Err(_) => velo_eventtime::parse_timestamp(time, velo_eventtime::Zone::UTC).map_err(|_| {
+            format!("'{time}' is neither a time such as 2024-01-31T00:00:00Z nor milliseconds since 1970")
+        }),
+    };
+    Some(micros)
+}
+
+impl PropertyValue for Startup {
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Some(time) = timestamp(text) {
+            return time.map(Self::Timestamp);
+        }
+        velo_core::properties::choice(
+            text,
+            &[
+                ("earliest", Self::Earliest),
+                ("earliest-offset", Self::Earliest),
+                ("latest", Self::Latest),
+                ("latest-offset", Self::Latest),
+                ("committed", Self::Committed),
+                ("group-offsets", Self::Committed),
+            ],
+        )
+        .map_err(|message| format!("{message}; or timestamp:2024-01-31T00:00:00Z"))
+    }
+
+    fn kind() -> String {
+        "`earliest`, `latest`, `committed` or `timestamp:…`".to_owned()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(match self {
+            Self::Earliest => "earliest".to_owned(),
+            Self::Latest => "latest".to_owned(),
+            Self::Committed => "committed".to_owned(),
+            Self::Timestamp(micros) => format!("timestamp:{}", velo_core::time::iso8601(*micros)),
+        })
+    }
+}
+
+impl PropertyValue for Bounded {
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Some(time) = timestamp(text) {
+            return time.map(Self::Timestamp);
+        }
+        velo_core::properties::choice(text, &[("latest", Self::Latest), ("latest-offset", Self::Latest)])
+            .map_err(|message| format!("{message}; or timestamp:2024-01-31T00:00:00Z"))
+    }
+
+    fn kind() -> String {
+        "`latest` or `timestamp:…`".to_owned()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(match self {
+            Self::Latest => "latest".to_owned(),
+            Self::Timestamp(micros) => format!("timestamp:{}", velo_core::time::iso8601(*micros)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_time_have_two_spellings() {
+        let one = Ok(Startup::Timestamp(1_706_659_200_000_000));
+        assert_eq!(Startup::parse("timestamp:2024-01-31T00:00:00Z"), one);
+        assert_eq!(Startup::parse("Timestamp: 1706659200000"), one);
+        assert_eq!(Bounded::parse("latest"), Ok(Bounded::Latest));
+        for wrong in ["timestamp:soon", "yesterday", "timestamp:9223372036854775807"] {
+            assert!(Startup::parse(wrong).is_err() && Bounded::parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(Startup::parse("earlist").unwrap_err().contains("did you mean 'earliest'?"));
+    }
+}

@@ -1,0 +1,242 @@
+//! The thread that reads a partition: what librdkafka has ready becomes a chunk at once, so that a record waits for no other.
+//!
+//! A full channel stops the thread, the partition's queue in librdkafka fills up, and that stops to fetch: so a pipeline that is behind
+//! holds the partition back. Dropping the [`Reader`] ends the thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use tokio::sync::mpsc;
+use velo_core::connector::{Chunk, Fetch, PartitionReader};
+use velo_core::error::ErrorKind;
+use velo_core::offset::Position;
+use velo_core::place::{Origin, Positions, Resource};
+use velo_core::{ConnectorError, Result};
+use velo_format::records::Schemas;
+use velo_format::records::confluent::schema_ids;
+
+use crate::cluster::{Client, Said};
+use crate::error::may_pass;
+use crate::frames::{Frames, Gathering, Wanted};
+
+/// Chunks that are read ahead.
+const AHEAD: usize = 2;
+
+/// A chunk has about so many bytes at most, and so many records.
+const BYTES: usize = 512 << 10;
+const RECORDS: usize = 65_536;
+
+/// How long the thread waits for a record before it looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A partition, and what is to be read of it.
+pub(crate) struct Reading {
+    /// The topic.
+    pub(crate) topic: Arc<str>,
+    /// The partition within the topic.
+    pub(crate) partition: i32,
+    /// The source's number in the script, and the partition's within the source.
+    pub(crate) source: u32,
+    pub(crate) number: u32,
+    /// The first offset that is wanted.
+    pub(crate) from: i64,
+    /// The offset behind the last that was there when the job started.
+    pub(crate) seen: i64,
+    /// The first offset that is not wanted any more, for a source that ends.
+    pub(crate) end: Option<i64>,
+    /// What is wanted beside the values.
+    pub(crate) wanted: Wanted,
+}
+
+/// Reads a partition on a thread of its own.
+pub(crate) struct Reader {
+    fetched: mpsc::Receiver<Result<Fetch>>,
+    /// What came and waits for its schemas.
+    waiting: Option<Result<Fetch>>,
+    /// The schemas that records name.
+    schemas: Option<Arc<Schemas>>,
+    ended: bool,
+}
+
+type Consumer = rdkafka::consumer::BaseConsumer<Said>;
+
+impl Reader {
+    /// Begins to read what `consumer` puts into `queue`.
+    pub(crate) fn start(
+        client: Client<Consumer>,
+        queue: PartitionQueue<Said>,
+        reading: Reading,
+        schemas: Option<Arc<Schemas>>,
+    ) -> Result<Self> {
+        let (sender, fetched) = mpsc::channel(AHEAD);
+        let name = format!("{}-{}", reading.topic, reading.partition);
+        let thread =
+            Thread { gathering: Gathering::new(reading.wanted), client, reading, sender, chunks: 0, told: false };
+        let thread = std::thread::Builder::new().name(format!("kafka {name}")).spawn(move || thread.run(&queue));
+        thread.map_err(|error| ConnectorError::from_io(error, "reading", &name))?;
+        Ok(Self { fetched, waiting: None, schemas, ended: false })
+    }
+
+    /// A partition that was read to its end before.
+    pub(crate) fn finished() -> Self {
+        Self { fetched: mpsc::channel(1).1, waiting: None, schemas: None, ended: true }
+    }
+}
+
+#[async_trait]
+impl PartitionReader for Reader {
+    async fn next(&mut self) -> Result<Fetch> {
+        if self.ended {
+            return Ok(Fetch::End);
+        }
+        // A dropped `recv` takes nothing, and what it gave is kept until its schemas are there.
+        let fetch = match self.waiting.take() {
+            Some(fetch) => fetch,
+            None => self.fetched.recv().await.unwrap_or_else(|| {
+                let message = "the thread that reads the partition ended unexpectedly";
+                Err(ConnectorError::new(ErrorKind::Io, "reading", message))
+            }),
+        };
+        if let (Some(schemas), Ok(Fetch::Chunk(chunk))) = (&self.schemas, &fetch) {
+            let ids = schema_ids_of(chunk);
+            self.waiting = Some(fetch);
+            schemas.ensure(&ids).await?;
+            let fetch = self.waiting.take();
+            return fetch.unwrap_or(Ok(Fetch::End));
+        }
+        self.ended = matches!(fetch, Ok(Fetch::End));
+        fetch
+    }
+}
+
+/// The schemas that the values of a chunk name.
+fn schema_ids_of(chunk: &Chunk) -> Vec<u32> {
+    let frames = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Frames>());
+    frames.map_or_else(Vec::new, |frames| schema_ids(&chunk.bytes, frames.values().map(|(value, _)| value)))
+}
+
+struct Thread {
+    client: Client<Consumer>,
+    reading: Reading,
+    sender: mpsc::Sender<Result<Fetch>>,
+    gathering: Gathering,
+    /// How many chunks there were.
+    chunks: u64,
+    /// It was said that all that was there has been given.
+    told: bool,
+}
+
+/// What a look into the queue brought.
+enum Found {
+    Record,
+    /// Nothing more now.
+    Nothing,
+    /// The end of what is there now.
+    LastOne,
+    /// The record behind the last that is wanted.
+    Beyond,
+    Failed(ConnectorError),
+}
+
+impl Thread {
+    fn run(mut self, queue: &PartitionQueue<Said>) {
+        // Where nothing is to be read, nobody may ever come and say so.
+        let mut caught_up = self.reading.from >= self.reading.seen;
+        let mut ended = self.reading.end.is_some_and(|end| self.reading.from >= end);
+        loop {
+            let mut failed = None;
+            if !ended {
+                let mut wait = if caught_up && !self.told { Duration::ZERO } else { LOOK };
+                loop {
+                    match self.look(queue, wait) {
+                        Found::Record if self.gathering.size() < BYTES && self.gathering.records() < RECORDS => {}
+                        Found::Record | Found::Nothing => break,
+                        Found::LastOne => {
+                            caught_up = true;
+                            ended = self.reading.end.is_some();
+                            break;
+                        }
+                        Found::Beyond => {
+                            ended = true;
+                            break;
+                        }
+                        Found::Failed(error) => {
+                            failed = Some(error);
+                            break;
+                        }
+                    }
+                    wait = Duration::ZERO;
+                }
+            }
+            let last = self.gathering.last();
+            caught_up |= ended || last.is_some_and(|last| last + 1 >= self.reading.seen);
+            let mut given = vec![];
+            given.extend(self.chunk().map(Fetch::Chunk).map(Ok));
+            if caught_up && !std::mem::replace(&mut self.told, caught_up) {
+                given.push(Ok(Fetch::CaughtUp));
+            }
+            let over = ended || failed.is_some();
+            given.extend(failed.map(Err));
+            if ended {
+                given.push(Ok(Fetch::End));
+            }
+            let given = given.into_iter().try_for_each(|fetch| self.sender.blocking_send(fetch));
+            if over || given.is_err() || self.sender.is_closed() {
+                return;
+            }
+        }
+    }
+
+    fn look(&mut self, queue: &PartitionQueue<Said>, wait: Duration) -> Found {
+        match queue.poll(wait) {
+            None => Found::Nothing,
+            Some(Ok(message)) => {
+                // Where librdkafka begins before the offset that was asked for, those are not wanted.
+                if message.offset() < self.reading.from {
+                    return Found::Record;
+                }
+                if self.reading.end.is_some_and(|end| message.offset() >= end) {
+                    return Found::Beyond;
+                }
+                self.gathering.push(&message);
+                Found::Record
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => Found::LastOne,
+            // librdkafka goes on by itself where it is only that a broker is gone for a while.
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(may_pass) => Found::Nothing,
+            Some(Err(error)) => {
+                let what = format!("topic {}, partition {}", self.reading.topic, self.reading.partition);
+                Found::Failed(self.client.failed("reading", &what, &error))
+            }
+        }
+    }
+
+    fn chunk(&mut self) -> Option<Chunk> {
+        if self.gathering.is_empty() {
+            return None;
+        }
+        let (bytes, frames) = self.gathering.take();
+        // It is not empty.
+        let (first, last) = (frames.offsets[0], frames.offsets[frames.len() - 1]);
+        let chunk = Chunk {
+            partition: self.reading.number,
+            number: self.chunks,
+            bytes,
+            origin: Origin {
+                source: self.reading.source,
+                partition: self.reading.number,
+                base: 0,
+                resource: Resource::Topic(Arc::clone(&self.reading.topic), self.reading.partition),
+                positions: Positions::Consecutive { first: first as u64 },
+            },
+            end: Position::Offset(last + 1),
+            frames: Some(Arc::new(frames)),
+        };
+        self.chunks += 1;
+        Some(chunk)
+    }
+}

@@ -1,0 +1,301 @@
+//! A topic as a sink: rows become records, delivered at least once, or in the transactions of the job.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, RecordBatch};
+use async_trait::async_trait;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::BaseRecord;
+use velo_core::connector::{
+    ChangelogMode, CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest,
+    TransactionalSystem, Transactions,
+};
+use velo_core::error::ErrorKind;
+use velo_core::row_kind::RowKind;
+use velo_core::{Batch, Clock, ConnectorError, Result, schema};
+use velo_format::records::RecordEncoder;
+
+use crate::cluster::{Client, Producer, topic_name};
+use crate::formats::SinkFormat;
+use crate::properties::KafkaSinkProperties;
+use crate::topics;
+use crate::transactions::{KafkaSystem, KafkaTransactions};
+
+/// A topic that is written.
+#[derive(Debug, Clone)]
+pub(crate) struct KafkaSinkBinding {
+    pub(crate) system: KafkaSystem,
+    pub(crate) properties: KafkaSinkProperties,
+    pub(crate) format: SinkFormat,
+}
+
+#[async_trait]
+impl SinkBinding for KafkaSinkBinding {
+    fn describe(&self) -> String {
+        format!("{}, topic {} ({})", self.system.cluster.name(), self.system.topic, self.format.name())
+    }
+
+    fn transactional(&self) -> Option<&dyn TransactionalSystem> {
+        Some(&self.system)
+    }
+
+    fn takes_event_time(&self) -> bool {
+        true
+    }
+
+    async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
+        let key = self.key(&request)?;
+        if request.mode == ChangelogMode::Upsert && key.is_empty() {
+            let message = "rows that replace others need a key";
+            return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
+                .advise("name its columns with 'key.fields'"));
+        }
+        topics::see_to(&self.system.cluster, &self.system.topic, &self.properties).await?;
+        let values = self.format.values(&request, &self.system.topic).await?;
+        let keys = match key.is_empty() {
+            true => None,
+            false => Some((key.clone(), self.format.keys(&request, &key, &self.system.topic).await?)),
+        };
+        let way = match (request.guarantee, request.transactions.clone()) {
+            (Guarantee::ExactlyOnce, Some(transactions)) => Way::Transactions(own(transactions)?),
+            (Guarantee::ExactlyOnce, None) => {
+                let message = "rows are written exactly once in the transactions of checkpoints, and this job has none";
+                return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
+                    .advise("set 'checkpoint.dir', or 'delivery.guarantee' = 'at_least_once'"));
+            }
+            (Guarantee::AtLeastOnce, _) => Way::Direct(self.system.cluster.producer(&[])?),
+        };
+        Ok(Box::new(KafkaSink {
+            topic: self.system.topic.clone(),
+            mode: request.mode,
+            writes_changes: self.format.writes_changes(request.mode),
+            values,
+            keys,
+            way,
+            clock: request.clock,
+            value: Encoded::default(),
+            key: Encoded::default(),
+        }))
+    }
+}
+
+impl KafkaSinkBinding {
+    /// The places of the columns that are the key of a record.
+    fn key(&self, request: &SinkRequest) -> Result<Vec<usize>> {
+        let Some(named) = &self.properties.key else { return Ok(request.key.clone()) };
+        let names = named.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let place = |name: &str| {
+            let fields = request.schema.fields();
+            let place = fields.iter().position(|field| field.name() == name);
+            place.or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(name))).ok_or_else(|| {
+                let columns = fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+                let message = format!("'key.fields' names '{name}', and the rows have the columns {columns}");
+                ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
+            })
+        };
+        names.map(place).collect()
+    }
+}
+
+/// The job's transactions, which are in a cluster.
+fn own(transactions: Arc<dyn Transactions>) -> Result<Arc<KafkaTransactions>> {
+    let any: Arc<dyn Any + Send + Sync> = transactions;
+    any.downcast().map_err(|_| {
+        ConnectorError::new(ErrorKind::Configuration, "opening the output", "the job's transactions are not Kafka's")
+    })
+}
+
+/// How records go.
+enum Way {
+    /// At once.
+    Direct(Client<Producer>),
+    /// In the transaction of the epoch.
+    Transactions(Arc<KafkaTransactions>),
+}
+
+impl Way {
+    fn producer(&self) -> Result<Client<Producer>> {
+        match self {
+            Self::Direct(producer) => Ok(producer.clone()),
+            Self::Transactions(transactions) => transactions.current(),
+        }
+    }
+}
+
+/// Rows as bytes.
+#[derive(Default)]
+struct Encoded {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Encoded {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn get(&self, row: usize) -> &[u8] {
+        let from = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[from..self.ends[row]]
+    }
+}
+
+struct KafkaSink {
+    topic: String,
+    mode: ChangelogMode,
+    /// Whether values say what happens to a row.
+    writes_changes: bool,
+    values: Box<dyn RecordEncoder>,
+    /// The columns of the key, and what encodes them.
+    keys: Option<(Vec<usize>, Box<dyn RecordEncoder>)>,
+    way: Way,
+    clock: Clock,
+    value: Encoded,
+    key: Encoded,
+}
+
+/// How long a full queue is waited for before it is tried again.
+const FULL: std::time::Duration = std::time::Duration::from_millis(2);
+
+impl KafkaSink {
+    fn encode(&mut self, columns: &RecordBatch, batch: &Batch) -> Result<()> {
+        self.value.clear();
+        self.key.clear();
+        let value = &mut self.value;
+        if self.writes_changes {
+            self.values.encode_changes(columns, batch.kinds.as_ref(), &mut value.bytes, &mut value.ends)?;
+        } else {
+            self.values.encode_records(columns, &mut value.bytes, &mut value.ends)?;
+        }
+        if let Some((places, encoder)) = &mut self.keys {
+            let keys = columns
+                .project(places)
+                .map_err(|error| ConnectorError::new(ErrorKind::Encode, "writing", format!("the key: {error}")))?;
+            encoder.encode_records(&keys, &mut self.key.bytes, &mut self.key.ends)?;
+        }
+        Ok(())
+    }
+
+    /// What becomes of a row: a record, one without a value, or nothing.
+    fn fate(&self, kind: RowKind, row: usize) -> Result<Fate> {
+        if self.writes_changes {
+            // Of an update that is one record the first half has no bytes.
+            return Ok(if self.value.get(row).is_empty() { Fate::Nothing } else { Fate::Record });
+        }
+        match (self.mode, kind) {
+            (_, RowKind::Insert) | (ChangelogMode::Upsert, RowKind::UpdateAfter) => Ok(Fate::Record),
+            (ChangelogMode::Upsert, RowKind::UpdateBefore) => Ok(Fate::Nothing),
+            (ChangelogMode::Upsert, RowKind::Delete) => Ok(Fate::Tombstone),
+            (_, kind) => {
+                let message = format!("a row of the kind {} cannot be written without its kind", kind.symbol());
+                Err(ConnectorError::new(ErrorKind::Encode, "writing", message)
+                    .advise("set 'changelog.mode' = 'full', or 'upsert' with a key"))
+            }
+        }
+    }
+
+    async fn send(&mut self, batch: &Batch, times: Option<&[i64]>) -> Result<()> {
+        let producer = self.way.producer()?;
+        producer.delivered()?;
+        let kinds = batch.kinds.as_ref().map(|kinds| kinds.as_slice());
+        for row in 0..batch.rows() {
+            let fate = self.fate(kinds.map_or(RowKind::Insert, |kinds| kinds[row]), row)?;
+            if fate == Fate::Nothing {
+                continue;
+            }
+            let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic);
+            if fate == Fate::Record {
+                record = record.payload(self.value.get(row));
+            }
+            if self.keys.is_some() {
+                record = record.key(self.key.get(row));
+            }
+            // Kafka has no times before 1970, and what is sent with 0 gets the time of sending.
+            if let Some(time) = times.map(|times| times[row].div_euclid(1_000)).filter(|time| *time > 0) {
+                record = record.timestamp(time);
+            }
+            while let Err((error, back)) = producer.client.send(record) {
+                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                    return Err(self.failed(&producer, &error));
+                }
+                // What was handed over has to go first: this is how a cluster that is behind holds the job back.
+                self.clock.sleep(FULL).await;
+                producer.delivered()?;
+                record = back;
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, producer: &Client<Producer>, error: &KafkaError) -> ConnectorError {
+        producer.failed("writing", &topic_name(&self.topic), error)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Record,
+    Tombstone,
+    Nothing,
+}
+
+/// The visible columns of a batch, and its event times.
+fn apart(batch: &Batch) -> Result<(RecordBatch, Option<Vec<i64>>)> {
+    let Some(time) = schema::event_time_index(batch.columns.schema_ref()) else {
+        return Ok((batch.columns.clone(), None));
+    };
+    let times = batch.columns.column(time).as_primitive_opt::<TimestampMicrosecondType>();
+    let times = times.filter(|times| times.null_count() == 0).map(|times| times.values().to_vec());
+    let visible = (0..time).collect::<Vec<_>>();
+    let columns = batch
+        .columns
+        .project(&visible)
+        .map_err(|error| ConnectorError::new(ErrorKind::Encode, "writing", format!("the visible columns: {error}")))?;
+    Ok((columns, times))
+}
+
+#[async_trait]
+impl Sink for KafkaSink {
+    async fn write(&mut self, batch: Batch) -> Result<()> {
+        let (columns, times) = apart(&batch)?;
+        self.encode(&columns, &batch)?;
+        self.send(&batch, times.as_deref()).await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        // librdkafka sends by itself after `linger.ms`.
+        match &self.way {
+            Way::Direct(producer) => producer.delivered(),
+            Way::Transactions(_) => Ok(()),
+        }
+    }
+
+    async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
+        if let Way::Direct(producer) = &self.way {
+            producer.flush().await?;
+        } else if let Ok(producer) = self.way.producer() {
+            producer.flush().await?;
+        }
+        Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
+    }
+
+    async fn commit(&mut self, _prepared: PreparedCommit) -> Result<()> {
+        Ok(())
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        // What is not committed is aborted by whoever takes over, or by the cluster in time.
+        Ok(())
+    }
+
+    fn commit_kind(&self) -> CommitKind {
+        match self.way {
+            Way::Direct(_) => CommitKind::Direct,
+            Way::Transactions(_) => CommitKind::Atomic,
+        }
+    }
+}

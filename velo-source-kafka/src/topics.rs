@@ -1,0 +1,42 @@
+//! Topics that are written: whether they are there, and made where they are to be.
+
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+use velo_core::error::ErrorKind;
+use velo_core::{ConnectorError, Result};
+
+use crate::cluster::{Cluster, REQUEST, topic_name};
+use crate::properties::KafkaSinkProperties;
+
+/// Sees to it that a topic can be written.
+pub(crate) async fn see_to(cluster: &Cluster, topic: &str, properties: &KafkaSinkProperties) -> Result<()> {
+    let looking = cluster.consumer(&[("group.id", "velo"), ("allow.auto.create.topics", "false")])?;
+    let metadata = looking.metadata(Some(topic)).await?;
+    if metadata.topics().iter().any(|found| found.name() == topic && !found.partitions().is_empty()) {
+        return Ok(());
+    }
+    if !properties.create {
+        let message = format!("{} has no topic '{topic}'", cluster.name());
+        return Err(ConnectorError::new(ErrorKind::NotFound, "opening the output", message)
+            .advise("create it, or have Velo do so: 'topic.create' = 'true'"));
+    }
+    let admin = cluster.admin()?;
+    // As many as the cluster gives by itself: KIP-464.
+    let count = |count: Option<u32>| count.map_or(-1, |count| i32::try_from(count).unwrap_or(i32::MAX));
+    let replication = TopicReplication::Fixed(count(properties.replication));
+    let new = NewTopic::new(topic, count(properties.partitions), replication);
+    let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
+    let made = admin.client.create_topics([&new], &options).await;
+    let made = made.map_err(|error| admin.failed("creating a topic", &topic_name(topic), &error))?;
+    for result in made {
+        match result {
+            // Somebody else was quicker.
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                let error = rdkafka::error::KafkaError::AdminOp(code);
+                return Err(admin.failed("creating a topic", &topic_name(&name), &error));
+            }
+        }
+    }
+    Ok(())
+}

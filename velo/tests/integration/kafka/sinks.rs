@@ -1,0 +1,69 @@
+//! Topics that are written.
+
+use super::broker::{Broker, Record};
+use super::{job, rows, run};
+
+/// Keys, tombstones and event times of a result that changes.
+#[test]
+fn changes_go_out_under_their_key() {
+    let broker = Broker::new();
+    let (from, to) = (broker.topic(1, &[]), broker.topic(1, &[]));
+    let at =
+        |id: i64, key: &str| Record { time: id * 1_000, ..Record::value(format!("{{\"k\":\"{key}\",\"v\":{id}}}")) };
+    broker.put(&from, &[at(1, "a"), at(2, "b"), at(3, "a")]);
+    let folder = job(
+        &broker,
+        &format!(
+            "CREATE STREAM t (k STRING, v BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json',
+               'scan.bounded' = 'latest', 'event.time.source' = 'record');
+             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json', 'key.fields' = 'k');
+             INSERT INTO o SELECT k, v FROM t;"
+        ),
+    );
+    assert_eq!(rows(&run(&folder)), Vec::<String>::new());
+    let written = broker.read(&to, "read_uncommitted");
+    let expected = [("a", 1, 1_000), ("b", 2, 2_000), ("a", 3, 3_000)]
+        .map(|(key, v, time)| Record { time, ..Record::keyed(key, Some(&format!("{{\"k\":\"{key}\",\"v\":{v}}}"))) });
+    assert_eq!(written, expected);
+}
+
+/// With checkpoints rows are in transactions, and each is there once.
+#[test]
+fn a_bounded_job_is_committed_once() {
+    let broker = Broker::new();
+    let (from, to) = (broker.topic(3, &[]), broker.topic(2, &[]));
+    let records = (0..3_000).map(|id| Record { partition: id % 3, ..Record::value(format!("{{\"id\":{id}}}")) });
+    broker.put(&from, &records.collect::<Vec<_>>());
+    let folder = job(
+        &broker,
+        &format!(
+            "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '100ms';
+             CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json',
+               'scan.bounded' = 'latest');
+             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json');
+             INSERT INTO o SELECT id FROM t;"
+        ),
+    );
+    assert_eq!(rows(&run(&folder)), Vec::<String>::new());
+    let mut expected = (0..3_000).map(|id| format!("{{\"id\":{id}}}")).collect::<Vec<_>>();
+    expected.sort();
+    assert_eq!(broker.values(&to), expected);
+}
+
+#[test]
+fn a_topic_is_made_where_it_is_to_be() {
+    let broker = Broker::new();
+    let to = format!("made-{}", std::process::id());
+    let sql = |more: &str| {
+        format!(
+            "CREATE STREAM t (id BIGINT) WITH (connector = 'datagen', 'number.of.rows' = '10');
+             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json'{more});
+             INSERT INTO o SELECT id FROM t;"
+        )
+    };
+    let missing = run(&job(&broker, &sql("")));
+    assert_eq!(missing.code, 1);
+    assert!(missing.stderr.contains("'topic.create' = 'true'"), "{}", missing.stderr);
+    rows(&run(&job(&broker, &sql(", 'topic.create' = 'true', 'topic.create.partitions' = '3'"))));
+    assert_eq!(broker.values(&to).len(), 10);
+}

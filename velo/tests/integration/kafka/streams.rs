@@ -1,0 +1,203 @@
+//! Jobs that do not end: killed, frozen, with topics that change under them.
+
+use super::broker::{Broker, Record};
+use super::running::{Running, checkpoint_behind};
+use super::{job, run};
+use crate::support::Folder;
+
+fn record(id: u32) -> Record {
+    Record::value(format!("{{\"id\":{id}}}"))
+}
+
+fn row(id: u32) -> String {
+    format!("{{\"id\":{id}}}")
+}
+
+/// Prints what comes, with checkpoints.
+fn printing(broker: &Broker, topic: &str, more: &str) -> Folder {
+    job(
+        broker,
+        &format!(
+            "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '100ms';
+             CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', {topic}, format = 'json'{more});
+             SELECT id FROM t;"
+        ),
+    )
+}
+
+/// BC-38: the end is found before the job says that it runs, and is in its first checkpoint.
+#[test]
+fn bc_38_what_comes_while_a_job_starts_at_the_end_is_read() {
+    let broker = Broker::new();
+    for startup in ["latest", "timestamp:2100-01-01T00:00:00Z"] {
+        let topic = broker.topic(1, &[]);
+        broker.put(&topic, &(0..5).map(record).collect::<Vec<_>>());
+        let folder = printing(&broker, &format!("topic = '{topic}'"), &format!(", 'scan.startup' = '{startup}'"));
+        let first = Running::start(&folder);
+        let number = checkpoint_behind(&folder, 0);
+        // No record was read, and none that was there is read by the next one.
+        first.kill();
+        broker.put(&topic, &[record(5)]);
+        let mut second = Running::start(&folder);
+        assert_eq!(second.row(), row(5), "{startup}, behind checkpoint {number}");
+        broker.put(&topic, &[record(6)]);
+        assert_eq!(second.row(), row(6));
+        second.stop();
+    }
+}
+
+/// A topic gets partitions, and a pattern topics: what is in them is read from its first record on.
+#[test]
+fn partitions_and_topics_that_come_later_are_read() {
+    let broker = Broker::new();
+    let topic = broker.topic(1, &[]);
+    let name = format!("'topic.pattern' = '{topic}(-.*)?'");
+    let folder = printing(&broker, &name, ", 'topic.discovery.interval' = '100ms'");
+    let mut running = Running::start(&folder);
+    broker.put(&topic, &[record(1)]);
+    assert_eq!(running.row(), row(1));
+    broker.grow(&topic, 2);
+    broker.put(&topic, &[Record { partition: 1, ..record(2) }]);
+    assert_eq!(running.row(), row(2));
+    let later = format!("{topic}-later");
+    broker.make(&later, 1, &[]);
+    broker.put(&later, &[record(3)]);
+    assert_eq!(running.row(), row(3));
+    checkpoint_behind(&folder, checkpoint_behind(&folder, 0) + 1);
+    running.kill();
+    // All of them are in the checkpoint.
+    broker.put(&later, &[record(4)]);
+    let mut running = Running::start(&folder);
+    assert_eq!(running.row(), row(4));
+    running.stop();
+}
+
+#[test]
+fn a_topic_that_is_not_there_yet_is_waited_for() {
+    let broker = Broker::new();
+    let topic = format!("waited-{}", std::process::id());
+    let folder = printing(&broker, &format!("topic = '{topic}'"), ", 'topic.wait.timeout' = '60s'");
+    let mut running = Running::start(&folder);
+    broker.make(&topic, 1, &[]);
+    broker.put(&topic, &[record(1)]);
+    assert_eq!(running.row(), row(1));
+    running.stop();
+}
+
+/// The records behind a checkpoint were deleted.
+#[test]
+fn a_position_that_is_no_longer_there_is_told() {
+    let broker = Broker::new();
+    let topic = broker.topic(1, &[]);
+    broker.put(&topic, &[record(1), record(2)]);
+    let folder = printing(&broker, &format!("topic = '{topic}'"), ", 'offset.lost' = '${LOST:-fail}'");
+    let mut running = Running::start(&folder);
+    assert_eq!((running.row(), running.row()), (row(1), row(2)));
+    running.stop();
+    broker.put(&topic, &(3..9).map(record).collect::<Vec<_>>());
+    broker.forget(&topic, 6);
+    let failed = run(&folder);
+    assert_eq!(failed.code, 1);
+    let said =
+        format!("topic {topic}, partition 0: offset 2 of the checkpoint is no longer there; there are those from 6");
+    assert!(failed.stderr.contains(&said) && failed.stderr.contains("'offset.lost' = 'earliest'"), "{}", failed.stderr);
+    let script = folder.read("q.sql").replace("${LOST:-fail}", "earliest");
+    let folder = folder.file("q.sql", script);
+    let mut running = Running::start(&folder);
+    assert_eq!(running.row(), row(7));
+    running.stop();
+}
+
+/// From a topic to a topic, exactly once.
+fn copying(broker: &Broker, from: &str, to: &str) -> Folder {
+    job(
+        broker,
+        &format!(
+            "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '100ms';
+             CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json');
+             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json');
+             INSERT INTO o SELECT id FROM t;"
+        ),
+    )
+}
+
+fn sorted(ids: impl Iterator<Item = u32>) -> Vec<String> {
+    let mut rows = ids.map(row).collect::<Vec<_>>();
+    rows.sort();
+    rows
+}
+
+/// Waits until so many rows can be read.
+fn until(broker: &Broker, topic: &str, rows: usize) -> Vec<String> {
+    loop {
+        let values = broker.values(topic);
+        if values.len() >= rows {
+            return values;
+        }
+    }
+}
+
+/// BC-41, a and b: killed again and again, each row is there once for a reader of committed records.
+#[test]
+fn bc_41_each_row_is_there_once_however_often_the_job_is_killed() {
+    let broker = Broker::new();
+    let (from, to) = (broker.topic(3, &[]), broker.topic(2, &[]));
+    let folder = copying(&broker, &from, &to);
+    let put = |ids: std::ops::Range<u32>| {
+        let records = ids.map(|id| Record { partition: (id % 3) as i32, ..record(id) });
+        broker.put(&from, &records.collect::<Vec<_>>());
+    };
+    let mut newest = 0;
+    for life in 0..6 {
+        put(life * 1_000..life * 1_000 + 500);
+        let running = Running::start(&folder);
+        newest = checkpoint_behind(&folder, newest);
+        put(life * 1_000 + 500..life * 1_000 + 1_000);
+        if life % 2 == 0 {
+            // Somewhere in what comes of that.
+            newest = checkpoint_behind(&folder, newest);
+        }
+        running.kill();
+    }
+    let running = Running::start(&folder);
+    assert_eq!(until(&broker, &to, 6_000), sorted(0..6_000));
+    running.stop();
+    assert_eq!(broker.values(&to), sorted(0..6_000));
+}
+
+/// BC-41, c: a process that was frozen finds that it was replaced, and writes nothing more.
+#[test]
+fn bc_41_a_frozen_process_that_was_replaced_stops() {
+    let broker = Broker::new();
+    let (from, to) = (broker.topic(1, &[]), broker.topic(1, &[]));
+    let folder = copying(&broker, &from, &to);
+    broker.put(&from, &(0..500).map(record).collect::<Vec<_>>());
+    let frozen = Running::start(&folder);
+    until(&broker, &to, 500);
+    broker.put(&from, &(500..1_000).map(record).collect::<Vec<_>>());
+    frozen.signal("-STOP");
+    let second = Running::start(&folder);
+    assert_eq!(until(&broker, &to, 1_000), sorted(0..1_000));
+    frozen.signal("-CONT");
+    let ran = frozen.ended();
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("another process"), "{}", ran.stderr);
+    broker.put(&from, &(1_000..1_200).map(record).collect::<Vec<_>>());
+    assert_eq!(until(&broker, &to, 1_200), sorted(0..1_200));
+    second.stop();
+    assert_eq!(broker.values(&to), sorted(0..1_200));
+}
+
+/// BC-41, d: two jobs write into one topic.
+#[test]
+fn bc_41_two_jobs_into_one_topic_do_not_meet() {
+    let broker = Broker::new();
+    let (one, other, to) = (broker.topic(1, &[]), broker.topic(1, &[]), broker.topic(1, &[]));
+    broker.put(&one, &(0..300).map(record).collect::<Vec<_>>());
+    broker.put(&other, &(300..600).map(record).collect::<Vec<_>>());
+    let folders = [copying(&broker, &one, &to), copying(&broker, &other, &to)];
+    let running = folders.each_ref().map(Running::start);
+    assert_eq!(until(&broker, &to, 600), sorted(0..600));
+    running.into_iter().for_each(Running::stop);
+    assert_eq!(broker.values(&to), sorted(0..600));
+}
