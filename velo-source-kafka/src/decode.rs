@@ -5,12 +5,15 @@ use std::sync::Arc;
 use arrow_array::builder::{MapBuilder, StringBuilder};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow_schema::{DataType, Field, Schema};
+use arrow_select::interleave::interleave_record_batch;
+use bytes::Bytes;
 use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
 use velo_core::error::ErrorKind;
-use velo_core::place::Resource;
+use velo_core::place::{Origin, Positions, Resource};
+use velo_core::row_kind::{RowKind, RowKinds};
 use velo_core::table_text::value_text;
 use velo_core::{Batch, ConnectorError, Result};
 use velo_format::records::{OpenDecoder, RecordDecoder, Schemas};
@@ -122,9 +125,19 @@ pub(crate) struct KafkaDecoder {
     values: Arc<dyn RecordDecoder>,
     /// The schemas that records name.
     schemas: Option<Arc<Schemas>>,
+    /// What records without a value delete; none: they are no rows.
+    deletes: Option<Deletes>,
     /// System columns with their places among the columns asked for, ascending.
     system: Vec<(usize, System)>,
     columns: Vec<DecodeColumn>,
+}
+
+/// What makes rows of records that delete.
+pub(crate) struct Deletes {
+    /// Decodes their keys.
+    pub(crate) keys: OpenDecoder,
+    /// The places of the key's columns among those asked for.
+    pub(crate) places: Vec<usize>,
 }
 
 /// The system columns among those asked for, with their places, and the others.
@@ -155,13 +168,18 @@ impl KafkaDecoder {
             }
         }
         let OpenDecoder { decoder: values, schemas } = values;
-        Ok(Self { values, schemas, system, columns })
+        Ok(Self { values, schemas, deletes: None, system, columns })
+    }
+
+    /// Records without a value delete.
+    pub(crate) fn with_deletes(self, deletes: Deletes) -> Self {
+        Self { deletes: Some(deletes), ..self }
     }
 
     /// What a reader is to keep of records for this decoder.
     pub(crate) fn wanted(&self) -> Wanted {
         let has = |kinds: &[System]| self.system.iter().any(|(_, kind)| kinds.contains(kind));
-        Wanted { keys: has(&[System::Key, System::KeyBytes]), headers: has(&[System::Headers]) }
+        Wanted { keys: self.deletes.is_some() || has(&[System::Key, System::KeyBytes]), headers: has(&[System::Headers]) }
     }
 
     /// The schemas that are to be there before a chunk is decoded.
@@ -197,6 +215,101 @@ fn frames_of(chunk: &Chunk) -> Result<&Frames> {
     frames.ok_or_else(|| ConnectorError::new(ErrorKind::Decode, "decoding", "a chunk without the ends of its records"))
 }
 
+impl KafkaDecoder {
+    /// Puts rows that delete among the others, in the order of their offsets.
+    fn with_deleted(&self, deletes: &Deletes, decoded: Decoded, chunk: &Chunk, frames: &Frames) -> Result<Decoded> {
+        let keys = Bytes::copy_from_slice(&frames.keys.bytes);
+        let mut places = frames.deletes().map(|at| (frames.keys.range(at), frames.offsets[at] as u64));
+        let mut of_keys = deletes.keys.decoder.decode_records(&keys, &chunk.origin, &mut places)?;
+        let rows = |batches: &[Batch]| batches.iter().map(Batch::rows).sum::<usize>();
+        let (values, deleted) = (rows(&decoded.batches), rows(&of_keys.batches));
+        let mut parts = decoded.batches;
+        for batch in std::mem::take(&mut of_keys.batches) {
+            parts.push(self.deleted(deletes, batch, frames)?);
+        }
+        // The position of each row, and where it is among the parts.
+        let position = |batch: &Batch, row| batch.origin.as_ref().map_or(0, |origin| origin.position(row));
+        let mut order = Vec::with_capacity(values + deleted);
+        for (part, batch) in parts.iter().enumerate() {
+            order.extend((0..batch.rows()).map(|row| (position(batch, row), (part, row))));
+        }
+        // Of one record there is one row, or there are several that stay in their order.
+        order.sort_by_key(|(position, _)| *position);
+        let indices = order.iter().map(|(_, at)| *at).collect::<Vec<_>>();
+        let columns = parts.iter().map(|batch| &batch.columns).collect::<Vec<_>>();
+        let columns = interleave_record_batch(&columns, &indices)
+            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "putting rows in order", failed.to_string()))?;
+        let first_delete = parts.len() - parts.iter().rev().take_while(|batch| batch.kinds.is_some()).count();
+        let kind = |(part, row): &(usize, usize)| match &parts[*part].kinds {
+            Some(kinds) => kinds.as_slice()[*row],
+            None => RowKind::Insert,
+        };
+        let kinds = RowKinds::new(indices.iter().map(kind).collect());
+        let time = |position: u64| frames.at(position).and_then(|at| frames.times[at].checked_mul(1_000)).unwrap_or(0);
+        let record_times = order.iter().map(|(position, _)| time(*position)).collect();
+        let positions = Positions::Each(order.iter().map(|(position, _)| *position).collect());
+        let origin = Some(Origin { positions, ..chunk.origin.clone() });
+        let row_bytes = match decoded.row_bytes.is_empty() {
+            true => Vec::new(),
+            false => {
+                let starts = starts(&parts);
+                let of = |(part, row): &(usize, usize)| match *part < first_delete {
+                    true => decoded.row_bytes[starts[*part] + row].clone(),
+                    // A record without a value has no bytes.
+                    false => 0..0,
+                };
+                indices.iter().map(of).collect()
+            }
+        };
+        let mut errors = decoded.errors;
+        // They are in the order of rows that are put into another one here; which are before one is told by its place alone.
+        errors.extend(of_keys.errors);
+        let batch = Batch { origin, kinds: Some(kinds), ..Batch::new(columns) };
+        Ok(Decoded {
+            batches: vec![batch],
+            errors,
+            row_bytes,
+            unknown_fields: decoded.unknown_fields,
+            no_rows: decoded.no_rows - frames.deletes().count() as u64,
+            record_times,
+        })
+    }
+
+    /// Rows with nothing but their keys.
+    fn deleted(&self, deletes: &Deletes, keys: Batch, frames: &Frames) -> Result<Batch> {
+        let rows = keys.rows();
+        let origin = keys.origin.clone();
+        let place = |row| origin.as_ref().and_then(|origin| frames.at(origin.position(row)));
+        let places = (0..rows).filter_map(place).collect::<Vec<_>>();
+        let resource = origin.as_ref().map(|origin| origin.resource.clone());
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for (at, column) in self.columns.iter().enumerate() {
+            let of_key = deletes.places.iter().position(|place| *place == at);
+            let of_system = self.system.iter().find(|(place, _)| *place == at);
+            columns.push(match (of_key, of_system, &resource) {
+                (Some(key), ..) => Arc::clone(keys.columns.column(key)),
+                (None, Some((_, kind)), Some(resource)) if !column.raw => kind.column(frames, &places, resource),
+                _ => new_null_array(column.field.data_type(), rows),
+            });
+        }
+        let schema = Schema::new(self.columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>());
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let columns = RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)
+            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "making rows that delete", failed.to_string()))?;
+        let kinds = Some(RowKinds::new(vec![RowKind::Delete; rows]));
+        Ok(Batch { kinds, ..keys.with_columns(columns) })
+    }
+}
+
+/// How many rows there are before each part.
+fn starts(parts: &[Batch]) -> Vec<usize> {
+    let before = parts.iter().scan(0, |rows, batch| {
+        *rows += batch.rows();
+        Some(*rows - batch.rows())
+    });
+    before.collect()
+}
+
 impl ChunkDecoder for KafkaDecoder {
     fn decode(&self, chunk: &Chunk) -> Result<Decoded> {
         let frames = frames_of(chunk)?;
@@ -208,7 +321,10 @@ impl ChunkDecoder for KafkaDecoder {
             let made = batches.into_iter().map(|batch| self.with_system(batch, frames));
             decoded.batches = made.collect::<Result<_>>()?;
         }
-        Ok(decoded)
+        match &self.deletes {
+            Some(deletes) if frames.deletes().next().is_some() => self.with_deleted(deletes, decoded, chunk, frames),
+            _ => Ok(decoded),
+        }
     }
 
     fn fields_at(&self, chunk: &Chunk, position: u64) -> Vec<String> {

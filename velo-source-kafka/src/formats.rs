@@ -7,7 +7,7 @@ use velo_core::connector::{ChangelogMode, DecodeColumn, SinkRequest, SourceReque
 use velo_core::error::ErrorKind;
 use velo_core::properties::{Options, PropertySpec};
 use velo_core::{Clock, ConnectorError, Result};
-use velo_format::records::{OpenDecoder, RawEncoder, RecordEncoder, RecordFormat, RecordFormats};
+use velo_format::records::{OpenDecoder, RawDecoder, RawEncoder, RecordEncoder, RecordFormat, RecordFormats};
 use velo_format::value::TimestampFormat;
 
 /// How records that are read are rows.
@@ -69,6 +69,32 @@ impl SourceFormat {
     }
 }
 
+impl SourceFormat {
+    /// A decoder of these columns of keys, whose declared ones are these. One text alone is its own bytes, unless the script says
+    /// otherwise.
+    pub(crate) async fn keys(
+        &self,
+        request: &SourceRequest,
+        declared: &SchemaRef,
+        columns: Vec<DecodeColumn>,
+        topic: &str,
+    ) -> Result<OpenDecoder> {
+        if !self.0.has_key_format && is_one_text(declared) {
+            let decoder = RawDecoder::new(declared, columns, request.batch_rows, request.keep_bytes)?;
+            return Ok(OpenDecoder { decoder: Arc::new(decoder), schemas: None });
+        }
+        self.0.key.decoder(request, declared, columns, topic).await
+    }
+}
+
+/// Whether a key is one column of text or bytes.
+fn is_one_text(columns: &Schema) -> bool {
+    match columns.fields().as_ref() {
+        [only] => matches!(only.data_type(), DataType::Utf8 | DataType::Binary),
+        _ => false,
+    }
+}
+
 impl SinkFormat {
     pub(crate) fn specs() -> impl Iterator<Item = &'static PropertySpec> {
         RecordFormat::sink_specs()
@@ -104,8 +130,7 @@ impl SinkFormat {
             ConnectorError::new(ErrorKind::Configuration, "opening the output", format!("the key: {error}"))
         })?;
         let columns = Arc::new(columns);
-        let is_text = |field: &arrow_schema::FieldRef| matches!(field.data_type(), DataType::Utf8 | DataType::Binary);
-        if !self.0.has_key_format && columns.fields().len() == 1 && columns.fields().iter().all(is_text) {
+        if !self.0.has_key_format && is_one_text(&columns) {
             return Ok(Box::new(RawEncoder::new(&columns)?));
         }
         self.0.key.encoder(request, &columns, topic).await

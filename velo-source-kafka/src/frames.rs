@@ -93,6 +93,11 @@ impl Frames {
         i64::try_from(offset).ok().and_then(|offset| self.offsets.binary_search(&offset).ok())
     }
 
+    /// The places in the chunk of records that have a key and no value.
+    pub(crate) fn deletes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.tombstones.iter().map(|at| *at as usize).filter(|at| !self.keys.is_null(*at))
+    }
+
     /// The records that have a value, with its place and their offset.
     pub(crate) fn values(&self) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
         let mut tombstones = self.tombstones.iter().copied().peekable();

@@ -1,4 +1,4 @@
-//! Kafka topics as streams and sinks: the connector `kafka`.
+//! Kafka topics as streams, tables and sinks: the connector `kafka`.
 //!
 //! [`librdkafka`] knows the properties of the C client, which pass through; a [`cluster`] makes clients of it. A [`source`] assigns partitions
 //! itself, from positions that checkpoints keep: no group is joined, so that no rebalance moves anything. [`reader`] takes what is ready
@@ -56,8 +56,8 @@ impl Connector for KafkaConnector {
             sink: true,
             changelog: true,
             transactions: true,
-            incremental: false,
-            deletes: false,
+            incremental: true,
+            deletes: true,
             replay: true,
             ordered: true,
             record_time: true,
@@ -79,7 +79,7 @@ impl Connector for KafkaConnector {
         let cluster = cluster(options, Role::Consumer, &self.source_properties());
         let topics = topics(options, &properties);
         let (cluster, topics, format) = (cluster?, topics?, format?);
-        let source = KafkaSource { cluster, topics, properties, format };
+        let source = KafkaSource { cluster, topics, properties, format, key: Vec::new() };
         (before || !options.has_errors()).then(|| Arc::new(source) as Arc<dyn SourceBinding>)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow_schema::{Field, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -22,7 +22,7 @@ use velo_core::offset::Position;
 use velo_core::{Clock, ConnectorError, Result};
 
 use crate::cluster::{Client, Cluster, REQUEST, Said, topic_name};
-use crate::decode::{KafkaDecoder, System, split};
+use crate::decode::{Deletes, KafkaDecoder, System, split};
 use crate::error::may_pass;
 use crate::formats::SourceFormat;
 use crate::properties::{Bounded, KafkaSourceProperties, OffsetLost, Reset, Startup};
@@ -55,6 +55,8 @@ pub(crate) struct KafkaSource {
     pub(crate) topics: Topics,
     pub(crate) properties: KafkaSourceProperties,
     pub(crate) format: SourceFormat,
+    /// The key under which records take each other's place, where they are a table.
+    pub(crate) key: Vec<String>,
 }
 
 impl KafkaSource {
@@ -169,7 +171,15 @@ impl SourceBinding for KafkaSource {
     }
 
     fn gives_kinds(&self) -> bool {
-        self.format.has_changes()
+        self.format.has_changes() || self.deletes()
+    }
+
+    fn as_table(&self, key: &[String], from_latest: bool) -> Option<Arc<dyn SourceBinding>> {
+        let mut table = Self { key: key.to_vec(), ..self.clone() };
+        if from_latest {
+            table.properties.startup = Some(Startup::Latest);
+        }
+        Some(Arc::new(table))
     }
 
     fn system_columns(&self) -> Vec<Field> {
@@ -195,7 +205,11 @@ impl SourceBinding for KafkaSource {
     async fn open(&self, request: SourceRequest) -> Result<Box<dyn StreamSource>> {
         let (system, columns) = split(&request.columns, &request.declared);
         let values = self.format.decoder(&request, columns, &self.topics.shown()).await?;
-        let decoder = Arc::new(KafkaDecoder::new(values, system, request.columns.clone())?);
+        let mut decoder = KafkaDecoder::new(values, system, request.columns.clone())?;
+        if self.deletes() {
+            decoder = decoder.with_deletes(self.deletes_of(&request).await?);
+        }
+        let decoder = Arc::new(decoder);
         let consumer = self.consumer()?;
         let found = self.wait(&consumer, &request.clock).await?;
         let events = Events::serve(&consumer)?;
@@ -207,9 +221,9 @@ impl SourceBinding for KafkaSource {
     }
 
     async fn open_table(&self, _request: SourceRequest) -> Result<Arc<dyn TableDataSource>> {
-        let message = "tables over topics are not built yet";
+        let message = "a table over a topic is declared: its records are read on as they come";
         Err(ConnectorError::new(ErrorKind::Unsupported, "opening a table", message)
-            .advise("make the table of a stream: CREATE TABLE name AS SELECT … FROM stream GROUP BY its key"))
+            .advise("CREATE TABLE name (…, PRIMARY KEY (…)) WITH (connector = 'kafka', …)"))
     }
 }
 
@@ -249,6 +263,40 @@ impl KafkaSource {
             partitions.push(Partition { topic, number, start, there, end });
         }
         Ok(partitions)
+    }
+
+    /// Whether a record without a value deletes the row of its key. Records that say by themselves what happened to a row have said
+    /// that before.
+    fn deletes(&self) -> bool {
+        !self.key.is_empty() && !self.format.has_changes()
+    }
+
+    /// What makes rows of records that delete: their keys are the columns of the table's.
+    async fn deletes_of(&self, request: &SourceRequest) -> Result<Deletes> {
+        let is_key = |name: &str| self.key.iter().any(|key| key.eq_ignore_ascii_case(name));
+        let declared = request.declared.fields().iter().filter(|field| is_key(field.name())).cloned();
+        let declared = Arc::new(Schema::new(declared.collect::<Vec<_>>()));
+        let mut places = Vec::new();
+        let mut columns = Vec::new();
+        for (at, column) in request.columns.iter().enumerate() {
+            match column.path.as_slice() {
+                [name] if is_key(name) && !column.raw => {
+                    places.push(at);
+                    columns.push(column.clone());
+                }
+                _ if !column.field.is_nullable() => {
+                    let message = format!(
+                        "the column {} is NOT NULL, and a record without a value, which deletes, has nothing but its key",
+                        column.field.name()
+                    );
+                    return Err(ConnectorError::new(ErrorKind::Configuration, "opening a table", message)
+                        .advise("declare the column without NOT NULL"));
+                }
+                _ => {}
+            }
+        }
+        let keys = self.format.keys(request, &declared, columns, &self.topics.shown()).await?;
+        Ok(Deletes { keys, places })
     }
 
     fn startup(&self) -> Startup {

@@ -200,19 +200,19 @@ fn registry(workspace: &Workspace) -> Result<Schemas> {
 
 /// For CI: where PostgreSQL or the Python of the yardsticks can be neither found nor installed, their tests are left out, and that is
 /// said: what they compare with is recorded where it can be, and the ordinary tests compare with the record. Nothing else shows that
-/// checkpoints in S3 work, so without that service this fails.
+/// checkpoints in S3 and topics work, so without those services this fails.
 pub fn where_possible(workspace: &Workspace) -> Result<()> {
     let left_out = |what: &str, error: &anyhow::Error| {
         println!("integration: not run, for {what} is not to be had here: {error:#}")
     };
-    let (s3, missing) = match s3(workspace) {
-        Ok(s3) => (Some(s3), None),
-        Err(error) => (None, Some(error)),
-    };
+    let mut missing = Vec::new();
+    let s3 = s3(workspace).map_err(|error| missing.push(error.context("the tests of checkpoints in S3 cannot run"))).ok();
+    let kafka = kafka(workspace, Brokers::One).map_err(|error| missing.push(error)).ok();
     let services = Services {
         postgres: postgres(workspace).inspect_err(|error| left_out("PostgreSQL", error)).ok(),
         python: python(workspace).inspect_err(|error| left_out("Python with DuckDB and pyarrow", error)).ok(),
         s3,
+        kafka,
         ..Services::default()
     };
     if !services.tests().is_empty() {
@@ -222,10 +222,7 @@ pub fn where_possible(workspace: &Workspace) -> Result<()> {
             bail!("{failure}");
         }
     }
-    match missing {
-        Some(error) => Err(error).context("the tests of checkpoints in S3 cannot run"),
-        None => Ok(()),
-    }
+    missing.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Starts what is needed, runs the tests, and stops what was started here.

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::process::{cargo, display};
+use crate::services;
 use crate::steps::Reported;
 use crate::test_output::TestOutput;
 use crate::workspace::Workspace;
@@ -45,6 +46,7 @@ pub struct Report {
 
 /// Runs the tests, passing their output through, and adds up.
 pub fn execute(workspace: &Workspace, args: &Args) -> Result<Report> {
+    services::libraries()?;
     let mut command = cargo(&workspace.root, &["test", "--workspace", "--no-fail-fast"]);
     if args.all_modes {
         command.env("VELO_ALL_MODES", "1");

@@ -69,6 +69,13 @@ pub trait SourceBinding: Send + Sync + fmt::Debug {
         false
     }
 
+    /// The same records as a table that is read on for ever, where the system's tables are that (a topic): under `key`, the names of its
+    /// columns, each record takes the place of the one before, and one without a value deletes it. `from_latest` leaves out what was there
+    /// before the start. `None`: a table is loaded, by [`SourceBinding::open_table`].
+    fn as_table(&self, _key: &[String], _from_latest: bool) -> Option<Arc<dyn SourceBinding>> {
+        None
+    }
+
     /// The system columns that its records can have beside the declared ones: `_path`, `_offset`, … with their types.
     fn system_columns(&self) -> Vec<arrow_schema::Field> {
         Vec::new()

@@ -130,6 +130,9 @@ pub struct Decoded {
     pub unknown_fields: u64,
     /// Records that are no rows, and not bad: those without a value.
     pub no_rows: u64,
+    /// The time in microseconds that the system itself gives each row, over all batches: the event time of a row that deletes and has
+    /// nothing but its key. Empty where there is none of these.
+    pub record_times: Vec<i64>,
 }
 
 /// A source of records without end or with one.

@@ -176,8 +176,9 @@ impl Timing {
             let rows = batch.rows();
             // Which rows of the chunk a batch has, so that a refused one's bytes are found.
             let mut kept = decoded.row_bytes.get(before..before + rows).unwrap_or_default().to_vec();
+            let record_times = decoded.record_times.get(before..before + rows).unwrap_or_default();
             before += rows;
-            batches.push(self.timed(batch, &chunk.bytes, &mut kept, read_at, &fields, &mut refused)?);
+            batches.push(self.timed(batch, (&chunk.bytes, &mut kept), (read_at, record_times), &fields, &mut refused)?);
         }
         Ok((batches, refused))
     }
@@ -185,24 +186,24 @@ impl Timing {
     /// The same for rows of a table, whose bytes are not there any more.
     pub fn rows(&self, batch: Batch, read_at: i64) -> Result<(Batch, Vec<Refused>)> {
         let mut refused = Vec::new();
-        let timed = self.timed(batch, &Bytes::new(), &mut Vec::new(), read_at, &|_| Vec::new(), &mut refused)?;
+        let timed = self.timed(batch, (&Bytes::new(), &mut Vec::new()), (read_at, &[]), &|_| Vec::new(), &mut refused)?;
         Ok((timed.batch, refused))
     }
 
-    /// Decoded rows with their kinds and times. `kept` says where in `bytes` each row is, where that is known.
+    /// Decoded rows with their kinds and times. `kept` says where in `bytes` each row is, where that is known, and `record_times` what
+    /// time the system gives each.
     fn timed(
         &self,
         batch: Batch,
-        bytes: &Bytes,
-        kept: &mut Vec<Range<usize>>,
-        read_at: i64,
+        (bytes, kept): (&Bytes, &mut Vec<Range<usize>>),
+        (read_at, record_times): (i64, &[i64]),
         fields: &dyn Fn(u64) -> Vec<String>,
         refused: &mut Vec<Refused>,
     ) -> Result<Timed> {
         let batch = if self.kinds { self.with_kinds(batch, bytes, kept, refused)? } else { batch };
         let Some(from) = &self.from else { return Ok(Timed { batch: self.restore(batch)?, punctuation: None }) };
         let mut without = Vec::new();
-        let stamped = self.stamp(batch, from, read_at, fields, &mut without)?;
+        let stamped = self.stamp(batch, from, (read_at, record_times), fields, &mut without)?;
         for (row, mut one) in without {
             one.bytes = kept.get(row).map(|range| bytes.slice(range.clone()));
             refused.push(one);
@@ -259,11 +260,11 @@ impl Timing {
         &self,
         batch: Batch,
         from: &TimeOrigin,
-        read_at: i64,
+        (read_at, record_times): (i64, &[i64]),
         fields: &dyn Fn(u64) -> Vec<String>,
         refused: &mut Vec<(usize, Refused)>,
     ) -> Result<Timed> {
-        let (times, mut errors) = match (from, self.field) {
+        let (mut times, mut errors) = match (from, self.field) {
             (TimeOrigin::Field { extractor, .. }, Some(at)) => {
                 let origin = batch.origin.clone();
                 let place = move |row: usize| match &origin {
@@ -282,6 +283,14 @@ impl Timing {
                 return Err(ExecError::Internal(format!("the event time of {} is not decoded", self.source)));
             }
         };
+        if let Some(kinds) = batch.kinds.as_ref().filter(|_| !record_times.is_empty()) {
+            // A row that deletes may have its key alone, and happened when its record says.
+            let deletes = |row: usize| kinds.as_slice()[row] == RowKind::Delete;
+            times = (0..times.len())
+                .map(|row| times.is_valid(row).then(|| times.value(row)).or_else(|| deletes(row).then(|| record_times[row])))
+                .collect();
+            errors.retain(|(row, _)| !deletes(*row));
+        }
         let mut columns: Vec<ArrayRef> = batch.columns.columns().to_vec();
         let mut punctuation = match (&self.punctuation, self.punctuation.is_some().then(|| columns.pop()).flatten()) {
             (Some(extractor), Some(said)) => Some(self.said(extractor, said.as_ref(), &batch, &mut errors)),

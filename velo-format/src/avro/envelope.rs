@@ -44,7 +44,11 @@ impl DebeziumAvroEncoder {
     }
 
     fn made(schema: &Schema, target: &AvroSchema, id: Option<u32>) -> Result<Self, String> {
-        let (mut parts, mut row_type, mut op) = (Vec::new(), None, false);
+        let has = |name: &str| target.root_fields().iter().any(|field| field.name == name);
+        if !(has("op") && (has("before") || has("after"))) {
+            return Err(format!("{} is no envelope, with before, after and op", target.describe(target.root)));
+        }
+        let (mut parts, mut row_type) = (Vec::new(), None);
         for field in target.root_fields() {
             let image = || {
                 let Type::Union(branches) = target.at(field.ty) else { return None };
@@ -70,14 +74,11 @@ impl DebeziumAvroEncoder {
                     row_type = Some(ty);
                     if name == "before" { Part::Before(null, row) } else { Part::After(null, row) }
                 }
-                "op" => {
-                    op = true;
-                    match target.at(field.ty) {
-                        Type::String(_) => Part::Op(None),
-                        Type::Enum { symbols, .. } => Part::Op(Some(symbols.clone())),
-                        _ => return Err(format!("'op' is {} and must be a string", target.describe(field.ty))),
-                    }
-                }
+                "op" => match target.at(field.ty) {
+                    Type::String(_) => Part::Op(None),
+                    Type::Enum { symbols, .. } => Part::Op(Some(symbols.clone())),
+                    _ => return Err(format!("'op' is {} and must be a string", target.describe(field.ty))),
+                },
                 name => {
                     let mut bytes = Vec::new();
                     let null = serde_json::Value::Null;
@@ -88,13 +89,8 @@ impl DebeziumAvroEncoder {
                 }
             });
         }
-        match row_type.filter(|_| op) {
-            Some(ty) => {
-                let row = RowWriter::new(schema.fields(), target, ty)?;
-                Ok(Self { id, row, parts, rows: Vec::new(), row_ends: Vec::new() })
-            }
-            None => Err(format!("{} is no envelope, with before, after and op", target.describe(target.root))),
-        }
+        let row = RowWriter::new(schema.fields(), target, row_type.unwrap_or(target.root))?;
+        Ok(Self { id, row, parts, rows: Vec::new(), row_ends: Vec::new() })
     }
 
     fn push(&self, change: &Change, out: &mut Vec<u8>) {

@@ -12,8 +12,9 @@ use velo_sql::ast::{Create, Ident, ObjectName};
 use velo_sql::{Diagnostic, Span};
 
 use super::scope::{Scope, ScopeColumn};
+use super::declaration::Declared;
 use super::source::BoundColumns;
-use crate::catalog::{BoundTable, Object, OffsetReset, Pairs, Relation, Table, TableProperties};
+use crate::catalog::{BoundSource, BoundTable, Object, OffsetReset, Pairs, Relation, Table, TableProperties};
 use crate::codes;
 use crate::functions::cast::cast;
 use crate::plan::{
@@ -43,9 +44,16 @@ impl Planner<'_> {
         let Some(written) = self.written_columns(create) else { return };
         let Some(bound) = bound else { return };
         let upkeep = upkeep(&bound);
-        let BoundTable { source, properties, .. } = bound;
+        let BoundTable { mut source, properties, .. } = bound;
         let bounded = source.binding.bounded();
         if self.fits_table(&properties, bounded, &pairs).is_none() {
+            return;
+        }
+        let named = primary_key(create).iter().map(|name| name.value.clone()).collect::<Vec<_>>();
+        let from_latest = properties.offset_reset == OffsetReset::Latest;
+        if let Some(binding) = source.binding.as_table(&named, from_latest) {
+            source.binding = binding;
+            self.table_that_is_read(create, source, written, &properties, &pairs).await;
             return;
         }
         let Some(columns) = self.columns_over(create, source, written, &pairs).await else { return };
@@ -53,6 +61,31 @@ impl Planner<'_> {
         let Some(key) = self.key_columns(primary_key(create), &names) else { return };
         let Some(missing) = self.missing(&properties, &pairs, &columns.scope) else { return };
         self.add_table(&create.name, columns, &key, upkeep, missing);
+    }
+
+    /// A table whose rows are those of a stream as they come.
+    async fn table_that_is_read(
+        &mut self,
+        create: &Create,
+        source: BoundSource,
+        written: Option<Declared>,
+        properties: &TableProperties,
+        pairs: &Pairs,
+    ) {
+        for key in ["table.refresh.interval", "table.reload.interval"] {
+            if let Some(place) = pairs.place(key) {
+                let message = format!("this table is read on as its records come, so it has no '{key}'");
+                self.error(Diagnostic::error(codes::PROPERTY, place, message).help("leave it out"));
+                return;
+            }
+        }
+        let Some(columns) = self.columns_over(create, source, written, pairs).await else { return };
+        let names: Vec<String> = visible(&columns.scope).map(|column| column.name.clone()).collect();
+        let Some(key) = self.key_columns(primary_key(create), &names) else { return };
+        let mut relation = self.source_relation(columns, &create.name);
+        relation.identity = key;
+        // What is wrong was told.
+        let _ = self.create_query_table(create, &relation, properties, pairs);
     }
 
     /// A table over a connector that a query binds in place, with the columns that are found in the data.

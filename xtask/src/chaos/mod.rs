@@ -3,7 +3,10 @@
 //! The job follows a file that grows while it runs, and writes four outputs: windows, a join with a table, results that change, and
 //! parts in folders. Each of its lives ends with SIGKILL, and in some more goes wrong ([`trouble`]). At every end what a reader sees is
 //! compared with what is expected: no torn line, no row that is not among those of an undisturbed run, none twice.
+//!
+//! `cargo xtask chaos kafka` does the like to a job between topics, and to their brokers ([`kafka`]).
 
+mod kafka;
 mod place;
 mod trouble;
 
@@ -22,7 +25,10 @@ use crate::workspace::Workspace;
 /// undisturbed run. In some of its lives its clock jumps, it is frozen while another one takes its place, its checkpoints cannot be
 /// written, or one of them is damaged.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// How often it is killed.
     #[arg(long, default_value_t = 300)]
     kills: u32,
@@ -34,16 +40,22 @@ pub struct Args {
     velo: Option<PathBuf>,
 }
 
+/// Jobs over something else than files.
+#[derive(clap::Subcommand)]
+enum Other {
+    Kafka(kafka::Args),
+}
+
 /// Lines that are appended between two kills.
 const STEP: u64 = 400;
 
 /// Runs it.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let velo = match &args.velo {
-        Some(velo) => velo.clone(),
-        None => binary::build(&workspace.root, Members::Alone, &["--release"])?,
-    };
-    let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) * 7_919);
+    if let Some(Other::Kafka(args)) = &args.other {
+        return kafka::run(workspace, args);
+    }
+    let velo = program(workspace, args.velo.as_deref())?;
+    let seed = seed(args.seed);
     println!("seed {seed}, {} kills", args.kills);
     let folder = std::env::temp_dir().join(format!("velo-chaos-{}", std::process::id()));
     let outcome = chaos(&velo, &folder, args.kills, seed);
@@ -53,6 +65,19 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         println!("what is left lies in {}", folder.display());
     }
     outcome
+}
+
+/// The velo that was named, or one that is built.
+fn program(workspace: &Workspace, named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(velo) => Ok(velo.to_owned()),
+        None => binary::build(&workspace.root, Members::Alone, &["--release"]),
+    }
+}
+
+/// The seed that was given, or one of this process.
+fn seed(given: Option<u64>) -> u64 {
+    given.unwrap_or_else(|| u64::from(std::process::id()) * 7_919)
 }
 
 fn chaos(velo: &Path, folder: &Path, kills: u32, seed: u64) -> Result<()> {

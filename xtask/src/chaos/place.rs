@@ -41,7 +41,7 @@ const OUTPUTS: [&str; 3] = ["bars.jsonl", "named.csv", "totals.jsonl"];
 const LAST: &str = "END";
 
 /// A job that goes with this, if it is still there.
-pub(super) struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Running {
     /// Kills it.
@@ -74,7 +74,7 @@ impl Drop for Running {
 }
 
 /// Asks a job to stop, as Ctrl-C does.
-fn terminate(child: &Child) -> Result<()> {
+pub(super) fn terminate(child: &Child) -> Result<()> {
     let status = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().context("cannot start kill")?;
     if !status.success() {
         bail!("the job cannot be asked to stop ({status})");

@@ -223,7 +223,8 @@ fn all_files(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> Result<()> {
     Ok(())
 }
 
-fn wait(run: &mut Child, patience: Duration) -> Result<Option<std::process::ExitStatus>> {
+/// Waits for the end of a process; none if it does not come in time.
+pub(super) fn wait(run: &mut Child, patience: Duration) -> Result<Option<std::process::ExitStatus>> {
     let until = Instant::now() + patience;
     loop {
         if let Some(status) = run.try_wait()? {
@@ -236,7 +237,8 @@ fn wait(run: &mut Child, patience: Duration) -> Result<Option<std::process::Exit
     }
 }
 
-fn signal(child: &Child, name: &str) -> Result<()> {
+/// Sends a signal by its name, without `SIG`.
+pub(super) fn signal(child: &Child, name: &str) -> Result<()> {
     let status = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
     if !status.context("cannot start kill")?.success() {
         bail!("the job cannot be sent SIG{name}");

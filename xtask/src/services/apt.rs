@@ -6,6 +6,26 @@ use anyhow::{Result, bail};
 
 use crate::process::{capture, run};
 
+/// What the client of Kafka is built with: a name, the command that finds it, and Debian's package.
+const LIBRARIES: &[(&str, &[&str], &str)] = &[
+    ("cmake", &["cmake", "--version"], "cmake"),
+    ("pkg-config", &["pkg-config", "--version"], "pkg-config"),
+    ("OpenSSL's headers", &["pkg-config", "--exists", "openssl"], "libssl-dev"),
+    ("zlib's headers", &["pkg-config", "--exists", "zlib"], "zlib1g-dev"),
+];
+
+/// Sees to it that all connectors can be built.
+pub fn libraries() -> Result<()> {
+    for (what, command, package) in LIBRARIES {
+        let found = Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !found.is_ok_and(|status| status.success()) {
+            let otherwise = format!("the tests build the client of Kafka with it; on Debian it is the package {package}");
+            install(what, &[package], &otherwise)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether this is root: servers may refuse to run as root, and only root may install.
 pub(super) fn is_root() -> Result<bool> {
     let mut id = Command::new("id");

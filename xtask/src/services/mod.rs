@@ -10,6 +10,7 @@ mod python;
 mod registry;
 mod s3;
 
+pub use apt::libraries;
 pub use command::{Args, run};
 pub use kafka::{Brokers, Kafka};
 pub use postgres::Postgres;

@@ -117,7 +117,7 @@ fn protobuf() {
         .unwrap()
     };
     let json = r#"{"id":"5","note":"text","numbers":[1,-2,300],"items":{"k":{"name":"n","parts":[{"count":"7"}]}},
-        "at":"2024-01-31T09:30:00.5Z","price":2.5,"side":"SELL","maybe":4,"item":{"name":"z"}}"#;
+        "at":"2024-01-31T09:30:00.5Z","price":"2.5","side":"SELL","maybe":4,"item":{"name":"z"}}"#;
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let made = prost_reflect::DynamicMessage::deserialize(message.clone(), &mut deserializer).unwrap();
     let record = prost_reflect::prost::Message::encode_to_vec(&made);

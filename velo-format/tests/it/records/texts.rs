@@ -42,7 +42,7 @@ fn json_records_have_their_offsets() {
     assert!(found[1].starts_with("101: : "), "{found:?}");
     assert_eq!(found[2], "102: a: 'z' is no BIGINT");
     assert_eq!(found[3], "103 2 NULL");
-    assert!(found[4].starts_with("104: : expected the end behind the record"), "{found:?}");
+    assert!(found[4].starts_with("104: : not valid JSON: expected the end behind the record"), "{found:?}");
     assert_eq!(found[5], "105: : a record must be a JSON object, found '[1]'");
     assert_eq!(decoder.fields_of(b"{\"a\":1,\"c\":{}}"), ["a", "c"]);
     assert_eq!(decoder.fields_of(b"nope"), <[String; 0]>::default());

@@ -5,6 +5,7 @@ mod running;
 mod sinks;
 mod sources;
 mod streams;
+mod tables;
 
 use crate::support::{Folder, Ran};
 

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod config;
+mod election;
 mod metadata;
 
 use std::fs;
@@ -105,10 +106,7 @@ impl Kafka {
     /// How tests reach it, where it runs: every process is alive, and every broker knows all of them.
     pub fn running(&self) -> Option<Vec<(String, String)>> {
         let variables = daemon::read_environment(&self.environment())?;
-        let bootstrap = format!("{}_PLAINTEXT", self.brokers.prefix());
-        let (_, bootstrap) = variables.iter().find(|(name, _)| *name == bootstrap)?;
-        let ports: Option<Vec<u16>> =
-            bootstrap.split(',').map(|address| address.rsplit_once(':')?.1.parse().ok()).collect();
+        let ports = self.ports_in(&variables);
         let alive = self.daemons().iter().all(|broker| broker.process().is_some());
         (alive && self.ready(&ports?).is_ok_and(|ready| ready)).then_some(variables)
     }
@@ -116,6 +114,46 @@ impl Kafka {
     /// The processes of its brokers, in their order; none for those that are dead.
     pub fn processes(&self) -> Vec<Option<String>> {
         self.daemons().iter().map(Daemon::process).collect()
+    }
+
+    /// Ends one broker at once, as a crash does; they are counted from 1, as their ids are.
+    pub fn kill_broker(&self, node: usize) -> Result<()> {
+        if !self.daemon(node)?.kill()? {
+            bail!("broker {node} was to be killed, and does not run");
+        }
+        Ok(())
+    }
+
+    /// Starts a broker that was killed, with its ports and data, and waits until all brokers know each other again.
+    pub fn start_broker(&self, node: usize) -> Result<()> {
+        self.daemon(node)?.start()?;
+        let ports = self.ports()?;
+        daemon::wait("a broker of Kafka's", &self.daemons(), PATIENCE, || self.ready(&ports))
+    }
+
+    /// Asks the cluster to give each partition to the first of its replicas as the leader, where that one is in sync. It does so soon
+    /// after it has answered.
+    pub fn prefer_leaders(&self) -> Result<()> {
+        let ports = self.ports()?;
+        let port = ports.first().context("a cluster without brokers")?;
+        election::prefer_leaders(*port)
+    }
+
+    fn daemon(&self, node: usize) -> Result<Daemon> {
+        let daemon = node.checked_sub(1).and_then(|index| self.daemons().into_iter().nth(index));
+        daemon.with_context(|| format!("there is no broker {node}"))
+    }
+
+    /// Where the brokers listen without certificates, in their order; an error where the cluster was not started.
+    fn ports(&self) -> Result<Vec<u16>> {
+        let variables = daemon::read_environment(&self.environment()).context("the cluster was not started")?;
+        self.ports_in(&variables).context("the cluster does not say where it listens")
+    }
+
+    fn ports_in(&self, variables: &[(String, String)]) -> Option<Vec<u16>> {
+        let bootstrap = format!("{}_PLAINTEXT", self.brokers.prefix());
+        let (_, bootstrap) = variables.iter().find(|(name, _)| *name == bootstrap)?;
+        bootstrap.split(',').map(|address| address.rsplit_once(':')?.1.parse().ok()).collect()
     }
 
     fn daemons(&self) -> Vec<Daemon> {
