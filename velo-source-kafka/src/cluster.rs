@@ -14,11 +14,15 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, TopicPartitionList};
-use velo_core::error::ErrorKind;
+use velo_core::error::{ErrorKind, Retry};
 use velo_core::{Clock, ConnectorError, Result};
 
 use crate::error::failed_with;
 use crate::librdkafka::Passed;
+
+/// How long a cluster is given to answer for the first time, and how long between looks at what the client has said meanwhile.
+const CONNECT: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How long to wait before a question is asked again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -199,7 +203,26 @@ impl Client<BaseConsumer<Said>> {
     /// What the cluster knows of a topic, or of all.
     pub(crate) async fn metadata(&self, topic: Option<&str>) -> Result<Metadata> {
         let (what, topic) = (topic.map_or("its topics".to_owned(), topic_name), topic.map(str::to_owned));
-        self.ask("asking for topics", &what, move |consumer| consumer.fetch_metadata(topic.as_deref(), REQUEST)).await
+        let clock = Clock::system();
+        let until = clock.now().saturating_add(i64::try_from(CONNECT.as_micros()).unwrap_or(i64::MAX));
+        loop {
+            let topic = topic.clone();
+            let asked = move |consumer: &BaseConsumer<Said>| {
+                let answer = consumer.fetch_metadata(topic.as_deref(), LOOK);
+                if answer.is_err() {
+                    // What was said about it comes this way; records come through the queues of their partitions.
+                    while consumer.poll(Duration::ZERO).is_some() {}
+                }
+                answer
+            };
+            match self.ask("asking for topics", &what, asked).await {
+                // A log-in that is refused is refused again.
+                Err(error) if error.retry == Retry::Temporary && clock.now() < until => {
+                    tracing::info!(%error, "asked again");
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// The first offset of a partition, and the one behind its last that can be read: with `read_committed` the last stable one.
@@ -261,12 +284,32 @@ struct Remembered {
     undelivered: Option<(KafkaError, String)>,
 }
 
+/// What a connection failed for, by what is said about it.
+fn code_of(message: &str) -> RDKafkaErrorCode {
+    let lower = message.to_ascii_lowercase();
+    match lower.as_str() {
+        said if said.contains("authentication") => RDKafkaErrorCode::Authentication,
+        said if said.contains("ssl handshake failed") => RDKafkaErrorCode::SSL,
+        _ => RDKafkaErrorCode::BrokerTransportFailure,
+    }
+}
+
 /// So many errors are remembered.
 const REMEMBERED: usize = 8;
 
 impl Said {
     fn remembered(&self) -> MutexGuard<'_, Remembered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, code: RDKafkaErrorCode, said: &str) {
+        let errors = &mut self.remembered().errors;
+        if errors.len() == REMEMBERED {
+            errors.remove(0);
+        }
+        // Behind the name of a thread and of the connection, which the message says again.
+        let said = said.split_once("]: ").map_or(said, |(_, said)| said);
+        errors.push((code, said.to_owned()));
     }
 
     /// The last that says more than that nobody answers.
@@ -294,20 +337,17 @@ impl ClientContext for Said {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => tracing::debug!(target: "kafka", facility, "{message}"),
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Warning => {
-                tracing::info!(target: "kafka", facility, "{message}");
-            }
-            _ => tracing::warn!(target: "kafka", facility, "{message}"),
+            _ => tracing::info!(target: "kafka", facility, "{message}"),
+        }
+        // Of a log-in that is refused the error says only that there is no connection.
+        if facility == "FAIL" {
+            self.remember(code_of(message), message);
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::info!(target: "kafka", %error, "{reason}");
-        let said = &mut self.remembered().errors;
-        if said.len() == REMEMBERED {
-            said.remove(0);
-        }
-        said.push((error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), reason.to_owned()));
+        self.remember(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), reason);
     }
 }
 

@@ -179,7 +179,10 @@ impl KafkaDecoder {
     /// What a reader is to keep of records for this decoder.
     pub(crate) fn wanted(&self) -> Wanted {
         let has = |kinds: &[System]| self.system.iter().any(|(_, kind)| kinds.contains(kind));
-        Wanted { keys: self.deletes.is_some() || has(&[System::Key, System::KeyBytes]), headers: has(&[System::Headers]) }
+        Wanted {
+            keys: self.deletes.is_some() || has(&[System::Key, System::KeyBytes]),
+            headers: has(&[System::Headers]),
+        }
     }
 
     /// The schemas that are to be there before a chunk is decoded.

@@ -93,6 +93,7 @@ fn advice(code: Code) -> Option<&'static str> {
         Code::Authentication | Code::SaslAuthenticationFailed => {
             "check 'security.protocol', 'sasl.mechanism', 'sasl.username' and 'sasl.password'"
         }
+        Code::SSL => "check 'security.protocol' and 'ssl.ca.location', and that the port is the one for TLS",
         Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::TransactionalIdAuthorizationFailed => {
             "give the user that Velo logs in as the right"
         }

@@ -43,7 +43,10 @@ impl Record {
 impl Broker {
     pub fn new() -> Self {
         let servers = std::env::var("VELO_KAFKA_PLAINTEXT");
-        Self { servers: servers.unwrap_or_else(|_| panic!("`cargo xtask integration kafka` starts a broker and says where it is")) }
+        Self {
+            servers: servers
+                .unwrap_or_else(|_| panic!("`cargo xtask integration kafka` starts a broker and says where it is")),
+        }
     }
 
     fn config(&self) -> ClientConfig {

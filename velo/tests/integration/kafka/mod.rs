@@ -2,6 +2,7 @@
 
 mod broker;
 mod running;
+mod security;
 mod sinks;
 mod sources;
 mod streams;

@@ -67,3 +67,25 @@ fn a_topic_is_made_where_it_is_to_be() {
     rows(&run(&job(&broker, &sql(", 'topic.create' = 'true', 'topic.create.partitions' = '3'"))));
     assert_eq!(broker.values(&to).len(), 10);
 }
+
+/// Records that cannot be decoded go to a topic with their exact bytes and their place, once, and can be sent again.
+#[test]
+fn dead_letters_go_to_a_topic() {
+    let broker = Broker::new();
+    let (from, letters) = (broker.topic(1, &[]), broker.topic(1, &[]));
+    broker
+        .put(&from, &[Record::value("{\"id\":1}"), Record::keyed("k", Some("{\"id\":}")), Record::value("{\"id\":3}")]);
+    let folder = job(
+        &broker,
+        &format!(
+            "CREATE SINK bad WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{letters}', format = 'json');
+             CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json',
+               'scan.bounded' = 'latest', 'on.error' = 'dead_letter', 'dead.letter.sink' = 'bad');
+             SELECT id FROM t;"
+        ),
+    );
+    assert_eq!(rows(&run(&folder)), ["{\"id\":1}", "{\"id\":3}"]);
+    let written = broker.values(&letters);
+    assert_eq!(written.len(), 1, "{written:?}");
+    assert!(written[0].contains(&format!("topic {from}, partition 0, offset 1")), "{}", written[0]);
+}

@@ -70,7 +70,10 @@ fn a_bounded_table_has_the_rows_that_its_keys_left() {
         let value = v.map(|v| format!("{{\"a\":{a},\"b\":\"{b}\",\"v\":{v}}}"));
         Record::keyed(&format!("{{\"a\":{a},\"b\":\"{b}\"}}"), value.as_deref())
     };
-    broker.put(&table, &[record(1, "x", Some(10)), record(1, "y", Some(20)), record(1, "x", None), record(2, "x", Some(30))]);
+    broker.put(
+        &table,
+        &[record(1, "x", Some(10)), record(1, "y", Some(20)), record(1, "x", None), record(2, "x", Some(30))],
+    );
     let folder = job(
         &broker,
         &format!(
