@@ -1,9 +1,10 @@
-//! Bytes to Arrow batches and back: JSON, CSV, Parquet and Debezium envelopes, exact and with places.
+//! Bytes to Arrow batches and back: JSON, CSV, Parquet, Avro, Protocol buffers and Debezium envelopes, exact and with places.
 //!
 //! A [`framing::Framer`] cuts a growing buffer into chunks of whole records; a decoder ([`json::JsonDecoder`], the CSV one)
 //! turns a chunk into batches, record errors and places; an [`encode::Encoder`] writes batches. Values go through
 //! [`value::Column`], which builds one Arrow column from text, so that a decimal, a time or a number in quotes means the same
-//! in every format. [`properties::FormatProperties`] are the keys that connectors read for all of this.
+//! in every format. Records that stand one by one, such as the values of messages, are read and written by
+//! [`records::RecordFormat`]. [`properties::FormatProperties`] are the keys that connectors read for all of this.
 
 pub mod avro;
 pub mod csv;

@@ -322,7 +322,14 @@ impl Said {
     /// That which will not pass, if it was said.
     fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
         let told = |code: RDKafkaErrorCode| {
-            matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL | RDKafkaErrorCode::Fatal)
+            // Of a producer that was fenced the calls say only that there was a fatal error.
+            let fenced = [
+                RDKafkaErrorCode::Fenced,
+                RDKafkaErrorCode::ProducerFenced,
+                RDKafkaErrorCode::InvalidProducerEpoch,
+            ];
+            fenced.contains(&code)
+                || matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL | RDKafkaErrorCode::Fatal)
         };
         self.remembered().errors.iter().rev().find(|(code, _)| told(*code)).cloned()
     }
@@ -346,6 +353,10 @@ impl ClientContext for Said {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // The end of what is there now comes this way too. It is no error, comes often, and would push those out that are.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         tracing::info!(target: "kafka", %error, "{reason}");
         self.remember(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), reason);
     }

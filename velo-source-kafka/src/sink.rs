@@ -198,7 +198,7 @@ impl KafkaSink {
         }
     }
 
-    async fn send(&mut self, batch: &Batch, times: Option<&[i64]>) -> Result<()> {
+    async fn send(&mut self, batch: &Batch, columns: &RecordBatch, times: Option<&[i64]>) -> Result<()> {
         let producer = self.way.producer()?;
         producer.delivered()?;
         let kinds = batch.kinds.as_ref().map(|kinds| kinds.as_slice());
@@ -211,7 +211,7 @@ impl KafkaSink {
             if fate == Fate::Record {
                 record = record.payload(self.value.get(row));
             }
-            if self.keys.is_some() {
+            if self.keys.as_ref().is_some_and(|(places, _)| !is_null(columns, places, row)) {
                 record = record.key(self.key.get(row));
             }
             // Kafka has no times before 1970, and what is sent with 0 gets the time of sending.
@@ -234,6 +234,11 @@ impl KafkaSink {
     fn failed(&self, producer: &Client<Producer>, error: &KafkaError) -> ConnectorError {
         producer.failed("writing", &topic_name(&self.topic), error)
     }
+}
+
+/// Whether a row has no key: one column that is NULL. In several each may be.
+fn is_null(columns: &RecordBatch, key: &[usize], row: usize) -> bool {
+    matches!(key, [only] if columns.column(*only).is_null(row))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,7 +268,7 @@ impl Sink for KafkaSink {
     async fn write(&mut self, batch: Batch) -> Result<()> {
         let (columns, times) = apart(&batch)?;
         self.encode(&columns, &batch)?;
-        self.send(&batch, times.as_deref()).await
+        self.send(&batch, &columns, times.as_deref()).await
     }
 
     async fn flush(&mut self) -> Result<()> {

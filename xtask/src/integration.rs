@@ -206,7 +206,8 @@ pub fn where_possible(workspace: &Workspace) -> Result<()> {
         println!("integration: not run, for {what} is not to be had here: {error:#}")
     };
     let mut missing = Vec::new();
-    let s3 = s3(workspace).map_err(|error| missing.push(error.context("the tests of checkpoints in S3 cannot run"))).ok();
+    let s3 =
+        s3(workspace).map_err(|error| missing.push(error.context("the tests of checkpoints in S3 cannot run"))).ok();
     let kafka = kafka(workspace, Brokers::One).map_err(|error| missing.push(error)).ok();
     let services = Services {
         postgres: postgres(workspace).inspect_err(|error| left_out("PostgreSQL", error)).ok(),

@@ -178,7 +178,13 @@ impl Timing {
             let mut kept = decoded.row_bytes.get(before..before + rows).unwrap_or_default().to_vec();
             let record_times = decoded.record_times.get(before..before + rows).unwrap_or_default();
             before += rows;
-            batches.push(self.timed(batch, (&chunk.bytes, &mut kept), (read_at, record_times), &fields, &mut refused)?);
+            batches.push(self.timed(
+                batch,
+                (&chunk.bytes, &mut kept),
+                (read_at, record_times),
+                &fields,
+                &mut refused,
+            )?);
         }
         Ok((batches, refused))
     }
@@ -186,7 +192,8 @@ impl Timing {
     /// The same for rows of a table, whose bytes are not there any more.
     pub fn rows(&self, batch: Batch, read_at: i64) -> Result<(Batch, Vec<Refused>)> {
         let mut refused = Vec::new();
-        let timed = self.timed(batch, (&Bytes::new(), &mut Vec::new()), (read_at, &[]), &|_| Vec::new(), &mut refused)?;
+        let timed =
+            self.timed(batch, (&Bytes::new(), &mut Vec::new()), (read_at, &[]), &|_| Vec::new(), &mut refused)?;
         Ok((timed.batch, refused))
     }
 
@@ -287,7 +294,9 @@ impl Timing {
             // A row that deletes may have its key alone, and happened when its record says.
             let deletes = |row: usize| kinds.as_slice()[row] == RowKind::Delete;
             times = (0..times.len())
-                .map(|row| times.is_valid(row).then(|| times.value(row)).or_else(|| deletes(row).then(|| record_times[row])))
+                .map(|row| {
+                    times.is_valid(row).then(|| times.value(row)).or_else(|| deletes(row).then(|| record_times[row]))
+                })
                 .collect();
             errors.retain(|(row, _)| !deletes(*row));
         }

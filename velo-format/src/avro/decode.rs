@@ -20,7 +20,7 @@ use crate::decode::RecordAssembler;
 use crate::json::cursor::{Outcome, Problem};
 use crate::json::read::same_folded;
 use crate::records::{RecordDecoder, SchemaKind, Schemas, confluent};
-use crate::value::{Column, ValueFormats};
+use crate::value::{Column, TimestampFormat, ValueFormats};
 
 /// Which schema records were written by.
 #[derive(Debug, Clone)]
@@ -83,7 +83,11 @@ impl AvroDecoder {
     ///
     /// Where a declared column cannot be what the schema has, and where a schema file lacks one; all columns are named.
     pub fn new(options: AvroDecodeOptions) -> Result<Self, ConnectorError> {
-        let AvroDecodeOptions { columns, declared, batch_rows, keep_bytes, formats, source, changes } = options;
+        let AvroDecodeOptions { columns, declared, batch_rows, keep_bytes, mut formats, source, changes } = options;
+        if changes && let TimestampFormat::Epoch(unit) = formats.timestamp {
+            // As in JSON: an epoch is what numbers are, and text is ISO 8601.
+            formats.timestamp = TimestampFormat::Either(unit);
+        }
         let (reader, strict) = match &source {
             AvroSource::File(schema) => (Some(Arc::clone(schema)), true),
             AvroSource::Registry(_, reader) => (reader.clone(), false),

@@ -205,6 +205,9 @@ impl Wants {
             let absent = default_of(&scalar);
             return check(fits, Reader::Scalar(scalar), absent);
         };
+        if is_json(column) {
+            return Ok((Reader::JsonMessage(message.clone()), Absent::Null));
+        }
         match message.full_name() {
             "google.protobuf.Timestamp" if !is_struct(column) => {
                 check(Kind::Timestamp, Reader::Timestamp, Absent::Null)

@@ -64,6 +64,8 @@ pub(super) enum Reader {
     Map(Box<Reader>, Absent, Box<Reader>, Absent),
     /// All of it as JSON, when the message has been read.
     Json,
+    /// A message in a list or map as JSON.
+    JsonMessage(MessageDescriptor),
 }
 
 /// A type that is one value.
@@ -248,6 +250,10 @@ impl Reader {
                 message.run(bytes, fields.as_mut_slice(), *rows, None).map_err(|problem| problem.inside("."))?;
                 *rows += 1;
                 Ok(())
+            }
+            Self::JsonMessage(descriptor) => {
+                let text = json_of(descriptor, cursor.message(number, wire)?)?.to_string();
+                column.push_made_json(text.as_bytes()).map_err(|error| refused(error, text.as_bytes(), column))
             }
             Self::Map(key, no_key, value, no_value) => {
                 let bytes = cursor.message(number, wire)?;
@@ -486,12 +492,7 @@ impl Message {
         if alone.is_empty() {
             return column.push_null_checked().map_err(|error| inside(refused(error, b"", column)));
         }
-        let message = DynamicMessage::decode(self.descriptor.clone(), alone.as_slice());
-        let message = message.map_err(|error| inside(problem(error.to_string())))?;
-        let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
-        let json = message.serialize_with_options(serde_json::value::Serializer, &options);
-        let json = json.map_err(|error| inside(problem(error.to_string())))?;
-        match json.get(&slot.name) {
+        match json_of(&self.descriptor, &alone).map_err(inside)?.get(&slot.name) {
             Some(value) => {
                 let pushed = column.push_made_json(value.to_string().as_bytes());
                 pushed.map_err(|error| inside(refused(error, b"the value", column)))
@@ -499,6 +500,13 @@ impl Message {
             None => column.push_null_checked().map_err(|error| inside(refused(error, b"", column))),
         }
     }
+}
+
+/// A message as JSON, by the mapping that the library has.
+fn json_of(descriptor: &MessageDescriptor, bytes: &[u8]) -> Outcome<serde_json::Value> {
+    let message = DynamicMessage::decode(descriptor.clone(), bytes).map_err(|error| problem(error.to_string()))?;
+    let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
+    message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| problem(error.to_string()))
 }
 
 impl Target {

@@ -11,8 +11,8 @@ use velo_eventtime::LateProperties;
 use velo_sql::ast::{Create, Ident, ObjectName};
 use velo_sql::{Diagnostic, Span};
 
-use super::scope::{Scope, ScopeColumn};
 use super::declaration::Declared;
+use super::scope::{Scope, ScopeColumn};
 use super::source::BoundColumns;
 use crate::catalog::{BoundSource, BoundTable, Object, OffsetReset, Pairs, Relation, Table, TableProperties};
 use crate::codes;

@@ -19,7 +19,8 @@ pub fn libraries() -> Result<()> {
     for (what, command, package) in LIBRARIES {
         let found = Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !found.is_ok_and(|status| status.success()) {
-            let otherwise = format!("the tests build the client of Kafka with it; on Debian it is the package {package}");
+            let otherwise =
+                format!("the tests build the client of Kafka with it; on Debian it is the package {package}");
             install(what, &[package], &otherwise)?;
         }
     }

@@ -81,7 +81,8 @@ fn values_become_the_columns_that_are_declared() {
             ("m", Value::Map([("k".to_owned(), Value::Union(1, Box::new(Value::Long(5))))].into())),
         ],
     );
-    let one = |columns: Vec<DecodeColumn>| rows(&decoder(&schema(&text), columns), std::slice::from_ref(&bytes))[0].clone();
+    let one =
+        |columns: Vec<DecodeColumn>| rows(&decoder(&schema(&text), columns), std::slice::from_ref(&bytes))[0].clone();
     let read = |name: &str, ty: DataType| one(vec![column(name, ty)])[4..].to_owned();
     assert_eq!(read("i", DataType::Int8), "-7");
     assert_eq!(read("i", DataType::Int64), "-7");
@@ -161,7 +162,8 @@ fn nested_fields_and_records_have_their_paths() {
     let empty = datum(&text, vec![("id", Value::Long(2)), ("o", Value::Union(0, Box::new(Value::Null)))]);
     let records = [full, empty];
     let read = |columns: Vec<DecodeColumn>| rows(&decoder(&schema(&text), columns), &records);
-    let found = read(vec![column("o.p.b", DataType::Utf8), column("id", DataType::Int64), column("o.a", DataType::Int64)]);
+    let found =
+        read(vec![column("o.p.b", DataType::Utf8), column("id", DataType::Int64), column("o.a", DataType::Int64)]);
     assert_eq!(found, ["100 deep 1 300", "101 NULL 2 NULL"]);
     let found = read(vec![not_null(column("o.a", DataType::Int64))]);
     assert_eq!(found[1], "101: o: the value is NULL or missing, and the column 'o.a' is NOT NULL");
@@ -172,7 +174,10 @@ fn nested_fields_and_records_have_their_paths() {
     let found = read(vec![column("o.items", list)]);
     assert_eq!(found[0], "100: o.items[1].n: '70000' is out of range for SMALLINT");
     let error = refused(&text, vec![column("o.q", DataType::Int64)]);
-    assert!(error.ends_with("there is no 'o.q' in the schema (did you mean 'a'?)") || error.contains("there is no 'o.q'"), "{error}");
+    assert!(
+        error.ends_with("there is no 'o.q' in the schema (did you mean 'a'?)") || error.contains("there is no 'o.q'"),
+        "{error}"
+    );
     let error = refused(&text, vec![column("id.x", DataType::Int64)]);
     assert!(error.ends_with("there is no 'id.x': 'id' is long and no record"), "{error}");
     let error = refused(&text, vec![column("idd", DataType::Int64)]);
@@ -181,14 +186,21 @@ fn nested_fields_and_records_have_their_paths() {
 
 #[test]
 fn schemas_develop() {
-    let first = record(r#"{"name":"id","type":"int"},{"name":"customer","type":"string"},{"name":"gone","type":"long"}"#);
+    let first =
+        record(r#"{"name":"id","type":"int"},{"name":"customer","type":"string"},{"name":"gone","type":"long"}"#);
     let second = record(
         r#"{"name":"added","type":"string","default":"new"},{"name":"id","type":"long"},
         {"name":"client","aliases":["customer"],"type":"string"},
         {"name":"tags","type":{"type":"array","items":"int"},"default":[1,2]},
         {"name":"maybe","type":["null","double"],"default":null}"#,
     );
-    let old = with_id(1, &datum(&first, vec![("id", Value::Int(5)), ("customer", Value::String("ann".into())), ("gone", Value::Long(9))]));
+    let old = with_id(
+        1,
+        &datum(
+            &first,
+            vec![("id", Value::Int(5)), ("customer", Value::String("ann".into())), ("gone", Value::Long(9))],
+        ),
+    );
     let new = with_id(
         2,
         &datum(
@@ -216,7 +228,8 @@ fn schemas_develop() {
     assert_eq!(rows(&latest, &records), expected);
     // The older schema is the reader's: what it does not have is skipped.
     let source = AvroSource::Registry(schemas(&[&first, &second]), Some(schema(&first)));
-    let older = AvroDecoder::new(options(source, vec![column("id", DataType::Int64), column("gone", DataType::Int64)])).unwrap();
+    let older = AvroDecoder::new(options(source, vec![column("id", DataType::Int64), column("gone", DataType::Int64)]))
+        .unwrap();
     assert_eq!(rows(&older, &records), ["100 5 9", "101 1099511627776 NULL", "102 5 9"]);
     let source = AvroSource::Registry(schemas(&[&first, &second]), Some(schema(&first)));
     let must = AvroDecoder::new(options(source, vec![not_null(column("gone", DataType::Int64))])).unwrap();
@@ -244,7 +257,15 @@ fn what_stands_before_a_record_is_checked() {
     let text = record(r#"{"name":"id","type":"int"}"#);
     let source = AvroSource::Registry(schemas(&[&text]), None);
     let decoder = AvroDecoder::new(options(source, vec![column("id", DataType::Int64)])).unwrap();
-    let records = [with_id(1, &[2]), vec![], vec![0, 0, 0, 0], vec![1, 0, 0, 0, 1, 2], with_id(9, &[2]), with_id(1, &[2, 2]), with_id(1, &[])];
+    let records = [
+        with_id(1, &[2]),
+        vec![],
+        vec![0, 0, 0, 0],
+        vec![1, 0, 0, 0, 1, 2],
+        with_id(9, &[2]),
+        with_id(1, &[2, 2]),
+        with_id(1, &[]),
+    ];
     let found = rows(&decoder, &records);
     assert_eq!(found[0], "100 1");
     assert!(found[1].contains("(it is empty)"), "{found:?}");
@@ -278,7 +299,10 @@ fn schemas_that_are_no_records_are_one_column() {
 fn fields_that_are_not_declared_are_counted() {
     let text = record(r#"{"name":"a","type":"int"},{"name":"b","type":"int"},{"name":"c","type":"int"}"#);
     let source = AvroSource::File(schema(&text));
-    let made = AvroDecodeOptions { declared: Some(vec!["A".to_owned(), "b".to_owned()]), ..options(source, vec![column("a", DataType::Int64)]) };
+    let made = AvroDecodeOptions {
+        declared: Some(vec!["A".to_owned(), "b".to_owned()]),
+        ..options(source, vec![column("a", DataType::Int64)])
+    };
     let decoded = decode(&AvroDecoder::new(made).unwrap(), &[[2, 4, 6], [2, 4, 6]]);
     assert_eq!(decoded.unknown_fields, 2);
     assert_eq!(decoded.row_bytes.len(), 2);
@@ -286,7 +310,8 @@ fn fields_that_are_not_declared_are_counted() {
 
 #[test]
 fn what_cannot_be_written_is_said() {
-    let fields = vec![arrow_schema::Field::new("a", DataType::Int64, true), arrow_schema::Field::new("s", DataType::Utf8, true)];
+    let fields =
+        vec![arrow_schema::Field::new("a", DataType::Int64, true), arrow_schema::Field::new("s", DataType::Utf8, true)];
     let columns = Arc::new(arrow_schema::Schema::new(fields));
     let rows = batch_of(&columns, &["{\"a\":5000000000,\"s\":\"x\"}"]);
     let write = |fields: &str| {
@@ -299,13 +324,20 @@ fn what_cannot_be_written_is_said() {
     let begin = "the columns do not fit the Avro schema: ";
     assert_eq!(error(r#"{"name":"a","type":"long"}"#), format!("{begin}'s' is no field of it: there are a"));
     let s = r#"{"name":"s","type":"string"}"#;
-    assert_eq!(error(&format!(r#"{{"name":"a","type":"string"}},{s}"#)), format!("{begin}'a' is BIGINT and the schema has string"));
-    assert_eq!(error(&format!(r#"{{"name":"a","type":"int"}},{s}"#)), "the column 'a': 5000000000 is out of range for int");
+    assert_eq!(
+        error(&format!(r#"{{"name":"a","type":"string"}},{s}"#)),
+        format!("{begin}'a' is BIGINT and the schema has string")
+    );
+    assert_eq!(
+        error(&format!(r#"{{"name":"a","type":"int"}},{s}"#)),
+        "the column 'a': 5000000000 is out of range for int"
+    );
     let more = error(&format!(r#"{{"name":"a","type":"long"}},{s},{{"name":"z","type":"long"}}"#));
     assert_eq!(more, format!("{begin}there is no column for 'z', which has no default"));
     let symbols = r#"{"name":"a","type":"long"},{"name":"s","type":{"type":"enum","name":"E","symbols":["A","B"]}}"#;
     assert_eq!(error(symbols), "the column 's': 'x' is none of A, B");
-    let filled = write(&format!(r#"{{"name":"z","type":"int","default":3}},{{"name":"A","type":["null","long"]}},{s}"#));
+    let filled =
+        write(&format!(r#"{{"name":"z","type":"int","default":3}},{{"name":"A","type":["null","long"]}},{s}"#));
     assert_eq!(filled.unwrap()[..2], [6, 2]);
     let null = batch_of(&columns, &["{\"a\":null,\"s\":\"x\"}"]);
     let target = schema(&record(&format!(r#"{{"name":"a","type":"long"}},{s}"#)));
@@ -313,7 +345,8 @@ fn what_cannot_be_written_is_said() {
     let error = encoder.encode_records(&null, &mut Vec::new(), &mut Vec::new()).unwrap_err();
     assert_eq!(error.message, "the column 'a': it is NULL, and the field of the schema is not a union with null");
     let decimal = Arc::new(arrow_schema::Schema::new(vec![arrow_schema::Field::new("d", types::decimal(10, 3), true)]));
-    let target = schema(&record(r#"{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":5,"scale":2}}"#));
+    let target =
+        schema(&record(r#"{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":5,"scale":2}}"#));
     let mut encoder = AvroEncoder::new(&decimal, &target, None).unwrap();
     let mut write = |text: &str| encoder.encode_records(&batch_of(&decimal, &[text]), &mut Vec::new(), &mut Vec::new());
     assert!(write("{\"d\":\"-999.990\"}").is_ok());
@@ -324,7 +357,9 @@ fn what_cannot_be_written_is_said() {
 #[test]
 fn both_readings_of_random_values_agree() {
     // Decimals of all lengths, as another program writes them.
-    let text = record(r#"{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":4}},{"name":"l","type":"long"}"#);
+    let text = record(
+        r#"{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":4}},{"name":"l","type":"long"}"#,
+    );
     let mut random = velo_format::fuzz::Random::new(3);
     let decoder = decoder(&schema(&text), columns_of(&schema(&text).columns()));
     for _ in 0..500 {

@@ -109,13 +109,16 @@ fn same(expected: &Value, ours: &Value) -> bool {
             number(expected) as f32 == number(&ours.to_string()) as f32
         }
         // Its reader gives nanoseconds as the number that was sent.
-        (Value::Number(expected), Value::String(ours)) => expected.as_i64() == Some(0) && ours == "1970-01-01T00:00:00Z",
+        (Value::Number(expected), Value::String(ours)) => {
+            expected.as_i64() == Some(0) && ours == "1970-01-01T00:00:00Z"
+        }
         (expected, ours) => expected == ours,
     }
 }
 
 fn base64(digits: &str) -> String {
-    let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
+    let bytes: Vec<u8> =
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for part in bytes.chunks(3) {

@@ -80,7 +80,9 @@ fn avro() {
 #[test]
 fn claims_of_many_items_take_no_memory() {
     let schema = |items: &str| {
-        let text = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{{"type":"array","items":{items}}}}}]}}"#);
+        let text = format!(
+            r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{{"type":"array","items":{items}}}}}]}}"#
+        );
         Arc::new(AvroSchema::parse(&text, &[]).unwrap())
     };
     // 2^40 items in a block.
@@ -90,7 +92,11 @@ fn claims_of_many_items_take_no_memory() {
         let schema = schema(items);
         for columns in [columns_of(&schema.columns()), vec![]] {
             let decoded = check(&decoder(&schema, columns), &claim);
-            assert!(decoded.errors[0].message.ends_with("are more than the record has bytes for"), "{:?}", decoded.errors);
+            assert!(
+                decoded.errors[0].message.ends_with("are more than the record has bytes for"),
+                "{:?}",
+                decoded.errors
+            );
         }
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use apache_avro::types::Value;
 use arrow_schema::{DataType, Field, Schema};
+use velo_core::connector::DecodeColumn;
 use velo_core::row_kind::{RowKind, RowKinds};
 use velo_core::types;
-use velo_format::avro::{
-    AvroDecodeOptions, AvroDecoder, AvroSchema, AvroSource, DebeziumAvroEncoder, envelope_schema,
-};
+use velo_format::avro::{AvroDecodeOptions, AvroDecoder, AvroSchema, AvroSource, DebeziumAvroEncoder, envelope_schema};
 use velo_format::records::{RecordDecoder, RecordEncoder};
+use velo_format::value::{EpochUnit, TimestampFormat, ValueFormats};
 
 use super::avro::datum;
 use super::{batch_of, column, columns_of, cut, raw, rows};
@@ -66,12 +66,19 @@ fn envelope(before: Value, after: Value, op: &str) -> Vec<u8> {
     ]);
     let ts = Value::Union(1, Box::new(Value::Long(1_706_702_400_456)));
     let op = Value::String(op.into());
-    let fields = vec![("before", before), ("after", after), ("source", source), ("op", op), ("ts_ms", ts), ("transaction", null())];
+    let fields = vec![
+        ("before", before),
+        ("after", after),
+        ("source", source),
+        ("op", op),
+        ("ts_ms", ts),
+        ("transaction", null()),
+    ];
     datum(ENVELOPE, fields)
 }
 
-fn decoder(text: &str, columns: Vec<velo_core::connector::DecodeColumn>) -> AvroDecoder {
-    let options = AvroDecodeOptions {
+fn options(text: &str, columns: Vec<DecodeColumn>) -> AvroDecodeOptions {
+    AvroDecodeOptions {
         columns,
         declared: None,
         batch_rows: 8192,
@@ -79,8 +86,11 @@ fn decoder(text: &str, columns: Vec<velo_core::connector::DecodeColumn>) -> Avro
         formats: Default::default(),
         source: AvroSource::File(Arc::new(AvroSchema::parse(text, &[]).unwrap())),
         changes: true,
-    };
-    AvroDecoder::new(options).unwrap()
+    }
+}
+
+fn decoder(text: &str, columns: Vec<DecodeColumn>) -> AvroDecoder {
+    AvroDecoder::new(options(text, columns)).unwrap()
 }
 
 #[test]
@@ -104,7 +114,8 @@ fn envelopes_become_changes() {
     assert!(found[7].starts_with("106: after.name: the database did not send the value"), "{found:?}");
     assert_eq!(found[8], "107: after: the row as it is now is missing");
     assert_eq!(two.fields_of(&records[0])[..3], ["id", "name", "price"]);
-    let id = decoder(ENVELOPE, vec![column("id", DataType::Int8), column("source.ts_ms", DataType::Int64), raw("ts_ms")]);
+    let id =
+        decoder(ENVELOPE, vec![column("id", DataType::Int8), column("source.ts_ms", DataType::Int64), raw("ts_ms")]);
     let found = rows(&id, &[envelope(null(), row(1, "a"), "c"), envelope(null(), row(500, "a"), "c")]);
     assert_eq!(found, ["100 1 1706702400123 1706702400456", "101: after.id: '500' is out of range for TINYINT"]);
 }
@@ -116,29 +127,33 @@ fn types_of_databases_are_what_they_mean() {
         column("day", DataType::Date32),
         column("at", types::TIMESTAMP),
         column("zoned", types::TIMESTAMP),
-        velo_core::connector::DecodeColumn { field: Arc::new(types::json_field("doc", true)), ..column("doc", DataType::Utf8) },
+        DecodeColumn {
+            field: Arc::new(types::json_field("doc", true)),
+            ..column("doc", DataType::Utf8)
+        },
         column("free", types::decimal(10, 3)),
     ];
-    let null = Value::Union(0, Box::new(Value::Null));
-    let found = rows(&decoder(ENVELOPE, columns), &[envelope(null, row(1, "a"), "c")]);
-    let times = "2024-01-31T12:00:00Z 2024-01-31T12:00:00Z";
-    assert_eq!(found, [format!("100 12.34 2024-01-31 {times} {{\"a\":1}} 1.234")]);
+    // What an epoch is said to be is of numbers alone.
+    let millis = TimestampFormat::Epoch(EpochUnit::Millis);
+    for timestamp in [TimestampFormat::Iso8601, millis] {
+        let null = Value::Union(0, Box::new(Value::Null));
+        let decoder = AvroDecoder::new(AvroDecodeOptions {
+            formats: ValueFormats { timestamp },
+            ..options(ENVELOPE, columns.clone())
+        });
+        let found = rows(&decoder.unwrap(), &[envelope(null, row(1, "a"), "c")]);
+        let times = "2024-01-31T12:00:00Z 2024-01-31T12:00:00Z";
+        assert_eq!(found, [format!("100 12.34 2024-01-31 {times} {{\"a\":1}} 1.234")]);
+    }
 }
 
 #[test]
 fn a_schema_that_is_no_envelope_is_refused() {
     let text = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"int"}]}"#;
-    let options = AvroDecodeOptions {
-        columns: vec![],
-        declared: None,
-        batch_rows: 1,
-        keep_bytes: false,
-        formats: Default::default(),
-        source: AvroSource::File(Arc::new(AvroSchema::parse(text, &[]).unwrap())),
-        changes: true,
-    };
-    let error = AvroDecoder::new(options).unwrap_err();
-    assert!(error.message.ends_with("record R is no envelope of Debezium, with before, after and op; is 'avro' meant?"));
+    let error = AvroDecoder::new(options(text, vec![])).unwrap_err();
+    assert!(
+        error.message.ends_with("record R is no envelope of Debezium, with before, after and op; is 'avro' meant?")
+    );
     let schema = Schema::new(vec![Field::new("id", DataType::Int32, true)]);
     let error = DebeziumAvroEncoder::new(&schema, &AvroSchema::parse(text, &[]).unwrap(), None).unwrap_err();
     assert!(error.message.ends_with("record R is no envelope, with before, after and op"), "{error}");
@@ -147,7 +162,8 @@ fn a_schema_that_is_no_envelope_is_refused() {
 #[test]
 fn changes_are_written_and_read_again() {
     use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
-    let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)]));
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)]));
     let texts = ["{\"id\":1,\"name\":\"a\"}", "{\"id\":1,\"name\":\"a\"}", "{\"id\":1,\"name\":\"b\"}", "{\"id\":1}"];
     let batch = batch_of(&schema, &texts);
     let text = envelope_schema("shop.orders", schema.fields()).unwrap();
@@ -164,12 +180,20 @@ fn changes_are_written_and_read_again() {
     let found = rows(&decoder(&text, columns_of(schema.fields())), &written);
     assert_eq!(found, ["100 +I 1 a", "101 -U 1 a", "101 +U 1 b", "102 -D 1 NULL"]);
     // Fields that a schema has beside have their defaults, or are null.
-    let more = text.replacen("{\"name\":\"op\"", "{\"name\":\"ts_ms\",\"type\":[\"null\",\"long\"],\"default\":null},{\"name\":\"op\"", 1);
+    let more = text.replacen(
+        "{\"name\":\"op\"",
+        "{\"name\":\"ts_ms\",\"type\":[\"null\",\"long\"],\"default\":null},{\"name\":\"op\"",
+        1,
+    );
     assert_ne!(more, text);
     let target = AvroSchema::parse(&more, &[]).unwrap();
     let mut encoder = DebeziumAvroEncoder::new(&schema, &target, Some(1)).unwrap();
     encoder.encode_records(&batch, &mut out, &mut ends).unwrap();
-    let without = more.replacen(",\"default\":null},{\"name\":\"op\"", "},{\"name\":\"op\"", 1).replacen("[\"null\",\"long\"]", "\"long\"", 1);
+    let without = more.replacen(",\"default\":null},{\"name\":\"op\"", "},{\"name\":\"op\"", 1).replacen(
+        "[\"null\",\"long\"]",
+        "\"long\"",
+        1,
+    );
     let error = DebeziumAvroEncoder::new(&schema, &AvroSchema::parse(&without, &[]).unwrap(), None).unwrap_err();
     assert!(error.message.contains("'ts_ms' has no default"), "{error}");
 }

@@ -81,7 +81,8 @@ pub(crate) fn open_sink(
 fn mistakes_are_told() {
     let errors = |pairs: &[(&str, &str)]| read(pairs, true).unwrap_err();
     assert_eq!(errors(&[("format", "parquet")]), ["the format 'parquet' is none that records one by one have"]);
-    let missing = "the property 'schema.registry.url' is missing: the records have a schema; set the registry that has it, or ";
+    let missing =
+        "the property 'schema.registry.url' is missing: the records have a schema; set the registry that has it, or ";
     assert_eq!(errors(&[("format", "avro")]), [format!("{missing}'avro.schema.file'")]);
     assert_eq!(errors(&[("format", "protobuf")]), [format!("{missing}'protobuf.schema.file'")]);
     assert_eq!(
@@ -101,7 +102,10 @@ fn mistakes_are_told() {
     let nothing = "'schema.registry.url' means nothing here: neither values nor keys have a format with schemas";
     assert_eq!(errors(&[("schema.registry.url", "http://localhost:1")])[0], nothing);
     assert!(errors(&[("format", "avrro")])[0].contains("did you mean 'avro'?"));
-    assert_eq!(errors(&[("key.format", "debezium_json")]), ["the format 'debezium_json' is none that records one by one have"]);
+    assert_eq!(
+        errors(&[("key.format", "debezium_json")]),
+        ["the format 'debezium_json' is none that records one by one have"]
+    );
     assert_eq!(errors(&[("timestamp.format", "%Y")]), ["'timestamp.format': no pattern is known: %Y"]);
     assert_eq!(errors(&[("json.layout", "array")]), ["each record is one JSON object, and no array of them"]);
 }
@@ -111,7 +115,10 @@ fn text_formats_open_without_schemas() {
     let declared = columns();
     for (name, record) in [("json", "{\"id\":1,\"name\":\"a\"}"), ("csv", "1,a")] {
         let formats = read(&[("format", name)], true).unwrap();
-        assert_eq!((formats.value.name(), formats.key.name(), formats.has_key_format), (name.to_owned(), name.to_owned(), false));
+        assert_eq!(
+            (formats.value.name(), formats.key.name(), formats.has_key_format),
+            (name.to_owned(), name.to_owned(), false)
+        );
         let opened = open(&formats.value, &declared, "orders").unwrap();
         assert!(opened.schemas.is_none());
         assert_eq!(rows(&*opened.decoder, &[record]), ["100 1 a"]);
@@ -159,11 +166,17 @@ fn schema_files_open_and_are_written_by() {
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let avro = write("o.avsc", r#"{"type":"record","name":"O","fields":[{"name":"id","type":"long"},{"name":"name","type":["null","string"]}]}"#);
+    let avro = write(
+        "o.avsc",
+        r#"{"type":"record","name":"O","fields":[{"name":"id","type":"long"},{"name":"name","type":["null","string"]}]}"#,
+    );
     let proto = write("o.proto", "syntax = \"proto3\"; message O { int64 id = 1; optional string name = 2; }");
     let declared = columns();
     let batch = batch_of(&declared, &["{\"id\":1,\"name\":\"a\"}", "{\"id\":-2}"]);
-    for pairs in [[("format", "avro"), ("avro.schema.file", avro.as_str())], [("format", "protobuf"), ("protobuf.schema.file", &proto)]] {
+    for pairs in [
+        [("format", "avro"), ("avro.schema.file", avro.as_str())],
+        [("format", "protobuf"), ("protobuf.schema.file", &proto)],
+    ] {
         let formats = read(&pairs, true).unwrap();
         let mut encoder = open_sink(&formats.value, &declared, ChangelogMode::Append, "orders").unwrap();
         let records = encode(&mut *encoder, &batch);
@@ -174,7 +187,8 @@ fn schema_files_open_and_are_written_by() {
     let error = open(&gone.value, &declared, "orders").unwrap_err();
     assert!(error.message.contains("/nowhere/x.avsc"), "{error}");
     let broken = write("b.avsc", "{");
-    let error = open(&read(&[("format", "avro"), ("avro.schema.file", &broken)], true).unwrap().value, &declared, "o").unwrap_err();
+    let error = open(&read(&[("format", "avro"), ("avro.schema.file", &broken)], true).unwrap().value, &declared, "o")
+        .unwrap_err();
     assert!(error.message.contains("b.avsc: it is no JSON"), "{error}");
 }
 

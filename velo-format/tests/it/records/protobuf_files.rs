@@ -38,8 +38,7 @@ fn part<'a>(of: &'a StructArray, path: &[&str]) -> &'a dyn Array {
 
 #[test]
 fn every_feed_has_what_was_found_in_it() {
-    let expected: Value =
-        serde_json::from_slice(&std::fs::read(folder().join("avro/EXPECTED.json")).unwrap()).unwrap();
+    let expected: Value = serde_json::from_slice(&std::fs::read(folder().join("avro/EXPECTED.json")).unwrap()).unwrap();
     let schema = ProtoSchema::open(&folder().join("protobuf/gtfs-realtime.proto")).unwrap();
     let files = expected["protobuf"].as_object().unwrap();
     assert_eq!(files.len(), 3);

@@ -41,20 +41,26 @@ impl Server {
                     bytes.extend_from_slice(&block[..count]);
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     let length = |head: &str| {
-                        let lines = head.lines().filter_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+                        let lines = head.lines().filter_map(|line| {
+                            line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned)
+                        });
                         lines.last().map_or(0, |length| length.parse::<usize>().unwrap())
                     };
-                    if count == 0 || text.split_once("\r\n\r\n").is_some_and(|(head, body)| body.len() >= length(head)) {
+                    if count == 0 || text.split_once("\r\n\r\n").is_some_and(|(head, body)| body.len() >= length(head))
+                    {
                         break text;
                     }
                 };
                 let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
                 let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1");
-                let login = head.lines().find_map(|line| line.to_ascii_lowercase().starts_with("authorization: ").then(|| line[15..].to_owned()));
+                let login = head.lines().find_map(|line| {
+                    line.to_ascii_lowercase().starts_with("authorization: ").then(|| line[15..].to_owned())
+                });
                 let parts = [Some(line.to_owned()), login, (!body.is_empty()).then(|| body.to_owned())];
                 kept.lock().unwrap().push(parts.into_iter().flatten().collect::<Vec<_>>().join(" "));
                 let Some((code, body)) = given.lock().unwrap().pop_front() else { continue };
-                let answer = format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+                let answer =
+                    format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
@@ -87,7 +93,11 @@ fn text(error: &ConnectorError, url: &str) -> String {
 #[test]
 fn schemas_are_asked_for_once() {
     wait(async {
-        let server = Server::start(&[(200, r#"{"schema":"\"string\""}"#), (404, r#"{"error_code":40403,"message":"Schema not found"}"#)]).await;
+        let server = Server::start(&[
+            (200, r#"{"schema":"\"string\""}"#),
+            (404, r#"{"error_code":40403,"message":"Schema not found"}"#),
+        ])
+        .await;
         let schemas = Schemas::of(Arc::new(client(&[("schema.registry.url", &server.url)])));
         schemas.ensure(&[1, 2]).await.unwrap();
         assert_eq!(server.asked(), ["GET /schemas/ids/1", "GET /schemas/ids/2"]);
@@ -113,11 +123,17 @@ fn references_are_followed() {
             (200, r#"{"id":6,"schema":"B","references":[{"name":"c","subject":"c","version":1}]}"#),
         ])
         .await;
-        let schema = client(&[("schema.registry.url", &format!("{}/", server.url))]).latest("o").await.unwrap().unwrap();
+        let schema =
+            client(&[("schema.registry.url", &format!("{}/", server.url))]).latest("o").await.unwrap().unwrap();
         assert_eq!((schema.id, schema.kind, schema.text.as_str()), (7, SchemaKind::Avro, "main"));
         let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         assert_eq!(schema.references, [pair("c", "C"), pair("a", "A"), pair("b", "B")]);
-        let expected = ["GET /subjects/o/versions/latest", "GET /subjects/s%2Fa/versions/1", "GET /subjects/c/versions/1", "GET /subjects/b/versions/2"];
+        let expected = [
+            "GET /subjects/o/versions/latest",
+            "GET /subjects/s%2Fa/versions/1",
+            "GET /subjects/c/versions/1",
+            "GET /subjects/b/versions/2",
+        ];
         assert_eq!(server.asked(), expected);
     });
 }
@@ -125,7 +141,12 @@ fn references_are_followed() {
 #[test]
 fn errors_that_may_pass_are_tried_again_and_others_are_not() {
     wait(async {
-        let server = Server::start(&[(500, ""), (503, r#"{"error_code":50002,"message":"timeout"}"#), (200, r#"{"schema":"\"int\""}"#)]).await;
+        let server = Server::start(&[
+            (500, ""),
+            (503, r#"{"error_code":50002,"message":"timeout"}"#),
+            (200, r#"{"schema":"\"int\""}"#),
+        ])
+        .await;
         let one = client(&[("schema.registry.url", &server.url)]);
         assert!(one.schema(1).await.unwrap().is_some());
         assert_eq!(server.asked().len(), 3);
@@ -133,7 +154,10 @@ fn errors_that_may_pass_are_tried_again_and_others_are_not() {
             server.answer(500, r#"{"message":"out of order"}"#);
         }
         let error = one.schema(1).await.unwrap_err();
-        assert_eq!(text(&error, &server.url), "URL answered 500 Internal Server Error about the schema 1: out of order");
+        assert_eq!(
+            text(&error, &server.url),
+            "URL answered 500 Internal Server Error about the schema 1: out of order"
+        );
         assert_eq!((error.kind, error.retry, server.asked().len()), (ErrorKind::Unavailable, Retry::Temporary, 3));
         server.answer(401, r#"{"error_code":401,"message":"Unauthorized"}"#);
         let error = one.schema(1).await.unwrap_err();
@@ -142,13 +166,17 @@ fn errors_that_may_pass_are_tried_again_and_others_are_not() {
         assert_eq!((error.kind, error.retry, server.asked().len()), (ErrorKind::PermissionDenied, Retry::Permanent, 1));
         server.answer(200, "<html>");
         let error = one.latest("x").await.unwrap_err();
-        let expected = "the answer of URL about the subject 'x' (version latest) is not that of a schema registry: it is no JSON";
+        let expected =
+            "the answer of URL about the subject 'x' (version latest) is not that of a schema registry: it is no JSON";
         assert_eq!(text(&error, &server.url), expected);
         server.answer(404, r#"{"error_code":40401,"message":"Subject not found"}"#);
         assert_eq!(one.version("x", 2).await.unwrap(), None);
         server.answer(409, r#"{"error_code":409,"message":"incompatible"}"#);
         let error = one.register("x", SchemaKind::Avro, "\"int\"").await.unwrap_err();
-        assert_eq!(text(&error, &server.url), "URL refused a new version of the subject 'x' (409 Conflict, code 409): incompatible");
+        assert_eq!(
+            text(&error, &server.url),
+            "URL refused a new version of the subject 'x' (409 Conflict, code 409): incompatible"
+        );
         server.answer(422, r#"{"error_code":42201,"message":"Invalid schema"}"#);
         let error = one.register("x", SchemaKind::Protobuf, "no").await.unwrap_err();
         assert!(error.message.ends_with("(422 Unprocessable Entity, code 42201): Invalid schema"), "{error}");
@@ -183,7 +211,8 @@ fn who_asks_is_told_to_the_registry_and_to_nobody_else() {
         let server = Server::start(&[]).await;
         let ask = async |pairs: &[(&str, &str)]| {
             server.answer(200, r#"{"id":3}"#);
-            let all: Vec<(&str, &str)> = pairs.iter().copied().chain([("schema.registry.url", server.url.as_str())]).collect();
+            let all: Vec<(&str, &str)> =
+                pairs.iter().copied().chain([("schema.registry.url", server.url.as_str())]).collect();
             let registry = client(&all);
             assert!(!format!("{registry:?}").contains("geheim"));
             assert_eq!(registry.lookup("s", SchemaKind::Avro, "\"int\"").await.unwrap(), Some(3));
@@ -204,7 +233,10 @@ fn who_asks_is_told_to_the_registry_and_to_nobody_else() {
     assert_eq!(error(&[("schema.registry.url", " , ")]), "the property 'schema.registry.url' is empty");
     let url = ("schema.registry.url", "http://localhost");
     assert!(error(&[url, ("schema.registry.ca", "/nowhere/ca.pem")]).contains("/nowhere/ca.pem"));
-    assert!(error(&[url, ("schema.registry.ca", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))]).contains("no certificate"));
+    assert!(
+        error(&[url, ("schema.registry.ca", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))])
+            .contains("no certificate")
+    );
     assert!(error(&[url, ("schema.registry.token", "t"), ("schema.registry.username", "u")]).contains("both set"));
 }
 
@@ -221,7 +253,11 @@ fn a_source_reads_by_the_schemas_that_its_records_name() {
         let server = Server::start(&[(200, &registered(2, ORDER, "AVRO"))]).await;
         let formats = read(&[("format", "avro"), ("schema.registry.url", &server.url)], true).unwrap();
         let declared = columns();
-        let opened = formats.value.decoder(&source(&declared), &declared, columns_of(declared.fields()), "orders").await.unwrap();
+        let opened = formats
+            .value
+            .decoder(&source(&declared), &declared, columns_of(declared.fields()), "orders")
+            .await
+            .unwrap();
         assert_eq!(server.asked(), ["GET /subjects/orders-value/versions/latest"]);
         let records: [&[u8]; 4] = [b"\0\0\0\0\x02\x02\x02\x02a", b"\0\0\0\0\x01\x04", b"\0\0\0\0\x09\x04", b"no"];
         let (bytes, places) = super::chunk(&records);
@@ -245,7 +281,8 @@ fn a_source_reads_by_the_schemas_that_its_records_name() {
         // A column that does not fit the latest schema.
         let wrong: SchemaRef = Arc::new(Schema::new(vec![Field::new("id", DataType::Date32, true)]));
         server.answer(200, &registered(2, ORDER, "AVRO"));
-        let error = formats.value.decoder(&source(&wrong), &wrong, columns_of(wrong.fields()), "orders").await.unwrap_err();
+        let error =
+            formats.value.decoder(&source(&wrong), &wrong, columns_of(wrong.fields()), "orders").await.unwrap_err();
         assert!(error.message.ends_with("'id' is long and declared DATE"), "{error}");
         server.answer(200, &registered(2, "syntax = \"proto3\";", "PROTOBUF"));
         let error = formats.value.decoder(&source(&wrong), &wrong, vec![], "orders").await.unwrap_err();
@@ -276,7 +313,10 @@ fn a_sink_registers_its_schema_or_writes_by_the_latest() {
         assert_eq!(write(&[avro], ChangelogMode::Append).await.unwrap(), b"\0\0\0\0\x05\x02\x02\x02a");
         assert_eq!(server.asked().len(), 1);
         // It does not fit: a new version of the same record.
-        server.answer(200, &registered(5, r#"{"type":"record","name":"shop.Order","fields":[{"name":"id","type":"long"}]}"#, "AVRO"));
+        server.answer(
+            200,
+            &registered(5, r#"{"type":"record","name":"shop.Order","fields":[{"name":"id","type":"long"}]}"#, "AVRO"),
+        );
         server.answer(200, r#"{"id":12}"#);
         assert_eq!(write(&[avro], ChangelogMode::Append).await.unwrap()[4], 12);
         assert!(server.asked()[1].contains("\\\"name\\\":\\\"shop.Order\\\""));
@@ -285,7 +325,10 @@ fn a_sink_registers_its_schema_or_writes_by_the_latest() {
         server.answer(404, "{}");
         let error = write(&off, ChangelogMode::Append).await.unwrap_err();
         assert_eq!(text(&error, &server.url), "URL has no subject 'orders-value'");
-        server.answer(200, &registered(5, r#"{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}"#, "AVRO"));
+        server.answer(
+            200,
+            &registered(5, r#"{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}"#, "AVRO"),
+        );
         let error = write(&off, ChangelogMode::Append).await.unwrap_err();
         assert!(error.message.ends_with("'name' is no field of it: there are id"), "{error}");
         server.asked();
@@ -298,10 +341,16 @@ fn a_sink_registers_its_schema_or_writes_by_the_latest() {
         assert_eq!(server.asked()[0], "GET /subjects/orders-orders_out.Envelope/versions/latest");
         server.answer(404, "{}");
         server.answer(200, r#"{"id":14}"#);
-        let record = write(&[("format", "protobuf"), ("schema.registry.subject", "own")], ChangelogMode::Append).await.unwrap();
+        let record =
+            write(&[("format", "protobuf"), ("schema.registry.subject", "own")], ChangelogMode::Append).await.unwrap();
         assert_eq!(record, b"\0\0\0\0\x0e\0\x08\x01\x12\x01a");
         let asked = server.asked();
-        assert!(asked[1].starts_with("POST /subjects/own/versions {\"schema\":\"syntax = \\\"proto3\\\";\\nmessage orders_out {"), "{asked:?}");
+        assert!(
+            asked[1].starts_with(
+                "POST /subjects/own/versions {\"schema\":\"syntax = \\\"proto3\\\";\\nmessage orders_out {"
+            ),
+            "{asked:?}"
+        );
     });
 }
 

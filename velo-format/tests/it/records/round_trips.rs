@@ -65,9 +65,13 @@ fn schema() -> SchemaRef {
 
 /// A value in JSON. `nulls` says how many of a hundred are NULL, `inside` whether those in lists and maps can be.
 fn value(field: &Field, random: &mut Random, nulls: u64, inside: bool) -> String {
-    let whole = |random: &mut Random, bits: u32| (random.next() as i64 >> (64 - bits) >> random.below(u64::from(bits))).to_string();
-    let unsigned = |random: &mut Random, bits: u32| (random.next() >> (64 - bits) >> random.below(u64::from(bits))).to_string();
-    if field.is_nullable() && random.chance(nulls) {
+    let whole = |random: &mut Random, bits: u32| {
+        (random.next() as i64 >> (64 - bits) >> random.below(u64::from(bits))).to_string()
+    };
+    let unsigned =
+        |random: &mut Random, bits: u32| (random.next() >> (64 - bits) >> random.below(u64::from(bits))).to_string();
+    let is_list = matches!(field.data_type(), DataType::List(_) | DataType::Map(..));
+    if field.is_nullable() && random.chance(if is_list && !inside { 0 } else { nulls }) {
         return "null".to_owned();
     }
     let item_nulls = if inside { nulls } else { 0 };
@@ -114,7 +118,8 @@ fn value(field: &Field, random: &mut Random, nulls: u64, inside: bool) -> String
         }
         DataType::Map(entries, _) => {
             let DataType::Struct(halves) = entries.data_type() else { panic!("a map has entries") };
-            let entries = (0..random.below(4)).map(|at| format!("\"{at}\":{}", value(&halves[1], random, item_nulls, inside)));
+            let entries =
+                (0..random.below(4)).map(|at| format!("\"{at}\":{}", value(&halves[1], random, item_nulls, inside)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
         }
         DataType::Struct(fields) => object(fields, random, nulls, inside),
@@ -140,11 +145,9 @@ fn random_rows(schema: &SchemaRef, count: usize, seed: u64, lists: bool) -> Reco
         let nulls = if row % 3 == 0 { 0 } else { 25 };
         let mut text = String::from("{");
         for (at, field) in schema.fields().iter().enumerate() {
-            let is_list = matches!(field.data_type(), DataType::List(_) | DataType::Map(..));
-            let own = if is_list && !lists { 0 } else { nulls };
             let comma = if at == 0 { "" } else { "," };
             // Writing to a String cannot fail.
-            let _ = write!(text, "{comma}\"{}\":{}", field.name(), value(field, &mut random, own, lists));
+            let _ = write!(text, "{comma}\"{}\":{}", field.name(), value(field, &mut random, nulls, lists));
         }
         texts.push(text + "}");
     }
@@ -156,7 +159,13 @@ fn check(encoder: &mut dyn RecordEncoder, decoder: &dyn RecordDecoder, rows: &Re
     assert_eq!(records.len(), rows.num_rows());
     let read = batch(&decode(decoder, &records));
     for (at, field) in rows.schema().fields().iter().enumerate() {
-        assert_eq!(read.column(at), rows.column(at), "{}", field.name());
+        assert!(
+            read.column(at) == rows.column(at),
+            "{}: {:?} and {:?}",
+            field.name(),
+            read.column(at),
+            rows.column(at)
+        );
     }
 }
 

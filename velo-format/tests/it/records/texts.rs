@@ -35,9 +35,13 @@ fn csv(declared: &SchemaRef, columns: Vec<DecodeColumn>, batch_rows: usize) -> C
 
 #[test]
 fn json_records_have_their_offsets() {
-    let decoder = JsonDecoder::new(json_options(vec![column("a", DataType::Int64), column("b", DataType::Utf8)])).unwrap();
+    let decoder =
+        JsonDecoder::new(json_options(vec![column("a", DataType::Int64), column("b", DataType::Utf8)])).unwrap();
     let decoder: &dyn RecordDecoder = &decoder;
-    let found = rows(decoder, &["{\"a\":1,\n\"b\":\"x\"}", "", "{\"a\":\"z\"}", " {\"b\":null,\"a\":2} ", "{\"a\":3} {}", "[1]"]);
+    let found = rows(
+        decoder,
+        &["{\"a\":1,\n\"b\":\"x\"}", "", "{\"a\":\"z\"}", " {\"b\":null,\"a\":2} ", "{\"a\":3} {}", "[1]"],
+    );
     assert_eq!(found[0], "100 1 x");
     assert!(found[1].starts_with("101: : "), "{found:?}");
     assert_eq!(found[2], "102: a: 'z' is no BIGINT");
@@ -149,7 +153,8 @@ fn records_are_written_without_line_ends() {
     let csv = encode(&mut CsvEncoder::new(schema.clone(), options).unwrap(), &rows);
     assert_eq!(csv, [&b"1,\"x\ny\""[..], b",\"q\"\"\""]);
     // More than fits in the writer's block.
-    let many: Vec<String> = (0..2000).map(|row| format!("{{\"a\":{row},\"b\":\"{}\"}}", "z".repeat(row % 40))).collect();
+    let many: Vec<String> =
+        (0..2000).map(|row| format!("{{\"a\":{row},\"b\":\"{}\"}}", "z".repeat(row % 40))).collect();
     let texts: Vec<&str> = many.iter().map(String::as_str).collect();
     let json = encode(
         &mut JsonEncoder::new(schema.clone(), JsonEncodeOptions::default()).unwrap(),
@@ -162,7 +167,13 @@ fn records_are_written_without_line_ends() {
 fn changes_become_envelopes_and_rows_again() {
     use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
     let schema = schema(&[("id", DataType::Int64), ("name", DataType::Utf8)]);
-    let texts = ["{\"id\":1,\"name\":\"a\"}", "{\"id\":1,\"name\":\"a\"}", "{\"id\":1,\"name\":\"b\"}", "{\"id\":1}", "{\"id\":2}"];
+    let texts = [
+        "{\"id\":1,\"name\":\"a\"}",
+        "{\"id\":1,\"name\":\"a\"}",
+        "{\"id\":1,\"name\":\"b\"}",
+        "{\"id\":1}",
+        "{\"id\":2}",
+    ];
     let rows = batch_of(&schema, &texts);
     let mut encoder = DebeziumEncoder::new(schema.clone(), JsonEncodeOptions::default()).unwrap();
     let kinds = RowKinds::new(vec![Insert, UpdateBefore, UpdateAfter, Delete, UpdateAfter]);
@@ -191,4 +202,45 @@ fn changes_become_envelopes_and_rows_again() {
     let mut json = JsonEncoder::new(schema, JsonEncodeOptions::default()).unwrap();
     let error = json.encode_changes(&rows, Some(&kinds), &mut out, &mut ends).unwrap_err();
     assert!(error.message.contains("no place for the kind"), "{error}");
+}
+
+/// A file of envelopes, and the rows that its lines are as records.
+fn change_file(name: &str) -> (Vec<String>, Vec<String>) {
+    let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/debezium")).join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    let sample = velo_format::infer::Sample { bytes: text.as_bytes(), complete: true, records: 1000 };
+    let layout = velo_format::properties::JsonLayout::Lines;
+    let columns = match velo_format::debezium::infer_debezium(sample, layout, &Default::default()) {
+        Ok(schema) => columns_of(schema.fields()),
+        Err(_) => vec![column("id", DataType::Int64)],
+    };
+    let micros = velo_format::value::TimestampFormat::Epoch(velo_format::value::EpochUnit::Micros);
+    let formats = velo_format::value::ValueFormats { timestamp: micros };
+    let decoder = DebeziumDecoder::new(JsonDecodeOptions { formats, ..json_options(columns) }).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let one_by_one = rows(&decoder, &lines);
+    let bytes = bytes::Bytes::from(text.clone());
+    let origin = velo_core::place::Origin {
+        positions: velo_core::place::Positions::Consecutive { first: 100 },
+        ..super::origin()
+    };
+    let whole = show(&decoder.decode_bytes(&bytes, &origin, velo_format::json::Layout::Lines).unwrap());
+    (one_by_one, whole)
+}
+
+#[test]
+fn files_of_changes_are_the_same_record_by_record() {
+    for (name, rows, errors) in [
+        ("mysql_all_types.jsonl", 3, 0),
+        ("debezium_mysql_all_types_numeric_decimal.jsonl", 3, 0),
+        ("flink_cdc_debezium-json.jsonl", 0, 0),
+        ("flink_cdc_debezium-json-with-schema.jsonl", 0, 0),
+        ("flink_cdc_canal-json.jsonl", 0, 20),
+    ] {
+        let (one_by_one, whole) = change_file(name);
+        assert_eq!(one_by_one, whole, "{name}");
+        let bad = one_by_one.iter().filter(|row| row.split_once(' ').is_some_and(|(offset, _)| offset.ends_with(':')));
+        let bad: Vec<&String> = bad.collect();
+        assert_eq!((one_by_one.len() - bad.len(), bad.len()), (rows, errors), "{name}: {bad:?}");
+    }
 }

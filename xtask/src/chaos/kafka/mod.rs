@@ -79,7 +79,8 @@ fn chaos(velo: &Path, folder: &Path, cluster: &Cluster, rounds: usize, seed: u64
     let mut run = Run::start(velo, folder, cluster, &topics)?;
     for (number, round) in (1..).zip(&planned) {
         let began = Instant::now();
-        run.round(round, &mut random).with_context(|| format!("round {number} of {rounds} (seed {seed}), {round:?}"))?;
+        run.round(round, &mut random)
+            .with_context(|| format!("round {number} of {rounds} (seed {seed}), {round:?}"))?;
         let (joined, windows) = run.monitor.counts();
         println!(
             "round {number}: {}{}, {:.1} s; {joined} of {} rows and {windows} windows came through",
@@ -94,12 +95,18 @@ fn chaos(velo: &Path, folder: &Path, cluster: &Cluster, rounds: usize, seed: u64
     let memory = run.memory.max(cluster.memory().into_iter().max().unwrap_or_default());
     let sent = run.finish().with_context(|| format!("behind {rounds} rounds (seed {seed})"))?;
     let compared = compare(cluster, &topics, &sent);
-    println!("seed {seed}: {rounds} rounds in {:.0} s, {:.0} s in all", troubled.as_secs_f64(), started.elapsed().as_secs_f64());
+    println!(
+        "seed {seed}: {rounds} rounds in {:.0} s, {:.0} s in all",
+        troubled.as_secs_f64(),
+        started.elapsed().as_secs_f64()
+    );
     for kind in Kind::ALL {
         println!("  {}: {} times", kind.text(), planned.iter().filter(|round| round.kind == kind).count());
     }
     let killed_too = planned.iter().filter(|round| round.killed_too).count();
-    println!("  in {killed_too} of these rounds the job was killed beside that; {lives} processes ran it, {restarts} of which had to begin again by themselves");
+    println!(
+        "  in {killed_too} of these rounds the job was killed beside that; {lives} processes ran it, {restarts} of which had to begin again by themselves"
+    );
     println!("  the input had {partitions} partitions in the end; a broker took {memory} MB at most");
     compared
 }
@@ -109,7 +116,8 @@ fn compare(cluster: &Cluster, topics: &str, sent: &[Sent]) -> Result<()> {
     let (joined, windows) = (format!("{topics}-joined"), format!("{topics}-windows"));
     let (found_rows, found_windows) = (cluster.lines(&joined)?, cluster.lines(&windows)?);
     let sums = |lines: &[String], column: &str| {
-        let values = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?[column].as_i64());
+        let values =
+            lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?[column].as_i64());
         values.sum::<i64>()
     };
     println!(

@@ -20,6 +20,8 @@ use crate::services::Kafka;
 const REQUEST: Duration = Duration::from_secs(10);
 /// How long a change of topics may take, where brokers have just come back.
 const CHANGE: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long a reader may get nothing, neither a record nor an end.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -68,8 +70,18 @@ impl Cluster {
         let options = AdminOptions::new().operation_timeout(Some(CHANGE)).request_timeout(Some(CHANGE));
         let what = format!("making the topic {name}");
         let made = block_on(&what, self.admin.create_topics([&topic], &options))?.context(what.clone())?;
-        let refused = made.into_iter().find_map(Result::err);
-        refused.map_or(Ok(()), |(_, code)| bail!("{what}: {code}"))
+        if let Some((_, code)) = made.into_iter().find_map(Result::err) {
+            bail!("{what}: {code}");
+        }
+        // The broker that is asked next may not have heard of it.
+        let until = Instant::now() + CHANGE;
+        while self.partitions_of(name)?.iter().filter(|partition| partition.is_whole()).count() < partitions as usize {
+            if Instant::now() > until {
+                bail!("the topic {name} was made, and is not whole {} s later", CHANGE.as_secs());
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     /// Gives a topic so many partitions.
@@ -120,6 +132,9 @@ impl Cluster {
             }
         }
         let partitions = list.count();
+        if partitions == 0 {
+            bail!("there is nothing to read: the cluster knows no partitions of {}", topics.join(", "));
+        }
         consumer.assign(&list)?;
         Ok((consumer, partitions))
     }

@@ -12,8 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// ElectLeaders (key 43), version 0, number 1, no name of a client, all partitions, within 20 s. It is any broker's to pass on to the
 /// controller.
-const REQUEST: [u8; 22] =
-    [0, 0, 0, 18, 0, 43, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x4e, 0x20];
+const REQUEST: [u8; 22] = [0, 0, 0, 18, 0, 43, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x4e, 0x20];
 
 /// Asks the broker at this port of 127.0.0.1 to have the first replica of each partition elected as its leader.
 pub(super) fn prefer_leaders(port: u16) -> Result<()> {
