@@ -32,6 +32,9 @@ const NAMES: &[(&str, bool)] = &[
     ("sql", true),
 ];
 
+/// What a scenario need not say, because nothing is connected to: of which connector, the property, its other name and a value.
+const UNSAID: &[(&str, &str, &str, &str)] = &[("kafka", "bootstrap.servers", "brokers", "localhost:9092")];
+
 /// Properties that the planner reads itself; what it left over is a mistake.
 const GENERIC: &[&str] =
     &["event.time.", "watermark.", "late.", "allowed.", "on.", "decode.", "delivery.", "changelog."];
@@ -94,7 +97,13 @@ struct Remembering {
 }
 
 impl Remembering {
-    fn at_folder(&self, options: &mut Options) {
+    /// The properties as the connector is to have them.
+    fn prepare(&self, options: &mut Options) {
+        for (_, key, other, value) in UNSAID.iter().filter(|(name, ..)| *name == self.inner.name()) {
+            if self.folder.is_some() && options.get(key).is_none() && options.get(other).is_none() {
+                options.set(Entry { key: (*key).to_owned(), value: (*value).to_owned(), origin: 0 });
+            }
+        }
         let Some(folder) = &self.folder else { return };
         if let Some(Entry { key, value, origin }) = options.take("path") {
             let value = folder.join(value).to_string_lossy().into_owned();
@@ -126,7 +135,7 @@ impl Connector for Remembering {
 
     fn bind_source(&self, options: &mut Options) -> Option<Arc<dyn SourceBinding>> {
         let given = options.clone();
-        self.at_folder(options);
+        self.prepare(options);
         let binding = self.inner.bind_source(options)?;
         self.bound.faces().push(Face::Source(Arc::clone(&binding), given));
         Some(binding)
@@ -134,7 +143,7 @@ impl Connector for Remembering {
 
     fn bind_sink(&self, options: &mut Options) -> Option<Arc<dyn SinkBinding>> {
         let given = options.clone();
-        self.at_folder(options);
+        self.prepare(options);
         let binding = self.inner.bind_sink(options)?;
         self.bound.faces().push(Face::Sink(Arc::clone(&binding), given));
         Some(binding)

@@ -176,7 +176,7 @@ fn mistakes_in_properties_come_at_once() {
     for part in [
         "did you mean 'path'?",
         "'maybe' is neither true nor false",
-        "use json, csv or parquet",
+        "use json, csv, parquet or debezium_json",
         "'utf9' is no known encoding",
         "'path' is missing",
     ] {

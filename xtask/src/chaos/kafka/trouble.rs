@@ -12,7 +12,7 @@ use super::monitor::Monitor;
 use super::plan::{Kind, Round};
 use super::producer::Producer;
 use super::rows::{self, Sent};
-use super::topics::Cluster;
+use super::topics::{Cluster, Partition};
 use crate::chaos::place::terminate;
 use crate::chaos::trouble::{Random, signal, wait};
 
@@ -21,6 +21,8 @@ use crate::chaos::trouble::{Random, signal, wait};
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a process may take to find out that it is to end.
 const END: Duration = Duration::from_secs(120);
+/// How long an election of leaders is given before it is asked for again.
+const ELECTION: Duration = Duration::from_secs(1);
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -143,9 +145,17 @@ impl<'a> Run<'a> {
         })?;
         cluster.kafka.start_broker(usize::try_from(chosen.leader)?)?;
         self.brokers_agree()?;
-        cluster.kafka.prefer_leaders()?;
+        let mut asked: Option<Instant> = None;
         self.until("each partition to be led by its first replica", |_| {
-            Ok(cluster.partitions()?.iter().all(super::topics::Partition::has_its_leader))
+            if cluster.partitions()?.iter().all(Partition::has_its_leader) {
+                return Ok(true);
+            }
+            // A replica that the controller does not know to be in sync yet is passed over: it is asked again.
+            if asked.is_none_or(|asked| asked.elapsed() > ELECTION) {
+                cluster.kafka.prefer_leaders()?;
+                asked = Some(Instant::now());
+            }
+            Ok(false)
         })
     }
 
@@ -177,7 +187,7 @@ impl<'a> Run<'a> {
     fn brokers_agree(&mut self) -> Result<()> {
         let cluster = self.cluster;
         self.until("all replicas to be in sync", |_| {
-            Ok(cluster.partitions()?.iter().all(super::topics::Partition::is_whole))
+            Ok(cluster.partitions()?.iter().all(Partition::is_whole))
         })
     }
 
