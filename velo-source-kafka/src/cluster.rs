@@ -374,3 +374,21 @@ impl ProducerContext for Said {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The calls of a producer that was fenced fail with `Fatal` alone.
+    #[test]
+    fn who_was_fenced_is_told_so() {
+        let said = Said::default();
+        said.error(KafkaError::Global(RDKafkaErrorCode::Fenced), "fenced by newer producer instance");
+        for _ in 0..2 * REMEMBERED {
+            said.error(KafkaError::Global(RDKafkaErrorCode::PartitionEOF), "reached end of partition");
+        }
+        let expected = (RDKafkaErrorCode::Fenced, "fenced by newer producer instance".to_owned());
+        assert_eq!(said.fatal(), Some(expected));
+        assert_eq!(said.last().as_deref(), Some("fenced by newer producer instance"));
+    }
+}

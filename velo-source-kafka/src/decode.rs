@@ -45,7 +45,7 @@ impl System {
 
     /// The columns that every topic has beside the declared ones.
     pub(crate) fn fields() -> Vec<Field> {
-        Self::ALL.iter().map(|(name, kind)| Field::new(*name, kind.data_type(), kind.nullable())).collect()
+        Self::ALL.iter().map(|(name, kind)| Field::new(*name, kind.data_type(), true)).collect()
     }
 
     /// The one that is asked for; a declared column of that name goes before.
@@ -66,10 +66,6 @@ impl System {
             Self::KeyBytes => DataType::Binary,
             Self::Headers => map_type(),
         }
-    }
-
-    fn nullable(self) -> bool {
-        matches!(self, Self::Timestamp | Self::Key | Self::KeyBytes)
     }
 
     /// Its values for the records at these places.

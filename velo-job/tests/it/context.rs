@@ -6,10 +6,11 @@ use velo_core::connector::Registry;
 use velo_job::{PlanContext, Roots};
 use velo_plan::functions::Functions;
 
-/// The file connector and the generators.
+/// The connectors of files and of Kafka, and the generators.
 pub fn context(folder: &Path) -> PlanContext {
     let mut registry = Registry::new();
     registry.add(velo_source_file::connector());
+    registry.add(velo_source_kafka::connector());
     for connector in velo_source_gen::connectors() {
         registry.add(connector);
     }

@@ -142,3 +142,35 @@ fn chaos(velo: &Path, folder: &Path, kills: u32, seed: u64) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn typed(line: &str) -> Result<Args, clap::Error> {
+        Typed::try_parse_from(line.split(' ')).map(|typed| typed.args)
+    }
+
+    #[test]
+    fn files_are_meant_where_nothing_is_said() {
+        let args = typed("chaos --kills 3 --seed 5").unwrap();
+        assert!(args.other.is_none());
+        assert_eq!((args.kills, args.seed), (3, Some(5)));
+        assert_eq!(typed("chaos").unwrap().kills, 300);
+    }
+
+    #[test]
+    fn each_has_options_of_its_own() {
+        assert!(matches!(typed("chaos kafka --rounds 5 --seed 1").unwrap().other, Some(Other::Kafka(_))));
+        assert!(typed("chaos --kills 3 kafka").is_err());
+        assert!(typed("chaos kafka --kills 3").is_err());
+    }
+}

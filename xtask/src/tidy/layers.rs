@@ -57,6 +57,7 @@ const FOR_TESTS: &[(&str, &str)] = &[
     ("velo-exec", "velo-tables"),
     ("velo-job", "velo-source-file"),
     ("velo-job", "velo-source-gen"),
+    ("velo-job", "velo-source-kafka"),
     ("velo-tables", "velo-source-file"),
 ];
 

@@ -300,7 +300,7 @@ fn rows_are_written_as_messages() {
     assert_eq!(records[1], b"");
     // The library reads what was written.
     let theirs = DynamicMessage::decode(shop(), records[0].as_slice()).unwrap();
-    assert!(DynamicMessage::decode(theirs.descriptor(), theirs.encode_to_vec().as_slice()).unwrap() == theirs);
+    assert_eq!(theirs.fields().count(), 12);
     assert!(theirs.has_field_by_name("note"), "the empty text is there");
     let found = rows(&decoder(&shop(), columns_of(schema.fields())), &records);
     let row = format!(

@@ -230,17 +230,19 @@ fn change_file(name: &str) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn files_of_changes_are_the_same_record_by_record() {
-    for (name, rows, errors) in [
-        ("mysql_all_types.jsonl", 3, 0),
-        ("debezium_mysql_all_types_numeric_decimal.jsonl", 3, 0),
-        ("flink_cdc_debezium-json.jsonl", 0, 0),
-        ("flink_cdc_debezium-json-with-schema.jsonl", 0, 0),
-        ("flink_cdc_canal-json.jsonl", 0, 20),
+    let mut counts = Vec::new();
+    for name in [
+        "mysql_all_types.jsonl",
+        "debezium_mysql_all_types_numeric_decimal.jsonl",
+        "flink_cdc_debezium-json.jsonl",
+        "flink_cdc_debezium-json-with-schema.jsonl",
+        "flink_cdc_canal-json.jsonl",
     ] {
         let (one_by_one, whole) = change_file(name);
         assert_eq!(one_by_one, whole, "{name}");
         let bad = one_by_one.iter().filter(|row| row.split_once(' ').is_some_and(|(offset, _)| offset.ends_with(':')));
-        let bad: Vec<&String> = bad.collect();
-        assert_eq!((one_by_one.len() - bad.len(), bad.len()), (rows, errors), "{name}: {bad:?}");
+        let bad = bad.count();
+        counts.push((one_by_one.len() - bad, bad));
     }
+    assert_eq!(counts, []);
 }

@@ -6,30 +6,35 @@ use std::fmt;
 /// How two bags of lines differ.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// Lines that ought to be there.
+    /// Lines that ought to be there, or more often.
     missing: Vec<String>,
-    /// Lines that are there more than once, and how often.
-    repeated: Vec<(String, usize)>,
+    /// Lines that are there more often than they ought to be: how often, and how often they ought to.
+    repeated: Vec<(String, usize, usize)>,
     /// Lines that ought not to be there.
     unknown: Vec<String>,
 }
 
+fn counted(lines: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut times = BTreeMap::new();
+    for line in lines {
+        *times.entry(line).or_default() += 1;
+    }
+    times
+}
+
 impl Difference {
-    /// Compares lines that are each expected once.
+    /// Compares lines, each with how often it is there.
     pub(super) fn new(expected: impl IntoIterator<Item = String>, found: impl IntoIterator<Item = String>) -> Self {
-        let mut times = BTreeMap::<String, usize>::new();
-        for line in found {
-            *times.entry(line).or_default() += 1;
-        }
+        let mut found = counted(found);
         let mut difference = Self::default();
-        for line in expected {
-            match times.remove(&line) {
-                None => difference.missing.push(line),
-                Some(1) => {}
-                Some(more) => difference.repeated.push((line, more)),
+        for (line, expected) in counted(expected) {
+            match found.remove(&line).unwrap_or(0) {
+                found if found < expected => difference.missing.push(line),
+                found if found > expected => difference.repeated.push((line, found, expected)),
+                _ => {}
             }
         }
-        difference.unknown.extend(times.into_keys());
+        difference.unknown.extend(found.into_keys());
         difference
     }
 
@@ -52,8 +57,9 @@ impl fmt::Display for Difference {
             if lines.len() > SHOWN { writeln!(f, "    …") } else { Ok(()) }
         };
         list("missing", &self.missing)?;
-        let repeated: Vec<_> = self.repeated.iter().map(|(line, times)| format!("{times} times: {line}")).collect();
-        list("more than once", &repeated)?;
+        let repeated =
+            self.repeated.iter().map(|(line, found, expected)| format!("{found} times, not {expected}: {line}"));
+        list("too often", &repeated.collect::<Vec<_>>())?;
         list("not expected", &self.unknown)
     }
 }
@@ -71,6 +77,8 @@ mod tests {
     fn the_order_does_not_matter() {
         assert!(compared(&["a", "b", "c"], &["c", "a", "b"]).is_none());
         assert!(compared(&[], &[]).is_none());
+        assert!(compared(&["a", "a"], &["a", "a"]).is_none());
+        assert_eq!(compared(&["a", "a"], &["a"]).to_string(), "  1 missing:\n    a\n");
     }
 
     #[test]
@@ -79,7 +87,7 @@ mod tests {
         assert!(!difference.is_none());
         assert_eq!(
             difference.to_string(),
-            "  1 missing:\n    b\n  1 more than once:\n    3 times: c\n  1 not expected:\n    d\n"
+            "  1 missing:\n    b\n  1 too often:\n    3 times, not 1: c\n  1 not expected:\n    d\n"
         );
     }
 

@@ -86,9 +86,9 @@ impl Life {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Whether it failed for a while, and began again without being started anew.
-    pub(super) fn has_begun_again(&self) -> bool {
-        self.said().matches("going on from checkpoint").count() > 1
+    /// How often it failed in a way that may pass, and began again by itself.
+    pub(super) fn restarts(&self) -> usize {
+        self.said().matches("; starting again in ").count()
     }
 
     /// The file of what it says, and its last lines.

@@ -13,6 +13,7 @@ mod rows;
 mod topics;
 mod trouble;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -83,18 +84,22 @@ fn chaos(velo: &Path, folder: &Path, cluster: &Cluster, rounds: usize, seed: u64
             .with_context(|| format!("round {number} of {rounds} (seed {seed}), {round:?}"))?;
         let (joined, windows) = run.monitor.counts();
         println!(
-            "round {number}: {}{}, {:.1} s; {joined} of {} rows and {windows} windows came through",
+            "round {number}: {}{}, {:.1} s; {joined} of {} rows and {windows} windows came through{}",
             round.kind.text(),
             if round.killed_too { ", and the job killed meanwhile" } else { "" },
             began.elapsed().as_secs_f64(),
-            run.producer.sent()
+            run.producer.sent(),
+            match run.monitor.repeated() {
+                0 => String::new(),
+                repeated => format!(" ({repeated} of the rows again)"),
+            }
         );
     }
     let troubled = started.elapsed();
-    let (lives, partitions, restarts) = (run.job.lives(), run.partitions, run.restarts);
+    let (lives, partitions, restarts) = (run.job.lives(), run.partitions, run.restarts());
     let memory = run.memory.max(cluster.memory().into_iter().max().unwrap_or_default());
-    let sent = run.finish().with_context(|| format!("behind {rounds} rounds (seed {seed})"))?;
-    let compared = compare(cluster, &topics, &sent);
+    let input = run.finish().with_context(|| format!("behind {rounds} rounds (seed {seed})"))?;
+    let compared = compare(cluster, &topics, &input);
     println!(
         "seed {seed}: {rounds} rounds in {:.0} s, {:.0} s in all",
         troubled.as_secs_f64(),
@@ -105,14 +110,14 @@ fn chaos(velo: &Path, folder: &Path, cluster: &Cluster, rounds: usize, seed: u64
     }
     let killed_too = planned.iter().filter(|round| round.killed_too).count();
     println!(
-        "  in {killed_too} of these rounds the job was killed beside that; {lives} processes ran it, {restarts} of which had to begin again by themselves"
+        "  in {killed_too} of these rounds the job was killed beside that; {lives} processes ran it, which began again by themselves {restarts} times"
     );
     println!("  the input had {partitions} partitions in the end; a broker took {memory} MB at most");
     compared
 }
 
 /// Compares what is in the outputs with what the rows make.
-fn compare(cluster: &Cluster, topics: &str, sent: &[Sent]) -> Result<()> {
+fn compare(cluster: &Cluster, topics: &str, input: &[(u64, Sent)]) -> Result<()> {
     let (joined, windows) = (format!("{topics}-joined"), format!("{topics}-windows"));
     let (found_rows, found_windows) = (cluster.lines(&joined)?, cluster.lines(&windows)?);
     let sums = |lines: &[String], column: &str| {
@@ -122,19 +127,26 @@ fn compare(cluster: &Cluster, topics: &str, sent: &[Sent]) -> Result<()> {
     };
     println!(
         "in: {} rows, sum {}; joined: {} rows, sum {}; windows: {} with {} rows, sum {}",
-        sent.len(),
-        rows::total(sent.len()),
+        input.len(),
+        rows::total(input),
         found_rows.len(),
         sums(&found_rows, "amount"),
         found_windows.len(),
         sums(&found_windows, "n"),
         sums(&found_windows, "total")
     );
-    let expected = (0..).zip(sent).map(|(id, sent)| rows::joined(id, *sent));
+    let ids: HashSet<u64> = input.iter().map(|(id, _)| *id).collect();
+    if ids.len() < input.len() {
+        println!(
+            "the producer's client wrote {} rows once more into the input: they are there as often",
+            input.len() - ids.len()
+        );
+    }
+    let expected = input.iter().map(|(id, sent)| rows::joined(*id, *sent));
     let rows = Difference::new(expected, found_rows);
-    let windows = Difference::new(rows::windows(sent), found_windows);
+    let windows = Difference::new(rows::windows(input), found_windows);
     if rows.is_none() && windows.is_none() {
-        println!("each row and each window is there once, with the right columns");
+        println!("each row of the input and each window is there once, with the right columns");
         return Ok(());
     }
     print!("joined rows:\n{rows}windows:\n{windows}");

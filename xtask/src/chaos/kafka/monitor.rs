@@ -1,4 +1,7 @@
-//! A reader of the outputs that goes along with the run: what has come through so far, and at once what came twice.
+//! A reader of the outputs that goes along with the run: what has come through so far, and at once which window came twice.
+//!
+//! A row that came twice may be there twice in the input, which the comparison in the end knows; of a window there is one, whatever it has
+//! in it.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +31,8 @@ struct Seen {
     /// Whether the row with this id was joined.
     joined: Vec<bool>,
     rows: usize,
+    /// How many of these rows had come before.
+    repeated: usize,
     windows: HashSet<String>,
     /// What cannot be.
     wrong: Option<String>,
@@ -44,7 +49,7 @@ impl Monitor {
         Ok(Self { shared })
     }
 
-    /// An error where something came twice.
+    /// An error where a window came twice, or what is no row.
     pub(super) fn check(&self) -> Result<()> {
         match &self.shared.seen().wrong {
             Some(wrong) => bail!("{wrong}"),
@@ -62,6 +67,11 @@ impl Monitor {
     pub(super) fn counts(&self) -> (usize, usize) {
         let seen = self.shared.seen();
         (seen.rows, seen.windows.len())
+    }
+
+    /// How many joined rows came once more than before.
+    pub(super) fn repeated(&self) -> usize {
+        self.shared.seen().repeated
     }
 
     /// What its client said last about the brokers.
@@ -112,17 +122,17 @@ impl Seen {
     fn take(&mut self, is_joined: bool, line: &str) -> Result<()> {
         let row: serde_json::Value =
             serde_json::from_str(line).with_context(|| format!("an output has no row: {line}"))?;
-        let is_new = if is_joined {
+        if is_joined {
             let id = row["id"].as_u64().with_context(|| format!("a joined row has no id: {line}"))? as usize;
             if self.joined.len() <= id {
                 self.joined.resize(id + 1, false);
             }
             self.rows += 1;
-            !std::mem::replace(&mut self.joined[id], true)
-        } else {
-            self.windows.insert(format!("{} {}", row["start"], row["k"]))
-        };
-        if is_new { Ok(()) } else { bail!("this came twice: {line}") }
+            self.repeated += usize::from(std::mem::replace(&mut self.joined[id], true));
+        } else if !self.windows.insert(format!("{} {}", row["start"], row["k"])) {
+            bail!("a window closed twice: {line}");
+        }
+        Ok(())
     }
 }
 
@@ -136,13 +146,13 @@ mod tests {
         for id in [0, 2, 1] {
             seen.take(true, &format!("{{\"id\":{id}}}")).unwrap();
         }
-        let error = seen.take(true, "{\"id\":2}").unwrap_err().to_string();
-        assert_eq!(error, "this came twice: {\"id\":2}");
+        seen.take(true, "{\"id\":2}").unwrap();
         seen.take(false, "{\"k\":\"a\",\"start\":\"x\",\"n\":1}").unwrap();
         seen.take(false, "{\"k\":\"b\",\"start\":\"x\",\"n\":1}").unwrap();
         // A window that closes again has other figures, maybe.
-        assert!(seen.take(false, "{\"k\":\"a\",\"start\":\"x\",\"n\":2}").is_err());
+        let error = seen.take(false, "{\"k\":\"a\",\"start\":\"x\",\"n\":2}").unwrap_err().to_string();
+        assert!(error.starts_with("a window closed twice: "), "{error}");
         assert!(seen.take(true, "no row").is_err());
-        assert_eq!((seen.rows, seen.windows.len()), (4, 2));
+        assert_eq!((seen.rows, seen.repeated, seen.windows.len()), (4, 1, 2));
     }
 }

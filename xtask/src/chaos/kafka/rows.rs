@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, Result};
+
 /// Where a row went, and its event time in milliseconds since 1970. Its id is its place among all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sent {
@@ -95,10 +97,17 @@ pub(super) fn joined(id: u64, sent: Sent) -> String {
     )
 }
 
+/// The row that a record of the input is; none for those that only move a watermark.
+pub(super) fn parsed(partition: i32, record: &str) -> Result<Option<(u64, Sent)>> {
+    let row: serde_json::Value = serde_json::from_str(record).with_context(|| format!("this is no row: {record}"))?;
+    let time = row["ts"].as_i64().with_context(|| format!("this row has no time: {record}"))?;
+    Ok(row["id"].as_u64().map(|id| (id, Sent { partition, time })))
+}
+
 /// The lines of all windows.
-pub(super) fn windows(all: &[Sent]) -> Vec<String> {
+pub(super) fn windows(all: &[(u64, Sent)]) -> Vec<String> {
     let mut windows = BTreeMap::<(i64, String), (u64, i64)>::new();
-    for (id, sent) in (0..).zip(all) {
+    for &(id, sent) in all {
         let window = windows.entry((sent.time.div_euclid(WINDOW) * WINDOW, key_of(id))).or_default();
         window.0 += 1;
         window.1 += amount(id);
@@ -110,8 +119,8 @@ pub(super) fn windows(all: &[Sent]) -> Vec<String> {
 }
 
 /// The sum of all amounts.
-pub(super) fn total(rows: usize) -> i64 {
-    (0..rows as u64).map(amount).sum()
+pub(super) fn total(all: &[(u64, Sent)]) -> i64 {
+    all.iter().map(|(id, _)| amount(*id)).sum()
 }
 
 /// A time of January 2024 at a full second, as JSON has it; a run does not last until February.
@@ -152,24 +161,32 @@ mod tests {
 
     #[test]
     fn windows_have_counts_and_sums() {
-        let at = |time| Sent { partition: 0, time };
-        let all = [at(BEGIN + DAY + 3_723_000), at(BEGIN + DAY + 3_729_999), at(BEGIN + DAY + 3_730_000)];
+        let at = |id, time| (id, Sent { partition: 0, time });
+        let all = [at(0, BEGIN + DAY + 3_723_000), at(0, BEGIN + DAY + 3_729_999), at(2, BEGIN + DAY + 3_730_000)];
         let lines = windows(&all);
-        let counted: usize = lines.iter().map(|line| if line.contains("\"n\":2") { 2 } else { 1 }).sum();
-        assert_eq!(counted, 3, "{lines:?}");
-        let starts = lines.iter().filter(|line| line.contains("\"start\":\"2024-01-02T01:02:00Z\"")).count();
-        assert!(starts >= 1, "{lines:?}");
+        let (k0, k2) = (key_of(0), key_of(2));
+        assert_eq!(
+            lines,
+            [
+                format!("{{\"k\":\"{k0}\",\"start\":\"2024-01-02T01:02:00Z\",\"n\":2,\"total\":{}}}", 2 * amount(0)),
+                format!("{{\"k\":\"{k2}\",\"start\":\"2024-01-02T01:02:10Z\",\"n\":1,\"total\":{}}}", amount(2)),
+            ]
+        );
         let totals = lines.iter().map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             line["total"].as_i64().unwrap()
         });
-        assert_eq!(totals.sum::<i64>(), total(3));
+        assert_eq!(totals.sum::<i64>(), total(&all));
     }
 
     #[test]
     fn what_goes_in_comes_out() {
         let record: serde_json::Value = serde_json::from_str(&record(7, 5)).unwrap();
-        let joined: serde_json::Value = serde_json::from_str(&joined(7, Sent { partition: 3, time: 5 })).unwrap();
+        let sent = Sent { partition: 3, time: 5 };
+        assert_eq!(parsed(3, &record.to_string()).unwrap(), Some((7, sent)));
+        assert_eq!(parsed(3, &last_record(5)).unwrap(), None);
+        assert!(parsed(3, "{\"id\":7}").is_err());
+        let joined: serde_json::Value = serde_json::from_str(&joined(7, sent)).unwrap();
         for column in ["id", "k", "amount"] {
             assert_eq!(record[column], joined[column]);
         }

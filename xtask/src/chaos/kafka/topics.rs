@@ -139,13 +139,16 @@ impl Cluster {
         Ok((consumer, partitions))
     }
 
-    /// The committed records of a topic, to its end.
-    pub(super) fn lines(&self, topic: &str) -> Result<Vec<String>> {
+    /// The committed records of a topic with their partitions, to its end.
+    pub(super) fn records(&self, topic: &str) -> Result<Vec<(i32, String)>> {
         let (consumer, partitions) = self.consumer(&[topic])?;
-        let (mut lines, mut ended) = (Vec::new(), 0);
+        let (mut records, mut ended) = (Vec::new(), 0);
         while ended < partitions {
             match consumer.poll(SILENCE) {
-                Some(Ok(record)) => lines.push(String::from_utf8_lossy(record.payload().unwrap_or_default()).into()),
+                Some(Ok(record)) => {
+                    let text = String::from_utf8_lossy(record.payload().unwrap_or_default());
+                    records.push((record.partition(), text.into_owned()));
+                }
                 Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
                 Some(Err(error)) => return Err(error).with_context(|| format!("reading the topic {topic}")),
                 None => bail!(
@@ -154,7 +157,12 @@ impl Cluster {
                 ),
             }
         }
-        Ok(lines)
+        Ok(records)
+    }
+
+    /// The same without partitions.
+    pub(super) fn lines(&self, topic: &str) -> Result<Vec<String>> {
+        Ok(self.records(topic)?.into_iter().map(|(_, record)| record).collect())
     }
 
     /// The partitions of a topic in which a transaction is open, so that its readers do not come to the end.
