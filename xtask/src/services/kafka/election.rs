@@ -10,9 +10,10 @@ use anyhow::{Context, Result, bail};
 /// How long an answer may take; the cluster is told to need less.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// ElectLeaders (key 43), version 0, number 1, no name of a client, all partitions, within 20 s. It is any broker's to pass on to the
-/// controller.
-const REQUEST: [u8; 22] = [0, 0, 0, 18, 0, 43, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x4e, 0x20];
+/// ElectLeaders (key 43), version 1, number 1, no name of a client, the preferred ones, of all partitions, within 20 s. It is any broker's
+/// to pass on to the controller. Version 0 elects nobody where it names no partitions.
+const REQUEST: [u8; 23] =
+    [0, 0, 0, 19, 0, 43, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x4e, 0x20];
 
 /// Asks the broker at this port of 127.0.0.1 to have the first replica of each partition elected as its leader.
 pub(super) fn prefer_leaders(port: u16) -> Result<()> {
@@ -21,14 +22,17 @@ pub(super) fn prefer_leaders(port: u16) -> Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(what)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(&REQUEST).with_context(what)?;
-    // Its length, the number of the question, how long the client was throttled, how many topics were elected for. What became of each
+    // Its length, the number of the question, how long the client was throttled, and what is wrong as a whole. What became of each
     // partition the topics themselves say.
-    let mut start = [0; 16];
+    let mut start = [0; 14];
     stream.read_exact(&mut start).with_context(what)?;
-    if start[4..8] != [0, 0, 0, 1] {
+    let [_, _, _, _, 0, 0, 0, 1, _, _, _, _, error @ ..] = start else {
         bail!("an answer of Kafka's to question 1 was expected, and this came: {start:02x?}");
+    };
+    match i16::from_be_bytes(error) {
+        0 => Ok(()),
+        code => bail!("the broker at {address} refused an election of leaders with Kafka's error code {code}"),
     }
-    Ok(())
 }
 
 #[cfg(test)]
