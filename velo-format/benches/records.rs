@@ -106,7 +106,8 @@ fn both(name: &str, encoder: &mut dyn RecordEncoder, decoder: &dyn RecordDecoder
     });
     let (mut out, mut ends) = (Vec::new(), Vec::new());
     measure(&format!("encode_{name}"), bytes.len(), || {
-        (out.clear(), ends.clear());
+        out.clear();
+        ends.clear();
         black_box(encoder.encode_records(batch, &mut out, &mut ends).ok());
     });
 }

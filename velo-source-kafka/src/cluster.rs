@@ -37,6 +37,7 @@ fn settles(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::WaitingForCoordinator
             | RDKafkaErrorCode::LeaderNotAvailable
             | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::OffsetNotAvailable
             | RDKafkaErrorCode::UnstableOffsetCommit
     )
 }
@@ -323,11 +324,8 @@ impl Said {
     fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
         let told = |code: RDKafkaErrorCode| {
             // Of a producer that was fenced the calls say only that there was a fatal error.
-            let fenced = [
-                RDKafkaErrorCode::Fenced,
-                RDKafkaErrorCode::ProducerFenced,
-                RDKafkaErrorCode::InvalidProducerEpoch,
-            ];
+            let fenced =
+                [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch];
             fenced.contains(&code)
                 || matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL | RDKafkaErrorCode::Fatal)
         };

@@ -68,6 +68,10 @@ pub(crate) fn may_pass(code: Code) -> bool {
             | Code::PurgeInflight
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
+            // A leader that is new does not know yet how far its followers are, and the other two how old what a client knows is.
+            | Code::OffsetNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
             | Code::BrokerNotAvailable
             | Code::ReplicaNotAvailable
             | Code::NetworkException
@@ -123,6 +127,8 @@ mod tests {
         assert!(down.advice.is_some_and(|advice| advice.contains("bootstrap.servers")));
         let login = of(Code::Authentication);
         assert_eq!((login.kind, login.retry), (ErrorKind::PermissionDenied, Retry::Permanent));
+        let elected = of(Code::OffsetNotAvailable);
+        assert_eq!((elected.kind, elected.retry), (ErrorKind::Unavailable, Retry::Temporary));
         assert_eq!(of(Code::AutoOffsetReset).kind, ErrorKind::OffsetLost);
         assert_eq!(of(Code::ProducerFenced).kind, ErrorKind::Fenced);
         let said = Some("connection refused".to_owned());

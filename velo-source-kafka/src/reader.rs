@@ -184,8 +184,8 @@ impl Thread {
             if ended {
                 given.push(Ok(Fetch::End));
             }
-            let given = given.into_iter().try_for_each(|fetch| self.sender.blocking_send(fetch));
-            if over || given.is_err() || self.sender.is_closed() {
+            let unwanted = given.into_iter().any(|fetch| self.sender.blocking_send(fetch).is_err());
+            if over || unwanted || self.sender.is_closed() {
                 return;
             }
         }

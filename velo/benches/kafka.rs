@@ -48,7 +48,9 @@ async fn script(sql: &str) -> Script {
     let mut registry = Registry::new();
     registry.add(velo_source_file::connector());
     registry.add(velo_source_kafka::connector());
-    velo_source_gen::connectors().into_iter().for_each(|connector| registry.add(connector));
+    for connector in velo_source_gen::connectors() {
+        registry.add(connector);
+    }
     let context = PlanContext {
         registry,
         functions: Functions::new(),

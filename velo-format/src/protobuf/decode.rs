@@ -55,10 +55,13 @@ pub struct ProtoDecoder {
     keep_bytes: bool,
 }
 
+/// Plans that were made, by the schema's id and the place of the message in it.
+type Plans = HashMap<(u32, Vec<usize>), Arc<Made>>;
+
 #[derive(Debug)]
 enum Source {
     File(Arc<Message>),
-    Registry { schemas: Arc<Schemas>, plans: Mutex<HashMap<(u32, Vec<usize>), Arc<Made>>> },
+    Registry { schemas: Arc<Schemas>, plans: Mutex<Plans> },
 }
 
 /// A plan for a message of the registry, or why there is none.
@@ -150,13 +153,7 @@ impl ProtoDecoder {
         }
     }
 
-    fn made(
-        &self,
-        id: u32,
-        indexes: &[usize],
-        schemas: &Schemas,
-        plans: &Mutex<HashMap<(u32, Vec<usize>), Arc<Made>>>,
-    ) -> Arc<Made> {
+    fn made(&self, id: u32, indexes: &[usize], schemas: &Schemas, plans: &Mutex<Plans>) -> Arc<Made> {
         // A panic of another worker leaves the map whole.
         let mut plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (id, indexes.to_vec());

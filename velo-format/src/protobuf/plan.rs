@@ -46,11 +46,11 @@ pub(super) fn describe(field: &FieldDescriptor) -> String {
         Type::Enum(names) => format!("enum {}", names.full_name()),
         other => format!("{other:?}").to_lowercase(),
     };
-    if field.is_map() {
-        if let Type::Message(entry) = field.kind() {
-            let (key, value) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
-            return format!("map of {} and {}", one(&key), one(&value));
-        }
+    if field.is_map()
+        && let Type::Message(entry) = field.kind()
+    {
+        let (key, value) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
+        return format!("map of {} and {}", one(&key), one(&value));
     }
     if field.is_list() { format!("repeated {}", one(&field.kind())) } else { one(&field.kind()) }
 }

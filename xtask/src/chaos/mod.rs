@@ -6,6 +6,7 @@
 //!
 //! `cargo xtask chaos kafka` does the like to a job between topics, and to their brokers ([`kafka`]).
 
+#[cfg(feature = "kafka")]
 mod kafka;
 mod place;
 mod trouble;
@@ -19,6 +20,8 @@ use anyhow::{Context, Result, bail};
 use self::place::{Place, SYMBOLS};
 use self::trouble::{Random, Trouble, Troubles};
 use crate::binary::{self, Members};
+#[cfg(not(feature = "kafka"))]
+use crate::process::{cargo, run as run_command};
 use crate::workspace::Workspace;
 
 /// Kill a long job from files to files with SIGKILL at random moments, start it again, and compare its output with that of an
@@ -43,7 +46,29 @@ pub struct Args {
 /// Jobs over something else than files.
 #[derive(clap::Subcommand)]
 enum Other {
+    #[cfg(feature = "kafka")]
     Kafka(kafka::Args),
+    /// Do the like to a job between topics, and to their brokers; `kafka --help` says more.
+    #[cfg(not(feature = "kafka"))]
+    #[command(disable_help_flag = true)]
+    Kafka(Passed),
+}
+
+/// What is for a build of this program that can do it.
+#[cfg(not(feature = "kafka"))]
+#[derive(clap::Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Hands `chaos kafka` to a build of this program that talks to brokers.
+#[cfg(not(feature = "kafka"))]
+fn with_client(workspace: &Workspace, passed: &Passed) -> Result<()> {
+    crate::services::libraries()?;
+    let mut command = cargo(&workspace.root, &["run", "--quiet", "--package", "xtask", "--", "chaos", "kafka"]);
+    command.args(&passed.arguments);
+    run_command(command)
 }
 
 /// Lines that are appended between two kills.
@@ -52,7 +77,10 @@ const STEP: u64 = 400;
 /// Runs it.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if let Some(Other::Kafka(args)) = &args.other {
+        #[cfg(feature = "kafka")]
         return kafka::run(workspace, args);
+        #[cfg(not(feature = "kafka"))]
+        return with_client(workspace, args);
     }
     let velo = program(workspace, args.velo.as_deref())?;
     let seed = seed(args.seed);

@@ -127,10 +127,7 @@ fn types_of_databases_are_what_they_mean() {
         column("day", DataType::Date32),
         column("at", types::TIMESTAMP),
         column("zoned", types::TIMESTAMP),
-        DecodeColumn {
-            field: Arc::new(types::json_field("doc", true)),
-            ..column("doc", DataType::Utf8)
-        },
+        DecodeColumn { field: Arc::new(types::json_field("doc", true)), ..column("doc", DataType::Utf8) },
         column("free", types::decimal(10, 3)),
     ];
     // What an epoch is said to be is of numbers alone.

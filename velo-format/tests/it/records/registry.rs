@@ -41,10 +41,10 @@ impl Server {
                     bytes.extend_from_slice(&block[..count]);
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     let length = |head: &str| {
-                        let lines = head.lines().filter_map(|line| {
+                        let mut lines = head.lines().filter_map(|line| {
                             line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned)
                         });
-                        lines.last().map_or(0, |length| length.parse::<usize>().unwrap())
+                        lines.next_back().map_or(0, |length| length.parse::<usize>().unwrap())
                     };
                     if count == 0 || text.split_once("\r\n\r\n").is_some_and(|(head, body)| body.len() >= length(head))
                     {
