@@ -12,7 +12,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use velo_core::error::{ErrorKind, Retry};
 use velo_core::{Clock, ConnectorError, Result};
@@ -23,6 +22,9 @@ use crate::librdkafka::Passed;
 /// How long a cluster is given to answer for the first time, and how long between looks at what the client has said meanwhile.
 const CONNECT: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long records may take to arrive once everything was handed over.
+const ARRIVE: Duration = Duration::from_secs(120);
 
 /// How long to wait before a question is asked again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -148,6 +150,12 @@ impl<T> Clone for Client<T> {
 }
 
 impl<T: Send + Sync + 'static> Client<T> {
+    /// Ends it, on a thread where waiting for that keeps nobody from their work.
+    pub(crate) async fn close(self) {
+        // Who is dropped with a panic has ended too.
+        drop(tokio::task::spawn_blocking(move || drop(self)).await);
+    }
+
     /// Asks the cluster for something, on a thread where waiting for the answer keeps nobody from their work.
     pub(crate) async fn ask<R: Send + 'static>(
         &self,
@@ -262,9 +270,13 @@ impl Client<Producer> {
     }
 
     /// Waits until all that was handed over has arrived.
+    ///
+    /// # Errors
+    ///
+    /// Temporary where that takes longer than [`ARRIVE`]: a cluster that lost a broker takes much less, and who waits for ever for one that
+    /// does not answer any more is no better off.
     pub(crate) async fn flush(&self) -> Result<()> {
-        // A record that cannot be delivered is given up by librdkafka after `delivery.timeout.ms`.
-        self.ask("writing", "its topics", |producer| producer.flush(Timeout::Never)).await?;
+        self.ask("writing", "its topics", |producer| producer.flush(ARRIVE)).await?;
         self.delivered()
     }
 }

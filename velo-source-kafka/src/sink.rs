@@ -125,6 +125,16 @@ impl Way {
     }
 }
 
+impl Way {
+    /// What comes of an error: a transaction that was lost, to whomever, is found out about by the next run, which loses nothing.
+    fn error(&self, error: ConnectorError) -> ConnectorError {
+        match self {
+            Self::Transactions(_) if error.kind == ErrorKind::Fenced => error.temporary(),
+            _ => error,
+        }
+    }
+}
+
 /// Rows as bytes.
 #[derive(Default)]
 struct Encoded {
@@ -268,7 +278,8 @@ impl Sink for KafkaSink {
     async fn write(&mut self, batch: Batch) -> Result<()> {
         let (columns, times) = apart(&batch)?;
         self.encode(&columns, &batch)?;
-        self.send(&batch, &columns, times.as_deref()).await
+        let sent = self.send(&batch, &columns, times.as_deref()).await;
+        sent.map_err(|error| self.way.error(error))
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -280,10 +291,8 @@ impl Sink for KafkaSink {
     }
 
     async fn prepare(&mut self, id: CheckpointId) -> Result<PreparedCommit> {
-        if let Way::Direct(producer) = &self.way {
-            producer.flush().await?;
-        } else if let Ok(producer) = self.way.producer() {
-            producer.flush().await?;
+        if let Ok(producer) = self.way.producer() {
+            producer.flush().await.map_err(|error| self.way.error(error))?;
         }
         Ok(PreparedCommit { checkpoint: id, state: serde_json::Value::Null })
     }

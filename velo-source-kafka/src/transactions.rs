@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -64,6 +64,8 @@ impl fmt::Debug for KafkaTransactions {
 #[derive(Clone)]
 struct Producers {
     each: [Client<Producer>; 2],
+    /// The group that has the numbers of checkpoints, as a transaction names it.
+    group: Arc<ConsumerGroupMetadata>,
     /// The epoch that each has a transaction open for.
     open: [Option<CheckpointId>; 2],
     /// The epoch that is written now.
@@ -128,7 +130,9 @@ impl KafkaTransactions {
                 Err(error) if *again.lock().unwrap_or_else(PoisonError::into_inner) && self.clock.now() < until => {
                     tracing::info!(%error, "asked again");
                 }
-                answer => return answer,
+                // The cluster gives up a transaction that was open for too long, and fences a producer for a new one of its id: both look
+                // the same from here. The next run begins with the question who runs the job.
+                answer => return answer.map_err(ConnectorError::temporary),
             }
         }
     }
@@ -151,11 +155,14 @@ impl Transactions for KafkaTransactions {
             // Fences the older self, aborts what that left open, and waits for a commit that had begun.
             self.insist(producer, "taking over", |producer| producer.init_transactions(REQUEST)).await?;
         }
-        *self.producers() = Some(Producers { each, open: [None; 2], current: None });
         // Only now: a commit of the older self cannot end later any more.
-        let reader = self.reader()?;
+        let reader = self.system.cluster.consumer(&[("group.id", &self.id), ("isolation.level", "read_committed")])?;
         let marker = self.marker(None)?;
-        let committed = reader.committed(marker).await?;
+        let committed = reader.committed(marker).await;
+        let group = reader.client.group_metadata().map(Arc::new);
+        reader.close().await;
+        let (committed, group) = (committed?, group.ok_or_else(|| no_transaction("a group without metadata"))?);
+        *self.producers() = Some(Producers { each, group, open: [None; 2], current: None });
         let element = committed.find_partition(&self.system.topic, 0);
         let Some(element) = element.filter(|element| matches!(element.offset(), Offset::Offset(_))) else {
             return Ok(None);
@@ -183,32 +190,24 @@ impl Transactions for KafkaTransactions {
     }
 
     async fn commit(&self, checkpoint: CheckpointId) -> Result<()> {
-        let (producer, open) =
-            self.change(|producers| (producers.each[of(checkpoint)].clone(), producers.open[of(checkpoint)]))?;
+        let (producer, group, open) = self.change(|producers| {
+            let at = of(checkpoint);
+            (producers.each[at].clone(), Arc::clone(&producers.group), producers.open[at])
+        })?;
         if open != Some(checkpoint) {
             self.insist(&producer, "beginning a transaction", |producer| producer.begin_transaction()).await?;
         }
-        producer.flush().await?;
-        let group = self.reader()?.client.group_metadata();
-        let group = Arc::new(group.ok_or_else(|| no_transaction("a group without metadata"))?);
+        producer.flush().await.map_err(ConnectorError::temporary)?;
         let marker = Arc::new(Marker(self.marker(Some(checkpoint))?));
         self.insist(&producer, "committing the number of a checkpoint", move |producer| {
             producer.send_offsets_to_transaction(&marker.0, &group, REQUEST)
         })
         .await?;
-        let committed = self.insist(&producer, "committing", |producer| producer.commit_transaction(REQUEST)).await;
-        // The next run finds out whether it was committed, also where it only looks as if not.
-        committed.map_err(|error| if error.kind == ErrorKind::Fenced { error } else { error.temporary() })?;
+        // Of an error the next run finds out whether it was committed all the same.
+        self.insist(&producer, "committing", |producer| producer.commit_transaction(REQUEST)).await?;
         self.change(|producers| producers.open[of(checkpoint)] = None)
     }
 }
 
 /// A list that threads share; nobody changes it.
 struct Marker(TopicPartitionList);
-
-impl KafkaTransactions {
-    /// A consumer of the group that has the numbers; it reads nothing.
-    fn reader(&self) -> Result<Client<rdkafka::consumer::BaseConsumer<crate::cluster::Said>>> {
-        self.system.cluster.consumer(&[("group.id", &self.id), ("isolation.level", "read_committed")])
-    }
-}

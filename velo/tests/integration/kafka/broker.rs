@@ -172,6 +172,15 @@ impl Broker {
         records
     }
 
+    /// Whether no transaction is open in partition 0.
+    pub fn is_stable(&self, topic: &str) -> bool {
+        let end = |isolation: &str| {
+            let consumer: BaseConsumer = self.config().set("isolation.level", isolation).create().unwrap();
+            consumer.fetch_watermarks(topic, 0, WAIT).unwrap().1
+        };
+        end("read_committed") == end("read_uncommitted")
+    }
+
     /// The values of all committed records of a topic, sorted.
     pub fn values(&self, topic: &str) -> Vec<String> {
         let values = self.read(topic, "read_committed").into_iter().filter_map(|record| record.value);

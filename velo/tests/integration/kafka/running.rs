@@ -30,6 +30,14 @@ impl Running {
         line.trim_end().to_owned()
     }
 
+    /// Fails where it has ended by itself.
+    pub fn goes_on(&mut self) {
+        if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
+            let ran = Ran::of(self.child.take().unwrap().wait_with_output().unwrap());
+            panic!("the job ended by itself: {}", ran.stderr);
+        }
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         let process = self.child.as_ref().unwrap().id().to_string();
