@@ -455,7 +455,8 @@ async fn a_process_that_was_replaced_stops() {
     };
     let (older, newer) = tokio::join!(older, newer);
     assert!(older.contains("another process has taken this job over"), "{older}");
-    newer.unwrap();
+    // The older one may have made a checkpoint more, and then the stop comes where this one was to start again behind it.
+    assert!(matches!(newer, Ok(()) | Err(ExecError::Overtaken { .. })), "{newer:?}");
 }
 
 /// A source that forgets is told what the oldest kept checkpoint covers, and nothing newer: each kept one can be resumed.
