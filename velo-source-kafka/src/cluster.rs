@@ -114,7 +114,7 @@ impl Cluster {
             ("auto.offset.reset", "error"),
         ]);
         let (consumer, said) = self.client(&defaults, &set)?;
-        Ok(Client { client: Arc::new(consumer), said, cluster: self.name() })
+        Ok(Client { client: Arc::new(consumer), said, cluster: self.name(), broken: |_| None })
     }
 
     /// A producer whose records arrive once and in their order, as long as it lives.
@@ -122,13 +122,14 @@ impl Cluster {
         let mut set = set.to_vec();
         set.push(("enable.idempotence", "true"));
         let (producer, said) = self.client(&[], &set)?;
-        Ok(Client { client: Arc::new(producer), said, cluster: self.name() })
+        let broken = |producer: &Producer| producer.client().fatal_error();
+        Ok(Client { client: Arc::new(producer), said, cluster: self.name(), broken })
     }
 
     /// For topics and their settings.
     pub(crate) fn admin(&self) -> Result<Client<AdminClient<Said>>> {
         let (admin, said) = self.client(&[], &[])?;
-        Ok(Client { client: Arc::new(admin), said, cluster: self.name() })
+        Ok(Client { client: Arc::new(admin), said, cluster: self.name(), broken: |_| None })
     }
 }
 
@@ -141,11 +142,18 @@ pub(crate) struct Client<T> {
     pub(crate) client: Arc<T>,
     said: Said,
     cluster: String,
+    /// What broke it, so that every call fails from there on.
+    broken: fn(&T) -> Option<(RDKafkaErrorCode, String)>,
 }
 
 impl<T> Clone for Client<T> {
     fn clone(&self) -> Self {
-        Self { client: Arc::clone(&self.client), said: self.said.clone(), cluster: self.cluster.clone() }
+        Self {
+            client: Arc::clone(&self.client),
+            said: self.said.clone(),
+            cluster: self.cluster.clone(),
+            broken: self.broken,
+        }
     }
 }
 
@@ -200,6 +208,10 @@ impl<T: Send + Sync + 'static> Client<T> {
     /// What failed, with what the client has said about it.
     pub(crate) fn failed(&self, operation: &'static str, what: &str, error: &KafkaError) -> ConnectorError {
         let what = format!("{}, {what}", self.cluster);
+        // Of a client that is broken the calls say only that it is. Another one may do better.
+        if let Some((code, said)) = (self.broken)(&self.client) {
+            return failed_with(operation, &what, &KafkaError::Global(code), Some(said)).temporary();
+        }
         // A refused log-in looks like a broker that does not answer, but for what the client says beside it.
         if let Some((code, said)) = self.said.fatal() {
             return failed_with(operation, &what, &KafkaError::Global(code), Some(said));
