@@ -185,24 +185,38 @@ impl<T: Send + Sync + 'static> Client<T> {
         asked.map_err(|stopped| ConnectorError::new(ErrorKind::Io, operation, stopped.to_string()))
     }
 
-    /// The same, asked again while a cluster that has just been started, or has lost a broker, finds out who answers.
-    async fn ask_again<R: Send + 'static>(
+    /// The same, asked again until `until` as long as `again` says so of the answer, and of what it is for users.
+    pub(crate) async fn ask_again<R: Send + 'static>(
+        &self,
+        (operation, what): (&'static str, &str),
+        (clock, until): (&Clock, i64),
+        again: impl Fn(&KafkaError, &ConnectorError) -> bool,
+        ask: impl Fn(&T) -> Result<R, KafkaError> + Clone + Send + 'static,
+    ) -> Result<R> {
+        loop {
+            let error = match self.answer(operation, ask.clone()).await? {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let failed = self.failed(operation, what, &error);
+            if !again(&error, &failed) || clock.now() >= until {
+                return Err(failed);
+            }
+            tracing::info!(error = %failed, "asked again");
+            clock.sleep(AGAIN).await;
+        }
+    }
+
+    /// The same while a cluster that has just been started, or has lost a broker, finds out who answers.
+    async fn ask_settled<R: Send + 'static>(
         &self,
         operation: &'static str,
         what: &str,
         ask: impl Fn(&T) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
         let clock = Clock::system();
-        let until = clock.now().saturating_add(i64::try_from(REQUEST.as_micros()).unwrap_or(i64::MAX));
-        loop {
-            match self.answer(operation, ask.clone()).await? {
-                Ok(answer) => return Ok(answer),
-                Err(error) if error.rdkafka_error_code().is_some_and(settles) && clock.now() < until => {
-                    clock.sleep(AGAIN).await;
-                }
-                Err(error) => return Err(self.failed(operation, what, &error)),
-            }
-        }
+        let again = |error: &KafkaError, _: &ConnectorError| error.rdkafka_error_code().is_some_and(settles);
+        self.ask_again((operation, what), (&clock, after(&clock, REQUEST)), again, ask).await
     }
 
     /// What failed, with what the client has said about it.
@@ -224,32 +238,24 @@ impl Client<BaseConsumer<Said>> {
     /// What the cluster knows of a topic, or of all.
     pub(crate) async fn metadata(&self, topic: Option<&str>) -> Result<Metadata> {
         let (what, topic) = (topic.map_or("its topics".to_owned(), topic_name), topic.map(str::to_owned));
-        let clock = Clock::system();
-        let until = clock.now().saturating_add(i64::try_from(CONNECT.as_micros()).unwrap_or(i64::MAX));
-        loop {
-            let topic = topic.clone();
-            let asked = move |consumer: &BaseConsumer<Said>| {
-                let answer = consumer.fetch_metadata(topic.as_deref(), LOOK);
-                if answer.is_err() {
-                    // What was said about it comes this way; records come through the queues of their partitions.
-                    while consumer.poll(Duration::ZERO).is_some() {}
-                }
-                answer
-            };
-            match self.ask("asking for topics", &what, asked).await {
-                // A log-in that is refused is refused again.
-                Err(error) if error.retry == Retry::Temporary && clock.now() < until => {
-                    tracing::info!(%error, "asked again");
-                }
-                answer => return answer,
+        let asked = move |consumer: &BaseConsumer<Said>| {
+            let answer = consumer.fetch_metadata(topic.as_deref(), LOOK);
+            if answer.is_err() {
+                // What was said about it comes this way; records come through the queues of their partitions.
+                while consumer.poll(Duration::ZERO).is_some() {}
             }
-        }
+            answer
+        };
+        let clock = Clock::system();
+        // A log-in that is refused is refused again.
+        let again = |_: &KafkaError, failed: &ConnectorError| failed.retry == Retry::Temporary;
+        self.ask_again(("asking for topics", &what), (&clock, after(&clock, CONNECT)), again, asked).await
     }
 
     /// The first offset of a partition, and the one behind its last that can be read: with `read_committed` the last stable one.
     pub(crate) async fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
         let (what, topic) = (format!("topic {topic}, partition {partition}"), topic.to_owned());
-        self.ask_again("asking for offsets", &what, move |consumer| {
+        self.ask_settled("asking for offsets", &what, move |consumer| {
             consumer.fetch_watermarks(&topic, partition, REQUEST)
         })
         .await
@@ -257,7 +263,7 @@ impl Client<BaseConsumer<Said>> {
 
     /// What the group has committed of these partitions.
     pub(crate) async fn committed(&self, partitions: TopicPartitionList) -> Result<TopicPartitionList> {
-        self.ask_again("asking for committed offsets", "the group", move |consumer| {
+        self.ask_settled("asking for committed offsets", "the group", move |consumer| {
             consumer.committed_offsets(partitions.clone(), REQUEST)
         })
         .await
@@ -265,7 +271,7 @@ impl Client<BaseConsumer<Said>> {
 
     /// The first offsets whose records are not older than the times that stand for offsets in `times`.
     pub(crate) async fn at_times(&self, times: TopicPartitionList) -> Result<TopicPartitionList> {
-        self.ask_again("asking for the offsets of a time", "the topic", move |consumer| {
+        self.ask_settled("asking for the offsets of a time", "the topic", move |consumer| {
             consumer.offsets_for_times(times.clone(), REQUEST)
         })
         .await
@@ -291,6 +297,11 @@ impl Client<Producer> {
         self.ask("writing", "its topics", |producer| producer.flush(ARRIVE)).await?;
         self.delivered()
     }
+}
+
+/// The time in so long, by a clock.
+pub(crate) fn after(clock: &Clock, long: Duration) -> i64 {
+    clock.now().saturating_add(i64::try_from(long.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// A topic in a message.

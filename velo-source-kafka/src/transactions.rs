@@ -18,7 +18,7 @@ use velo_core::connector::{CheckpointId, TransactionalSystem, Transactions, Tran
 use velo_core::error::ErrorKind;
 use velo_core::{Clock, ConnectorError, Result};
 
-use crate::cluster::{Client, Cluster, Producer, REQUEST};
+use crate::cluster::{Client, Cluster, Producer, REQUEST, after};
 
 /// The cluster of a sink, for the transactions of its job.
 #[derive(Debug, Clone)]
@@ -115,26 +115,13 @@ impl KafkaTransactions {
         operation: &'static str,
         ask: impl Fn(&Producer) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
-        let until = self.clock.now().saturating_add(i64::try_from(self.open_for.as_micros()).unwrap_or(i64::MAX));
-        loop {
-            let (ask, again) = (ask.clone(), Arc::new(Mutex::new(false)));
-            let told = Arc::clone(&again);
-            let asked = move |producer: &Producer| {
-                let answer = ask(producer);
-                if let Err(KafkaError::Transaction(error)) = &answer {
-                    *told.lock().unwrap_or_else(PoisonError::into_inner) = error.is_retriable();
-                }
-                answer
-            };
-            match producer.ask(operation, &format!("the transactions {}", self.id), asked).await {
-                Err(error) if *again.lock().unwrap_or_else(PoisonError::into_inner) && self.clock.now() < until => {
-                    tracing::info!(%error, "asked again");
-                }
-                // The cluster gives up a transaction that was open for too long, and fences a producer for a new one of its id: both look
-                // the same from here. The next run begins with the question who runs the job.
-                answer => return answer.map_err(ConnectorError::temporary),
-            }
-        }
+        let what = format!("the transactions {}", self.id);
+        let until = after(&self.clock, self.open_for);
+        let again = |error: &KafkaError, _: &ConnectorError| matches!(error, KafkaError::Transaction(error) if error.is_retriable());
+        let answer = producer.ask_again((operation, &what), (&self.clock, until), again, ask).await;
+        // The cluster gives up a transaction that was open for too long, and fences a producer for a new one of its id: both look the same
+        // from here. The next run begins with the question who runs the job.
+        answer.map_err(ConnectorError::temporary)
     }
 }
 

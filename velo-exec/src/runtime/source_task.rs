@@ -146,7 +146,8 @@ impl SourceTask {
         merge.restore(self.resumed.watermark);
         let mut open = 0;
         for (at, info) in infos.iter().enumerate() {
-            let (partition, pump) = self.open(at, info, &mut merge, &worker, &sender).await?;
+            // What all of them change is told at once below.
+            let (partition, pump, _) = self.open(at, info, &mut merge, &worker, &sender).await?;
             partitions.push(partition);
             open += usize::from(pump.is_some());
             pump.into_iter().for_each(|pump| drop(pumps.spawn(pump.run())));
@@ -213,11 +214,7 @@ impl SourceTask {
                 // Before what was read, so that a source that never pauses does not hold it up. No partition is the less
                 // silent for it.
                 () = self.drive.due() => None,
-                event = pumped.recv(), if !full => Some(event.ok_or(ExecError::Stopped)?),
-                Some(ended) = pumps.join_next() => match ended {
-                    Err(panic) if panic.is_panic() => return Err(ExecError::Internal(panic.to_string())),
-                    _ => continue,
-                },
+                // Before it too: a source that never pauses gets more partitions as well.
                 changed = self.source.changed() => {
                     changed.map_err(|error| ExecError::connector(&self.name, error))?;
                     let infos = self.source.partitions().await;
@@ -225,13 +222,19 @@ impl SourceTask {
                     for (at, info) in infos.iter().enumerate().skip(partitions.len()) {
                         let (_, change) = merge.add_input();
                         self.tell(change).await?;
-                        let (partition, pump) = self.open(at, info, &mut merge, &worker, &sender).await?;
+                        let (partition, pump, change) = self.open(at, info, &mut merge, &worker, &sender).await?;
+                        self.tell(change).await?;
                         partitions.push(partition);
                         open += usize::from(pump.is_some());
                         pump.into_iter().for_each(|pump| drop(pumps.spawn(pump.run())));
                     }
                     continue;
                 }
+                event = pumped.recv(), if !full => Some(event.ok_or(ExecError::Stopped)?),
+                Some(ended) = pumps.join_next() => match ended {
+                    Err(panic) if panic.is_panic() => return Err(ExecError::Internal(panic.to_string())),
+                    _ => continue,
+                },
                 () = wait_until(&self.clock, idle_at) => {
                     self.find_idle(&mut partitions, &mut merge, unblocked).await?;
                     continue;
@@ -293,7 +296,8 @@ impl SourceTask {
         self.drive.ended(Some(state)).await
     }
 
-    /// Opens the partition that is at this place in `merge`, where it was left; a pump reads it, unless it has ended.
+    /// Opens the partition that is at this place in `merge`, where it was left; a pump reads it, unless it has ended. Gives what that
+    /// changes, too.
     async fn open(
         &mut self,
         at: usize,
@@ -301,28 +305,29 @@ impl SourceTask {
         merge: &mut Merge,
         worker: &Worker,
         sender: &mpsc::Sender<Pumped>,
-    ) -> Result<(Partition, Option<Pump>)> {
+    ) -> Result<(Partition, Option<Pump>, Change)> {
         let mut state = self.resumed.partitions.get(&info.name).cloned().unwrap_or_default();
         state.position = state.position.or_else(|| info.start.clone());
         let properties = self.watermark.as_ref();
         let mut watermark = properties.map(PartitionWatermark::new);
+        let mut change = Change::default();
         if let (Some(watermark), Some(highest)) = (&mut watermark, state.highest) {
             watermark.restore(highest);
-            // What it changes is told with the rest.
-            let _ = merge.update(at, watermark.current());
+            change = merge.update(at, watermark.current());
         }
         let finished = state.position == Some(Position::Finished);
         let idle = IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout));
         let reader = self.source.reader(info.number, state.position.as_ref()).await;
         let reader = reader.map_err(|error| ExecError::connector(&self.name, error))?;
         let pump = Pump::new(at, reader, worker.clone(), watermark, sender.clone());
+        // The later of two says all: a watermark that moved twice has moved to the second place.
         if finished {
-            let _ = merge.end(at);
+            change = then(change, merge.end(at));
         } else if state.idle {
-            let _ = merge.set_idle(at, true);
+            change = then(change, merge.set_idle(at, true));
         }
         let partition = Partition { name: info.name.clone(), state, behind: !finished, idle, waiting: pump.waiting() };
-        Ok((partition, (!finished).then_some(pump)))
+        Ok((partition, (!finished).then_some(pump), change))
     }
 
     /// How far the source was read, for a checkpoint.
@@ -427,6 +432,11 @@ impl SourceTask {
     async fn drive(&mut self, element: Element) -> Result<()> {
         self.drive.offer(InputId(0), element).await
     }
+}
+
+/// Two changes as one.
+fn then(first: Change, second: Change) -> Change {
+    Change { watermark: second.watermark.or(first.watermark), idle: second.idle.or(first.idle) }
 }
 
 /// How far the partitions were read, for the source.

@@ -4,6 +4,7 @@
 
 use super::schema::{AvroSchema, Type};
 use crate::json::cursor::{Outcome, Problem};
+use crate::value::varint::{Broken, from_zigzag, varint};
 
 /// The deepest that values are within each other: a schema may stand in itself.
 pub(super) const DEPTH_LIMIT: usize = 128;
@@ -33,29 +34,14 @@ impl<'a> Cursor<'a> {
     /// A whole number in zigzag form.
     #[inline]
     pub(super) fn long(&mut self) -> Outcome<i64> {
-        match self.bytes.get(self.at) {
-            Some(byte) if *byte < 0x80 => {
-                self.at += 1;
-                Ok(zigzag(u64::from(*byte)))
+        match varint(&self.bytes[self.at..]) {
+            Ok((value, size)) => {
+                self.at += size;
+                Ok(from_zigzag(value))
             }
-            _ => self.long_of_many(),
+            Err(Broken::CutOff) => Err(ends()),
+            Err(Broken::TooLong) => Err(problem("a number has more than 64 bits")),
         }
-    }
-
-    fn long_of_many(&mut self) -> Outcome<i64> {
-        let mut value = 0_u64;
-        for (count, byte) in self.bytes[self.at..].iter().take(10).enumerate() {
-            let bits = u64::from(byte & 0x7F);
-            if count == 9 && bits > 1 {
-                break;
-            }
-            value |= bits << (7 * count);
-            if *byte < 0x80 {
-                self.at += count + 1;
-                return Ok(zigzag(value));
-            }
-        }
-        Err(if self.bytes.len() - self.at < 10 { ends() } else { problem("a number has more than 64 bits") })
     }
 
     /// A whole number of 32 bits.
@@ -200,9 +186,4 @@ impl<'a> Cursor<'a> {
 #[cold]
 pub(super) fn too_deep() -> Box<Problem> {
     problem(format!("values are deeper than {DEPTH_LIMIT} within each other"))
-}
-
-#[inline(always)]
-fn zigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
 }

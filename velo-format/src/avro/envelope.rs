@@ -22,14 +22,17 @@ pub struct DebeziumAvroEncoder {
     row_ends: Vec<usize>,
 }
 
+/// What happens to a row, as changes name it.
+const OPERATIONS: [&str; 3] = ["c", "u", "d"];
+
 /// A field of the envelope.
 #[derive(Debug)]
 enum Part {
     /// The branch where there is no row, and that of a row.
     Before(i64, i64),
     After(i64, i64),
-    /// The symbols, or `None` where it is a string.
-    Op(Option<Vec<String>>),
+    /// The number of the symbol of each of [`OPERATIONS`], or `None` where it is a string.
+    Op(Option<[i64; 3]>),
     Constant(Vec<u8>),
 }
 
@@ -76,7 +79,16 @@ impl DebeziumAvroEncoder {
                 }
                 "op" => match target.at(field.ty) {
                     Type::String(_) => Part::Op(None),
-                    Type::Enum { symbols, .. } => Part::Op(Some(symbols.clone())),
+                    Type::Enum { symbols, .. } => {
+                        let number = |op: &str| symbols.iter().position(|symbol| symbol == op);
+                        let [Some(c), Some(u), Some(d)] = OPERATIONS.map(number) else {
+                            return Err(format!(
+                                "'op' has the symbols {}, and must have c, u and d",
+                                symbols.join(", ")
+                            ));
+                        };
+                        Part::Op(Some([c, u, d].map(|number| number as i64)))
+                    }
                     _ => return Err(format!("'op' is {} and must be a string", target.describe(field.ty))),
                 },
                 name => {
@@ -113,9 +125,9 @@ impl DebeziumAvroEncoder {
                     push_long(out, 1);
                     out.extend_from_slice(change.op.as_bytes());
                 }
-                Part::Op(Some(symbols)) => {
-                    let symbol = symbols.iter().position(|symbol| symbol == change.op);
-                    push_long(out, symbol.unwrap_or_default() as i64);
+                Part::Op(Some(numbers)) => {
+                    let number = OPERATIONS.iter().zip(numbers).find(|(op, _)| **op == change.op);
+                    number.into_iter().for_each(|(_, number)| push_long(out, *number));
                 }
                 Part::Constant(bytes) => out.extend_from_slice(bytes),
             }

@@ -11,6 +11,7 @@ use crate::json::push_string;
 use crate::value::print::{PrintedDate, push_clock, push_f32, push_f64, push_i64, push_iso8601};
 use crate::value::typed::push_units;
 use crate::value::unscaled::from_bytes;
+use crate::value::varint::{push_varint, to_zigzag};
 use crate::value::{encode_base64, print_interval};
 
 impl Cursor<'_> {
@@ -272,10 +273,5 @@ fn float(json: &Value) -> Option<f64> {
 /// Appends a whole number in zigzag form.
 #[inline]
 pub(super) fn push_long(out: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
+    push_varint(out, to_zigzag(value));
 }

@@ -3,6 +3,8 @@
 //! Source: <https://protobuf.dev/programming-guides/encoding/>.
 
 use crate::json::cursor::{Outcome, Problem};
+use crate::value::varint::{Broken, varint};
+pub(super) use crate::value::varint::{from_zigzag as zigzag, push_varint};
 
 /// The deepest that groups are within each other.
 const DEPTH_LIMIT: usize = 100;
@@ -48,29 +50,14 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(super) fn varint(&mut self) -> Outcome<u64> {
-        match self.bytes.get(self.at) {
-            Some(byte) if *byte < 0x80 => {
-                self.at += 1;
-                Ok(u64::from(*byte))
+        match varint(&self.bytes[self.at..]) {
+            Ok((value, size)) => {
+                self.at += size;
+                Ok(value)
             }
-            _ => self.varint_of_many(),
+            Err(Broken::CutOff) => Err(ends()),
+            Err(Broken::TooLong) => Err(problem("a number has more than 64 bits")),
         }
-    }
-
-    fn varint_of_many(&mut self) -> Outcome<u64> {
-        let mut value = 0_u64;
-        for (count, byte) in self.bytes[self.at..].iter().take(10).enumerate() {
-            let bits = u64::from(byte & 0x7F);
-            if count == 9 && bits > 1 {
-                break;
-            }
-            value |= bits << (7 * count);
-            if *byte < 0x80 {
-                self.at += count + 1;
-                return Ok(value);
-            }
-        }
-        Err(if self.bytes.len() - self.at < 10 { ends() } else { problem("a number has more than 64 bits") })
     }
 
     /// The number of the next field, and how its value is laid out; `None` for the end of a group.
@@ -170,19 +157,4 @@ impl<'a> Cursor<'a> {
         }
         Ok(())
     }
-}
-
-#[inline(always)]
-pub(super) fn zigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-/// Appends a number.
-#[inline]
-pub(super) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use crate::value::varint::{push_varint, to_zigzag};
+
 /// The bytes before a record.
 pub const HEADER: usize = 5;
 
@@ -53,14 +55,7 @@ pub fn push_message_indexes(out: &mut Vec<u8>, indexes: &[usize]) {
         out.push(0);
         return;
     }
-    let mut push = |number: usize| {
-        let mut rest = (number as u64) << 1;
-        while rest >= 0x80 {
-            out.push(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        out.push(rest as u8);
-    };
+    let mut push = |number: usize| push_varint(out, to_zigzag(number as i64));
     push(indexes.len());
     indexes.iter().for_each(|index| push(*index));
 }

@@ -23,6 +23,7 @@ pub(crate) mod print;
 mod timestamp;
 pub(crate) mod typed;
 pub(crate) mod unscaled;
+pub(crate) mod varint;
 pub(crate) mod words;
 
 use arrow_array::ArrayRef;

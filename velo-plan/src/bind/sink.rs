@@ -176,8 +176,7 @@ impl Planner<'_> {
         // A transaction is the commit point of a checkpoint, also where all inputs end.
         let by_checkpoints = !bounded || sink.binding.transactional().is_some();
         if guarantee == Guarantee::ExactlyOnce && by_checkpoints {
-            let can = sink.transactions || sink.binding.transactional().is_some();
-            let wrong = match (can, self.has_checkpoints) {
+            let wrong = match (sink.transactions, self.has_checkpoints) {
                 (false, _) => Some((
                     format!("{} shows each row at once, so a restart may repeat some", sink.binding.describe()),
                     "leave 'delivery.guarantee' out, or write to a sink that can take rows back, such as a file",

@@ -356,7 +356,7 @@ impl Resolver<'_> {
         self.report(errors, pairs);
         let binding = binding?;
         let can = connector.capabilities();
-        let (replaces, transactions) = (can.changelog, can.transactions);
+        let (replaces, transactions) = (can.changelog, can.transactions || binding.transactional().is_some());
         (!failed).then(|| BoundSink { binding, common, declared: None, key: Vec::new(), replaces, transactions })
     }
 }
