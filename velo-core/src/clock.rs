@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
@@ -90,7 +90,7 @@ impl Clock {
         match &self.0 {
             Source::System => {
                 let (instant, wall) = BEGAN.get_or_init(|| (std::time::Instant::now(), machine()));
-                wall.saturating_add(i64::try_from(instant.elapsed().as_micros()).unwrap_or(i64::MAX))
+                wall.saturating_add(micros(instant.elapsed()))
             }
             Source::Manual(manual) => manual.micros.load(Ordering::Acquire),
         }
@@ -104,6 +104,11 @@ impl Clock {
         }
     }
 
+    /// What [`now`](Self::now) will be in so long.
+    pub fn after(&self, long: Duration) -> i64 {
+        self.now().saturating_add(micros(long))
+    }
+
     /// Sets the wall clock beside a manual one, as if somebody had set the machine's: so many microseconds forward, or back.
     pub fn set_wall(&self, off: i64) {
         if let Source::Manual(manual) = &self.0 {
@@ -114,8 +119,7 @@ impl Clock {
     /// Moves a manual clock forward; the machine's clock moves by itself.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(manual) = &self.0 {
-            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-            manual.micros.fetch_add(micros, Ordering::AcqRel);
+            manual.micros.fetch_add(micros(by), Ordering::AcqRel);
             manual.moved.notify_waiters();
         }
     }
@@ -130,8 +134,7 @@ impl Clock {
 
     /// Waits for `duration`.
     pub async fn sleep(&self, duration: Duration) {
-        let until = self.now().saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
-        self.sleep_until(until).await;
+        self.sleep_until(self.after(duration)).await;
     }
 
     /// Waits until the clock shows `micros` or later.
@@ -165,10 +168,20 @@ impl Clock {
 /// What the machine's clock shows, in microseconds since 1970-01-01T00:00:00Z.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
 fn machine() -> i64 {
-    match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+    unix_micros(SystemTime::now())
+}
+
+/// Microseconds from 1970-01-01T00:00:00Z to a time of the machine or of a file.
+pub fn unix_micros(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => micros(since),
+        Err(before) => -micros(before.duration()),
     }
+}
+
+/// More than there are is as long as there can be.
+fn micros(long: Duration) -> i64 {
+    i64::try_from(long.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Time that passes, for rates and elapsed times; unaffected by changes of the wall clock.

@@ -63,6 +63,27 @@ impl fmt::Display for Place {
     }
 }
 
+impl Place {
+    /// The position of the record within its resource, of which [`Origin::place`] made this; none of a row of a table.
+    pub fn position(&self) -> Option<u64> {
+        match self {
+            Self::Line { line: position, .. }
+            | Self::Offset { offset: position, .. }
+            | Self::Page { record: position, .. }
+            | Self::Row { row: position, .. } => Some(*position),
+            Self::Key { .. } => None,
+        }
+    }
+
+    /// The offset of a topic that this is the text of; no other place has such a text.
+    pub fn parse_offset(text: &str) -> Option<Self> {
+        let (topic, rest) = text.strip_prefix("topic ")?.rsplit_once(", partition ")?;
+        let (partition, offset) = rest.split_once(", offset ")?;
+        let (partition, offset) = (partition.parse().ok()?, offset.parse().ok()?);
+        Some(Self::Offset { topic: topic.to_owned(), partition, offset })
+    }
+}
+
 /// What the positions of an [`Origin`] count in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
@@ -156,5 +177,25 @@ impl Origin {
             Positions::Each(each) => Positions::Each(each.slice(offset, length)),
         };
         self.with_positions(positions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_offset_is_read_back() {
+        let topic = "a.topic, partition 7".to_owned();
+        let place = Place::Offset { topic, partition: 3, offset: 42 };
+        assert_eq!(Place::parse_offset(&place.to_string()), Some(place));
+        for other in [
+            Place::Line { path: "topic a, partition 1, offset 2".to_owned(), line: 1 },
+            Place::Page { url: "topic a, partition 1, offset 2".to_owned(), record: 1 },
+            Place::Key { table: "topic a, partition 1, offset 2".to_owned(), key: "k".to_owned() },
+            Place::Row { source: "topic a, partition 1, offset 2".to_owned(), row: 1 },
+        ] {
+            assert_eq!(Place::parse_offset(&other.to_string()), None, "{other}");
+        }
     }
 }

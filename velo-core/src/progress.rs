@@ -20,6 +20,8 @@ pub struct Progress {
     pub dead_letters: AtomicU64,
     /// Records whose event time was too far ahead of the clock to move the watermark.
     pub future: AtomicU64,
+    /// Rows of a history from the time on at which what comes live begins, and rows that come live from before it.
+    pub overlap: AtomicU64,
     /// Fields that the schema lacks.
     pub unknown_fields: AtomicU64,
     /// How often this process found a followed file cut or rewritten: what was written to it since the look before, and is in no copy,
@@ -47,7 +49,7 @@ impl Progress {
         }
     }
 
-    fn counters(&self) -> [(&'static str, &AtomicU64); 7] {
+    fn counters(&self) -> [(&'static str, &AtomicU64); 8] {
         [
             ("records", &self.records),
             ("bytes", &self.bytes),
@@ -55,6 +57,7 @@ impl Progress {
             ("skipped", &self.skipped),
             ("dead_letters", &self.dead_letters),
             ("future", &self.future),
+            ("overlap", &self.overlap),
             ("unknown_fields", &self.unknown_fields),
         ]
     }

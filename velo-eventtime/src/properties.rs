@@ -41,6 +41,10 @@ properties! {
         /// A record further than this ahead of the clock when it was read does not move the watermark; it is counted and
         /// treated under `event.time.on.error`. `0` turns it off.
         "watermark.max_future_skew" => max_future_skew: Span = Span(86_400_000_000),
+        /// A partition whose watermark is further than this ahead of the slowest partition of its stream is paused until that has
+        /// caught up, has become idle, or has ended: what operators keep for rows that came too early stays small. `0` turns it
+        /// off.
+        "watermark.alignment.max_drift" => max_drift: Span = Span(0),
     }
 }
 
@@ -199,6 +203,7 @@ mod tests {
         assert_eq!(watermark.max_out_of_orderness.to_string(), "5s");
         assert_eq!(watermark.idle_timeout.to_string(), "1m");
         assert_eq!(watermark.max_future_skew.to_string(), "1d");
+        assert_eq!(watermark.max_drift, Span(0));
         assert_eq!(LateProperties::default(), LateProperties { strategy: LateStrategy::Drop, allowed_lateness: None });
     }
 

@@ -107,6 +107,7 @@ impl ComputeErrors {
                 error: message.clone(),
                 code: CODE,
                 place: place.clone().or_else(|| batch.origin.as_ref().map(|origin| origin.place(*row))),
+                attributes: None,
             };
             self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
         }

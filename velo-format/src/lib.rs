@@ -20,6 +20,7 @@ pub mod parquet;
 pub mod properties;
 pub mod protobuf;
 pub mod records;
+pub mod system;
 pub mod value;
 
 pub use debezium::DebeziumDecoder;

@@ -140,10 +140,14 @@ impl FormatProperties {
         among("format", format, formats, source, options)
     }
 
-    /// The built-in timestamp format; `None` where `timestamp.format` is a pattern, which the connector turns into a
-    /// [`TimestampFormat::Custom`].
-    pub fn built_in_timestamp(&self) -> Option<TimestampFormat> {
-        TimestampFormat::from_name(&self.timestamp_format)
+    /// `timestamp.format`; a mistake in it is noted in `options`.
+    pub fn timestamp(&self, options: &mut Options) -> Option<TimestampFormat> {
+        let made = TimestampFormat::from_text(&self.timestamp_format);
+        let noted = made.map_err(|message| {
+            let message = format!("'timestamp.format': {message}");
+            options.error(PropertyError { key: "timestamp.format".to_owned(), origin: None, message, help: None });
+        });
+        noted.ok()
     }
 }
 

@@ -3,12 +3,14 @@
 //! A program that embeds Velo gives [`Script::plan`] a text and a [`PlanContext`], and [`Script::run`] the sinks of the
 //! statements that have none of their own. [`scenario`] runs scripts against rows that stand beside them, as tests.
 
+mod read_back;
 mod recovery;
 pub mod scenario;
 mod script;
 mod tables;
 mod upgrade;
 
+pub use read_back::read_back;
 pub use recovery::{OnNote, Resume};
 pub use script::{OnTables, RunOptions, Script};
 pub use tables::TableOverview;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use velo_core::Clock;
-use velo_core::connector::Sink;
+use velo_core::connector::{Sink, SinkBinding, SourceBinding};
 use velo_exec::ExecError;
 use velo_exec::checkpoint::{Checkpoints, CommitPoint, Folder, OnCheckpoint};
 use velo_exec::runtime::{JobOptions, JobProgress, Schedule, Stop, StopRequest, run};
@@ -136,6 +136,18 @@ impl Script {
             _ => None,
         });
         sinks.collect()
+    }
+
+    /// What a source or table of this name reads, where a statement uses it.
+    pub fn source(&self, name: &str) -> Option<&dyn SourceBinding> {
+        let mut sources = self.graph().sources.iter();
+        sources.find(|source| source.name.eq_ignore_ascii_case(name)).map(|source| source.binding.as_ref())
+    }
+
+    /// What a sink of this name writes, where a statement uses it.
+    pub fn sink(&self, name: &str) -> Option<&dyn SinkBinding> {
+        let mut sinks = self.graph().sinks.iter().filter(|sink| sink.name.eq_ignore_ascii_case(name));
+        sinks.find_map(|sink| sink.binding.as_deref())
     }
 
     /// What its SHOW, DESCRIBE and EXPLAIN say.

@@ -12,8 +12,8 @@ use velo_sql::{Diagnostic, Span, parse_script};
 
 use crate::bind::{Correlation, Scope, Timers, Uncut, forgotten_at_once};
 use crate::catalog::{
-    Catalog, JobProperties, Object, Pairs, QueryProperties, RecoveryProperties, Relation, Resolver, all_specs,
-    check_setting,
+    Catalog, HistoryProperties, JobProperties, Object, Pairs, QueryProperties, RecoveryProperties, Relation, Resolver,
+    all_specs, check_setting,
 };
 use crate::codes;
 use crate::functions::Functions;
@@ -285,6 +285,13 @@ impl Planner<'_> {
                 None => diagnostic.help("`velo properties` lists them; properties of one connector belong into WITH"),
             };
             return self.error(diagnostic);
+        }
+        if HistoryProperties::SPECS.iter().any(|spec| spec.names(key)) {
+            let message = format!("'{key}' is no setting: a history is of one stream");
+            return self.error(
+                Diagnostic::error(codes::PROPERTY, key_span, message)
+                    .help("write it into the WITH of its CREATE STREAM"),
+            );
         }
         let known = match interpolate(value, &*self.lookup) {
             Ok(known) => known,

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fs::File;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use velo_core::connector::{ChangelogMode, ChunkDecoder, DecodeColumn, SinkRequest, SourceRequest};
@@ -11,7 +11,6 @@ use velo_core::error::ErrorKind;
 use velo_core::properties::{Options, Properties, PropertyError, PropertySpec};
 use velo_core::row_kind::RowKind;
 use velo_core::{Batch, ConnectorError, Result};
-use velo_eventtime::{Format as TimeFormat, TimestampParser};
 use velo_format::Encoder;
 use velo_format::csv::{CsvDecodeOptions, CsvDecoder, CsvEncodeOptions, CsvEncoder, CsvFramer, CsvProperties, Dialect};
 use velo_format::debezium::{DebeziumDecoder, infer_debezium};
@@ -20,7 +19,7 @@ use velo_format::infer::{InferProperties, Sample, infer_csv, infer_json};
 use velo_format::json::{JsonDecodeOptions, JsonDecoder, JsonEncodeOptions, JsonEncoder};
 use velo_format::parquet::{ParquetDecoder, ParquetEncoder};
 use velo_format::properties::{Format, FormatProperties, JsonLayout, ParquetProperties};
-use velo_format::value::{TimestampFormat, TimestampText, ValueError, ValueFormats};
+use velo_format::value::ValueFormats;
 
 use crate::content::{Coding, Compression, Content};
 use crate::error;
@@ -80,7 +79,7 @@ impl Framing {
                 help: Some("end its name in .parquet; a sink has 'parquet.compression'".to_owned()),
             });
         }
-        let timestamp = timestamp_format(&properties, options);
+        let timestamp = properties.timestamp(options);
         let values = ValueFormats { timestamp: timestamp? };
         Some(Self(Arc::new(Spec { format: format?, properties, csv, parquet, dialect, sample_records, values })))
     }
@@ -322,54 +321,5 @@ impl Encode for RowEncoder {
             ConnectorError::new(ErrorKind::Encode, "leaving out rows before updates", failed.to_string())
         })?;
         self.encoder.encode(&kept.columns, out)
-    }
-}
-
-fn timestamp_format(properties: &FormatProperties, options: &mut Options) -> Option<TimestampFormat> {
-    if let Some(known) = properties.built_in_timestamp() {
-        return Some(known);
-    }
-    let text = &properties.timestamp_format;
-    match TimeFormat::parse(text) {
-        Ok(format) => {
-            let parser = Mutex::new(TimestampParser::new(format, chrono_tz::UTC));
-            Some(TimestampFormat::Custom(Arc::new(PatternText { pattern: text.clone(), parser })))
-        }
-        Err(message) => {
-            let message = format!("'timestamp.format': {message}");
-            options.error(PropertyError { key: "timestamp.format".to_owned(), origin: None, message, help: None });
-            None
-        }
-    }
-}
-
-/// `timestamp.format` as a pattern.
-#[derive(Debug)]
-struct PatternText {
-    pattern: String,
-    parser: Mutex<TimestampParser>,
-}
-
-impl TimestampText for PatternText {
-    fn parse(&self, text: &str) -> std::result::Result<i128, ValueError> {
-        // A panic of another worker leaves nothing but caches behind.
-        let mut parser = self.parser.lock().unwrap_or_else(PoisonError::into_inner);
-        let nanos = parser.nanos(text).map(i128::from);
-        // Nanoseconds end in 2262.
-        nanos.or_else(|_| parser.micros(text).map(|micros| i128::from(micros) * 1_000)).map_err(|_| ValueError::Syntax)
-    }
-
-    fn numbers(&self) -> bool {
-        false
-    }
-
-    fn print(&self, nanos: i128, out: &mut Vec<u8>) {
-        let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
-        let rest = nanos.rem_euclid(1_000_000_000) as u32;
-        match chrono::DateTime::from_timestamp(seconds, rest) {
-            Some(time) => out.extend_from_slice(time.format(&self.pattern).to_string().as_bytes()),
-            // Beyond the years that chrono knows.
-            None => velo_core::time::push_iso8601(out, i64::try_from(nanos / 1_000).unwrap_or(i64::MAX)),
-        }
     }
 }

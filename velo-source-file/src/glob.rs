@@ -3,7 +3,9 @@
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+use velo_core::clock::unix_micros;
 
 use crate::identity::inode;
 
@@ -154,11 +156,7 @@ pub(crate) fn look(path: &Path) -> io::Result<Option<Found>> {
 
 /// When the file was last changed, in microseconds since 1970.
 pub(crate) fn modified(metadata: &Metadata) -> i64 {
-    let Ok(time) = metadata.modified() else { return 0 };
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
-    }
+    metadata.modified().map_or(0, unix_micros)
 }
 
 fn walk(folder: &Path, found: &mut Vec<Found>) -> io::Result<()> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use velo_core::connector::{
     Chunk, ChunkDecoder, DecodeColumn, Decoded, PartitionInfo, PartitionReader, SourceBinding, SourceRequest,
@@ -14,8 +14,8 @@ use velo_core::error::ErrorKind;
 use velo_core::offset::{FilePosition, Position};
 use velo_core::place::Resource;
 use velo_core::progress::Progress;
-use velo_core::table_text::value_text;
 use velo_core::{Batch, Clock, ConnectorError, Result};
+use velo_format::system::{SystemColumn, SystemColumns};
 
 use crate::content::Compression;
 use crate::error;
@@ -214,20 +214,6 @@ enum System {
 }
 
 impl System {
-    /// The one that is asked for; a declared column of that name goes before.
-    fn of(column: &DecodeColumn, declared: &Schema) -> Option<Self> {
-        let [name] = column.path.as_slice() else { return None };
-        if declared.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name)) {
-            return None;
-        }
-        match name.to_ascii_lowercase().as_str() {
-            "_path" => Some(Self::Path),
-            "_line" => Some(Self::Line),
-            "_timestamp" => Some(Self::Timestamp),
-            _ => None,
-        }
-    }
-
     /// The rows' values.
     fn column(self, batch: &Batch, modified: i64) -> ArrayRef {
         let rows = batch.rows();
@@ -249,6 +235,11 @@ impl System {
             }
         }
     }
+}
+
+impl SystemColumn for System {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("_path", Self::Path), ("_line", Self::Line), ("_timestamp", Self::Timestamp)];
 
     fn data_type(self) -> DataType {
         match self {
@@ -262,25 +253,17 @@ impl System {
 /// The format's decoder, and the system columns beside what it makes.
 pub(crate) struct FileDecoder {
     records: Box<dyn ChunkDecoder>,
-    /// System columns with their places among the columns asked for, ascending.
-    system: Vec<(usize, System)>,
+    system: SystemColumns<System>,
     /// The columns of the records.
     wanted: Arc<[DecodeColumn]>,
-    columns: Vec<DecodeColumn>,
 }
 
 impl FileDecoder {
     pub(crate) fn new(framing: &Framing, request: &SourceRequest) -> Result<Self> {
-        let (mut system, mut columns) = (Vec::new(), Vec::new());
-        for (at, column) in request.columns.iter().enumerate() {
-            match System::of(column, &request.declared) {
-                Some(kind) => system.push((at, kind)),
-                None => columns.push(column.clone()),
-            }
-        }
+        let (system, columns) = SystemColumns::split(&request.columns, &request.declared)?;
         let wanted = Arc::from(columns.as_slice());
         let records = framing.decoder(request, columns)?;
-        Ok(Self { records, system, wanted, columns: request.columns.clone() })
+        Ok(Self { records, system, wanted })
     }
 
     /// The columns that are made of the records.
@@ -289,33 +272,8 @@ impl FileDecoder {
     }
 
     fn with_system(&self, batch: Batch, modified: i64) -> Result<Batch> {
-        let schema = batch.schema();
-        let mut fields = schema.fields().to_vec();
-        let mut columns = batch.columns.columns().to_vec();
-        for (at, kind) in &self.system {
-            let wanted = &self.columns[*at];
-            let column = kind.column(&batch, modified);
-            let (field, column): (Arc<Field>, ArrayRef) = if wanted.raw {
-                let text: StringArray = (0..batch.rows()).map(|row| value_text(&column, row)).collect();
-                (Arc::clone(&wanted.field), Arc::new(text))
-            } else if *wanted.field.data_type() == kind.data_type() {
-                (Arc::clone(&wanted.field), column)
-            } else {
-                let message = format!(
-                    "{} is {}, not {}",
-                    wanted.field.name(),
-                    velo_core::types::sql_name(&kind.data_type()),
-                    velo_core::types::sql_name(wanted.field.data_type())
-                );
-                return Err(ConnectorError::new(ErrorKind::Configuration, "adding system columns", message));
-            };
-            fields.insert(*at, field);
-            columns.insert(*at, column);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
-        let columns = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
-            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "adding system columns", failed.to_string()))?;
-        Ok(batch.with_columns(columns))
+        let of_file = batch.clone();
+        self.system.add(batch, |kind| kind.column(&of_file, modified))
     }
 }
 

@@ -17,7 +17,7 @@ use velo_core::error::{ErrorKind, Retry};
 use velo_core::{Clock, ConnectorError, Result};
 
 use crate::error::failed_with;
-use crate::librdkafka::Passed;
+use crate::librdkafka::{Passed, Role};
 
 /// How long a cluster is given to answer for the first time, and how long between looks at what the client has said meanwhile.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const ARRIVE: Duration = Duration::from_secs(120);
 
 /// How long to wait before a question is asked again.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const AGAIN: Duration = Duration::from_millis(100);
 
 /// Whether this only says that the cluster does not know yet who answers.
 fn settles(code: RDKafkaErrorCode) -> bool {
@@ -43,6 +43,9 @@ fn settles(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::UnstableOffsetCommit
     )
 }
+
+/// How long a full queue of records is waited for before it is tried again.
+pub(crate) const FULL: Duration = Duration::from_millis(2);
 
 /// How long one request to a cluster may take.
 pub(crate) const REQUEST: Duration = Duration::from_secs(30);
@@ -64,6 +67,21 @@ impl Cluster {
     /// The cluster of these brokers.
     pub(crate) fn new(servers: String, passed: Passed) -> Self {
         Self { servers, passed: Arc::new(passed) }
+    }
+
+    /// The same for a source, where this is a sink's: without what only producers know.
+    pub(crate) fn that_reads(&self) -> Self {
+        self.of(Role::Consumer)
+    }
+
+    /// The same for a sink, where this is a source's: without what only consumers know.
+    pub(crate) fn that_writes(&self) -> Self {
+        self.of(Role::Producer)
+    }
+
+    fn of(&self, role: Role) -> Self {
+        let known = self.passed.iter().filter(|(key, _)| role.knows(key)).cloned();
+        Self::new(self.servers.clone(), known.collect())
     }
 
     /// What messages call it.
@@ -121,7 +139,8 @@ impl Cluster {
     pub(crate) fn producer(&self, set: &[(&str, &str)]) -> Result<Client<Producer>> {
         let mut set = set.to_vec();
         set.push(("enable.idempotence", "true"));
-        let (producer, said) = self.client(&[], &set)?;
+        // As the clients of Java have it, so that records of one key lie in one partition whoever wrote them.
+        let (producer, said) = self.client(&[("partitioner", "murmur2_random")], &set)?;
         let broken = |producer: &Producer| producer.client().fatal_error();
         Ok(Client { client: Arc::new(producer), said, cluster: self.name(), broken })
     }
@@ -216,7 +235,7 @@ impl<T: Send + Sync + 'static> Client<T> {
     ) -> Result<R> {
         let clock = Clock::system();
         let again = |error: &KafkaError, _: &ConnectorError| error.rdkafka_error_code().is_some_and(settles);
-        self.ask_again((operation, what), (&clock, after(&clock, REQUEST)), again, ask).await
+        self.ask_again((operation, what), (&clock, clock.after(REQUEST)), again, ask).await
     }
 
     /// What failed, with what the client has said about it.
@@ -249,7 +268,7 @@ impl Client<BaseConsumer<Said>> {
         let clock = Clock::system();
         // A log-in that is refused is refused again.
         let again = |_: &KafkaError, failed: &ConnectorError| failed.retry == Retry::Temporary;
-        self.ask_again(("asking for topics", &what), (&clock, after(&clock, CONNECT)), again, asked).await
+        self.ask_again(("asking for topics", &what), (&clock, clock.after(CONNECT)), again, asked).await
     }
 
     /// The first offset of a partition, and the one behind its last that can be read: with `read_committed` the last stable one.
@@ -297,11 +316,6 @@ impl Client<Producer> {
         self.ask("writing", "its topics", |producer| producer.flush(ARRIVE)).await?;
         self.delivered()
     }
-}
-
-/// The time in so long, by a clock.
-pub(crate) fn after(clock: &Clock, long: Duration) -> i64 {
-    clock.now().saturating_add(i64::try_from(long.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// A topic in a message.

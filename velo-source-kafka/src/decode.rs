@@ -10,15 +10,17 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema};
 use arrow_select::interleave::interleave_record_batch;
 use bytes::Bytes;
-use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
+use velo_core::connector::{Chunk, ChunkDecoder, Decoded};
+use velo_core::dead_letter::RecordAttributes;
 use velo_core::error::ErrorKind;
 use velo_core::place::{Origin, Positions, Resource};
 use velo_core::row_kind::{RowKind, RowKinds};
-use velo_core::table_text::value_text;
 use velo_core::{Batch, ConnectorError, Result};
 use velo_format::records::{OpenDecoder, RecordDecoder, Schemas};
+use velo_format::system::{SystemColumn, SystemColumns};
 
 use crate::frames::{Frames, Wanted};
+use crate::keyed::KeyColumns;
 
 /// What a record has beside its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +34,8 @@ pub(crate) enum System {
     Headers,
 }
 
-impl System {
-    const ALL: [(&'static str, Self); 7] = [
+impl SystemColumn for System {
+    const ALL: &'static [(&'static str, Self)] = &[
         ("_timestamp", Self::Timestamp),
         ("_topic", Self::Topic),
         ("_partition", Self::Partition),
@@ -42,20 +44,6 @@ impl System {
         ("_key_bytes", Self::KeyBytes),
         ("_headers", Self::Headers),
     ];
-
-    /// The columns that every topic has beside the declared ones.
-    pub(crate) fn fields() -> Vec<Field> {
-        Self::ALL.iter().map(|(name, kind)| Field::new(*name, kind.data_type(), true)).collect()
-    }
-
-    /// The one that is asked for; a declared column of that name goes before.
-    fn of(column: &DecodeColumn, declared: &Schema) -> Option<Self> {
-        let [name] = column.path.as_slice() else { return None };
-        if declared.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name)) {
-            return None;
-        }
-        Self::ALL.iter().find(|(system, _)| system.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
-    }
 
     fn data_type(self) -> DataType {
         match self {
@@ -66,6 +54,13 @@ impl System {
             Self::KeyBytes => DataType::Binary,
             Self::Headers => map_type(),
         }
+    }
+}
+
+impl System {
+    /// The columns that every topic has beside the declared ones.
+    pub(crate) fn fields() -> Vec<Field> {
+        Self::ALL.iter().map(|(name, kind)| Field::new(*name, kind.data_type(), true)).collect()
     }
 
     /// Its values for the records at these places.
@@ -120,12 +115,22 @@ fn headers(frames: &Frames, places: impl Iterator<Item = usize>) -> ArrayRef {
 pub(crate) struct KafkaDecoder {
     values: Arc<dyn RecordDecoder>,
     /// The schemas that records name.
-    schemas: Option<Arc<Schemas>>,
+    schemas: NamedSchemas,
+    /// The columns that are in keys.
+    keys: Option<KeyColumns>,
     /// What records without a value delete; none: they are no rows.
     deletes: Option<Deletes>,
-    /// System columns with their places among the columns asked for, ascending.
-    system: Vec<(usize, System)>,
-    columns: Vec<DecodeColumn>,
+    keep_bytes: bool,
+    system: SystemColumns<System>,
+}
+
+/// The schemas that records name, which are to be there before a chunk is decoded.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NamedSchemas {
+    /// Those of values.
+    pub(crate) values: Option<Arc<Schemas>>,
+    /// Those of keys.
+    pub(crate) keys: Option<Arc<Schemas>>,
 }
 
 /// What makes rows of records that delete.
@@ -136,75 +141,45 @@ pub(crate) struct Deletes {
     pub(crate) places: Vec<usize>,
 }
 
-/// The system columns among those asked for, with their places, and the others.
-pub(crate) fn split(columns: &[DecodeColumn], declared: &Schema) -> (Vec<(usize, System)>, Vec<DecodeColumn>) {
-    let (mut system, mut values) = (Vec::new(), Vec::new());
-    for (at, column) in columns.iter().enumerate() {
-        match System::of(column, declared) {
-            Some(kind) => system.push((at, kind)),
-            None => values.push(column.clone()),
-        }
-    }
-    (system, values)
-}
-
 impl KafkaDecoder {
-    /// `values` decodes the columns that [`split`] left.
-    pub(crate) fn new(values: OpenDecoder, system: Vec<(usize, System)>, columns: Vec<DecodeColumn>) -> Result<Self> {
-        for (at, kind) in &system {
-            let field = &columns[*at].field;
-            if !columns[*at].raw && *field.data_type() != kind.data_type() {
-                let message = format!(
-                    "{} is {}, not {}",
-                    field.name(),
-                    velo_core::types::sql_name(&kind.data_type()),
-                    velo_core::types::sql_name(field.data_type())
-                );
-                return Err(ConnectorError::new(ErrorKind::Configuration, "adding system columns", message));
-            }
-        }
+    /// `values` decodes the columns that are neither system columns nor in keys. `keep_bytes`: a bad record's value is wanted.
+    pub(crate) fn new(values: OpenDecoder, system: SystemColumns<System>, keep_bytes: bool) -> Self {
         let OpenDecoder { decoder: values, schemas } = values;
-        Ok(Self { values, schemas, deletes: None, system, columns })
+        let schemas = NamedSchemas { values: schemas, keys: None };
+        Self { values, schemas, keys: None, deletes: None, system, keep_bytes }
+    }
+
+    /// Some columns are in keys.
+    pub(crate) fn with_keys(mut self, keys: KeyColumns) -> Self {
+        self.schemas.keys.clone_from(&keys.keys.schemas);
+        Self { keys: Some(keys), ..self }
     }
 
     /// Records without a value delete.
-    pub(crate) fn with_deletes(self, deletes: Deletes) -> Self {
+    pub(crate) fn with_deletes(mut self, deletes: Deletes) -> Self {
+        self.schemas.keys.clone_from(&deletes.keys.schemas);
         Self { deletes: Some(deletes), ..self }
     }
 
     /// What a reader is to keep of records for this decoder.
     pub(crate) fn wanted(&self) -> Wanted {
-        let has = |kinds: &[System]| self.system.iter().any(|(_, kind)| kinds.contains(kind));
+        let has = |kinds: &[System]| self.system.places().iter().any(|(_, kind)| kinds.contains(kind));
         Wanted {
-            keys: self.deletes.is_some() || has(&[System::Key, System::KeyBytes]),
-            headers: has(&[System::Headers]),
+            // A dead letter has them too.
+            keys: self.keep_bytes || self.keys.is_some() || self.deletes.is_some() || has(&[System::Key, System::KeyBytes]),
+            headers: self.keep_bytes || has(&[System::Headers]),
         }
     }
 
     /// The schemas that are to be there before a chunk is decoded.
-    pub(crate) fn schemas(&self) -> Option<Arc<Schemas>> {
+    pub(crate) fn schemas(&self) -> NamedSchemas {
         self.schemas.clone()
     }
 
     fn with_system(&self, batch: Batch, frames: &Frames) -> Result<Batch> {
         let Some(origin) = batch.origin.clone() else { return Ok(batch) };
         let places = (0..batch.rows()).filter_map(|row| frames.at(origin.position(row))).collect::<Vec<_>>();
-        let mut fields = batch.schema().fields().to_vec();
-        let mut columns = batch.columns.columns().to_vec();
-        for (at, kind) in &self.system {
-            let wanted = &self.columns[*at];
-            let mut column = kind.column(frames, &places, &origin.resource);
-            if wanted.raw {
-                let text = (0..column.len()).map(|row| value_text(&column, row)).collect::<StringArray>();
-                column = Arc::new(text);
-            }
-            fields.insert(*at, Arc::clone(&wanted.field));
-            columns.insert(*at, column);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
-        let columns = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
-            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "adding system columns", failed.to_string()))?;
-        Ok(batch.with_columns(columns))
+        self.system.add(batch, |kind| kind.column(frames, &places, &origin.resource))
     }
 }
 
@@ -218,8 +193,7 @@ impl KafkaDecoder {
     /// Puts rows that delete among the others, in the order of their offsets.
     fn with_deleted(&self, deletes: &Deletes, decoded: Decoded, chunk: &Chunk, frames: &Frames) -> Result<Decoded> {
         let keys = Bytes::copy_from_slice(&frames.keys.bytes);
-        let mut places = frames.deletes().map(|at| (frames.keys.range(at), frames.offsets[at] as u64));
-        let mut of_keys = deletes.keys.decoder.decode_records(&keys, &chunk.origin, &mut places)?;
+        let mut of_keys = deletes.keys.decoder.decode_records(&keys, &chunk.origin, &mut frames.keys_of_deletes())?;
         let rows = |batches: &[Batch]| batches.iter().map(Batch::rows).sum::<usize>();
         let (values, deleted) = (rows(&decoded.batches), rows(&of_keys.batches));
         let mut parts = decoded.batches;
@@ -281,17 +255,18 @@ impl KafkaDecoder {
         let place = |row| origin.as_ref().and_then(|origin| frames.at(origin.position(row)));
         let places = (0..rows).filter_map(place).collect::<Vec<_>>();
         let resource = origin.as_ref().map(|origin| origin.resource.clone());
-        let mut columns = Vec::with_capacity(self.columns.len());
-        for (at, column) in self.columns.iter().enumerate() {
+        let mut columns = Vec::with_capacity(self.system.columns().len());
+        for (at, column) in self.system.columns().iter().enumerate() {
             let of_key = deletes.places.iter().position(|place| *place == at);
-            let of_system = self.system.iter().find(|(place, _)| *place == at);
+            let of_system = self.system.places().iter().find(|(place, _)| *place == at);
             columns.push(match (of_key, of_system, &resource) {
                 (Some(key), ..) => Arc::clone(keys.columns.column(key)),
                 (None, Some((_, kind)), Some(resource)) if !column.raw => kind.column(frames, &places, resource),
                 _ => new_null_array(column.field.data_type(), rows),
             });
         }
-        let schema = Schema::new(self.columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>());
+        let schema =
+            Schema::new(self.system.columns().iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>());
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let columns = RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)
             .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "making rows that delete", failed.to_string()))?;
@@ -315,6 +290,9 @@ impl ChunkDecoder for KafkaDecoder {
         let mut decoded = self.values.decode_records(&chunk.bytes, &chunk.origin, &mut frames.values())?;
         // A record without a value deletes what its key had: of a stream it is no row.
         decoded.no_rows = frames.tombstones.len() as u64;
+        if let Some(keys) = &self.keys {
+            decoded = keys.add(decoded, chunk, frames, self.keep_bytes)?;
+        }
         if !self.system.is_empty() {
             let batches = std::mem::take(&mut decoded.batches);
             let made = batches.into_iter().map(|batch| self.with_system(batch, frames));
@@ -329,5 +307,10 @@ impl ChunkDecoder for KafkaDecoder {
     fn fields_at(&self, chunk: &Chunk, position: u64) -> Vec<String> {
         let record = frames_of(chunk).ok().and_then(|frames| frames.at(position).map(|at| frames.value(at)));
         record.map_or_else(Vec::new, |record| self.values.fields_of(&chunk.bytes[record]))
+    }
+
+    fn attributes_at(&self, chunk: &Chunk, position: u64) -> Option<RecordAttributes> {
+        let frames = frames_of(chunk).ok().filter(|_| self.keep_bytes)?;
+        frames.at(position).map(|at| frames.attributes(at))
     }
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Schema, SchemaRef};
-use velo_core::connector::{ChangelogMode, DecodeColumn, SinkRequest, SourceRequest};
+use velo_core::connector::{ChangelogMode, DecodeColumn, Envelopes, SinkRequest, SourceRequest};
 use velo_core::error::ErrorKind;
 use velo_core::properties::{Options, PropertySpec};
 use velo_core::{Clock, ConnectorError, Result};
 use velo_format::records::{OpenDecoder, RawDecoder, RawEncoder, RecordEncoder, RecordFormat, RecordFormats};
-use velo_format::value::TimestampFormat;
 
 /// How records that are read are rows.
 #[derive(Debug, Clone)]
@@ -18,19 +17,13 @@ pub(crate) struct SourceFormat(RecordFormats);
 #[derive(Debug, Clone)]
 pub(crate) struct SinkFormat(RecordFormats);
 
-fn pattern(text: &str) -> Result<TimestampFormat, String> {
-    Err(format!(
-        "'{text}' is none of iso8601, epoch_seconds, epoch_millis, epoch_micros and epoch_nanos; patterns are not built yet for topics"
-    ))
-}
-
 impl SourceFormat {
     pub(crate) fn specs() -> impl Iterator<Item = &'static PropertySpec> {
         RecordFormat::source_specs()
     }
 
     pub(crate) fn read(options: &mut Options) -> Option<Self> {
-        RecordFormat::read(options, true, pattern).map(Self)
+        RecordFormat::read(options, true).map(Self)
     }
 
     /// The format's name.
@@ -58,18 +51,22 @@ impl SourceFormat {
         self.0.value.infer_of(records)
     }
 
-    /// A decoder of these columns.
-    pub(crate) async fn decoder(
+    /// Whether the script says what form keys have.
+    pub(crate) fn has_key_format(&self) -> bool {
+        self.0.has_key_format
+    }
+
+    /// A decoder of these columns of values, whose declared ones are these.
+    pub(crate) async fn values(
         &self,
         request: &SourceRequest,
+        declared: &SchemaRef,
         columns: Vec<DecodeColumn>,
         topic: &str,
     ) -> Result<OpenDecoder> {
-        self.0.value.decoder(request, &request.declared, columns, topic).await
+        self.0.value.decoder(request, declared, columns, topic).await
     }
-}
 
-impl SourceFormat {
     /// A decoder of these columns of keys, whose declared ones are these. One text alone is its own bytes, unless the script says
     /// otherwise.
     pub(crate) async fn keys(
@@ -101,7 +98,7 @@ impl SinkFormat {
     }
 
     pub(crate) fn read(options: &mut Options) -> Option<Self> {
-        RecordFormat::read(options, false, pattern).map(Self)
+        RecordFormat::read(options, false).map(Self)
     }
 
     /// The format's name.
@@ -109,14 +106,29 @@ impl SinkFormat {
         self.0.value.name()
     }
 
+    /// What makes rows of the records again.
+    pub(crate) fn read_back(&self) -> SourceFormat {
+        SourceFormat(self.0.clone())
+    }
+
+    /// Whether values are Debezium's envelopes.
+    pub(crate) fn envelopes(&self) -> Envelopes {
+        self.0.value.envelopes()
+    }
+
     /// Whether values say what happens to a row.
     pub(crate) fn writes_changes(&self, mode: ChangelogMode) -> bool {
         self.0.value.writes_changes(mode)
     }
 
-    /// An encoder of the values.
-    pub(crate) async fn values(&self, request: &SinkRequest, topic: &str) -> Result<Box<dyn RecordEncoder>> {
-        self.0.value.encoder(request, &request.schema, topic).await
+    /// An encoder of these columns as values.
+    pub(crate) async fn values(
+        &self,
+        request: &SinkRequest,
+        columns: &SchemaRef,
+        topic: &str,
+    ) -> Result<Box<dyn RecordEncoder>> {
+        self.0.value.encoder(request, columns, topic).await
     }
 
     /// An encoder of the columns at these places as keys. One text alone is its own bytes, unless the script says otherwise.
@@ -131,7 +143,7 @@ impl SinkFormat {
         })?;
         let columns = Arc::new(columns);
         if !self.0.has_key_format && is_one_text(&columns) {
-            return Ok(Box::new(RawEncoder::new(&columns)?));
+            return Ok(Box::new(RawEncoder::of_keys(&columns)?));
         }
         self.0.key.encoder(request, &columns, topic).await
     }

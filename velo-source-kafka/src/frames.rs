@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
+use velo_core::dead_letter::RecordAttributes;
 
 /// Which parts of a record are wanted beside its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,6 +89,21 @@ impl Frames {
         range(&self.header_ends, at)
     }
 
+    /// What a record has beside its value, where keys and headers are wanted.
+    pub(crate) fn attributes(&self, at: usize) -> RecordAttributes {
+        let bytes = |texts: &Texts, at| texts.get(at).map(Bytes::copy_from_slice);
+        let header = |header| {
+            let name = self.header_names.get(header).unwrap_or_default();
+            (String::from_utf8_lossy(name).into_owned(), bytes(&self.header_values, header))
+        };
+        RecordAttributes {
+            key: bytes(&self.keys, at),
+            has_value: self.tombstones.binary_search(&(at as u32)).is_err(),
+            headers: self.headers(at).map(header).collect(),
+            time: self.times[at].checked_mul(1_000),
+        }
+    }
+
     /// The place of the record at an offset.
     pub(crate) fn at(&self, offset: u64) -> Option<usize> {
         i64::try_from(offset).ok().and_then(|offset| self.offsets.binary_search(&offset).ok())
@@ -100,11 +116,24 @@ impl Frames {
 
     /// The records that have a value, with its place and their offset.
     pub(crate) fn values(&self) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
+        self.with_values().map(|at| (self.value(at), self.offsets[at] as u64))
+    }
+
+    /// The keys of the records that have a key and a value, with their offsets.
+    pub(crate) fn keys_of_values(&self) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
+        self.with_values()
+            .filter(|at| !self.keys.is_null(*at))
+            .map(|at| (self.keys.range(at), self.offsets[at] as u64))
+    }
+
+    /// The keys of the records that have a key and no value, with their offsets.
+    pub(crate) fn keys_of_deletes(&self) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
+        self.deletes().map(|at| (self.keys.range(at), self.offsets[at] as u64))
+    }
+
+    fn with_values(&self) -> impl Iterator<Item = usize> + '_ {
         let mut tombstones = self.tombstones.iter().copied().peekable();
-        (0..self.len()).filter_map(move |at| match tombstones.next_if_eq(&(at as u32)) {
-            Some(_) => None,
-            None => Some((self.value(at), self.offsets[at] as u64)),
-        })
+        (0..self.len()).filter(move |at| tombstones.next_if_eq(&(*at as u32)).is_none())
     }
 }
 
@@ -207,5 +236,10 @@ pub(crate) mod made {
         assert_eq!((frames.keys.get(0), frames.keys.get(1)), (Some(b"a".as_slice()), None));
         assert_eq!(frames.headers(2), 2..3);
         assert!(frames.header_values.is_null(1));
+        let bytes = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+        let (full, deletes) = (frames.attributes(2), frames.attributes(1));
+        assert_eq!((full.key, full.has_value, full.time), (bytes("c"), true, Some(3_000)));
+        assert_eq!(full.headers, [("n".to_owned(), bytes("c"))]);
+        assert_eq!((deletes.key, deletes.has_value), (None, false));
     }
 }

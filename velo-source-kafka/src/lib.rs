@@ -1,20 +1,26 @@
 //! Kafka topics as streams, tables and sinks: the connector `kafka`.
 //!
-//! [`librdkafka`] knows the properties of the C client, which pass through; a [`cluster`] makes clients of it. A [`source`] assigns partitions
-//! itself, from positions that checkpoints keep: no group is joined, so that no rebalance moves anything. [`reader`] takes what is ready
-//! on a thread for each partition, [`frames`] is what belongs to records beside their values, and [`decode`] makes rows of both. A
-//! [`sink`] writes at least once, or in the [`transactions`] of the job, whose commit is the commit point of a checkpoint.
+//! [`librdkafka`] knows the properties of the C client, which pass through; a [`cluster`] makes clients of it. A [`source`] finds out which
+//! partitions there are and where they begin, and a [`stream`] assigns them itself, from positions that checkpoints keep: no group is
+//! joined, so that no rebalance moves anything. [`reader`] takes what is ready on a thread for each partition, [`frames`] is what belongs
+//! to records beside their values, and [`decode`] makes rows of both, [`keyed`] the columns of their keys. A [`sink`] writes at least once,
+//! or in the [`transactions`] of the job, whose commit is the commit point of a checkpoint; [`headers`] are columns that it has.
+//! [`replay`] sends records back.
 
 mod cluster;
 mod decode;
 mod error;
 mod formats;
 mod frames;
+mod headers;
+mod keyed;
 mod librdkafka;
 pub mod properties;
 mod reader;
+mod replay;
 mod sink;
 mod source;
+mod stream;
 mod topics;
 mod transactions;
 
@@ -79,7 +85,8 @@ impl Connector for KafkaConnector {
         let cluster = cluster(options, Role::Consumer, &self.source_properties());
         let topics = topics(options, &properties);
         let (cluster, topics, format) = (cluster?, topics?, format?);
-        let source = KafkaSource { cluster, topics, properties, format, key: Vec::new() };
+        let key_fields = properties.key.as_deref().map(keyed::names).unwrap_or_default();
+        let source = KafkaSource { cluster, topics, properties, format, key_fields, created_times: false, key: Vec::new() };
         (before || !options.has_errors()).then(|| Arc::new(source) as Arc<dyn SourceBinding>)
     }
 
@@ -93,7 +100,7 @@ impl Connector for KafkaConnector {
             options.missing("topic", "the topic to write");
         }
         let (cluster, topic, format) = (cluster?, topic?, format?);
-        let system = KafkaSystem { cluster, topic, prefix: properties.prefix.clone() };
+        let system = KafkaSystem { cluster, topic, properties: properties.clone() };
         let sink = KafkaSinkBinding { system, properties, format };
         (before || !options.has_errors()).then(|| Arc::new(sink) as Arc<dyn SinkBinding>)
     }

@@ -23,6 +23,11 @@ impl Role {
         }
     }
 
+    /// Whether a property means something to such a client.
+    pub(crate) fn knows(self, key: &str) -> bool {
+        !self.other().0.contains(&key)
+    }
+
     fn other(self) -> (&'static [&'static str], &'static str) {
         match self {
             Self::Consumer => (PRODUCER, "sinks"),

@@ -41,6 +41,12 @@ properties! {
         /// What happens when a saved position is no longer there, because records were deleted or the topic was made anew: `fail`, or
         /// going on at the start (`earliest`) or behind the end (`latest`) of what is there now.
         "offset.lost" => lost: OffsetLost = OffsetLost::Fail,
+        /// Declared columns, separated by commas, that are in the keys of the records: they are read from there, in the form of
+        /// `key.format`. One text or bytes column alone is the key's own bytes.
+        "key.fields" => key: Option<String>,
+        /// Whether the values have the columns of `key.fields` too (`all`), or those are in the keys alone (`except_key`). It says
+        /// which columns a value has where these are found by their order or by a schema.
+        "value.fields.include" | "value.fields-include" => value_fields: ValueFields = ValueFields::All,
     }
 }
 
@@ -55,11 +61,41 @@ properties! {
         "topic.create.partitions" => partitions: Option<u32>,
         /// How many replicas each of them has; by default as many as the cluster gives.
         "topic.create.replication" => replication: Option<u32>,
+        /// Its settings then, as `name=value` with semicolons between them: `cleanup.policy=compact;retention.ms=86400000`.
+        "topic.create.settings" => settings: Option<TopicSettings>,
         /// Columns, separated by commas, that are the key of a record; by default the key of the rows, where there is one. Records of one key
         /// go into one partition.
         "key.fields" => key: Option<String>,
+        /// Whether the values have the columns of the key too (`all`), or those are in the keys alone (`except_key`).
+        "value.fields.include" | "value.fields-include" => value_fields: ValueFields = ValueFields::All,
+        /// Columns, separated by commas, that become headers of the records and are not in the values: each has the column's name and
+        /// its text, and is left out where that is NULL; a MAP<STRING, STRING> is a header for each of its entries.
+        "headers.fields" => headers: Option<String>,
         /// What stands before the job's id in the ids of its transactions.
         "transactional.id.prefix" => prefix: String = "velo".to_owned(),
+    }
+}
+
+/// Settings of a topic that is made: their names and values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSettings(pub Vec<(String, String)>);
+
+impl PropertyValue for TopicSettings {
+    fn parse(text: &str) -> Result<Self, String> {
+        let setting = |setting: &str| match setting.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            _ => Err(format!("'{setting}' is no setting: write name=value, as in cleanup.policy=compact")),
+        };
+        let settings = text.split(';').map(str::trim).filter(|setting| !setting.is_empty());
+        settings.map(setting).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn kind() -> String {
+        "`name=value;…`".to_owned()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(";"))
     }
 }
 
@@ -113,6 +149,15 @@ impl Isolation {
     }
 }
 
+/// Which columns values have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueFields {
+    /// All.
+    All,
+    /// Those that are not in the key.
+    ExceptKey,
+}
+
 /// What to do about a position that is no longer there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetLost {
@@ -126,6 +171,7 @@ pub enum OffsetLost {
 
 property_choices!(Reset { Earliest = "earliest", Latest = "latest" });
 property_choices!(Isolation { Committed = "read_committed", Uncommitted = "read_uncommitted" });
+property_choices!(ValueFields { All = "all", ExceptKey = "except_key" });
 property_choices!(OffsetLost { Fail = "fail", Earliest = "earliest", Latest = "latest" });
 
 /// `timestamp:…`, where the text is one.

@@ -3,23 +3,25 @@
 //! A full channel stops the thread, the partition's queue in librdkafka fills up, and that stops to fetch: so a pipeline that is behind
 //! holds the partition back. Dropping the [`Reader`] ends the thread.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{Message, Timestamp};
 use tokio::sync::mpsc;
 use velo_core::connector::{Chunk, Fetch, PartitionReader};
 use velo_core::error::ErrorKind;
 use velo_core::offset::Position;
-use velo_core::place::{Origin, Positions, Resource};
+use velo_core::place::{Origin, Place, Positions, Resource};
 use velo_core::{ConnectorError, Result};
 use velo_format::records::Schemas;
-use velo_format::records::confluent::schema_ids;
+use velo_format::records::confluent::{schema_id, schema_ids};
 
 use crate::cluster::{Client, Said};
+use crate::decode::NamedSchemas;
 use crate::error::may_pass;
 use crate::frames::{Frames, Gathering, Wanted};
 
@@ -50,6 +52,8 @@ pub(crate) struct Reading {
     pub(crate) end: Option<i64>,
     /// What is wanted beside the values.
     pub(crate) wanted: Wanted,
+    /// Whether records must have the times at which they were created.
+    pub(crate) created_times: bool,
 }
 
 /// Reads a partition on a thread of its own.
@@ -58,7 +62,7 @@ pub(crate) struct Reader {
     /// What came and waits for its schemas.
     waiting: Option<Result<Fetch>>,
     /// The schemas that records name.
-    schemas: Option<Arc<Schemas>>,
+    schemas: NamedSchemas,
     ended: bool,
 }
 
@@ -70,7 +74,7 @@ impl Reader {
         client: Client<Consumer>,
         queue: PartitionQueue<Said>,
         reading: Reading,
-        schemas: Option<Arc<Schemas>>,
+        schemas: NamedSchemas,
     ) -> Result<Self> {
         let (sender, fetched) = mpsc::channel(AHEAD);
         let name = format!("{}-{}", reading.topic, reading.partition);
@@ -83,7 +87,7 @@ impl Reader {
 
     /// A partition that was read to its end before.
     pub(crate) fn finished() -> Self {
-        Self { fetched: mpsc::channel(1).1, waiting: None, schemas: None, ended: true }
+        Self { fetched: mpsc::channel(1).1, waiting: None, schemas: NamedSchemas::default(), ended: true }
     }
 }
 
@@ -101,22 +105,72 @@ impl PartitionReader for Reader {
                 Err(ConnectorError::new(ErrorKind::Io, "reading", message))
             }),
         };
-        if let (Some(schemas), Ok(Fetch::Chunk(chunk))) = (&self.schemas, &fetch) {
-            let ids = schema_ids_of(chunk);
-            self.waiting = Some(fetch);
-            schemas.ensure(&ids).await?;
-            let fetch = self.waiting.take();
-            return fetch.unwrap_or(Ok(Fetch::End));
+        if let Ok(Fetch::Chunk(chunk)) = &fetch {
+            let named = self.schemas.named_in(chunk);
+            if !named.is_empty() {
+                self.waiting = Some(fetch);
+                for (part, schemas, ids) in named {
+                    for id in ids {
+                        if let Err(error) = schemas.ensure(&[id]).await {
+                            return Err(self.at_record_of(part, id, error));
+                        }
+                    }
+                }
+                return self.waiting.take().unwrap_or(Ok(Fetch::End));
+            }
         }
         self.ended = matches!(fetch, Ok(Fetch::End));
         fetch
     }
 }
 
-/// The schemas that the values of a chunk name.
-fn schema_ids_of(chunk: &Chunk) -> Vec<u32> {
-    let frames = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Frames>());
-    frames.map_or_else(Vec::new, |frames| schema_ids(&chunk.bytes, frames.values().map(|(value, _)| value)))
+impl Reader {
+    /// An error about a schema, with the place of the first record that waits for it.
+    #[cold]
+    fn at_record_of(&self, part: Part, id: u32, error: ConnectorError) -> ConnectorError {
+        let Some(Ok(Fetch::Chunk(chunk))) = &self.waiting else { return error };
+        let Some(frames) = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Frames>()) else {
+            return error;
+        };
+        let names = |bytes: &[u8], record: Range<usize>| bytes.get(record).and_then(schema_id) == Some(id);
+        let offset = match part {
+            Part::Values => frames.values().find(|(record, _)| names(&chunk.bytes, record.clone())),
+            Part::Keys => {
+                let mut keys = frames.keys_of_values().chain(frames.keys_of_deletes());
+                keys.find(|(record, _)| names(&frames.keys.bytes, record.clone()))
+            }
+        };
+        match (offset, &chunk.origin.resource) {
+            (Some((_, offset)), Resource::Topic(topic, partition)) => {
+                error.at(Place::Offset { topic: topic.to_string(), partition: *partition, offset })
+            }
+            _ => error,
+        }
+    }
+}
+
+/// What of a record names a schema.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Values,
+    Keys,
+}
+
+impl NamedSchemas {
+    /// The numbers of the schemas that the values and the keys of a chunk name, with what keeps them.
+    fn named_in(&self, chunk: &Chunk) -> Vec<(Part, Arc<Schemas>, Vec<u32>)> {
+        let Some(frames) = chunk.frames.as_ref().and_then(|frames| frames.downcast_ref::<Frames>()) else {
+            return Vec::new();
+        };
+        let values = |schemas: &Arc<Schemas>| {
+            (Part::Values, Arc::clone(schemas), schema_ids(&chunk.bytes, frames.values().map(|(value, _)| value)))
+        };
+        let keys = |schemas: &Arc<Schemas>| {
+            let keys = frames.keys_of_values().chain(frames.keys_of_deletes());
+            (Part::Keys, Arc::clone(schemas), schema_ids(&frames.keys.bytes, keys.map(|(key, _)| key)))
+        };
+        self.values.as_ref().map(values).into_iter().chain(self.keys.as_ref().map(keys)).collect()
+    }
 }
 
 struct Thread {
@@ -202,6 +256,9 @@ impl Thread {
                 if self.reading.end.is_some_and(|end| message.offset() >= end) {
                     return Found::Beyond;
                 }
+                if self.reading.created_times && matches!(message.timestamp(), Timestamp::LogAppendTime(_)) {
+                    return Found::Failed(self.appended());
+                }
                 self.gathering.push(&message);
                 Found::Record
             }
@@ -213,6 +270,17 @@ impl Thread {
                 Found::Failed(self.client.failed("reading", &what, &error))
             }
         }
+    }
+
+    #[cold]
+    fn appended(&self) -> ConnectorError {
+        let topic = &self.reading.topic;
+        let message = format!(
+            "the query goes by event time, none was named, and the records of topic {topic} have the time at which the broker appended them (message.timestamp.type = LogAppendTime)"
+        );
+        ConnectorError::new(ErrorKind::Configuration, "reading", message).advise(
+            "name the field that has the event time: 'event.time.field' = '…'; or say that the time of the broker is meant: 'event.time.source' = 'record'",
+        )
     }
 
     fn chunk(&mut self) -> Option<Chunk> {

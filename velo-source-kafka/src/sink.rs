@@ -6,21 +6,25 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
+use arrow_schema::{ArrowError, Schema};
 use async_trait::async_trait;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::BaseRecord;
 use velo_core::connector::{
-    ChangelogMode, CheckpointId, CommitKind, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest,
+    ChangelogMode, CheckpointId, CommitKind, Envelopes, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest, SourceBinding,
     TransactionalSystem, Transactions,
 };
 use velo_core::error::ErrorKind;
 use velo_core::row_kind::RowKind;
 use velo_core::{Batch, Clock, ConnectorError, Result, schema};
-use velo_format::records::RecordEncoder;
+use velo_format::records::{EncodedRows, RecordEncoder};
 
-use crate::cluster::{Client, Producer, topic_name};
+use crate::cluster::{Client, FULL, Producer, topic_name};
 use crate::formats::SinkFormat;
-use crate::properties::KafkaSinkProperties;
+use crate::headers::{Headers, is_header};
+use crate::keyed::{names, no_column, place_of};
+use crate::properties::{Bounded, KafkaSinkProperties, KafkaSourceProperties, ValueFields};
+use crate::source::{KafkaSource, Topics};
 use crate::topics;
 use crate::transactions::{KafkaSystem, KafkaTransactions};
 
@@ -42,22 +46,55 @@ impl SinkBinding for KafkaSinkBinding {
         Some(&self.system)
     }
 
+    fn key_columns(&self) -> Vec<String> {
+        self.properties.key.as_deref().map(names).unwrap_or_default()
+    }
+
     fn takes_event_time(&self) -> bool {
         true
     }
 
+    fn envelopes(&self) -> Envelopes {
+        self.format.envelopes()
+    }
+
+    fn read_back(&self) -> Option<Arc<dyn SourceBinding>> {
+        // Columns that became headers are not read back as columns.
+        if self.properties.headers.is_some() {
+            return None;
+        }
+        let properties = KafkaSourceProperties {
+            bounded: Some(Bounded::Latest),
+            value_fields: self.properties.value_fields,
+            ..KafkaSourceProperties::default()
+        };
+        // Columns of the key are read from there where they are nowhere else.
+        let except_key = self.properties.value_fields == ValueFields::ExceptKey;
+        let key_fields = self.properties.key.as_deref().filter(|_| except_key).map(names).unwrap_or_default();
+        Some(Arc::new(KafkaSource {
+            cluster: self.system.cluster.that_reads(),
+            topics: Topics::One(self.system.topic.clone()),
+            properties,
+            format: self.format.read_back(),
+            key_fields,
+            created_times: false,
+            key: Vec::new(),
+        }))
+    }
+
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
-        let key = self.key(&request)?;
-        if request.mode == ChangelogMode::Upsert && key.is_empty() {
+        let parts = self.parts(&request)?;
+        if request.mode == ChangelogMode::Upsert && parts.key.is_empty() {
             let message = "rows that replace others need a key";
             return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
                 .advise("name its columns with 'key.fields'"));
         }
         topics::see_to(&self.system.cluster, &self.system.topic, &self.properties).await?;
-        let values = self.format.values(&request, &self.system.topic).await?;
-        let keys = match key.is_empty() {
+        let columns = Arc::new(request.schema.project(&parts.values).map_err(|error| not_apart(&error))?);
+        let values = self.format.values(&request, &columns, &self.system.topic).await?;
+        let keys = match parts.key.is_empty() {
             true => None,
-            false => Some((key.clone(), self.format.keys(&request, &key, &self.system.topic).await?)),
+            false => Some(self.format.keys(&request, &parts.key, &self.system.topic).await?),
         };
         let way = match (request.guarantee, request.transactions.clone()) {
             (Guarantee::ExactlyOnce, Some(transactions)) => Way::Transactions(own(transactions)?),
@@ -74,30 +111,76 @@ impl SinkBinding for KafkaSinkBinding {
             writes_changes: self.format.writes_changes(request.mode),
             values,
             keys,
+            parts,
             way,
             clock: request.clock,
-            value: Encoded::default(),
-            key: Encoded::default(),
+            value: EncodedRows::default(),
+            key: EncodedRows::default(),
         }))
     }
 }
 
+/// Which columns of a row are in which part of its record.
+struct Parts {
+    /// Those of the key.
+    key: Vec<usize>,
+    /// Those of the value.
+    values: Vec<usize>,
+    /// Those that are headers.
+    headers: Vec<usize>,
+}
+
 impl KafkaSinkBinding {
-    /// The places of the columns that are the key of a record.
-    fn key(&self, request: &SinkRequest) -> Result<Vec<usize>> {
-        let Some(named) = &self.properties.key else { return Ok(request.key.clone()) };
-        let names = named.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let place = |name: &str| {
-            let fields = request.schema.fields();
-            let place = fields.iter().position(|field| field.name() == name);
-            place.or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(name))).ok_or_else(|| {
-                let columns = fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
-                let message = format!("'key.fields' names '{name}', and the rows have the columns {columns}");
-                ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
-            })
+    fn parts(&self, request: &SinkRequest) -> Result<Parts> {
+        let named = |property: &str, text: &Option<String>| match text {
+            Some(text) => columns_named(&request.schema, property, text).map(Some),
+            None => Ok(None),
         };
-        names.map(place).collect()
+        let key = named("key.fields", &self.properties.key)?.unwrap_or_else(|| request.key.clone());
+        let headers = named("headers.fields", &self.properties.headers)?.unwrap_or_default();
+        for at in &headers {
+            let field = request.schema.field(*at);
+            if !is_header(field.data_type()) {
+                let message = format!(
+                    "'headers.fields' names '{}', which is {}",
+                    field.name(),
+                    velo_core::types::sql_name(field.data_type())
+                );
+                return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
+                    .advise("a header is a value that can be a text, or a MAP<STRING, STRING>: CAST it"));
+            }
+        }
+        let except_key = self.properties.value_fields == ValueFields::ExceptKey;
+        if except_key && key.is_empty() {
+            let message = "'value.fields.include' = 'except_key' means nothing without a key";
+            return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
+                .advise("name its columns with 'key.fields', or leave it out"));
+        }
+        let is_value = |at: &usize| !headers.contains(at) && !(except_key && key.contains(at));
+        let values = (0..request.schema.fields().len()).filter(is_value).collect::<Vec<_>>();
+        if values.is_empty() {
+            let message = "all columns are in the key or in headers, so that nothing is left for the value";
+            return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
+                .advise("leave a column out of 'key.fields' or 'headers.fields'"));
+        }
+        Ok(Parts { key, values, headers })
     }
+}
+
+/// The places of the columns that a property names.
+fn columns_named(schema: &Schema, property: &str, text: &str) -> Result<Vec<usize>> {
+    let place = |name: &String| {
+        place_of(schema, name).ok_or_else(|| {
+            let message = no_column(schema, property, name);
+            ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
+        })
+    };
+    names(text).iter().map(place).collect()
+}
+
+#[cold]
+fn not_apart(error: &ArrowError) -> ConnectorError {
+    ConnectorError::new(ErrorKind::Encode, "writing", format!("the parts of records: {error}"))
 }
 
 /// The job's transactions, which are in a cluster.
@@ -135,56 +218,34 @@ impl Way {
     }
 }
 
-/// Rows as bytes.
-#[derive(Default)]
-struct Encoded {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Encoded {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    fn get(&self, row: usize) -> &[u8] {
-        let from = row.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[from..self.ends[row]]
-    }
-}
-
 struct KafkaSink {
     topic: String,
     mode: ChangelogMode,
     /// Whether values say what happens to a row.
     writes_changes: bool,
     values: Box<dyn RecordEncoder>,
-    /// The columns of the key, and what encodes them.
-    keys: Option<(Vec<usize>, Box<dyn RecordEncoder>)>,
+    /// Of records that have a key.
+    keys: Option<Box<dyn RecordEncoder>>,
+    parts: Parts,
     way: Way,
     clock: Clock,
-    value: Encoded,
-    key: Encoded,
+    value: EncodedRows,
+    key: EncodedRows,
 }
-
-/// How long a full queue is waited for before it is tried again.
-const FULL: std::time::Duration = std::time::Duration::from_millis(2);
 
 impl KafkaSink {
     fn encode(&mut self, columns: &RecordBatch, batch: &Batch) -> Result<()> {
         self.value.clear();
         self.key.clear();
         let value = &mut self.value;
+        let values = columns.project(&self.parts.values).map_err(|error| not_apart(&error))?;
         if self.writes_changes {
-            self.values.encode_changes(columns, batch.kinds.as_ref(), &mut value.bytes, &mut value.ends)?;
+            self.values.encode_changes(&values, batch.kinds.as_ref(), &mut value.bytes, &mut value.ends)?;
         } else {
-            self.values.encode_records(columns, &mut value.bytes, &mut value.ends)?;
+            self.values.encode_records(&values, &mut value.bytes, &mut value.ends)?;
         }
-        if let Some((places, encoder)) = &mut self.keys {
-            let keys = columns
-                .project(places)
-                .map_err(|error| ConnectorError::new(ErrorKind::Encode, "writing", format!("the key: {error}")))?;
+        if let Some(encoder) = &mut self.keys {
+            let keys = columns.project(&self.parts.key).map_err(|error| not_apart(&error))?;
             encoder.encode_records(&keys, &mut self.key.bytes, &mut self.key.ends)?;
         }
         Ok(())
@@ -194,7 +255,7 @@ impl KafkaSink {
     fn fate(&self, kind: RowKind, row: usize) -> Result<Fate> {
         if self.writes_changes {
             // Of an update that is one record the first half has no bytes.
-            return Ok(if self.value.get(row).is_empty() { Fate::Nothing } else { Fate::Record });
+            return Ok(if self.value.row(row).is_empty() { Fate::Nothing } else { Fate::Record });
         }
         match (self.mode, kind) {
             (_, RowKind::Insert) | (ChangelogMode::Upsert, RowKind::UpdateAfter) => Ok(Fate::Record),
@@ -212,6 +273,7 @@ impl KafkaSink {
         let producer = self.way.producer()?;
         producer.delivered()?;
         let kinds = batch.kinds.as_ref().map(|kinds| kinds.as_slice());
+        let headers = Headers::new(columns, &self.parts.headers)?;
         for row in 0..batch.rows() {
             let fate = self.fate(kinds.map_or(RowKind::Insert, |kinds| kinds[row]), row)?;
             if fate == Fate::Nothing {
@@ -219,10 +281,13 @@ impl KafkaSink {
             }
             let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic);
             if fate == Fate::Record {
-                record = record.payload(self.value.get(row));
+                record = record.payload(self.value.row(row));
             }
-            if self.keys.as_ref().is_some_and(|(places, _)| !is_null(columns, places, row)) {
-                record = record.key(self.key.get(row));
+            if self.keys.is_some() && !is_null(columns, &self.parts.key, row) {
+                record = record.key(self.key.row(row));
+            }
+            if let Some(headers) = headers.of(row) {
+                record = record.headers(headers);
             }
             // Kafka has no times before 1970, and what is sent with 0 gets the time of sending.
             if let Some(time) = times.map(|times| times[row].div_euclid(1_000)).filter(|time| *time > 0) {
@@ -266,10 +331,7 @@ fn apart(batch: &Batch) -> Result<(RecordBatch, Option<Vec<i64>>)> {
     let times = batch.columns.column(time).as_primitive_opt::<TimestampMicrosecondType>();
     let times = times.filter(|times| times.null_count() == 0).map(|times| times.values().to_vec());
     let visible = (0..time).collect::<Vec<_>>();
-    let columns = batch
-        .columns
-        .project(&visible)
-        .map_err(|error| ConnectorError::new(ErrorKind::Encode, "writing", format!("the visible columns: {error}")))?;
+    let columns = batch.columns.project(&visible).map_err(|error| not_apart(&error))?;
     Ok((columns, times))
 }
 

@@ -1,9 +1,7 @@
-//! A topic as a stream: its partitions are given to readers by Velo itself, from positions that are known when the job starts.
+//! A topic as a source or table: which partitions there are, where they begin and end, and what makes rows of their records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -12,23 +10,23 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
-use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
-use velo_core::connector::{
-    ChunkDecoder, PartitionInfo, PartitionReader, SourceBinding, SourceRequest, StreamSource, TableDataSource,
-};
+use velo_core::connector::{Replay, SourceBinding, SourceRequest, StreamSource, TableDataSource};
 use velo_core::error::ErrorKind;
-use velo_core::offset::Position;
+use velo_core::properties::PropertyError;
 use velo_core::{Clock, ConnectorError, Result};
+use velo_format::system::SystemColumns;
 
 use crate::cluster::{Client, Cluster, REQUEST, Said, topic_name};
-use crate::decode::{Deletes, KafkaDecoder, System, split};
+use crate::decode::{Deletes, KafkaDecoder, System};
 use crate::error::may_pass;
 use crate::formats::SourceFormat;
-use crate::properties::{Bounded, KafkaSourceProperties, OffsetLost, Reset, Startup};
-use crate::reader::{Reader, Reading};
+use crate::keyed::{KeyColumns, Split, no_column, place_of};
+use crate::properties::{Bounded, KafkaSourceProperties, Reset, Startup, ValueFields};
+use crate::replay::KafkaReplay;
+use crate::stream::{KafkaStream, Partition};
 
-type Consuming = Client<BaseConsumer<Said>>;
+/// A consumer that is given its partitions.
+pub(crate) type Consuming = Client<BaseConsumer<Said>>;
 
 /// Which topics are read.
 #[derive(Debug, Clone)]
@@ -40,7 +38,15 @@ pub(crate) enum Topics {
 }
 
 impl Topics {
-    fn shown(&self) -> String {
+    /// Whether a topic of this name is one of them.
+    pub(crate) fn have(&self, name: &str) -> bool {
+        match self {
+            Self::One(topic) => topic == name,
+            Self::Pattern(pattern) => matches_whole(pattern, name),
+        }
+    }
+
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::One(topic) => topic.clone(),
             Self::Pattern(pattern) => format!("those like {pattern}"),
@@ -55,6 +61,10 @@ pub(crate) struct KafkaSource {
     pub(crate) topics: Topics,
     pub(crate) properties: KafkaSourceProperties,
     pub(crate) format: SourceFormat,
+    /// The declared columns that are in the keys of records.
+    pub(crate) key_fields: Vec<String>,
+    /// Whether records must have the times at which they were created.
+    pub(crate) created_times: bool,
     /// The key under which records take each other's place, where they are a table.
     pub(crate) key: Vec<String>,
 }
@@ -104,18 +114,15 @@ impl KafkaSource {
         })
     }
 
-    async fn partitions(&self, consumer: &Consuming) -> Result<Vec<(Arc<str>, i32)>> {
+    /// The partitions that are there now, by topic.
+    pub(crate) async fn partitions(&self, consumer: &Consuming) -> Result<Vec<(Arc<str>, i32)>> {
         let metadata = match &self.topics {
             Topics::One(topic) => consumer.metadata(Some(topic)).await?,
             Topics::Pattern(_) => consumer.metadata(None).await?,
         };
         let mut found = Vec::new();
         for topic in metadata.topics() {
-            let is_wanted = match &self.topics {
-                Topics::One(name) => topic.name() == name,
-                Topics::Pattern(pattern) => matches_whole(pattern, topic.name()),
-            };
-            if is_wanted {
+            if self.topics.have(topic.name()) {
                 let name: Arc<str> = topic.name().into();
                 found.extend(topic.partitions().iter().map(|partition| (Arc::clone(&name), partition.id())));
             }
@@ -182,8 +189,43 @@ impl SourceBinding for KafkaSource {
         Some(Arc::new(table))
     }
 
+    fn by_created_times(&self) -> Option<Arc<dyn SourceBinding>> {
+        // The versions of a table are those of an event time that is asked for.
+        let is_stream = self.key.is_empty();
+        is_stream.then(|| Arc::new(Self { created_times: true, ..self.clone() }) as Arc<dyn SourceBinding>)
+    }
+
     fn system_columns(&self) -> Vec<Field> {
         System::fields()
+    }
+
+    fn check_columns(&self, declared: &Schema) -> Vec<PropertyError> {
+        let wrong = |key: &str, message: String, help: &str| {
+            let (key, help) = (key.to_owned(), Some(help.to_owned()));
+            PropertyError { key, origin: None, message, help }
+        };
+        let mut errors = Vec::new();
+        for name in self.key_fields.iter().filter(|name| place_of(declared, name).is_none()) {
+            let help = "name columns that are declared; they are read from the keys of the records";
+            errors.push(wrong("key.fields", no_column(declared, "key.fields", name), help));
+        }
+        if self.key_fields.is_empty() && self.format.has_key_format() && !self.deletes() {
+            let message = "'key.format' means nothing here: no column is read from the keys".to_owned();
+            errors.push(wrong("key.format", message, "name the columns that are in the keys: 'key.fields' = '…'"));
+        }
+        if self.key_fields.is_empty() && self.properties.value_fields == ValueFields::ExceptKey {
+            let message = "'value.fields.include' = 'except_key' means nothing without 'key.fields'".to_owned();
+            errors.push(wrong("value.fields.include", message, "name the columns that are in the keys, or leave it out"));
+        }
+        let not_in_key = |name: &&String| !self.key_fields.iter().any(|key| key.eq_ignore_ascii_case(name));
+        let outside = self.key.iter().find(not_in_key).filter(|_| self.deletes() && !self.key_fields.is_empty());
+        if let Some(outside) = outside {
+            let message = format!(
+                "the primary key has the column {outside}, which 'key.fields' does not name: a record without a value, which deletes, has nothing but its key"
+            );
+            errors.push(wrong("key.fields", message, "name all columns of the primary key"));
+        }
+        errors
     }
 
     async fn infer_schema(&self) -> Result<SchemaRef> {
@@ -203,21 +245,11 @@ impl SourceBinding for KafkaSource {
     }
 
     async fn open(&self, request: SourceRequest) -> Result<Box<dyn StreamSource>> {
-        let (system, columns) = split(&request.columns, &request.declared);
-        let values = self.format.decoder(&request, columns, &self.topics.shown()).await?;
-        let mut decoder = KafkaDecoder::new(values, system, request.columns.clone())?;
-        if self.deletes() {
-            decoder = decoder.with_deletes(self.deletes_of(&request).await?);
-        }
-        let decoder = Arc::new(decoder);
+        let decoder = Arc::new(self.decoder(&request).await?);
         let consumer = self.consumer()?;
         let found = self.wait(&consumer, &request.clock).await?;
-        let events = Events::serve(&consumer)?;
         let partitions = self.bounds(&consumer, found, self.startup()).await?;
-        // A stream that ends has the partitions that were there when it began.
-        let discovered = (!self.bounded()).then(|| self.discover(&consumer, &partitions, &request.clock));
-        let source = self.clone();
-        Ok(Box::new(KafkaStream { source, request, decoder, consumer, partitions, discovered, _events: events }))
+        Ok(Box::new(KafkaStream::new(self.clone(), request, decoder, consumer, partitions)?))
     }
 
     async fn open_table(&self, _request: SourceRequest) -> Result<Arc<dyn TableDataSource>> {
@@ -225,12 +257,16 @@ impl SourceBinding for KafkaSource {
         Err(ConnectorError::new(ErrorKind::Unsupported, "opening a table", message)
             .advise("CREATE TABLE name (…, PRIMARY KEY (…)) WITH (connector = 'kafka', …)"))
     }
+
+    async fn open_replay(&self) -> Result<Option<Box<dyn Replay>>> {
+        Ok(Some(Box::new(KafkaReplay::open(&self.cluster, &self.topics).await?)))
+    }
 }
 
 impl KafkaSource {
     /// Finds out where partitions begin and end. All of it is known before the first record is read, so that nothing that comes
     /// meanwhile is lost or read by chance.
-    async fn bounds(
+    pub(crate) async fn bounds(
         &self,
         consumer: &Consuming,
         found: Vec<(Arc<str>, i32)>,
@@ -271,16 +307,44 @@ impl KafkaSource {
         !self.key.is_empty() && !self.format.has_changes()
     }
 
+    /// What makes rows of records: of their values and keys, and of those that delete.
+    async fn decoder(&self, request: &SourceRequest) -> Result<KafkaDecoder> {
+        let topics = self.topics.shown();
+        let (system, columns) = SystemColumns::split(&request.columns, &request.declared)?;
+        let in_values = self.properties.value_fields == ValueFields::All;
+        let split = Split::new(&request.declared, &self.key_fields, in_values);
+        let (mut places, mut of_keys, mut of_values) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, column) in columns.into_iter().enumerate() {
+            if split.is_key(&column) {
+                places.push(at);
+                of_keys.push(column);
+            } else {
+                of_values.push(column);
+            }
+        }
+        let values = self.format.values(request, &split.values, of_values, &topics).await?;
+        let mut decoder = KafkaDecoder::new(values, system, request.keep_bytes);
+        if !places.is_empty() {
+            let schema = of_keys.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>();
+            let schema = Arc::new(Schema::new(schema));
+            let keys = self.format.keys(request, &split.keys, of_keys, &topics).await?;
+            decoder = decoder.with_keys(KeyColumns { keys, places, schema });
+        }
+        if self.deletes() {
+            decoder = decoder.with_deletes(self.deletes_of(request).await?);
+        }
+        Ok(decoder)
+    }
+
     /// What makes rows of records that delete: their keys are the columns of the table's.
     async fn deletes_of(&self, request: &SourceRequest) -> Result<Deletes> {
-        let is_key = |name: &str| self.key.iter().any(|key| key.eq_ignore_ascii_case(name));
-        let declared = request.declared.fields().iter().filter(|field| is_key(field.name())).cloned();
-        let declared = Arc::new(Schema::new(declared.collect::<Vec<_>>()));
+        let key = if self.key_fields.is_empty() { &self.key } else { &self.key_fields };
+        let split = Split::new(&request.declared, key, true);
         let mut places = Vec::new();
         let mut columns = Vec::new();
         for (at, column) in request.columns.iter().enumerate() {
             match column.path.as_slice() {
-                [name] if is_key(name) && !column.raw => {
+                [_] if split.is_key(column) && !column.raw => {
                     places.push(at);
                     columns.push(column.clone());
                 }
@@ -295,7 +359,7 @@ impl KafkaSource {
                 _ => {}
             }
         }
-        let keys = self.format.keys(request, &declared, columns, &self.topics.shown()).await?;
+        let keys = self.format.keys(request, &split.keys, columns, &self.topics.shown()).await?;
         Ok(Deletes { keys, places })
     }
 
@@ -304,131 +368,6 @@ impl KafkaSource {
             Some(Reset::Latest) => Startup::Latest,
             Some(Reset::Earliest) | None => Startup::Earliest,
         })
-    }
-}
-
-/// A thread that takes what librdkafka says of its connections, as long as this lives.
-struct Events(Arc<AtomicBool>);
-
-impl Events {
-    fn serve(consumer: &Consuming) -> Result<Self> {
-        let (over, client) = (Arc::new(AtomicBool::new(false)), Arc::clone(&consumer.client));
-        let told = Arc::clone(&over);
-        let serve = move || {
-            while !told.load(Ordering::Relaxed) {
-                // Records come through the queues of their partitions.
-                drop(client.poll(Duration::from_millis(200)));
-            }
-        };
-        let thread = std::thread::Builder::new().name("kafka events".to_owned()).spawn(serve);
-        thread.map_err(|error| ConnectorError::from_io(error, "connecting", "a thread"))?;
-        Ok(Self(over))
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A partition with what was found when it was.
-struct Partition {
-    topic: Arc<str>,
-    number: i32,
-    /// Where it is begun without a saved position.
-    start: i64,
-    /// The first offset that is there, and the one behind the last that can be read.
-    there: (i64, i64),
-    /// The first offset that is not wanted any more.
-    end: Option<i64>,
-}
-
-impl Partition {
-    fn name(&self) -> String {
-        format!("{}/{}", self.topic, self.number)
-    }
-
-    fn place(&self) -> (Arc<str>, i32) {
-        (Arc::clone(&self.topic), self.number)
-    }
-}
-
-struct KafkaStream {
-    source: KafkaSource,
-    request: SourceRequest,
-    decoder: Arc<KafkaDecoder>,
-    consumer: Consuming,
-    partitions: Vec<Partition>,
-    discovered: Option<Discovered>,
-    _events: Events,
-}
-
-/// Partitions that were not there when the job started, as they are found.
-struct Discovered {
-    partitions: mpsc::UnboundedReceiver<Vec<Partition>>,
-    task: AbortHandle,
-}
-
-impl Drop for Discovered {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl KafkaSource {
-    /// Looks for partitions other than those that are known, as long as somebody wants to hear of them.
-    fn discover(&self, consumer: &Consuming, known: &[Partition], clock: &Clock) -> Discovered {
-        let (sender, partitions) = mpsc::unbounded_channel();
-        let (source, consumer, clock) = (self.clone(), consumer.clone(), clock.clone());
-        let mut known = known.iter().map(Partition::place).collect::<BTreeSet<_>>();
-        let task = tokio::spawn(async move {
-            loop {
-                clock.sleep(source.properties.discovery.to_std()).await;
-                let found = async {
-                    let mut found = source.partitions(&consumer).await?;
-                    found.retain(|place| !known.contains(place));
-                    // All of what is in them came while the job ran.
-                    source.bounds(&consumer, found, Startup::Earliest).await
-                };
-                match found.await {
-                    Ok(found) if found.is_empty() => {}
-                    Ok(found) => {
-                        known.extend(found.iter().map(Partition::place));
-                        if sender.send(found).is_err() {
-                            return;
-                        }
-                    }
-                    // Readers say what is wrong, if it is.
-                    Err(error) => tracing::info!(%error, "the partitions cannot be asked for"),
-                }
-            }
-        });
-        Discovered { partitions, task: task.abort_handle() }
-    }
-}
-
-impl KafkaStream {
-    /// The offset at which a partition is read on that was read to `from` before.
-    async fn resumed(&self, partition: &Partition, from: i64) -> Result<i64> {
-        let (first, behind) = self.consumer.bounds(&partition.topic, partition.number).await?;
-        if (first..=behind).contains(&from) {
-            return Ok(from);
-        }
-        match self.source.properties.lost {
-            OffsetLost::Earliest => Ok(first),
-            OffsetLost::Latest => Ok(behind),
-            OffsetLost::Fail => {
-                let message = format!(
-                    "{}, partition {}: offset {from} of the checkpoint is no longer there; there are those from {first} to before {behind}",
-                    topic_name(&partition.topic),
-                    partition.number
-                );
-                Err(ConnectorError::new(ErrorKind::OffsetLost, "opening a partition", message).advise(
-                    "'offset.lost' = 'earliest' goes on at the first that is there, 'latest' behind the last; what is between is not read",
-                ))
-            }
-        }
     }
 }
 
@@ -469,71 +408,4 @@ enum Asked {
     Committed,
     /// In microseconds since 1970.
     Time(i64),
-}
-
-#[async_trait]
-impl StreamSource for KafkaStream {
-    async fn partitions(&mut self) -> Result<Vec<PartitionInfo>> {
-        let info = |(number, partition): (usize, &Partition)| PartitionInfo {
-            number: number as u32,
-            name: partition.name(),
-            start: Some(Position::Offset(partition.start)),
-        };
-        Ok(self.partitions.iter().enumerate().map(info).collect())
-    }
-
-    async fn changed(&mut self) -> Result<()> {
-        let found = match &mut self.discovered {
-            Some(discovered) => discovered.partitions.recv().await,
-            None => None,
-        };
-        match found {
-            Some(found) => {
-                self.partitions.extend(found);
-                Ok(())
-            }
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn reader(&mut self, number: u32, from: Option<&Position>) -> Result<Box<dyn PartitionReader>> {
-        let Some(partition) = self.partitions.get(number as usize) else {
-            let message = format!("there is no partition {number}");
-            return Err(ConnectorError::new(ErrorKind::Configuration, "opening a partition", message));
-        };
-        let from = match from {
-            None => partition.start,
-            Some(Position::Offset(from)) => self.resumed(partition, *from).await?,
-            Some(Position::Finished) => return Ok(Box::new(Reader::finished())),
-            Some(other) => {
-                let message = format!("{other:?} is no position of a topic");
-                return Err(ConnectorError::new(ErrorKind::Configuration, "opening a partition", message));
-            }
-        };
-        let what = topic_name(&partition.topic);
-        // Before the partition is given to the consumer, so that no record of it comes another way.
-        let queue = self.consumer.client.split_partition_queue(&partition.topic, partition.number);
-        let queue = queue.ok_or_else(|| {
-            ConnectorError::new(ErrorKind::NotFound, "opening a partition", format!("{what} has no partition {number}"))
-        })?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(from))
-            .and_then(|()| self.consumer.client.incremental_assign(&list))
-            .map_err(|error| self.consumer.failed("opening a partition", &what, &error))?;
-        let reading = Reading {
-            topic: Arc::clone(&partition.topic),
-            partition: partition.number,
-            source: self.request.ordinal,
-            number,
-            from,
-            seen: partition.there.1,
-            end: partition.end,
-            wanted: self.decoder.wanted(),
-        };
-        Ok(Box::new(Reader::start(self.consumer.clone(), queue, reading, self.decoder.schemas())?))
-    }
-
-    fn decoder(&self) -> Arc<dyn ChunkDecoder> {
-        Arc::clone(&self.decoder) as Arc<dyn ChunkDecoder>
-    }
 }

@@ -18,7 +18,9 @@ use velo_core::connector::{CheckpointId, TransactionalSystem, Transactions, Tran
 use velo_core::error::ErrorKind;
 use velo_core::{Clock, ConnectorError, Result};
 
-use crate::cluster::{Client, Cluster, Producer, REQUEST, after};
+use crate::cluster::{Client, Cluster, Producer, REQUEST};
+use crate::properties::KafkaSinkProperties;
+use crate::topics;
 
 /// The cluster of a sink, for the transactions of its job.
 #[derive(Debug, Clone)]
@@ -26,8 +28,8 @@ pub(crate) struct KafkaSystem {
     pub(crate) cluster: Cluster,
     /// The topic whose partition 0 has the offsets that carry the numbers of checkpoints.
     pub(crate) topic: String,
-    /// What stands before the job's id.
-    pub(crate) prefix: String,
+    /// What is said of that topic, and what stands before the job's id.
+    pub(crate) properties: KafkaSinkProperties,
 }
 
 #[async_trait]
@@ -37,7 +39,7 @@ impl TransactionalSystem for KafkaSystem {
     }
 
     async fn connect(&self, request: TransactionsRequest) -> Result<Arc<dyn Transactions>> {
-        let id = format!("{}.{}", self.prefix, request.job);
+        let id = format!("{}.{}", self.properties.prefix, request.job);
         let (system, open_for, clock) = (self.clone(), request.open_for, request.clock);
         Ok(Arc::new(KafkaTransactions { system, id, open_for, clock, producers: Mutex::default() }))
     }
@@ -116,7 +118,7 @@ impl KafkaTransactions {
         ask: impl Fn(&Producer) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
         let what = format!("the transactions {}", self.id);
-        let until = after(&self.clock, self.open_for);
+        let until = self.clock.after(self.open_for);
         let again = |error: &KafkaError, _: &ConnectorError| matches!(error, KafkaError::Transaction(error) if error.is_retriable());
         let answer = producer.ask_again((operation, &what), (&self.clock, until), again, ask).await;
         // The cluster gives up a transaction that was open for too long, and fences a producer for a new one of its id: both look the same
@@ -132,6 +134,8 @@ fn no_transaction(why: &str) -> ConnectorError {
 #[async_trait]
 impl Transactions for KafkaTransactions {
     async fn take_over(&self) -> Result<Option<CheckpointId>> {
+        // Offsets are committed for partitions that are there, and the first of them before the sinks open.
+        topics::see_to(&self.system.cluster, &self.system.topic, &self.system.properties).await?;
         let millis = self.open_for.as_millis().min(i32::MAX as u128).to_string();
         let made = |number: usize| {
             let id = format!("{}-{number}", self.id);

@@ -50,6 +50,8 @@ pub enum Step {
 pub struct Script {
     schema: SchemaRef,
     partitions: Vec<Vec<Step>>,
+    /// How many of the partitions are found once the source runs.
+    later: usize,
     endless: bool,
     acknowledged: Acknowledged,
 }
@@ -63,6 +65,7 @@ impl Script {
         Self {
             schema: Arc::clone(schema),
             partitions: Vec::new(),
+            later: 0,
             endless: false,
             acknowledged: Acknowledged::default(),
         }
@@ -78,6 +81,13 @@ impl Script {
     pub fn partition(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
         self.partitions.push(steps.into_iter().collect());
         self
+    }
+
+    /// Adds a partition that is found once the source runs; behind all others.
+    #[must_use]
+    pub fn partition_later(self, steps: impl IntoIterator<Item = Step>) -> Self {
+        let script = self.partition(steps);
+        Self { later: script.later + 1, ..script }
     }
 
     /// Partitions stay open behind their last steps.
@@ -200,7 +210,7 @@ impl SourceBinding for Binding {
     }
 
     async fn open(&self, request: SourceRequest) -> Result<Box<dyn StreamSource>> {
-        Ok(Box::new(ScriptedSource { script: Arc::clone(&self.script), request }))
+        Ok(Box::new(ScriptedSource { script: Arc::clone(&self.script), request, hidden: self.script.later }))
     }
 
     async fn open_table(&self, request: SourceRequest) -> Result<Arc<dyn TableDataSource>> {
@@ -211,13 +221,23 @@ impl SourceBinding for Binding {
 struct ScriptedSource {
     script: Arc<Script>,
     request: SourceRequest,
+    /// How many of the last partitions are not found yet.
+    hidden: usize,
 }
 
 #[async_trait]
 impl StreamSource for ScriptedSource {
     async fn partitions(&mut self) -> Result<Vec<PartitionInfo>> {
         let info = |number: usize| PartitionInfo { number: number as u32, name: format!("{number}"), start: None };
-        Ok((0..self.script.partitions.len()).map(info).collect())
+        Ok((0..self.script.partitions.len() - self.hidden).map(info).collect())
+    }
+
+    async fn changed(&mut self) -> Result<()> {
+        if self.hidden == 0 {
+            return std::future::pending().await;
+        }
+        self.hidden -= 1;
+        Ok(())
     }
 
     async fn reader(&mut self, partition: u32, from: Option<&Position>) -> Result<Box<dyn PartitionReader>> {

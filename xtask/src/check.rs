@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::process::{cargo, has_subcommand, run as run_program};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{connectors, tidy};
+use crate::{connectors, integration, tidy};
 
 /// Check format, lints, tidy rules, licences, and that `velo` builds with no connector and with each one alone.
 #[derive(clap::Args)]
@@ -22,7 +22,8 @@ pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
         steps.skip("fmt", "rustfmt is not installed: `rustup component add rustfmt`");
     }
     if has_subcommand(root, "clippy") {
-        let args = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        let args =
+            ["clippy", "--workspace", "--all-targets", "--features", integration::FEATURES, "--", "-D", "warnings"];
         steps.run("clippy", || run_program(cargo(root, &args)));
     } else {
         steps.skip("clippy", "clippy is not installed: `rustup component add clippy`");

@@ -4,13 +4,14 @@ use anyhow::{Result, bail};
 
 use crate::steps::{Reported, Steps};
 use crate::workspace::Workspace;
-use crate::{check, docs, integration, publish_check, test};
+use crate::{chaos, check, docs, integration, publish_check, test};
 
-/// Run what CI runs: check, test, integration, docs --check, publish-check; the last line is the total of the tests.
+/// Run what CI runs: check, test, integration, docs --check, chaos kafka --rounds 5, publish-check; the last line is the total of the
+/// tests.
 #[derive(clap::Args)]
 pub struct Args {}
 
-/// Runs the five commands, each timed, also after one failed.
+/// Runs the six commands, each timed, also after one failed.
 pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
     let mut totals = "0 passed, 0 failed".to_owned();
     let mut steps = Steps::default();
@@ -25,6 +26,7 @@ pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
     });
     steps.run("integration", || integration::where_possible(workspace));
     steps.run("docs", || docs::run(workspace, &docs::Args::check()));
+    steps.run("chaos kafka", || chaos::kafka_once(workspace));
     steps.run("publish-check", || publish_check::run(workspace, &publish_check::Args {}));
     let outcome = steps.finish("ci");
     if let Err(error) = &outcome {

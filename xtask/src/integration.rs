@@ -48,7 +48,7 @@ enum Named {
     Kafka,
     /// Kafka with three brokers, for tests in which brokers fail
     KafkaCluster,
-    /// A schema registry
+    /// A schema registry, and Kafka with one broker beside it
     Registry,
 }
 
@@ -79,6 +79,8 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// What the tests need, as far as it is there.
 #[derive(Default)]
 struct Services {
+    /// Those whose tests are run: one may need another that is not among them.
+    asked: Vec<Named>,
     postgres: Option<(Postgres, String, bool)>,
     python: Option<PathBuf>,
     s3: Option<Objects>,
@@ -115,24 +117,29 @@ impl Services {
             Named::Postgres => self.postgres = Some(postgres(workspace)?),
             Named::Python => self.python = Some(python(workspace)?),
             Named::S3 => self.s3 = Some(s3(workspace)?),
-            Named::Kafka => self.kafka = Some(kafka(workspace, Brokers::One)?),
+            Named::Kafka => self.broker(workspace)?,
             Named::KafkaCluster => self.kafka_cluster = Some(kafka(workspace, Brokers::Three)?),
-            Named::Registry => self.registry = Some(registry(workspace)?),
+            // Its records are in topics.
+            Named::Registry => {
+                self.broker(workspace)?;
+                self.registry = Some(registry(workspace)?);
+            }
+        }
+        self.asked.push(service);
+        Ok(())
+    }
+
+    /// Kafka with one broker, once.
+    fn broker(&mut self, workspace: &Workspace) -> Result<()> {
+        if self.kafka.is_none() {
+            self.kafka = Some(kafka(workspace, Brokers::One)?);
         }
         Ok(())
     }
 
-    /// The tests that can run.
+    /// The tests that are run.
     fn tests(&self) -> Vec<&'static str> {
-        let there = [
-            (self.postgres.is_some(), Named::Postgres),
-            (self.python.is_some(), Named::Python),
-            (self.s3.is_some(), Named::S3),
-            (self.kafka.is_some(), Named::Kafka),
-            (self.kafka_cluster.is_some(), Named::KafkaCluster),
-            (self.registry.is_some(), Named::Registry),
-        ];
-        there.into_iter().filter(|(there, _)| *there).map(|(_, service)| service.tests()).collect()
+        self.asked.iter().map(|service| service.tests()).collect()
     }
 
     /// What the tests of Kafka and of the registry are told.
@@ -177,7 +184,7 @@ fn python(workspace: &Workspace) -> Result<PathBuf> {
 fn s3(workspace: &Workspace) -> Result<Objects> {
     let server = S3::of(workspace);
     let ran = server.running()?.is_some();
-    let url = server.up()?;
+    let url = server.up().context("the tests of checkpoints in S3 cannot run")?;
     println!("s3: {url}");
     Ok(Objects { server, url, ran })
 }
@@ -200,22 +207,22 @@ fn registry(workspace: &Workspace) -> Result<Schemas> {
 
 /// For CI: where PostgreSQL or the Python of the yardsticks can be neither found nor installed, their tests are left out, and that is
 /// said: what they compare with is recorded where it can be, and the ordinary tests compare with the record. Nothing else shows that
-/// checkpoints in S3 and topics work, so without those services this fails.
+/// checkpoints in S3, topics and the schemas of their records work, so without those services this fails.
 pub fn where_possible(workspace: &Workspace) -> Result<()> {
-    let left_out = |what: &str, error: &anyhow::Error| {
-        println!("integration: not run, for {what} is not to be had here: {error:#}")
-    };
-    let mut missing = Vec::new();
-    let s3 =
-        s3(workspace).map_err(|error| missing.push(error.context("the tests of checkpoints in S3 cannot run"))).ok();
-    let kafka = kafka(workspace, Brokers::One).map_err(|error| missing.push(error)).ok();
-    let services = Services {
-        postgres: postgres(workspace).inspect_err(|error| left_out("PostgreSQL", error)).ok(),
-        python: python(workspace).inspect_err(|error| left_out("Python with DuckDB and pyarrow", error)).ok(),
-        s3,
-        kafka,
-        ..Services::default()
-    };
+    let (mut services, mut missing) = (Services::default(), Vec::new());
+    for service in [Named::S3, Named::Kafka, Named::Registry, Named::Postgres, Named::Python] {
+        if let Err(error) = services.start(workspace, service) {
+            match service {
+                Named::Postgres => println!("integration: not run, for PostgreSQL is not to be had here: {error:#}"),
+                Named::Python => {
+                    println!(
+                        "integration: not run, for Python with DuckDB and pyarrow is not to be had here: {error:#}"
+                    )
+                }
+                _ => missing.push(error),
+            }
+        }
+    }
     if !services.tests().is_empty() {
         let outcome = with(workspace, &services, &Args::plain());
         services.down()?;
@@ -237,6 +244,9 @@ pub fn execute(workspace: &Workspace, args: &Args) -> Result<test::Report> {
     report
 }
 
+/// What the tests with services are built with.
+pub(crate) const FEATURES: &str = "velo-job/integration,velo/integration";
+
 fn with(workspace: &Workspace, services: &Services, args: &Args) -> Result<test::Report> {
     let mut command = cargo(
         &workspace.root,
@@ -247,7 +257,7 @@ fn with(workspace: &Workspace, services: &Services, args: &Args) -> Result<test:
             "--package",
             "velo",
             "--features",
-            "velo-job/integration,velo/integration",
+            FEATURES,
             "--test",
             "integration",
             "--no-fail-fast",
@@ -313,6 +323,12 @@ mod tests {
         for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (one, other))) {
             assert!(one == other || !one.tests().contains(other.tests()), "{one:?} {other:?}");
         }
+    }
+
+    #[test]
+    fn the_tests_are_those_that_were_asked_for() {
+        let services = Services { asked: vec![Named::Registry], ..Services::default() };
+        assert_eq!(services.tests(), ["registry::"], "a broker that the registry's tests need brings none of its own");
     }
 
     #[test]

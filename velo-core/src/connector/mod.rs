@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod registry;
+mod replay;
 mod sink;
 mod source;
 mod table;
@@ -18,7 +19,8 @@ use async_trait::async_trait;
 
 pub use capabilities::Capabilities;
 pub use registry::Registry;
-pub use sink::{ChangelogMode, CheckpointId, CommitKind, DirectSink, Guarantee, PreparedCommit, Sink, SinkRequest};
+pub use replay::{Replay, ReplayedRecord};
+pub use sink::{ChangelogMode, CheckpointId, CommitKind, DirectSink, Envelopes, Guarantee, PreparedCommit, Sink, SinkRequest};
 pub use source::{
     Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, RecordError, SourceRequest,
     StreamSource,
@@ -76,6 +78,12 @@ pub trait SourceBinding: Send + Sync + fmt::Debug {
         None
     }
 
+    /// The same records, whose own times are event times though the script does not say so: with one whose time is not that of its
+    /// creation, reading fails. `None`: without such a word in the script there is no event time.
+    fn by_created_times(&self) -> Option<Arc<dyn SourceBinding>> {
+        None
+    }
+
     /// The system columns that its records can have beside the declared ones: `_path`, `_offset`, … with their types.
     fn system_columns(&self) -> Vec<arrow_schema::Field> {
         Vec::new()
@@ -95,6 +103,11 @@ pub trait SourceBinding: Send + Sync + fmt::Debug {
 
     /// Opens the table.
     async fn open_table(&self, request: SourceRequest) -> Result<Arc<dyn TableDataSource>>;
+
+    /// Opens a way back for records that were read here; `None` where there is none.
+    async fn open_replay(&self) -> Result<Option<Box<dyn Replay>>> {
+        Ok(None)
+    }
 }
 
 /// A sink whose properties are known and right in themselves.
@@ -119,6 +132,22 @@ pub trait SinkBinding: Send + Sync + fmt::Debug {
     /// they have any.
     fn takes_event_time(&self) -> bool {
         false
+    }
+
+    /// The columns under which its system keeps what is written, where its properties name some: with `changelog.mode` = `upsert` rows
+    /// replace each other under these.
+    fn key_columns(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether it writes Debezium's envelopes.
+    fn envelopes(&self) -> Envelopes {
+        Envelopes::Never
+    }
+
+    /// What is there, as a source that ends, with the properties of the sink; `None` where the sink's own script is not enough for that.
+    fn read_back(&self) -> Option<Arc<dyn SourceBinding>> {
+        None
     }
 
     /// Opens the sink. Nothing that is visible to others has changed when this returns.

@@ -36,6 +36,17 @@ pub enum ChangelogMode {
     Debezium,
 }
 
+/// Whether a sink writes Debezium's envelopes, each of which says what happens to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Envelopes {
+    /// It cannot.
+    Never,
+    /// Where `changelog.mode` says so.
+    Chosen,
+    /// Its format has nothing else.
+    Always,
+}
+
 /// What a restart may repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Guarantee {

@@ -4,7 +4,7 @@
 //! runtime decode a chunk; the runtime's source task takes the decoded chunks by number. So one file or one Kafka partition
 //! uses all cores, and the order, the lateness and the places stay what they would be on one.
 
-use std::ops::Range;
+use std::ops::{Range, RangeTo};
 use std::sync::Arc;
 
 use arrow_schema::{FieldRef, SchemaRef};
@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::clock::Clock;
+use crate::dead_letter::RecordAttributes;
 use crate::error::Result;
 use crate::offset::{Position, SourceOffset};
 use crate::place::Place;
@@ -53,7 +54,7 @@ pub struct SourceRequest {
     pub columns: Vec<DecodeColumn>,
     /// The largest number of rows of a batch.
     pub batch_rows: usize,
-    /// Whether a bad record's exact bytes are wanted (`dead_letter`).
+    /// Whether a bad record's exact bytes are wanted, and what it has beside them (`dead_letter`).
     pub keep_bytes: bool,
     /// The clock.
     pub clock: Clock,
@@ -138,6 +139,17 @@ pub struct Decoded {
 /// A source of records without end or with one.
 #[async_trait]
 pub trait StreamSource: Send {
+    /// Told once, before anything is asked, how far the source was read before; nothing where it begins.
+    async fn resume(&mut self, _from: &SourceOffset) -> Result<()> {
+        Ok(())
+    }
+
+    /// Which partitions, by their numbers, are read to their ends before any other is, and leave the watermark there; none where all
+    /// are read beside each other.
+    fn leading(&self) -> Option<RangeTo<u32>> {
+        None
+    }
+
     /// The partitions that are there now.
     async fn partitions(&mut self) -> Result<Vec<PartitionInfo>>;
 
@@ -152,6 +164,10 @@ pub trait StreamSource: Send {
 
     /// What turns chunks into batches.
     fn decoder(&self) -> Arc<dyn ChunkDecoder>;
+
+    /// The newest complete checkpoint covers everything up to `offset`: a source whose system shows how far it was read says so there.
+    /// Nothing goes by that, so a failure is no error.
+    fn checkpointed(&mut self, _offset: &SourceOffset) {}
 
     /// Everything up to `offset` is covered by the oldest kept checkpoint: a source that forgets may do so.
     async fn acknowledge(&mut self, _offset: &SourceOffset) -> Result<()> {
@@ -176,5 +192,11 @@ pub trait ChunkDecoder: Send + Sync {
     /// cannot be said.
     fn fields_at(&self, _chunk: &Chunk, _position: u64) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What the record at a position of the chunk has beside its bytes, for its dead letter; `None` where there is nothing of the like,
+    /// or [`SourceRequest::keep_bytes`] did not ask for it.
+    fn attributes_at(&self, _chunk: &Chunk, _position: u64) -> Option<RecordAttributes> {
+        None
     }
 }

@@ -29,6 +29,12 @@ impl Bounded {
         self.highest
     }
 
+    pub(super) fn begin_at(&mut self, watermark: i64) {
+        if watermark != Watermark::NONE.0 {
+            self.restore(watermark.saturating_add(self.bound));
+        }
+    }
+
     pub(super) fn restore(&mut self, highest: i64) {
         self.highest = self.highest.max(highest);
     }

@@ -23,6 +23,7 @@ struct Input {
 enum State {
     Active,
     Idle,
+    Away,
     Ended,
 }
 
@@ -88,6 +89,19 @@ impl Merge {
         self.settle()
     }
 
+    /// Marks inputs as such that are not read now, since they have not begun, or have ended and others follow them; or, all together,
+    /// as active again. Such a one does not count, and all have not ended while there is one.
+    pub fn set_away(&mut self, inputs: &[usize], away: bool) -> Change {
+        let wanted = if away { State::Away } else { State::Active };
+        for input in inputs {
+            match self.inputs.get_mut(*input) {
+                Some(slot) if slot.state != State::Ended && (slot.state == State::Away) != away => slot.state = wanted,
+                _ => {}
+            }
+        }
+        self.settle()
+    }
+
     /// An input has ended.
     pub fn end(&mut self, input: usize) -> Change {
         match self.inputs.get_mut(input) {
@@ -100,6 +114,12 @@ impl Merge {
     /// The watermark now.
     pub fn current(&self) -> Watermark {
         self.current
+    }
+
+    /// The least watermark of the active inputs as they are now, which may be behind that of the whole; none where no input is
+    /// active.
+    pub fn slowest(&self) -> Option<Watermark> {
+        self.inputs.iter().filter(|slot| slot.state == State::Active).map(|slot| slot.watermark).min()
     }
 
     /// Whether no input is active while some have not ended.
@@ -123,8 +143,7 @@ impl Merge {
     }
 
     fn settle(&mut self) -> Change {
-        let least = self.inputs.iter().filter(|slot| slot.state == State::Active).map(|slot| slot.watermark).min();
-        let least = if self.has_ended() { Some(Watermark::END) } else { least };
+        let least = if self.has_ended() { Some(Watermark::END) } else { self.slowest() };
         let idle = least.is_none();
         let mut change = Change::default();
         if let Some(least) = least.filter(|least| *least > self.current) {
@@ -158,6 +177,7 @@ mod tests {
         assert_eq!(advanced(merge.set_idle(0, true)), Some(12));
         assert_eq!(advanced(merge.update(0, Watermark(11))), None, "back again, and the whole does not go back");
         assert!(!merge.is_input_idle(0));
+        assert_eq!((merge.slowest(), merge.current()), (Some(Watermark(11)), Watermark(12)));
         assert_eq!(advanced(merge.update(1, Watermark(20))), None);
         assert_eq!(advanced(merge.end(0)), Some(20));
         assert_eq!(advanced(merge.end(1)), Some(i64::MAX));
@@ -179,6 +199,20 @@ mod tests {
             "the other is idle, so the end is not reached"
         );
         assert_eq!(merge.end(0), Change { watermark: Some(Watermark::END), idle: Some(false) });
+    }
+
+    #[test]
+    fn inputs_that_follow_go_on_where_the_first_left_the_whole() {
+        let mut merge = Merge::new(2);
+        assert_eq!(merge.set_away(&[1], true), Change::default());
+        assert_eq!(advanced(merge.update(0, Watermark(50))), Some(50), "it is not held back by one that has not begun");
+        assert_eq!(merge.set_away(&[1], false), Change::default(), "it begins before the first is away");
+        assert_eq!(merge.set_away(&[0], true), Change::default(), "the whole stays where it is");
+        assert_eq!(merge.current(), Watermark(50));
+        assert_eq!(advanced(merge.update(1, Watermark(20))), None);
+        assert_eq!(advanced(merge.update(1, Watermark(60))), Some(60));
+        assert_eq!(merge.end(1), Change { watermark: None, idle: Some(true) }, "others may follow");
+        assert!(!merge.has_ended());
     }
 
     #[test]

@@ -96,6 +96,14 @@ impl PartitionWatermark {
         (highest != Watermark::NONE.0).then_some(highest)
     }
 
+    /// Begins where partitions before it have left the watermark of all of them.
+    pub fn begin_at(&mut self, watermark: Watermark) {
+        match &mut self.state {
+            State::Bounded(bounded) => bounded.begin_at(watermark.0),
+            State::Punctuated(punctuated) => punctuated.restore(watermark.0),
+        }
+    }
+
     /// Takes up what [`PartitionWatermark::highest`] gave to a checkpoint.
     pub fn restore(&mut self, highest: i64) {
         match &mut self.state {

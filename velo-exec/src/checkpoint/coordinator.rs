@@ -19,7 +19,7 @@ use super::files;
 use super::folder::{Created, Folder};
 use super::inventory::{complete, complete_name, discarded_name, manifest_name};
 use super::job_file;
-use super::line::{Asked, Report, Saved};
+use super::line::{Asked, Kept, Report, Saved};
 use super::manifest::{FORMAT, Manifest, SavedSink, SavedTask, SourceState};
 use super::resume::Resumed;
 use crate::error::{ExecError, Result};
@@ -273,7 +273,7 @@ impl Coordinator {
         self.commit(number, gathered.sinks.len()).await?;
         if let (Some(target), Some(manifest)) = (&self.target, manifest) {
             let oldest = target.complete(&manifest).await?;
-            self.asked.send_modify(|asked| asked.covered = asked.covered.max(oldest));
+            self.asked.send_modify(|asked| asked.kept = Kept { oldest: asked.kept.oldest.max(oldest), newest: number });
         }
         Ok(())
     }

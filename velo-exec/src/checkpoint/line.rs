@@ -17,12 +17,21 @@ pub struct Asked {
     pub open: u64,
     /// Sinks commit what they prepared for this checkpoint.
     pub commit: u64,
-    /// The oldest kept checkpoint: what it covers is never read again.
-    pub covered: u64,
+    /// Which complete checkpoints there are.
+    pub kept: Kept,
     /// All sources have ended: so do the dead letters of tables.
     pub ending: bool,
     /// There is nothing more to do.
     pub over: bool,
+}
+
+/// The complete checkpoints that are kept, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// The oldest: what it covers is never read again.
+    pub oldest: u64,
+    /// The newest.
+    pub newest: u64,
 }
 
 /// What a task tells the coordinator.
@@ -158,10 +167,10 @@ impl Line {
         self.asked.wait_for(|asked| asked.commit >= checkpoint.0).await.is_ok()
     }
 
-    /// Waits until the oldest kept checkpoint is a later one than `known`. Dropping the future loses nothing.
-    pub async fn covered(&mut self, known: u64) -> u64 {
-        match self.asked.wait_for(|asked| asked.covered > known).await.map(|asked| asked.covered) {
-            Ok(covered) => covered,
+    /// Waits until other checkpoints are kept than `known`. Dropping the future loses nothing.
+    pub async fn kept(&mut self, known: Kept) -> Kept {
+        match self.asked.wait_for(|asked| asked.kept != known).await.map(|asked| asked.kept) {
+            Ok(kept) => kept,
             Err(_) => std::future::pending().await,
         }
     }

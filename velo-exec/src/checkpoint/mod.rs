@@ -31,7 +31,7 @@ pub use inventory::{
     Decision, Found, Inventory, Standing, begin_run, committed, complete, complete_name, discard, forget_runs,
 };
 pub use job_file::{JobFile, forget_attempts, new_id, next_attempt, next_attempt_after};
-pub use line::{Asked, Line, Next, Report, Saved};
+pub use line::{Asked, Kept, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};
 pub use resume::{Resumed, Start, start, verify};
 pub use saved_table::KeptTable;

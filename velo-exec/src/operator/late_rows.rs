@@ -82,6 +82,7 @@ impl LateRows {
             ),
             code: "late-data",
             place: batch.origin.as_ref().map(|origin| origin.place(row)),
+            attributes: None,
         })
     }
 }

@@ -339,6 +339,7 @@ mod tests {
                 error: "late".to_owned(),
                 code: "late-data",
                 place: None,
+                attributes: None,
             });
             out.batch(batch);
             Ok(Flow::Done)

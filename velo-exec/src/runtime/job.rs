@@ -97,11 +97,14 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
     let apart = if checkpoints.is_some() { stages.made_anew(plan) } else { stages.makes_tables() };
     let mut resumed = checkpoints.as_mut().and_then(|checkpoints| checkpoints.resumed.take());
     let switchboard = Switchboard::new(&checkpoints);
-    let mut wiring = Wiring::new(&stages);
+    let (mut wiring, without_barriers) = Wiring::new(&stages, &apart);
     let mut tasks = Tasks::new(options.schedule.take());
-    for (sink, letters) in std::mem::take(&mut options.tables.letters) {
+    let of_tables = std::mem::take(&mut options.tables.letters).into_iter();
+    let of_tables = of_tables.map(|(sink, letters)| (sink, Letters::OfTable(letters)));
+    let of_stages = without_barriers.into_iter().map(|(sink, letters)| (sink, Letters::OfStage(letters)));
+    for (sink, letters) in of_tables.chain(of_stages) {
         let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
-        wiring.letters_of_table(&stages, sink, receiver);
+        wiring.letters_for(&stages, sink, receiver);
         tasks.spawn(hand_on_letters(letters, sender, switchboard.line(0), options.stop.clone()));
     }
     let mut participants = Participants::default();
@@ -302,26 +305,47 @@ impl Participants {
     }
 }
 
-/// Takes dead letters of a table to their sink. A table may be kept up to date for as long as the job runs: there are no more letters
-/// when there is nobody left who reads a row.
-async fn hand_on_letters(
-    mut letters: mpsc::Receiver<Batch>,
-    sink: mpsc::Sender<Element>,
-    mut line: Line,
-    stop: Stop,
-) -> Result<()> {
+/// Dead letters from where no barriers come.
+enum Letters {
+    /// Of a table that is loaded.
+    OfTable(mpsc::Receiver<Batch>),
+    /// Of a stage that checkpoints have nothing to do with.
+    OfStage(mpsc::Receiver<Element>),
+}
+
+impl Letters {
+    /// The next ones; `None` when nobody sends any more.
+    async fn next(&mut self) -> Option<Batch> {
+        match self {
+            Self::OfTable(letters) => letters.recv().await,
+            Self::OfStage(letters) => loop {
+                if let Element::Batch(letters) = letters.recv().await? {
+                    return Some(letters);
+                }
+            },
+        }
+    }
+}
+
+/// Takes dead letters of a table, or of what makes one, to their sink, which gets the barriers of the job with them. A table may be kept
+/// up to date for as long as the job runs: there are no more letters when there is nobody left who reads a row.
+async fn hand_on_letters(mut letters: Letters, sink: mpsc::Sender<Element>, mut line: Line, stop: Stop) -> Result<()> {
     // A sink that is gone has said why.
     let gone = |_| ExecError::Stopped;
-    let mut open = true;
+    let (mut open, mut receiving) = (true, true);
     let mut ending = line.clone();
     loop {
         tokio::select! {
             biased;
-            next = letters.recv(), if open => match next {
-                Some(letters) => sink.send(Element::Batch(letters)).await.map_err(gone)?,
+            next = letters.next(), if receiving => match next {
+                Some(letters) if open => sink.send(Element::Batch(letters)).await.map_err(gone)?,
+                // Whoever still makes some is not to wait for a place for them.
+                Some(_) => {}
                 None => {
-                    open = false;
-                    sink.send(Element::End).await.map_err(gone)?;
+                    receiving = false;
+                    if std::mem::take(&mut open) {
+                        sink.send(Element::End).await.map_err(gone)?;
+                    }
                 }
             },
             () = ending.ending(), if open => {

@@ -1,8 +1,10 @@
 //! Operators at work: chains that are stepped, and the tasks that drive them.
 
+mod alignment;
 mod chain;
 mod drive;
 mod guard;
+mod history;
 mod inputs;
 mod job;
 mod job_progress;
@@ -12,6 +14,7 @@ mod pump;
 mod reading;
 mod rows_given;
 mod schedule;
+mod seam;
 mod sink_task;
 mod source_task;
 mod stop;

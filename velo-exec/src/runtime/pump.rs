@@ -17,7 +17,9 @@ use velo_core::{Batch, Clock, Watermark};
 use velo_eventtime::PartitionWatermark;
 
 use super::Chain;
+use super::alignment::Aligned;
 use super::outputs::Letter;
+use super::seam::Seam;
 use super::timing::{Refused, Timed, Timing};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId, row_as_json};
@@ -52,12 +54,21 @@ pub(super) struct Prepared {
     pub(super) records: u64,
     /// Records beside these that are no rows and not bad.
     pub(super) no_rows: u64,
+    /// Rows of its records that the other one of two sources gives.
+    pub(super) overlap: u64,
     /// Its bytes.
     pub(super) bytes: u64,
     /// The position behind it.
     pub(super) end: Position,
     /// The highest event time of the partition so far; none for a source without event times, or before the first.
     pub(super) highest: Option<i64>,
+}
+
+impl Prepared {
+    /// The partition's watermark behind it; none where it has no rows.
+    fn watermark(&self) -> Option<Watermark> {
+        self.parts.last().and_then(|part| part.watermark)
+    }
 }
 
 /// What came of a batch of a chunk.
@@ -79,7 +90,7 @@ pub(super) struct Worker {
     pub(super) name: String,
     pub(super) decoder: Arc<dyn ChunkDecoder>,
     pub(super) timing: Arc<Timing>,
-    /// Whether rows that are given up after decoding are kept, as JSON.
+    /// Whether rows that are given up after decoding are kept, as JSON where their records have no bytes.
     pub(super) rows_as_json: bool,
     /// The operators that go by the row: as many equal chains as there are workers.
     pub(super) chains: Arc<[Mutex<Chain>]>,
@@ -97,6 +108,10 @@ pub(super) struct Pump {
     worker: Worker,
     sender: mpsc::Sender<Pumped>,
     waiting: Arc<AtomicI64>,
+    /// How far it may be ahead of the others; none where that does not matter.
+    aligned: Option<Aligned>,
+    /// Which rows are left out; none where all are the stream's.
+    seam: Option<Seam>,
     /// Where the next chunk gets its turn.
     turn: oneshot::Receiver<Turn>,
     /// How many chunks there were.
@@ -112,12 +127,14 @@ impl Pump {
         reader: Box<dyn PartitionReader>,
         worker: Worker,
         watermark: Turn,
+        (aligned, seam): (Option<Aligned>, Option<Seam>),
         sender: mpsc::Sender<Pumped>,
     ) -> Self {
         let (first, turn) = oneshot::channel();
         // It is received by the first chunk, or by nobody.
         drop(first.send(watermark));
-        Self { at, reader, worker, sender, waiting: Arc::new(AtomicI64::new(GIVING)), turn, chunks: 0 }
+        let waiting = Arc::new(AtomicI64::new(GIVING));
+        Self { at, reader, worker, sender, waiting, aligned, seam, turn, chunks: 0 }
     }
 
     /// Since when its reader has had nothing to give, by the clock, with nothing that it gave still on its way; [`GIVING`] where
@@ -144,6 +161,13 @@ impl Pump {
                 Some(decoded) = decoding.next(), if !nothing => {
                     let decoded = decoded.unwrap_or_else(|panic| Err(ExecError::Internal(panic.to_string())));
                     let failed = decoded.is_err();
+                    if let (Some(aligned), Ok(Some(prepared))) = (&mut self.aligned, &decoded) {
+                        // It has records, so it is not silent; they stay here, and no more are asked for.
+                        if !aligned.may_give().await {
+                            return;
+                        }
+                        prepared.watermark().into_iter().for_each(|reached| aligned.gave(reached));
+                    }
                     let told = match decoded.transpose() {
                         Some(prepared) => Pumped::Chunk(self.at, prepared),
                         None => Pumped::CaughtUp(self.at),
@@ -183,6 +207,7 @@ impl Pump {
         let (worker, read_at) = (self.worker.clone(), self.worker.clock.wall());
         let chain = (self.at + self.chunks) % worker.chains.len();
         self.chunks += 1;
+        let seam = self.seam;
         tokio::spawn(async move {
             let fail = |error| ExecError::connector(&worker.name, error);
             let decoded = worker.decoder.decode(&chunk).map_err(fail)?;
@@ -194,17 +219,23 @@ impl Pump {
                 parts: Vec::with_capacity(batches.len()),
                 records: refused.len() as u64,
                 no_rows,
+                overlap: 0,
                 refused,
                 letters: Vec::new(),
                 missing: Vec::new(),
                 compute_errors: Vec::new(),
                 bytes: chunk.bytes.len() as u64,
-                end: chunk.end,
+                end: chunk.end.clone(),
                 highest: None,
             };
             for timed in batches {
                 prepared.records += timed.batch.rows() as u64;
-                prepared.parts.push(worker.stamp(timed, watermark.as_mut(), read_at)?);
+                let (timed, left_out) = match seam {
+                    Some(seam) => seam.apply(timed)?,
+                    None => (timed, 0),
+                };
+                prepared.overlap += left_out;
+                prepared.parts.push(worker.stamp(timed, &chunk, watermark.as_mut(), read_at)?);
             }
             prepared.highest = watermark.as_ref().and_then(PartitionWatermark::highest);
             // Nobody may be left who wants it.
@@ -222,8 +253,14 @@ fn caught_up() -> Decoding {
 
 impl Worker {
     /// Runs the watermark over the batch, notes how late its rows are, and sorts out those that cannot be right.
-    fn stamp(&self, timed: Timed, watermark: Option<&mut PartitionWatermark>, read_at: i64) -> Result<Part> {
-        let Timed { mut batch, punctuation } = timed;
+    fn stamp(
+        &self,
+        timed: Timed,
+        chunk: &Chunk,
+        watermark: Option<&mut PartitionWatermark>,
+        read_at: i64,
+    ) -> Result<Part> {
+        let Timed { mut batch, punctuation, kept } = timed;
         let mut refused = Vec::new();
         let mut reached = None;
         if let Some(watermark) = watermark {
@@ -231,7 +268,13 @@ impl Worker {
                 let observed = watermark.observe(times, read_at, punctuation.as_ref());
                 batch.late_by = observed.late_by;
                 for row in &observed.future {
-                    refused.push(self.too_far_ahead(&batch, *row as usize, punctuation.as_ref())?);
+                    let row = *row as usize;
+                    let mut one = self.too_far_ahead(&batch, row, punctuation.as_ref());
+                    one.bytes = match kept.get(row) {
+                        Some(range) => Some(chunk.bytes.slice(range.clone())),
+                        None => self.rows_as_json.then(|| row_as_json(&batch.columns, row)).transpose()?,
+                    };
+                    refused.push(one.with_attributes(chunk, self.decoder.as_ref()));
                 }
                 if !refused.is_empty() {
                     let mut keep = vec![true; batch.rows()];
@@ -244,12 +287,12 @@ impl Worker {
         Ok(Part { rows: batch.rows() as u64, refused, batches: vec![batch], watermark: reached })
     }
 
-    fn too_far_ahead(&self, batch: &Batch, row: usize, punctuation: Option<&Int64Array>) -> Result<Refused> {
+    fn too_far_ahead(&self, batch: &Batch, row: usize, punctuation: Option<&Int64Array>) -> Refused {
         let time = batch.event_times().map_or(0, |times| times.value(row));
         let said = punctuation.filter(|said| said.is_valid(row)).map_or(i64::MIN, |said| said.value(row));
         let what = if said > time { "watermark that it says" } else { "event time" };
         let by_number = || velo_core::Place::Row { source: self.name.clone(), row: row as u64 + 1 };
-        Ok(Refused {
+        Refused {
             decoded: true,
             message: format!(
                 "the {what} {} is further ahead of the clock than watermark.max_future_skew allows",
@@ -257,8 +300,9 @@ impl Worker {
             ),
             code: "event-time-future",
             place: batch.origin.as_ref().map_or_else(by_number, |origin| origin.place(row)),
-            bytes: self.rows_as_json.then(|| row_as_json(&batch.columns, row)).transpose()?,
-        })
+            bytes: None,
+            attributes: None,
+        }
     }
 
     /// Lets the operators that go by the row have a chunk.

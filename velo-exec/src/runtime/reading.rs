@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use velo_core::connector::{SourceBinding, SourceRequest};
+use velo_core::connector::{SourceBinding, SourceRequest, StreamSource};
 use velo_core::duration::Span;
 use velo_eventtime::{OnError, WatermarkProperties};
-use velo_plan::plan::{NodeKind, Plan, SinkId, SourceId, TableId};
+use velo_plan::plan::{HistoryNode, NodeKind, Plan, SinkId, SourceId, TableId};
 
+use super::history;
 use super::rows_given::wait_open;
 use super::{Chain, CountedByRow, Drive, JobOptions, JobProgress, SourceTask, Stop, Timing, WaitForTables};
 use crate::checkpoint::SourceState;
@@ -45,6 +46,7 @@ impl Gate {
 /// A source that is opened, and read once its gate is open.
 pub(super) struct Reading {
     binding: Arc<dyn SourceBinding>,
+    history: Option<HistoryNode>,
     request: SourceRequest,
     on_error: OnError,
     time_on_error: OnError,
@@ -90,6 +92,7 @@ impl Reading {
         };
         Ok(Self {
             binding: Arc::clone(&source.binding),
+            history: source.history.clone(),
             request,
             on_error: source.on_error,
             time_on_error: source.event_time.as_ref().map_or(source.on_error, |time| time.on_error),
@@ -111,11 +114,12 @@ impl Reading {
         let progress = Arc::clone(&self.request.progress);
         progress.count_from(&self.resumed.counters);
         let state = (self.saved_as.clone(), self.resumed.clone());
+        let until = self.history.as_ref().and_then(|history| history.until);
         // Opened first: where it begins is decided when the job starts, not when its tables are ready.
         let stop = self.stop.clone();
         let opened = tokio::select! {
             biased;
-            opened = self.binding.open(self.request) => Some(opened.map_err(|error| ExecError::connector(&name, error))?),
+            opened = open(self.binding, self.history, self.request) => Some(opened.map_err(|error| ExecError::connector(&name, error))?),
             _ = stop.asked() => None,
         };
         let Some(source) = opened else { return self.drive.stopped(Some(state)).await };
@@ -126,6 +130,7 @@ impl Reading {
         let task = SourceTask {
             name,
             source,
+            until,
             timing: self.timing,
             on_error: self.on_error,
             time_on_error: self.time_on_error,
@@ -143,5 +148,17 @@ impl Reading {
             letters: Vec::new(),
         };
         task.run().await
+    }
+}
+
+/// Opens a source, with its history before it.
+async fn open(
+    binding: Arc<dyn SourceBinding>,
+    history: Option<HistoryNode>,
+    request: SourceRequest,
+) -> velo_core::Result<Box<dyn StreamSource>> {
+    match history {
+        Some(history) => history::open(binding.as_ref(), history.binding, request).await,
+        None => binding.open(request).await,
     }
 }

@@ -2,6 +2,7 @@
 //! fused to the source.
 
 use std::collections::BTreeMap;
+use std::ops::RangeTo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,12 +14,14 @@ use velo_core::{Clock, Watermark};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
 use velo_plan::plan::SinkId;
 
+use super::alignment::Alignment;
 use super::drive::wait_until;
 use super::outputs::Letter;
 use super::pump::{GIVING, Prepared, Pump, Pumped, Worker};
+use super::seam::Seam;
 use super::timing::{Refused, Timing};
 use super::{Chain, Drive, Stop, StopRequest};
-use crate::checkpoint::{PartitionState, SourceState};
+use crate::checkpoint::{Kept, PartitionState, SourceState};
 use crate::error::{ExecError, Result};
 use crate::operator::{Element, InputId};
 use crate::{ComputeErrors, MissingCounters};
@@ -29,6 +32,8 @@ pub struct SourceTask {
     pub name: String,
     /// The connector's side.
     pub source: Box<dyn StreamSource>,
+    /// Where some partitions lead: their rows are those before this event time, and those of the others from it on. None: all are.
+    pub until: Option<i64>,
     /// How event times come about.
     pub timing: Arc<Timing>,
     /// What a record that cannot be decoded does.
@@ -105,8 +110,13 @@ struct Taken {
 }
 
 struct Partition {
-    /// Its name.
+    /// Its name, and its number for the source.
     name: String,
+    number: u32,
+    /// Others are read when it has ended.
+    leads: bool,
+    /// It waits for those.
+    held: bool,
     /// How far it was read, as far as that has gone through the operators.
     state: PartitionState,
     /// It has not given yet what was there at the start.
@@ -116,7 +126,20 @@ struct Partition {
     waiting: Arc<AtomicI64>,
 }
 
+/// What the partitions of a source have in common.
+struct Common {
+    worker: Worker,
+    alignment: Option<Alignment>,
+    sender: mpsc::Sender<Pumped>,
+    /// See [`StreamSource::leading`].
+    leading: Option<RangeTo<u32>>,
+}
+
 impl Partition {
+    fn is_finished(&self) -> bool {
+        self.state.position == Some(Position::Finished)
+    }
+
     /// Its silence counts, if it is silent, from `unblocked` on at the earliest.
     fn count_silence(&mut self, unblocked: i64) {
         match self.waiting.load(Ordering::Acquire) {
@@ -129,6 +152,8 @@ impl Partition {
 impl SourceTask {
     /// Runs to the end of all partitions.
     pub async fn run(mut self) -> Result<()> {
+        let resumed = self.source.resume(&offset(&self.resumed)).await;
+        resumed.map_err(|error| ExecError::connector(&self.name, error))?;
         let infos = self.source.partitions().await.map_err(|error| ExecError::connector(&self.name, error))?;
         let (sender, mut pumped) = mpsc::channel(2 * infos.len().max(1));
         let mut partitions = Vec::with_capacity(infos.len());
@@ -142,16 +167,19 @@ impl SourceTask {
             clock: self.clock.clone(),
         };
         self.counted.count_from(&self.resumed.counters);
+        let alignment = Alignment::new(self.watermark.as_ref());
+        let common = Common { worker, alignment, sender, leading: self.source.leading() };
         let mut merge = Merge::new(infos.len());
         merge.restore(self.resumed.watermark);
         let mut open = 0;
         for (at, info) in infos.iter().enumerate() {
             // What all of them change is told at once below.
-            let (partition, pump, _) = self.open(at, info, &mut merge, &worker, &sender).await?;
+            let (partition, pump, _) = self.open(at, info, &mut merge, &common).await?;
+            open += usize::from(!partition.is_finished());
             partitions.push(partition);
-            open += usize::from(pump.is_some());
             pump.into_iter().for_each(|pump| drop(pumps.spawn(pump.run())));
         }
+        let _ = self.follow(&mut partitions, &mut merge, &common, &mut pumps).await?;
         if open > 0 && merge.current() > Watermark::NONE {
             self.progress.watermark.store(merge.current().0, Ordering::Relaxed);
             self.drive(Element::Watermark(merge.current())).await?;
@@ -162,7 +190,7 @@ impl SourceTask {
         self.drive.start().await?;
         let mut line = self.drive.line();
         // Where the source was at each checkpoint that is newer than the oldest kept one.
-        let (mut kept, mut covered, mut positions) = (self.drive.line(), 0, BTreeMap::new());
+        let (mut completing, mut kept, mut positions) = (self.drive.line(), Kept::default(), BTreeMap::new());
         // Something is read between two barriers, where there is something.
         let mut barred = true;
         let mut behind = true;
@@ -171,8 +199,12 @@ impl SourceTask {
         tokio::pin!(asked);
         // When a consumer was last behind.
         let mut unblocked = GIVING;
-        // One that has no partition yet waits for the first.
-        while open > 0 || partitions.is_empty() {
+        // One that has no partition yet waits for the first, and so does one whose first partitions others are to follow.
+        while open > 0
+            || (partitions.iter().all(|partition| partition.leads)
+                && (common.leading.is_some() || partitions.is_empty()))
+        {
+            common.alignment.iter().for_each(|alignment| alignment.publish(merge.slowest()));
             // What waits for tables holds the source back.
             let full = self.drive.is_full();
             if full {
@@ -201,9 +233,12 @@ impl SourceTask {
                     barred = true;
                     continue;
                 }
-                oldest = kept.covered(covered) => {
-                    covered = oldest;
-                    let newer = positions.split_off(&(oldest + 1));
+                now = completing.kept(kept) => {
+                    kept = now;
+                    if let Some(offset) = positions.get(&kept.newest) {
+                        self.source.checkpointed(offset);
+                    }
+                    let newer = positions.split_off(&(kept.oldest + 1));
                     // One that was made before this run began is older than all that this run knows.
                     if let Some((_, offset)) = std::mem::replace(&mut positions, newer).pop_last() {
                         let told = self.source.acknowledge(&offset).await;
@@ -222,12 +257,14 @@ impl SourceTask {
                     for (at, info) in infos.iter().enumerate().skip(partitions.len()) {
                         let (_, change) = merge.add_input();
                         self.tell(change).await?;
-                        let (partition, pump, change) = self.open(at, info, &mut merge, &worker, &sender).await?;
+                        let (partition, pump, change) = self.open(at, info, &mut merge, &common).await?;
                         self.tell(change).await?;
+                        open += usize::from(!partition.is_finished());
                         partitions.push(partition);
-                        open += usize::from(pump.is_some());
                         pump.into_iter().for_each(|pump| drop(pumps.spawn(pump.run())));
                     }
+                    let change = self.follow(&mut partitions, &mut merge, &common, &mut pumps).await?;
+                    self.tell(change).await?;
                     continue;
                 }
                 event = pumped.recv(), if !full => Some(event.ok_or(ExecError::Stopped)?),
@@ -271,8 +308,10 @@ impl SourceTask {
                     open -= 1;
                     partitions[at].behind = false;
                     partitions[at].state.position = Some(Position::Finished);
-                    let change = merge.end(at);
-                    if open > 0 {
+                    // Those that follow begin first, so that the watermark stays where those that lead have left it.
+                    let begun = self.follow(&mut partitions, &mut merge, &common, &mut pumps).await?;
+                    let change = then(begun, ended(&mut merge, at, partitions[at].leads));
+                    if open > 0 || partitions[at].leads {
                         self.tell(change).await?;
                     }
                     Taken::default()
@@ -303,31 +342,94 @@ impl SourceTask {
         at: usize,
         info: &PartitionInfo,
         merge: &mut Merge,
-        worker: &Worker,
-        sender: &mpsc::Sender<Pumped>,
+        common: &Common,
     ) -> Result<(Partition, Option<Pump>, Change)> {
         let mut state = self.resumed.partitions.get(&info.name).cloned().unwrap_or_default();
         state.position = state.position.or_else(|| info.start.clone());
-        let properties = self.watermark.as_ref();
-        let mut watermark = properties.map(PartitionWatermark::new);
-        let mut change = Change::default();
-        if let (Some(watermark), Some(highest)) = (&mut watermark, state.highest) {
-            watermark.restore(highest);
-            change = merge.update(at, watermark.current());
+        let timeout = self.watermark.as_ref().map_or_else(Default::default, |properties| properties.idle_timeout);
+        let leads = common.leading.is_some_and(|leading| leading.contains(&info.number));
+        let mut partition = Partition {
+            name: info.name.clone(),
+            number: info.number,
+            leads,
+            held: false,
+            behind: state.position != Some(Position::Finished),
+            state,
+            idle: IdleTimer::new(timeout),
+            waiting: Arc::new(AtomicI64::new(GIVING)),
+        };
+        if partition.is_finished() {
+            return Ok((partition, None, ended(merge, at, leads)));
         }
-        let finished = state.position == Some(Position::Finished);
-        let idle = IdleTimer::new(properties.map_or_else(Default::default, |properties| properties.idle_timeout));
-        let reader = self.source.reader(info.number, state.position.as_ref()).await;
-        let reader = reader.map_err(|error| ExecError::connector(&self.name, error))?;
-        let pump = Pump::new(at, reader, worker.clone(), watermark, sender.clone());
+        partition.held = common.leading.is_some() && !leads;
+        if partition.held {
+            return Ok((partition, None, merge.set_away(&[at], true)));
+        }
+        let change = self.take_up(at, &partition, merge);
         // The later of two says all: a watermark that moved twice has moved to the second place.
-        if finished {
-            change = then(change, merge.end(at));
-        } else if state.idle {
-            change = then(change, merge.set_idle(at, true));
+        let idle = if partition.state.idle { merge.set_idle(at, true) } else { Change::default() };
+        let pump = self.start(at, &mut partition, common).await?;
+        Ok((partition, Some(pump), then(change, idle)))
+    }
+
+    /// The watermark of a partition where it was left; none for a source without an event time.
+    fn watermark_of(&self, partition: &Partition) -> Option<PartitionWatermark> {
+        let mut watermark = self.watermark.as_ref().map(PartitionWatermark::new)?;
+        partition.state.highest.into_iter().for_each(|highest| watermark.restore(highest));
+        Some(watermark)
+    }
+
+    /// Tells the others where the watermark of a partition was left.
+    fn take_up(&self, at: usize, partition: &Partition, merge: &mut Merge) -> Change {
+        let reached = self.watermark_of(partition).map_or(Watermark::NONE, |watermark| watermark.current());
+        if reached > Watermark::NONE { merge.update(at, reached) } else { Change::default() }
+    }
+
+    /// Begins to read a partition.
+    async fn start(&mut self, at: usize, partition: &mut Partition, common: &Common) -> Result<Pump> {
+        let reader = self.source.reader(partition.number, partition.state.position.as_ref()).await;
+        let reader = reader.map_err(|error| ExecError::connector(&self.name, error))?;
+        let watermark = self.watermark_of(partition);
+        let reached = watermark.as_ref().map_or(Watermark::NONE, PartitionWatermark::current);
+        let aligned = common.alignment.as_ref().map(|alignment| alignment.of_partition(reached));
+        let seam = self.until.map(if partition.leads { Seam::Before } else { Seam::From });
+        let pump = Pump::new(at, reader, common.worker.clone(), watermark, (aligned, seam), common.sender.clone());
+        partition.waiting = pump.waiting();
+        Ok(pump)
+    }
+
+    /// Begins to read the partitions that waited for those that lead, once these have all ended.
+    async fn follow(
+        &mut self,
+        partitions: &mut [Partition],
+        merge: &mut Merge,
+        common: &Common,
+        pumps: &mut tokio::task::JoinSet<()>,
+    ) -> Result<Change> {
+        if partitions.iter().any(|partition| partition.leads && !partition.is_finished()) {
+            return Ok(Change::default());
         }
-        let partition = Partition { name: info.name.clone(), state, behind: !finished, idle, waiting: pump.waiting() };
-        Ok((partition, (!finished).then_some(pump), change))
+        let held: Vec<usize> = (0..partitions.len()).filter(|at| partitions[*at].held).collect();
+        // All at once, so that none of them goes ahead alone.
+        let mut change = merge.set_away(&held, false);
+        for at in held {
+            let partition = &mut partitions[at];
+            partition.held = false;
+            if partition.state.highest.is_none()
+                && let Some(mut watermark) = self.watermark_of(partition)
+            {
+                // What those that lead have closed stays closed.
+                watermark.begin_at(merge.current());
+                partition.state.highest = watermark.highest();
+            }
+            change = then(change, self.take_up(at, partition, merge));
+            if std::mem::take(&mut partition.state.idle) {
+                change = then(change, merge.set_idle(at, true));
+            }
+            let pump = self.start(at, partition, common).await?;
+            pumps.spawn(pump.run());
+        }
+        Ok(change)
     }
 
     /// How far the source was read, for a checkpoint.
@@ -360,7 +462,8 @@ impl SourceTask {
     }
 
     async fn chunk(&mut self, at: usize, prepared: Prepared, merge: &mut Merge) -> Result<Taken> {
-        let Prepared { bytes, records, no_rows, .. } = prepared;
+        let Prepared { bytes, records, no_rows, overlap, .. } = prepared;
+        Progress::add(&self.progress.overlap, overlap);
         let taken = Taken { bytes, records: records + no_rows, no_rows };
         for part in prepared.parts {
             Progress::add(&self.progress.future, part.refused.len() as u64);
@@ -432,6 +535,11 @@ impl SourceTask {
     async fn drive(&mut self, element: Element) -> Result<()> {
         self.drive.offer(InputId(0), element).await
     }
+}
+
+/// A partition has ended; those that lead are followed by others, so that theirs is not the end of all.
+fn ended(merge: &mut Merge, at: usize, leads: bool) -> Change {
+    if leads { merge.set_away(&[at], true) } else { merge.end(at) }
 }
 
 /// Two changes as one.

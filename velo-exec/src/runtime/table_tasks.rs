@@ -70,18 +70,16 @@ impl TableSinkTask {
                 next = self.inputs.next() => next,
             };
             let (_, element) = next?.ok_or(ExecError::Stopped)?;
-            let interval = i64::try_from(self.publish.as_micros()).unwrap_or(i64::MAX);
-            let soon = |clock: &Clock| clock.now().saturating_add(interval);
             match element {
                 Element::Batch(batch) => {
                     self.writer.apply(&batch).map_err(|error| ExecError::connector(&self.name, error))?;
                     Progress::add(&self.progress.records, batch.rows() as u64);
                     Progress::add(&self.progress.delivered, batch.rows() as u64);
-                    due = due.or_else(|| ready.then(|| soon(&self.clock)));
+                    due = due.or_else(|| ready.then(|| self.clock.after(self.publish)));
                 }
                 Element::Watermark(next) => {
                     watermark = next;
-                    due = due.or_else(|| ready.then(|| soon(&self.clock)));
+                    due = due.or_else(|| ready.then(|| self.clock.after(self.publish)));
                 }
                 Element::CaughtUp if !ready && !self.bounded => {
                     ready = true;

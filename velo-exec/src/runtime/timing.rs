@@ -11,7 +11,7 @@ use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::batch::columns_of;
 use velo_core::connector::{Chunk, ChunkDecoder, DecodeColumn, Decoded};
-use velo_core::dead_letter::{DeadLetter, Stage};
+use velo_core::dead_letter::{DeadLetter, RecordAttributes, Stage};
 use velo_core::{Batch, Place, RowKind, RowKinds, schema};
 use velo_eventtime::{EventTimeError, EventTimeErrorKind, Extractor};
 use velo_plan::plan::{Punctuation, SourceNode, TimeOrigin};
@@ -32,6 +32,8 @@ pub struct Refused {
     pub place: Place,
     /// Its bytes, where they are kept.
     pub bytes: Option<bytes::Bytes>,
+    /// What it has beside them, where that is kept.
+    pub attributes: Option<Box<RecordAttributes>>,
 }
 
 impl Refused {
@@ -44,7 +46,15 @@ impl Refused {
             error: self.message,
             code: self.code,
             place: Some(self.place),
+            attributes: self.attributes,
         }
+    }
+
+    /// Asks the decoder of its chunk what the record has beside its bytes.
+    pub fn with_attributes(mut self, chunk: &Chunk, decoder: &dyn ChunkDecoder) -> Self {
+        let attributes = self.place.position().and_then(|position| decoder.attributes_at(chunk, position));
+        self.attributes = attributes.map(Box::new);
+        self
     }
 }
 
@@ -55,6 +65,8 @@ pub struct Timed {
     pub batch: Batch,
     /// What each says the watermark is, where the strategy goes by that.
     pub punctuation: Option<Int64Array>,
+    /// Where in the chunk each row's record is, where that is kept.
+    pub kept: Vec<Range<usize>>,
 }
 
 /// The field with the kind of a row.
@@ -168,6 +180,7 @@ impl Timing {
                 code: "decode",
                 place: error.place,
                 bytes: error.bytes,
+                attributes: None,
             })
             .collect();
         let mut batches = Vec::with_capacity(decoded.batches.len());
@@ -186,6 +199,7 @@ impl Timing {
                 &mut refused,
             )?);
         }
+        let refused = refused.into_iter().map(|one| one.with_attributes(chunk, decoder)).collect();
         Ok((batches, refused))
     }
 
@@ -208,12 +222,21 @@ impl Timing {
         refused: &mut Vec<Refused>,
     ) -> Result<Timed> {
         let batch = if self.kinds { self.with_kinds(batch, bytes, kept, refused)? } else { batch };
-        let Some(from) = &self.from else { return Ok(Timed { batch: self.restore(batch)?, punctuation: None }) };
+        let Some(from) = &self.from else {
+            return Ok(Timed { batch: self.restore(batch)?, punctuation: None, kept: Vec::new() });
+        };
         let mut without = Vec::new();
-        let stamped = self.stamp(batch, from, (read_at, record_times), fields, &mut without)?;
+        let mut stamped = self.stamp(batch, from, (read_at, record_times), fields, &mut without)?;
+        let mut good = vec![true; if without.is_empty() { 0 } else { kept.len() }];
         for (row, mut one) in without {
             one.bytes = kept.get(row).map(|range| bytes.slice(range.clone()));
+            good.get_mut(row).into_iter().for_each(|good| *good = false);
             refused.push(one);
+        }
+        stamped.kept = std::mem::take(kept);
+        if !good.is_empty() {
+            let mut good = good.into_iter();
+            stamped.kept.retain(|_| good.next().unwrap_or(true));
         }
         Ok(stamped)
     }
@@ -247,6 +270,7 @@ impl Timing {
                 code: "decode",
                 place: place.unwrap_or(Place::Row { source: self.source.clone(), row: row as u64 + 1 }),
                 bytes: kept.get(row).map(|range| bytes.slice(range.clone())),
+                attributes: None,
             });
         }
         let good = BooleanArray::from_iter(kinds.iter().map(|kind| Some(kind.is_some())));
@@ -331,7 +355,7 @@ impl Timing {
             }
             batch.filter(&keep)?
         };
-        Ok(Timed { batch: self.restore(batch)?, punctuation })
+        Ok(Timed { batch: self.restore(batch)?, punctuation, kept: Vec::new() })
     }
 
     /// What the rows say the watermark is; null where one says nothing. One that says what cannot be read is an error.
@@ -425,6 +449,7 @@ fn refuse(error: &EventTimeError) -> Refused {
         code: error.code(),
         place: error.place.clone().unwrap_or(Place::Row { source: error.source.clone(), row: 0 }),
         bytes: None,
+        attributes: None,
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) struct Wiring {
 }
 
 impl Wiring {
-    pub(super) fn new(stages: &Stages) -> Self {
+    /// The channels of these stages; and those for dead letters of stages that are `apart`, whose barriers come from somebody else.
+    pub(super) fn new(stages: &Stages, apart: &[bool]) -> (Self, Vec<(SinkId, mpsc::Receiver<Element>)>) {
         let mut inputs: Vec<Vec<Vec<_>>> =
             stages.stages.iter().map(|stage| (0..stage.tasks).map(|_| Vec::new()).collect()).collect();
         let mut senders: Vec<Vec<Vec<Vec<_>>>> = stages.stages.iter().map(|_| Vec::new()).collect();
@@ -43,6 +44,7 @@ impl Wiring {
                 senders[from].push(edges);
             }
         }
+        let mut without_barriers = Vec::new();
         let mut letters: Vec<Vec<_>> = stages.stages.iter().map(|_| Vec::new()).collect();
         for (from, stage) in stages.stages.iter().enumerate() {
             for _ in 0..stage.tasks {
@@ -50,18 +52,21 @@ impl Wiring {
                 for sink in &stage.dead_letters {
                     if let Some(target) = stages.sink(*sink) {
                         let (sender, receiver) = mpsc::channel(CHANNEL_DEPTH);
-                        inputs[target][0].push((0, receiver));
+                        match apart[from] {
+                            true => without_barriers.push((*sink, receiver)),
+                            false => inputs[target][0].push((0, receiver)),
+                        }
                         of_task.push((*sink, sender));
                     }
                 }
                 letters[from].push(of_task);
             }
         }
-        Self { inputs, senders, letters }
+        (Self { inputs, senders, letters }, without_barriers)
     }
 
-    /// The sink of the dead letters of a table takes them beside what else it takes.
-    pub(super) fn letters_of_table(&mut self, stages: &Stages, sink: SinkId, letters: mpsc::Receiver<Element>) {
+    /// A sink of dead letters takes them beside what else it takes.
+    pub(super) fn letters_for(&mut self, stages: &Stages, sink: SinkId, letters: mpsc::Receiver<Element>) {
         if let Some(target) = stages.sink(sink) {
             self.inputs[target][0].push((0, letters));
         }

@@ -9,7 +9,7 @@ use super::encode::{RowWriter, does_not_fit};
 use super::schema::{AvroSchema, Type};
 use super::text::{default_bytes, push_long};
 use crate::debezium::{Change, changes_of};
-use crate::records::{RecordEncoder, confluent};
+use crate::records::{EncodedRows, RecordEncoder, confluent};
 
 /// Writes changes of rows as envelopes: `before`, `after` and `op`.
 #[derive(Debug)]
@@ -17,9 +17,8 @@ pub struct DebeziumAvroEncoder {
     id: Option<u32>,
     row: RowWriter,
     parts: Vec<Part>,
-    /// The rows of a batch, and where each ends.
-    rows: Vec<u8>,
-    row_ends: Vec<usize>,
+    /// The rows of a batch.
+    rows: EncodedRows,
 }
 
 /// What happens to a row, as changes name it.
@@ -102,7 +101,7 @@ impl DebeziumAvroEncoder {
             });
         }
         let row = RowWriter::new(schema.fields(), target, row_type.unwrap_or(target.root))?;
-        Ok(Self { id, row, parts, rows: Vec::new(), row_ends: Vec::new() })
+        Ok(Self { id, row, parts, rows: EncodedRows::default() })
     }
 
     fn push(&self, change: &Change, out: &mut Vec<u8>) {
@@ -113,8 +112,7 @@ impl DebeziumAvroEncoder {
             None => push_long(out, null),
             Some(row) => {
                 push_long(out, some);
-                let start = row.checked_sub(1).map_or(0, |before| self.row_ends[before]);
-                out.extend_from_slice(&self.rows[start..self.row_ends[row]]);
+                out.extend_from_slice(self.rows.row(row));
             }
         };
         for part in &self.parts {
@@ -153,8 +151,7 @@ impl RecordEncoder for DebeziumAvroEncoder {
         ends: &mut Vec<usize>,
     ) -> Result<(), ConnectorError> {
         self.rows.clear();
-        self.row_ends.clear();
-        self.row.write(batch, &mut self.rows, &mut self.row_ends, |_| ())?;
+        self.row.write(batch, &mut self.rows.bytes, &mut self.rows.ends, |_| ())?;
         for change in changes_of(kinds, batch.num_rows()) {
             if let Some(change) = change {
                 self.push(&change, out);

@@ -6,7 +6,7 @@ use velo_core::error::ConnectorError;
 use velo_core::row_kind::{RowKind, RowKinds};
 
 use crate::json::{JsonEncodeOptions, JsonEncoder};
-use crate::records::RecordEncoder;
+use crate::records::{EncodedRows, RecordEncoder};
 
 /// What happened to a row: the rows of a batch before and after it, and the letter for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,8 @@ pub(crate) fn changes_of(kinds: Option<&RowKinds>, rows: usize) -> impl Iterator
 #[derive(Debug)]
 pub struct DebeziumEncoder {
     json: JsonEncoder,
-    /// The rows of a batch, and where each ends.
-    rows: Vec<u8>,
-    ends: Vec<usize>,
+    /// The rows of a batch.
+    rows: EncodedRows,
 }
 
 impl DebeziumEncoder {
@@ -45,16 +44,13 @@ impl DebeziumEncoder {
     ///
     /// For a type that JSON has no form for.
     pub fn new(schema: SchemaRef, options: JsonEncodeOptions) -> Result<Self, ConnectorError> {
-        Ok(Self { json: JsonEncoder::new(schema, options)?, rows: Vec::new(), ends: Vec::new() })
+        Ok(Self { json: JsonEncoder::new(schema, options)?, rows: EncodedRows::default() })
     }
 
     fn push_row(&self, row: Option<usize>, out: &mut Vec<u8>) {
         match row {
             None => out.extend_from_slice(b"null"),
-            Some(row) => {
-                let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
-                out.extend_from_slice(&self.rows[start..self.ends[row]]);
-            }
+            Some(row) => out.extend_from_slice(self.rows.row(row)),
         }
     }
 }
@@ -77,8 +73,7 @@ impl RecordEncoder for DebeziumEncoder {
         ends: &mut Vec<usize>,
     ) -> Result<(), ConnectorError> {
         self.rows.clear();
-        self.ends.clear();
-        self.json.encode_records(batch, &mut self.rows, &mut self.ends)?;
+        self.json.encode_records(batch, &mut self.rows.bytes, &mut self.rows.ends)?;
         for change in changes_of(kinds, batch.num_rows()) {
             if let Some(Change { before, after, op }) = change {
                 out.extend_from_slice(b"{\"before\":");

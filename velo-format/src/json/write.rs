@@ -208,7 +208,7 @@ impl<'a> Bound<'a> {
                     out.push(b'"');
                 }
                 match format {
-                    TimestampFormat::Custom(_) => {
+                    TimestampFormat::Pattern(_) => {
                         // A pattern may write anything, also what must be escaped.
                         let mut text = Vec::new();
                         format.print(values[row], *digits, &mut text, &mut self.dates);

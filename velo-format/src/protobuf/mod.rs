@@ -27,5 +27,5 @@ mod wire;
 
 pub use decode::{ProtoDecodeOptions, ProtoDecoder, ProtoSource};
 pub use encode::ProtoEncoder;
-pub use made::proto_of_columns;
+pub use made::{proto_of_columns, proto_version_of_columns};
 pub use schema::ProtoSchema;

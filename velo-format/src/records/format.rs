@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use velo_core::clock::Clock;
-use velo_core::connector::{ChangelogMode, DecodeColumn, SinkRequest, SourceRequest};
+use velo_core::connector::{ChangelogMode, DecodeColumn, Envelopes, SinkRequest, SourceRequest};
 use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::properties::{Options, Properties, PropertyError, PropertySpec, PropertyValue};
 
@@ -20,10 +20,7 @@ use crate::debezium::{DebeziumDecoder, DebeziumEncoder, infer_debezium};
 use crate::infer::{InferProperties, Sample, infer_csv, infer_json};
 use crate::json::{JsonDecodeOptions, JsonDecoder, JsonEncodeOptions, JsonEncoder};
 use crate::properties::{Format, FormatProperties, JsonLayout, among};
-use crate::value::{TimestampFormat, ValueFormats};
-
-/// Makes the format of a `timestamp.format` that is a pattern, or says what is wrong with it: patterns are of another crate.
-pub type TimestampPattern = fn(&str) -> Result<TimestampFormat, String>;
+use crate::value::ValueFormats;
 
 /// How the values, or the keys, of records are rows.
 #[derive(Debug, Clone)]
@@ -86,7 +83,7 @@ impl RecordFormat {
     }
 
     /// Reads the properties of a source, or of a sink; mistakes are noted in `options`.
-    pub fn read(options: &mut Options, source: bool, pattern: TimestampPattern) -> Option<RecordFormats> {
+    pub fn read(options: &mut Options, source: bool) -> Option<RecordFormats> {
         let properties = FormatProperties::read(options);
         let format = properties.format_among(Format::OF_RECORDS, None, source, options);
         let (_, dialect) = CsvProperties::read_dialect(options);
@@ -95,11 +92,7 @@ impl RecordFormat {
         let key = KeyProperties::read(options);
         let files = SchemaFileProperties::read(options);
         let registry = RegistryProperties::read(options);
-        let timestamp = properties.built_in_timestamp().or_else(|| {
-            let made = pattern(&properties.timestamp_format);
-            made.map_err(|message| note(options, "timestamp.format", format!("'timestamp.format': {message}"), None))
-                .ok()
-        });
+        let timestamp = properties.timestamp(options);
         if properties.json_layout == JsonLayout::Array {
             let message = "each record is one JSON object, and no array of them".to_owned();
             note(options, "json.layout", message, Some("leave 'json.layout' out"));
@@ -149,6 +142,15 @@ impl RecordFormat {
     /// Whether its records say what happened to a row, so that a source of it gives changes.
     pub fn has_changes(&self) -> bool {
         self.0.format.has_changes()
+    }
+
+    /// Whether a sink of it writes Debezium's envelopes.
+    pub fn envelopes(&self) -> Envelopes {
+        match self.0.format {
+            format if format.has_changes() => Envelopes::Always,
+            Format::Json | Format::Avro => Envelopes::Chosen,
+            _ => Envelopes::Never,
+        }
     }
 
     /// Whether a sink of it writes what happens to a row, whatever its changelog mode.
@@ -275,6 +277,7 @@ impl RecordFormat {
                 let options = CsvEncodeOptions { dialect, formats, changes: false };
                 Box::new(CsvEncoder::new(SchemaRef::clone(&written), options)?)
             }
+            (Format::Raw, false) if spec.is_key => Box::new(RawEncoder::of_keys(&written)?),
             (Format::Raw, false) => Box::new(RawEncoder::new(&written)?),
             (Format::Csv | Format::Raw | Format::Protobuf, true) => {
                 let message = format!("the format '{}' has no envelopes of Debezium", self.name());

@@ -24,7 +24,7 @@ use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::place::Origin;
 use velo_core::row_kind::RowKinds;
 
-pub use format::{OpenDecoder, RecordFormat, RecordFormats, TimestampPattern};
+pub use format::{OpenDecoder, RecordFormat, RecordFormats};
 pub use raw::{RawDecoder, RawEncoder};
 pub use schemas::{RegisteredSchema, SchemaKind, Schemas};
 
@@ -40,6 +40,30 @@ pub trait RecordDecoder: Send + Sync {
 
     /// The fields of one record, for a message about one that it lacks.
     fn fields_of(&self, record: &[u8]) -> Vec<String>;
+}
+
+/// Rows as bytes, one behind the other.
+#[derive(Debug, Default)]
+pub struct EncodedRows {
+    /// The bytes of all.
+    pub bytes: Vec<u8>,
+    /// Where each row ends in them.
+    pub ends: Vec<usize>,
+}
+
+impl EncodedRows {
+    /// Forgets all rows, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// The bytes of a row, of which there are that many.
+    #[inline]
+    pub fn row(&self, row: usize) -> &[u8] {
+        let from = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[from..self.ends[row]]
+    }
 }
 
 /// Encodes rows one by one.

@@ -17,7 +17,10 @@ use crate::avro::{
     row_columns, schema_of_columns,
 };
 use crate::properties::Format;
-use crate::protobuf::{ProtoDecodeOptions, ProtoDecoder, ProtoEncoder, ProtoSchema, ProtoSource, proto_of_columns};
+use crate::protobuf::{
+    ProtoDecodeOptions, ProtoDecoder, ProtoEncoder, ProtoSchema, ProtoSource, proto_of_columns,
+    proto_version_of_columns,
+};
 
 #[cfg(feature = "registry")]
 use super::registry::Registry;
@@ -322,15 +325,23 @@ impl Opening<'_> {
             return Ok(Box::new(ProtoEncoder::new(schema, &message, Some(id))?));
         }
         let wanted = self.spec.files.message.as_deref();
-        let text = proto_of_columns(wanted.unwrap_or(name), schema.fields())?;
-        let own = ProtoSchema::parse(&text, &[])?.message(None)?;
+        let mut text = proto_of_columns(wanted.unwrap_or(name), schema.fields())?;
+        let mut own = ProtoSchema::parse(&text, &[])?.message(None)?;
         let auto = self.spec.registry.auto_register;
         if let Some(latest) = self.latest(&registry, SchemaKind::Protobuf, Some(own.full_name())).await? {
             let message = first_message(&latest, wanted)?;
             match ProtoEncoder::new(schema, &message, Some(latest.id)) {
                 Ok(encoder) => return Ok(Box::new(encoder)),
                 Err(error) if !auto => return Err(error),
-                Err(_) => {}
+                // The other messages of its file would be lost.
+                Err(error) if message.parent_message().is_some() || message.parent_file().messages().len() > 1 => {
+                    return Err(error);
+                }
+                // A new version of the same message.
+                Err(_) => {
+                    text = proto_version_of_columns(&message, schema.fields())?;
+                    own = ProtoSchema::parse(&text, &[])?.message(None)?;
+                }
             }
         } else if !auto {
             return Err(self.no_subject(&registry, Some(own.full_name())));

@@ -101,6 +101,8 @@ impl RecordDecoder for RawDecoder {
 #[derive(Debug)]
 pub struct RawEncoder {
     name: String,
+    /// Whether NULL is written as nothing.
+    null_is_empty: bool,
 }
 
 impl RawEncoder {
@@ -111,7 +113,17 @@ impl RawEncoder {
     /// Where that is not exactly one column of type STRING or BYTES.
     pub fn new(schema: &Schema) -> Result<Self, ConnectorError> {
         check(schema, "opening the output")?;
-        Ok(Self { name: schema.fields().first().map_or_else(String::new, |field| field.name().clone()) })
+        let name = schema.fields().first().map_or_else(String::new, |field| field.name().clone());
+        Ok(Self { name, null_is_empty: false })
+    }
+
+    /// The same for keys: of NULL nothing is written, and whoever asks leaves the key out.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawEncoder::new`].
+    pub fn of_keys(schema: &Schema) -> Result<Self, ConnectorError> {
+        Ok(Self { null_is_empty: true, ..Self::new(schema)? })
     }
 }
 
@@ -123,13 +135,14 @@ impl RecordEncoder for RawEncoder {
         ends: &mut Vec<usize>,
     ) -> Result<(), ConnectorError> {
         let column = batch.column(0);
-        if column.null_count() > 0 {
+        if column.null_count() > 0 && !self.null_is_empty {
             let message = format!("the column '{}' is NULL, which a raw record cannot be", self.name);
             return Err(ConnectorError::new(ErrorKind::Encode, "writing", message)
                 .advise("give a value in its place: COALESCE(…, '')"));
         }
         for row in 0..column.len() {
             match column.data_type() {
+                _ if column.is_null(row) => {}
                 DataType::Binary => out.extend_from_slice(column.as_binary::<i32>().value(row)),
                 _ => out.extend_from_slice(column.as_string::<i32>().value(row).as_bytes()),
             }

@@ -19,6 +19,7 @@ pub(crate) mod bound;
 mod build;
 mod interval;
 mod number;
+mod pattern;
 pub(crate) mod print;
 mod timestamp;
 pub(crate) mod typed;
@@ -33,7 +34,8 @@ use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::types;
 
 pub use crate::error::ValueError;
-pub use timestamp::{EpochUnit, TimestampFormat, TimestampText};
+pub use pattern::Pattern;
+pub use timestamp::{EpochUnit, TimestampFormat};
 
 pub(crate) use base64::encode as encode_base64;
 pub(crate) use build::last;

@@ -3,27 +3,12 @@
 //! A zone is `Z`, an offset or none (UTC). Digits finer than the type are floored, also before 1970. A leap second (`:60`) and
 //! `24:00` are refused.
 
-use std::fmt;
-use std::sync::Arc;
-
 use velo_core::time::{MICROS_PER_DAY, days_from_civil, days_in_month};
 
+use super::pattern::Pattern;
 use super::print::{PrintedDate, push_iso8601};
 use super::words::{POWERS, before, load, no_digits};
 use crate::error::ValueError;
-
-/// How the text of TIMESTAMP columns is read and written where it is not one of the built-in ways: connectors bring the
-/// patterns of the event-time crate in by this.
-pub trait TimestampText: Send + Sync + fmt::Debug {
-    /// Nanoseconds since 1970 of a text.
-    fn parse(&self, text: &str) -> Result<i128, ValueError>;
-
-    /// Whether a bare number is such a text.
-    fn numbers(&self) -> bool;
-
-    /// Appends the text of nanoseconds since 1970.
-    fn print(&self, nanos: i128, out: &mut Vec<u8>);
-}
 
 /// `timestamp.format`: how TIMESTAMP columns are read and written.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +20,8 @@ pub enum TimestampFormat {
     Epoch(EpochUnit),
     /// A bare number of such units since 1970, or ISO 8601 in quotes. Printed as ISO 8601.
     Either(EpochUnit),
-    /// By the rules of somebody else.
-    Custom(Arc<dyn TimestampText>),
+    /// By a pattern; a bare number is a type conflict.
+    Pattern(Pattern),
 }
 
 /// The unit of an epoch number.
@@ -65,24 +50,27 @@ impl EpochUnit {
 }
 
 impl TimestampFormat {
-    /// The built-in format that `text` names; `None` for a pattern, which only the event-time crate knows.
-    pub fn from_name(text: &str) -> Option<Self> {
-        Some(match text.trim().to_ascii_lowercase().as_str() {
+    /// The format that `text` names, or the pattern that it is.
+    ///
+    /// # Errors
+    ///
+    /// Where it is neither.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        Ok(match text.trim().to_ascii_lowercase().as_str() {
             "iso8601" => Self::Iso8601,
             "epoch_seconds" | "epoch" => Self::Epoch(EpochUnit::Seconds),
             "epoch_millis" => Self::Epoch(EpochUnit::Millis),
             "epoch_micros" => Self::Epoch(EpochUnit::Micros),
             "epoch_nanos" => Self::Epoch(EpochUnit::Nanos),
-            _ => return None,
+            _ => Self::Pattern(Pattern::new(text)?),
         })
     }
 
     /// Whether a bare number is a time.
     pub(crate) fn numbers(&self) -> bool {
         match self {
-            Self::Iso8601 => false,
+            Self::Iso8601 | Self::Pattern(_) => false,
             Self::Epoch(_) | Self::Either(_) => true,
-            Self::Custom(custom) => custom.numbers(),
         }
     }
 
@@ -97,9 +85,9 @@ impl TimestampFormat {
                 Err(ValueError::Syntax) => Err(failed),
                 read => read,
             }),
-            Self::Custom(custom) => {
+            Self::Pattern(pattern) => {
                 let text = std::str::from_utf8(text).map_err(|_| ValueError::Syntax)?;
-                let nanos = custom.parse(text)?;
+                let nanos = pattern.nanos(text)?;
                 let divisor = 10_i128.pow(u32::from(9 - digits.min(9)));
                 i64::try_from(nanos.div_euclid(divisor)).map_err(|_| ValueError::OutOfRange)
             }
@@ -127,7 +115,7 @@ impl TimestampFormat {
                     }
                 }
             }
-            Self::Custom(custom) => custom.print(nanos, out),
+            Self::Pattern(pattern) => pattern.print(nanos, out),
             // Written above.
             Self::Iso8601 | Self::Either(_) => {}
         }

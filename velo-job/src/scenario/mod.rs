@@ -16,7 +16,7 @@
 //!
 //! A block stands in for the connector of its name, whatever the script says that is; everything else that the script says
 //! (event time, watermark, late data, errors) is really applied. Blocks take `partition=N`, `file=PATH` (relative to the
-//! scenario) and, for outputs, `key=a,b`. Between rows of an input can stand `clock +60s` and `watermark 64000`, which waits
+//! scenario), `history` for what a source reads before what comes live, and, for outputs, `key=a,b`. Between rows of an input can stand `clock +60s` and `watermark 64000`, which waits
 //! until the source's watermark is there.
 //!
 //! [`parse`] reads a file, [`modes`] says in how many ways its scenarios must give the same, [`run`] runs one of them in one

@@ -122,6 +122,8 @@ pub struct Input {
     pub partition: Option<u32>,
     /// A file that holds the bytes.
     pub file: Option<String>,
+    /// Whether it is what the source reads before what comes live.
+    pub history: bool,
 }
 
 /// An `output` block.
@@ -292,6 +294,7 @@ struct Attributes {
     file: Option<String>,
     key: Vec<String>,
     folded: bool,
+    history: bool,
 }
 
 impl Attributes {
@@ -315,6 +318,7 @@ impl Attributes {
                 None if word == "json" => read.raw = Some(Raw::Json),
                 None if word == "csv" => read.raw = Some(Raw::Csv),
                 None if word == "folded" => read.folded = true,
+                None if word == "history" && read.name.is_some() => read.history = true,
                 None if read.name.is_none() => read.name = Some(word.to_owned()),
                 None => return Err((line, format!("'{word}' is one word too many"))),
             }
@@ -334,12 +338,12 @@ impl Attributes {
         if self.file.is_some() && !block.text.trim().is_empty() {
             return Err((line, "the rows are in the file: leave the block empty".to_owned()));
         }
-        Ok(Input { name, block, raw: self.raw, partition: self.partition, file: self.file })
+        Ok(Input { name, block, raw: self.raw, partition: self.partition, file: self.file, history: self.history })
     }
 
     fn output(self, block: Block, line: usize) -> Result<Output, Mistake> {
-        if self.partition.is_some() {
-            return Err((line, "an output has no partition".to_owned()));
+        if self.partition.is_some() || self.history {
+            return Err((line, "an output has no partition and no history".to_owned()));
         }
         if self.file.is_some() && !block.text.trim().is_empty() {
             return Err((line, "the rows are in the file: leave the block empty".to_owned()));

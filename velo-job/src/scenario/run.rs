@@ -107,7 +107,7 @@ impl Runner {
 
     async fn plan(&self, text: &str, wiring: &Wiring<'_>) -> Script {
         let mut context = (self.context)(wiring.folder);
-        context.registry = registry(wiring.registry, wiring.folder, wiring.bound);
+        context.registry = registry(wiring.registry, wiring.folder, wiring.bound, wiring.have_times());
         // A scenario gives the same on every machine.
         context.lookup = Box::new(|_| None);
         context.optimise = wiring.mode.optimised;
@@ -326,6 +326,7 @@ fn counter(progress: &Progress, name: &str) -> Option<u64> {
         "skipped" => &progress.skipped,
         "dead_letters" => &progress.dead_letters,
         "future" => &progress.future,
+        "overlap" => &progress.overlap,
         "unknown_fields" => &progress.unknown_fields,
         _ => return None,
     };
@@ -367,7 +368,7 @@ fn expect_metrics(
                 _ => counters.and_then(|progress| counter(progress, key)),
             };
             let Some(value) = value else {
-                let known = "records, delivered, skipped, dead_letters, future, unknown_fields; late and compute_errors of queries, missing of tables";
+                let known = "records, delivered, skipped, dead_letters, future, overlap, unknown_fields; late and compute_errors of queries, missing of tables";
                 return Err((block.line + at, format!("'{name}' has no counter '{key}': there are {known}")));
             };
             actual.push_str(&format!(" {key}={value}"));

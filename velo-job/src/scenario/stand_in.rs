@@ -9,14 +9,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use velo_core::connector::{
-    Capabilities, Connector, Registry, Sink, SinkBinding, SinkRequest, SourceBinding, SourceRequest, StreamSource,
+    Capabilities, Connector, Registry, Replay, Sink, SinkBinding, SinkRequest, SourceBinding, SourceRequest, StreamSource,
     TableDataSource,
 };
 use velo_core::error::ErrorKind;
-use velo_core::properties::{Entry, Options, PropertySpec};
+use velo_core::properties::{Entry, Options, PropertyError, PropertySpec};
 use velo_core::{ConnectorError, Result};
 
 /// Names that scripts may use though a build lacks the connector, and whether such a source ends by itself.
@@ -74,16 +74,16 @@ impl Bound {
     }
 }
 
-/// The connectors to plan with.
-pub(super) fn registry(base: &Registry, folder: &Path, bound: &Bound) -> Registry {
+/// The connectors to plan with. `times`: records have times of their own.
+pub(super) fn registry(base: &Registry, folder: &Path, bound: &Bound, times: bool) -> Registry {
     let mut registry = Registry::new();
     for (name, bounded) in NAMES {
         let inner = StandIn { name, bounded: *bounded };
-        registry.add(Arc::new(Remembering { inner: Arc::new(inner), folder: None, bound: bound.clone() }));
+        registry.add(Arc::new(Remembering { inner: Arc::new(inner), folder: None, bound: bound.clone(), times }));
     }
     for connector in base.iter() {
         let inner = Arc::clone(connector);
-        registry.add(Arc::new(Remembering { inner, folder: Some(folder.to_owned()), bound: bound.clone() }));
+        registry.add(Arc::new(Remembering { inner, folder: Some(folder.to_owned()), bound: bound.clone(), times }));
     }
     registry
 }
@@ -94,6 +94,8 @@ struct Remembering {
     /// What paths are relative to.
     folder: Option<PathBuf>,
     bound: Bound,
+    /// Whether records have times of their own.
+    times: bool,
 }
 
 impl Remembering {
@@ -137,6 +139,7 @@ impl Connector for Remembering {
         let given = options.clone();
         self.prepare(options);
         let binding = self.inner.bind_source(options)?;
+        let binding = if self.times { binding } else { Arc::new(WithoutTimes(binding)) };
         self.bound.faces().push(Face::Source(Arc::clone(&binding), given));
         Some(binding)
     }
@@ -147,6 +150,53 @@ impl Connector for Remembering {
         let binding = self.inner.bind_sink(options)?;
         self.bound.faces().push(Face::Sink(Arc::clone(&binding), given));
         Some(binding)
+    }
+}
+
+/// A source of rows in blocks, which have no time of their own where no block has a column for it.
+#[derive(Debug)]
+struct WithoutTimes(Arc<dyn SourceBinding>);
+
+#[async_trait]
+impl SourceBinding for WithoutTimes {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn bounded(&self) -> bool {
+        self.0.bounded()
+    }
+
+    fn gives_kinds(&self) -> bool {
+        self.0.gives_kinds()
+    }
+
+    fn as_table(&self, key: &[String], from_latest: bool) -> Option<Arc<dyn SourceBinding>> {
+        self.0.as_table(key, from_latest)
+    }
+
+    fn system_columns(&self) -> Vec<Field> {
+        self.0.system_columns()
+    }
+
+    async fn infer_schema(&self) -> Result<SchemaRef> {
+        self.0.infer_schema().await
+    }
+
+    fn check_columns(&self, declared: &Schema) -> Vec<PropertyError> {
+        self.0.check_columns(declared)
+    }
+
+    async fn open(&self, request: SourceRequest) -> Result<Box<dyn StreamSource>> {
+        self.0.open(request).await
+    }
+
+    async fn open_table(&self, request: SourceRequest) -> Result<Arc<dyn TableDataSource>> {
+        self.0.open_table(request).await
+    }
+
+    async fn open_replay(&self) -> Result<Option<Box<dyn Replay>>> {
+        self.0.open_replay().await
     }
 }
 

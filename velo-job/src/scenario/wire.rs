@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::Array;
 use arrow_schema::{DataType, Field, SchemaRef};
 use velo_core::Place;
-use velo_core::connector::{DecodeColumn, Guarantee, Registry, Sink, SinkBinding};
+use velo_core::connector::{DecodeColumn, Guarantee, Registry, Sink, SinkBinding, SourceBinding};
 use velo_core::properties::PropertyValue;
 use velo_plan::plan::{Plan, SourceNode, TableFeed, TimeOrigin};
 
@@ -89,33 +89,68 @@ impl<'a> Wiring<'a> {
         }
         for (source, of_table) in read(plan) {
             let is_for = |input: &&Input| input.name.eq_ignore_ascii_case(&source.name);
-            let inputs: Vec<&Input> = self.scenario.inputs.iter().filter(is_for).collect();
-            match inputs.as_slice() {
-                [] => {}
-                [input] if input.raw.is_some() || input.file.is_some() => self.bytes(source, input)?,
-                inputs => self.rows(source, inputs, of_table)?,
+            let inputs = self.scenario.inputs.iter().filter(is_for);
+            let (of_history, inputs): (Vec<&Input>, Vec<&Input>) = inputs.partition(|input| input.history);
+            if let Some(binding) = self.input(source, &source.binding, &inputs, of_table)? {
+                source.binding = binding;
+            }
+            let history = source.history.as_ref().map(|history| Arc::clone(&history.binding));
+            let binding = match (&history, of_history.first()) {
+                (None, Some(input)) => {
+                    return Err((input.block.line, format!("the source '{}' has no history", source.name)));
+                }
+                (None, None) => None,
+                (Some(history), _) => self.input(source, history, &of_history, of_table)?,
+            };
+            if let (Some(history), Some(binding)) = (&mut source.history, binding) {
+                history.binding = binding;
             }
         }
         Ok(())
     }
 
-    fn bytes(&self, source: &mut SourceNode, input: &Input) -> Result<(), Mistake> {
-        let given = self.bound.source_options(&source.binding).unwrap_or_default();
+    /// What stands in for a binding of a source, where there are blocks for it.
+    fn input(
+        &self,
+        source: &SourceNode,
+        binding: &Arc<dyn SourceBinding>,
+        inputs: &[&Input],
+        of_table: bool,
+    ) -> Result<Option<Arc<dyn SourceBinding>>, Mistake> {
+        match inputs {
+            [] => Ok(None),
+            [input] if input.raw.is_some() || input.file.is_some() => self.bytes(source, binding, input).map(Some),
+            inputs => self.rows(source, binding.bounded(), inputs, of_table).map(Some),
+        }
+    }
+
+    fn bytes(
+        &self,
+        source: &SourceNode,
+        binding: &Arc<dyn SourceBinding>,
+        input: &Input,
+    ) -> Result<Arc<dyn SourceBinding>, Mistake> {
+        let given = self.bound.source_options(binding).unwrap_or_default();
         let format = input.raw.map(super::parse::Raw::format);
         let path = match &input.file {
             Some(file) => self.folder.join(file),
             None => {
-                let path = self.temporary.join(format!("{}.{}", source.name, format.unwrap_or("json")));
+                let history = if input.history { ".history" } else { "" };
+                let path = self.temporary.join(format!("{}{history}.{}", source.name, format.unwrap_or("json")));
                 std::fs::write(&path, &input.block.text).map_err(|error| (input.block.line, error.to_string()))?;
                 path
             }
         };
-        source.binding =
-            file_source(self.registry, given, &path, format).map_err(|message| (input.block.line, message))?;
-        Ok(())
+        file_source(self.registry, given, &path, format).map_err(|message| (input.block.line, message))
     }
 
-    fn rows(&self, source: &mut SourceNode, inputs: &[&Input], of_table: bool) -> Result<(), Mistake> {
+    fn rows(
+        &self,
+        source: &SourceNode,
+        bounded: bool,
+        inputs: &[&Input],
+        of_table: bool,
+    ) -> Result<Arc<dyn SourceBinding>, Mistake> {
         let mut partitions: BTreeMap<u32, Feed> = BTreeMap::new();
         for (at, input) in inputs.iter().enumerate() {
             if input.raw.is_some() || input.file.is_some() {
@@ -144,9 +179,15 @@ impl<'a> Wiring<'a> {
         if let Batching::Of(rows) = self.mode.batching {
             feeds.iter_mut().for_each(|feed| feed.rebatch(rows));
         }
-        let bounded = source.binding.bounded();
-        source.binding = Arc::new(ScenarioBinding::new(feeds, bounded, Arc::clone(&source.declared)));
-        Ok(())
+        Ok(Arc::new(ScenarioBinding::new(feeds, bounded, Arc::clone(&source.declared))))
+    }
+
+    /// Whether records have times of their own: some block has a column for them.
+    pub(super) fn have_times(&self) -> bool {
+        let has = |input: &Input| {
+            input.raw.is_none() && Feed::cut(&input.block).is_ok_and(|feed| feed.column("_timestamp").is_some())
+        };
+        self.scenario.inputs.iter().any(has)
     }
 
     /// Whether some input moves the clock: what is read again after a restart then comes at another time.

@@ -1,6 +1,11 @@
 //! Tests that need services: `cargo xtask integration` starts those and says where they are.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics with the reason")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics with the reason"
+)]
 
 #[path = "../it/context.rs"]
 mod context;

@@ -67,3 +67,19 @@ async fn bc_02_a_blocked_sink_makes_no_partition_idle() {
     };
     tokio::join!(job, test);
 }
+
+/// A partition that is found while the source runs is read though the others never pause.
+#[tokio::test]
+async fn a_partition_that_is_found_later_is_read_beside_those_that_never_pause() {
+    let schema = Table::untyped("p:STRING ts:BIGINT\na 1\n").schema;
+    let rows = Rows::new(&schema).partition(seconds("a", 1, 300)).partition_later(seconds("b", 1, 3));
+    let scripted = Scripted::new(
+        "CREATE STREAM t (p STRING, ts BIGINT) WITH (connector = 'scripted', script = 't'); SELECT p FROM t;",
+        vec![("t", rows)],
+    )
+    .await;
+    let collected = Collected::new();
+    scripted.run(&collected, None).await;
+    let text = collected.text();
+    assert_eq!((text.matches("+I a").count(), text.matches("+I b").count()), (300, 3));
+}

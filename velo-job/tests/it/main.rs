@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics with the reason, and says by which seed it ran"
 )]
 
+mod alignment;
 mod cases;
 mod checkpoint_tables;
 mod checkpoints;
@@ -13,6 +14,7 @@ mod compute_errors;
 mod context;
 mod failing;
 mod function_examples;
+mod history;
 mod idle;
 mod memory;
 mod nexmark;

@@ -103,12 +103,16 @@ impl Planner<'_> {
             }
             Some(Object::Relation { relation, .. }) => {
                 let times = &relation.event_time_columns;
+                let source =
+                    relation.source.map(|id| &self.plan.sources[id.0]).filter(|source| source.history.is_some());
+                let reads = source.map(|source| vec!["reads".to_owned(), source.reads(), String::new(), String::new()]);
                 visible(&relation.scope)
                     .map(|column| {
                         let note = if times.contains(column.field.name()) { "event time" } else { "" };
                         let null = if column.field.is_nullable() { "" } else { "NOT NULL" };
                         vec![column.name.clone(), types::sql_name_of(&column.field), null.to_owned(), note.to_owned()]
                     })
+                    .chain(reads)
                     .collect()
             }
             Some(Object::Sink(sink)) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
-use velo_core::connector::{ChangelogMode, Guarantee};
+use velo_core::connector::{ChangelogMode, Envelopes, Guarantee};
 use velo_core::{schema, types};
 use velo_sql::ast::{Create, Ident, ObjectName};
 use velo_sql::{Diagnostic, Span};
@@ -200,7 +200,13 @@ impl Planner<'_> {
             .filter(|column| relation.identity.contains(column.field.name()))
             .map(|column| column.name.clone())
             .collect();
+        let by_connector = sink.binding.key_columns();
         let key = match sink.key.as_slice() {
+            // Under which key rows replace each other is what the system goes by.
+            [] if !by_connector.is_empty() => match self.keys_among(&by_connector, &names, name, span) {
+                Some(key) => key,
+                None => return,
+            },
             [] if relation.key.is_empty() => known.clone(),
             [] => relation.key.clone(),
             declared => match self.key_columns(declared, &names) {
@@ -226,6 +232,28 @@ impl Planner<'_> {
             flush: velo_core::duration::Span(10_000),
         };
         self.sink_node(relation, node);
+    }
+
+    /// The columns of a key that the properties of a sink name.
+    fn keys_among(&mut self, key: &[String], names: &[String], sink: &str, span: Span) -> Option<Vec<String>> {
+        let mut found = Vec::with_capacity(key.len());
+        for wanted in key {
+            let exact = names.iter().find(|name| *name == wanted);
+            match exact.or_else(|| names.iter().find(|name| name.eq_ignore_ascii_case(wanted))) {
+                Some(name) => found.push(name.clone()),
+                None => {
+                    let message = format!("the key of '{sink}' has the column '{wanted}', and its rows have not");
+                    let mut diagnostic = Diagnostic::error(codes::SINK, span, message);
+                    diagnostic = match velo_core::suggest::nearest(wanted, names.iter().map(String::as_str)) {
+                        Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
+                        None => diagnostic.help(format!("its columns are {}", names.join(", "))),
+                    };
+                    self.error(diagnostic);
+                    return None;
+                }
+            }
+        }
+        Some(found)
     }
 
     /// The latest row under each key of a sink.
@@ -285,7 +313,16 @@ impl Planner<'_> {
             planner.kept_under_key(name, key, span);
             Some(ChangelogMode::Upsert)
         };
+        let envelopes = sink.binding.envelopes();
         match sink.common.changelog {
+            None | Some(Changelog::Debezium) if envelopes == Envelopes::Always => Some(ChangelogMode::Debezium),
+            Some(Changelog::Upsert | Changelog::Full) if envelopes == Envelopes::Always => refuse(
+                self,
+                format!(
+                    "'{name}' writes Debezium's envelopes, as its format says, and 'changelog.mode' is to be another one"
+                ),
+                "leave 'changelog.mode' out, or write another format",
+            ),
             Some(Changelog::Append) if !changes.is_append() => refuse(
                 self,
                 format!("the rows of this query change, and '{name}' is to take inserts only"),
@@ -293,10 +330,12 @@ impl Planner<'_> {
             ),
             Some(Changelog::Append) => Some(ChangelogMode::Append),
             Some(Changelog::Full) => Some(ChangelogMode::Full),
-            Some(Changelog::Debezium) => {
-                self.not_yet(span, &format!("'changelog.mode' = 'debezium' of '{name}'"), "write 'full'");
-                None
-            }
+            Some(Changelog::Debezium) if envelopes == Envelopes::Never => refuse(
+                self,
+                format!("'{name}' cannot write Debezium's envelopes"),
+                "topics have them in the formats json and avro; write 'changelog.mode' = 'full' for all changes with a column _op",
+            ),
+            Some(Changelog::Debezium) => Some(ChangelogMode::Debezium),
             Some(Changelog::Upsert) if key.is_empty() => refuse(
                 self,
                 format!("'changelog.mode' = 'upsert' of '{name}' needs a key, and there is none"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
-use velo_core::properties::PropertyValue;
+use velo_core::properties::{PropertyError, PropertyValue};
 use velo_core::{schema, types};
 use velo_eventtime::{LateProperties, OnError};
 use velo_sql::ast::{Create, ObjectName};
@@ -15,9 +15,9 @@ use super::declaration::{Declared, DeclaredColumn, typed_column};
 use super::expr::Typed;
 use super::scope::{Scope, ScopeColumn};
 use super::select::{hidden_event_time, marked};
-use crate::catalog::{BoundSource, Changelog, Object, Pairs, Relation, Writable};
+use crate::catalog::{BoundHistory, BoundSource, Changelog, Object, Pairs, Relation, ThenLive, Writable};
 use crate::codes;
-use crate::plan::{NodeKind, OnComputeError, Output, SourceId, SourceNode, TimeOrigin};
+use crate::plan::{HistoryNode, NodeKind, OnComputeError, Output, SourceId, SourceNode, SourceTime, TimeOrigin};
 use crate::planner::{Planner, no_tasks, primary_key, visible};
 
 /// A connector with its columns.
@@ -121,12 +121,15 @@ impl Planner<'_> {
         pairs: &Pairs,
     ) -> Option<BoundColumns> {
         let changelog = self.source_changelog(&source, pairs)?;
-        let wrong = source.binding.check_columns(&physical);
+        let mut wrong = source.binding.check_columns(&physical);
+        for error in source.history.iter().flat_map(|history| history.binding.check_columns(&physical)) {
+            wrong.push(PropertyError { key: format!("history.{}", error.key), ..error });
+        }
         if !wrong.is_empty() {
             self.resolver().report(wrong, pairs);
             return None;
         }
-        let system: Vec<FieldRef> = source.binding.system_columns().into_iter().map(Arc::new).collect();
+        let system: Vec<FieldRef> = source.system_columns().into_iter().map(Arc::new).collect();
         let called = name.parts.last().map(|part| part.value.clone());
         let column_of = |field: &FieldRef, hidden: bool| ScopeColumn {
             relation: called.clone(),
@@ -145,6 +148,7 @@ impl Planner<'_> {
                 return None;
             }
         };
+        let history = self.history_node(source.history.as_ref(), event_time.as_ref(), changelog, pairs)?;
         let dead_letter = source.common.on_error == OnError::DeadLetter
             || event_time.as_ref().is_some_and(|time| time.on_error == OnError::DeadLetter);
         let dead_letters = match dead_letter {
@@ -172,6 +176,7 @@ impl Planner<'_> {
         let node = SourceNode {
             name: name.text(),
             binding: source.binding,
+            history,
             used: (0..physical.fields().len()).collect(),
             declared: physical,
             system,
@@ -217,6 +222,39 @@ impl Planner<'_> {
             dead_letter_sink: columns.dead_letter_sink,
             ..Relation::new(node, columns.scope)
         }
+    }
+
+    /// The history of a source in the plan, with the time at which what comes live takes over.
+    fn history_node(
+        &mut self,
+        history: Option<&BoundHistory>,
+        time: Option<&SourceTime>,
+        changelog: bool,
+        pairs: &Pairs,
+    ) -> Option<Option<HistoryNode>> {
+        let Some(history) = history else { return Some(None) };
+        let binding = Arc::clone(&history.binding);
+        let ThenLive::Timestamp(until) = history.then_live else {
+            return Some(Some(HistoryNode { binding, until: None }));
+        };
+        let (message, help) = match time.map(|time| &time.from) {
+            None => (
+                "the event time says which rows are taken from the history and which from what comes live, and this stream has none",
+                "add 'event.time.field' = '…', or leave 'history.then.live' out",
+            ),
+            Some(TimeOrigin::Arrival) => (
+                "the event time says which rows are taken from the history and which from what comes live, and here all arrive now",
+                "name a field instead of the arrival: 'event.time.field' = '…'",
+            ),
+            Some(_) if changelog => (
+                "a change and what it changes can be on both sides of a time, and rows of this stream change",
+                "have what comes live begin where the history ends, and leave 'history.then.live' out",
+            ),
+            Some(_) => return Some(Some(HistoryNode { binding, until: Some(until) })),
+        };
+        let place = pairs.place("history.then.live").unwrap_or(pairs.owner);
+        self.error(Diagnostic::error(codes::CONFLICT, place, message).help(help));
+        None
     }
 
     /// Whether the rows of a source are changes: by its format, or as `changelog.mode` says.

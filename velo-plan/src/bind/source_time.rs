@@ -132,10 +132,11 @@ impl Planner<'_> {
                 ));
             }
         };
-        let time = |from: TimeOrigin| {
-            let watermark = source.watermark.clone();
-            Ok(Some(SourceTime { from, on_error: properties.on_error, watermark, punctuation: punctuation.clone() }))
+        let time_by = |from: TimeOrigin, by_default| {
+            let (on_error, watermark) = (properties.on_error, source.watermark.clone());
+            Ok(Some(SourceTime { from, by_default, on_error, watermark, punctuation: punctuation.clone() }))
         };
+        let time = |from: TimeOrigin| time_by(from, false);
         match (properties.source, &properties.field) {
             (Some(EventTimeSource::Arrival | EventTimeSource::Record), Some(field)) => Err(Box::new(
                 Diagnostic::error(
@@ -147,14 +148,19 @@ impl Planner<'_> {
             )),
             (Some(EventTimeSource::Arrival), _) => time(TimeOrigin::Arrival),
             (Some(EventTimeSource::Record), _) => {
-                if source.binding.system_columns().iter().any(|field| field.name() == "_timestamp") {
+                if source.has_record_time() {
                     return time(TimeOrigin::Record);
                 }
                 Err(Box::new(
                     Diagnostic::error(
                         codes::PROPERTY,
                         place("event.time.source"),
-                        "the records of this connector have no time of their own",
+                        match &source.history {
+                            None => "the records of this connector have no time of their own",
+                            Some(_) => {
+                                "either the records of the history or those that come live have no time of their own"
+                            }
+                        },
                     )
                     .help("name a field: 'event.time.field' = '…'"),
                 ))
@@ -179,6 +185,10 @@ impl Planner<'_> {
                     self.time_type(physical.field(column), pairs)?;
                 }
                 time(TimeOrigin::Field { path: path.parts().to_vec(), column, extractor: extractor(path) })
+            }
+            // The time of an archive's file is not that of its records.
+            (None, None) if source.history.is_none() && source.binding.by_created_times().is_some() => {
+                time_by(TimeOrigin::Record, true)
             }
             (_, None) if source.timed => Err(Box::new(
                 Diagnostic::error(

@@ -167,6 +167,12 @@ impl Planner<'_> {
                 "this table is read to its end, and nothing of it can be silent",
                 "leave it out: it is for tables whose connector goes on giving rows",
             ))
+        } else if let Some(drift) = pairs.place("watermark.alignment.max_drift") {
+            Some((
+                drift,
+                "partitions of a table do not wait for each other: it keeps all rows, however far apart they are",
+                "leave it out: it is for a stream, whose operators keep what came too early",
+            ))
         } else if properties.refresh.is_some_and(|every| every.micros() <= 0) {
             let help = "write how often, such as '30s', or leave it out: then the table is loaded once";
             Some((place("table.refresh.interval"), "a table cannot be refreshed all the time", help))

@@ -1,5 +1,6 @@
 //! What a script has named so far, and how WITH becomes sources and sinks.
 
+mod history;
 mod properties;
 mod resolve;
 
@@ -11,9 +12,11 @@ use velo_sql::Span;
 use velo_sql::ast::{Ident, ObjectName};
 use velo_sql::diagnostic::suggest::nearest;
 
+pub use history::BoundHistory;
 pub use properties::{
-    Changelog, ChangesPer, Delivery, JobProperties, OffsetReset, QueryProperties, RecoveryProperties, RestartStrategy,
-    SinkProperties, SourceProperties, TableProperties, all_specs, check_setting,
+    Changelog, ChangesPer, Delivery, HistoryProperties, JobProperties, OffsetReset, QueryProperties,
+    RecoveryProperties, RestartStrategy, SinkProperties, SourceProperties, TableProperties, ThenLive, all_specs,
+    check_setting,
 };
 pub use resolve::{BoundSink, BoundSource, BoundTable, Pairs, Resolver};
 

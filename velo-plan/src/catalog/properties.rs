@@ -1,7 +1,7 @@
 //! The properties that the planner reads itself: of sources, sinks, queries and the job.
 
 use velo_core::duration::Span;
-use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec};
+use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, PropertyValue};
 use velo_core::resilience::{CircuitBreakerProperties, ResilienceProperties};
 use velo_core::{properties, property_choices};
 use velo_eventtime::{EventTimeProperties, LateProperties, OnError, WatermarkProperties};
@@ -23,6 +23,58 @@ properties! {
         "decode.parallelism" => decode_parallelism: Option<usize>,
         /// The sink that gets the records which could not be used, where a policy is `dead_letter`: the name of a CREATE SINK.
         "dead.letter.sink" => dead_letter_sink: Option<String>,
+    }
+}
+
+properties! {
+    /// What a stream reads before its connector gives it what comes live.
+    pub struct HistoryProperties {
+        /// The connector of what is read first, to its end: an archive in files before the topic. Its own properties stand beside it
+        /// with `history.` before their names (`history.path`, `history.format`). Columns, event time, watermark and what happens to
+        /// errors are those of the stream.
+        "history.connector" => connector: Option<String>,
+        /// Where what comes live takes over: `end` behind the last row of the history, for a live source that begins where the history
+        /// ends; `timestamp:2024-01-31T00:00:00Z` where the two overlap: rows with this event time or a later one are taken from what
+        /// comes live, earlier ones from the history.
+        "history.then.live" => then_live: ThenLive,
+    }
+}
+
+/// `history.then.live`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ThenLive {
+    /// All rows of both.
+    #[default]
+    End,
+    /// By the event time, in microseconds.
+    Timestamp(i64),
+}
+
+impl PropertyValue for ThenLive {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("end") {
+            return Ok(Self::End);
+        }
+        let expected = || format!("'{text}' is no place to go over: write end, or timestamp:2024-01-31T00:00:00Z");
+        let (word, time) = text.split_once(':').ok_or_else(expected)?;
+        if !word.trim().eq_ignore_ascii_case("timestamp") {
+            return Err(expected());
+        }
+        let time = time.trim();
+        velo_eventtime::parse_timestamp(time, velo_eventtime::Zone::UTC)
+            .map(Self::Timestamp)
+            .map_err(|_| format!("'{time}' is no time such as 2024-01-31T00:00:00Z"))
+    }
+
+    fn kind() -> String {
+        "`end` or `timestamp:…`".to_owned()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(match self {
+            Self::End => "end".to_owned(),
+            Self::Timestamp(micros) => format!("timestamp:{}", velo_core::time::iso8601(*micros)),
+        })
     }
 }
 
@@ -225,6 +277,7 @@ pub fn check_setting(key: &str, value: &str) -> Option<PropertyError> {
 pub fn all_specs() -> Vec<(&'static str, &'static [PropertySpec])> {
     vec![
         ("every source", SourceProperties::SPECS),
+        ("a stream with a history", HistoryProperties::SPECS),
         ("event time", EventTimeProperties::SPECS),
         ("watermarks", WatermarkProperties::SPECS),
         ("a table", TableProperties::SPECS),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use velo_core::connector::{Connector, Registry, SinkBinding, SourceBinding};
 use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, config_file, interpolate};
 use velo_core::resilience::{CircuitBreakerProperties, ResilienceProperties, RetryPolicy};
@@ -11,6 +11,7 @@ use velo_eventtime::{EventTimeProperties, LateProperties, WatermarkProperties};
 use velo_sql::ast::{Ident, Property};
 use velo_sql::{Diagnostic, Span};
 
+use super::history::{self, BoundHistory};
 use super::properties::{SinkProperties, SourceProperties, TableProperties};
 use crate::codes;
 
@@ -87,7 +88,8 @@ impl Pairs {
                 WatermarkProperties::SPECS,
                 LateProperties::SPECS,
             ];
-            all.into_iter().flatten().chain(own).any(|spec| spec.names(key))
+            let known = all.into_iter().flatten().chain(own).any(|spec| spec.names(key));
+            known || key.to_lowercase().starts_with("history.")
         };
         let of_sink = |key: &str| {
             let own = connector.map(Connector::sink_properties).unwrap_or_default();
@@ -109,6 +111,8 @@ impl Pairs {
 pub struct BoundSource {
     /// The connector's side.
     pub binding: Arc<dyn SourceBinding>,
+    /// What is read before it.
+    pub history: Option<BoundHistory>,
     /// What every source has.
     pub common: SourceProperties,
     /// Its event time.
@@ -123,6 +127,19 @@ pub struct BoundSource {
     pub replays: bool,
     /// Whether its table sees that rows were deleted.
     pub sees_deletes: bool,
+}
+
+impl BoundSource {
+    /// The system columns that its records can have beside the declared ones.
+    pub fn system_columns(&self) -> Vec<Field> {
+        history::system_columns(self.binding.as_ref(), self.history.as_ref())
+    }
+
+    /// Whether all its records have a time of their own.
+    pub fn has_record_time(&self) -> bool {
+        let mut of_both = std::iter::once(&self.binding).chain(self.history.as_ref().map(|history| &history.binding));
+        of_both.all(|binding| binding.system_columns().iter().any(|field| field.name() == "_timestamp"))
+    }
 }
 
 /// A table with everything that its statement said about it.
@@ -221,7 +238,7 @@ impl Resolver<'_> {
     }
 
     /// The connector that `connector = '…'` or `type = '…_source'` names.
-    fn connector(&mut self, options: &mut Options, pairs: &Pairs, face: &str) -> Option<Arc<dyn Connector>> {
+    pub(super) fn connector(&mut self, options: &mut Options, pairs: &Pairs, face: &str) -> Option<Arc<dyn Connector>> {
         let entry = match (options.take("connector"), options.take("type")) {
             (Some(entry), None) | (None, Some(entry)) => entry,
             (Some(_), Some(second)) => {
@@ -312,6 +329,7 @@ impl Resolver<'_> {
         let properties = TableProperties::read(of_table);
         let retry = ResilienceProperties::read(of_table).policy();
         let breaker = CircuitBreakerProperties::read(of_table);
+        let history = self.history(&mut options, pairs, is_table);
         let Some(connector) = self.connector(&mut options, pairs, "source") else {
             let errors = options.take_errors();
             self.report(errors, pairs);
@@ -324,9 +342,19 @@ impl Resolver<'_> {
         let errors = options.finish(&owner, known);
         let failed = !errors.is_empty();
         self.report(errors, pairs);
-        let (binding, can) = (binding?, connector.capabilities());
-        let (replays, sees_deletes) = (can.replay, can.deletes);
-        let source = BoundSource { binding, common, event_time, watermark, timed, late, replays, sees_deletes };
+        let (binding, can, history) = (binding?, connector.capabilities(), history.ok()?);
+        if let Some(place) = pairs.place("history.connector")
+            && history.as_ref().is_some_and(|history| history.binding.gives_kinds() != binding.gives_kinds())
+        {
+            let message = "either the history or what comes live says what happened to a row, and the other does not";
+            let help = "both need records of the same meaning: 'format' = 'debezium_json' for both, or for neither";
+            self.diagnostics.push(Diagnostic::error(codes::CONFLICT, place, message).help(help));
+            return None;
+        }
+        let replays = can.replay && history.as_ref().is_none_or(|history| history.replays);
+        let sees_deletes = can.deletes;
+        let source =
+            BoundSource { binding, history, common, event_time, watermark, timed, late, replays, sees_deletes };
         (!failed).then_some(BoundTable { source, properties, retry, breaker })
     }
 

@@ -342,7 +342,7 @@ fn source_text(source: &SourceNode) -> String {
         .chain(source.system.iter().map(|field| field.name().as_str()))
         .collect();
     let ends = if source.binding.bounded() { "ends" } else { "does not end" };
-    let mut text = format!("Source {} ← {} ({}), {ends}", source.name, source.binding.describe(), columns.join(", "));
+    let mut text = format!("Source {} ← {} ({}), {ends}", source.name, source.reads(), columns.join(", "));
     if let Some(time) = &source.event_time {
         let from = match &time.from {
             TimeOrigin::Field { extractor, .. } => {
@@ -358,6 +358,9 @@ fn source_text(source: &SourceNode) -> String {
             WatermarkStrategy::Punctuated => "punctuated".to_owned(),
         };
         text.push_str(&format!("; event time {from}, watermark {watermark}"));
+        if time.watermark.max_drift.micros() > 0 {
+            text.push_str(&format!(", partitions at most {} apart", time.watermark.max_drift));
+        }
     }
     text
 }

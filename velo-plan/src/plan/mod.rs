@@ -26,8 +26,8 @@ pub use join::{
 };
 pub use match_recognize::{MatchColumn, MatchRecognize, MatchSkip, MatchValue, MatchVariable, RowPattern, VariableSet};
 pub use node::{
-    GroupingSet, Node, NodeId, NodeKind, OnComputeError, Output, Plan, Punctuation, SetKind, SinkId, SinkNode,
-    SourceId, SourceNode, SourceTime, TimeOrigin, Unnest, UnnestItem, UnnestOf,
+    GroupingSet, HistoryNode, Node, NodeId, NodeKind, OnComputeError, Output, Plan, Punctuation, SetKind, SinkId,
+    SinkNode, SourceId, SourceNode, SourceTime, TimeOrigin, Unnest, UnnestItem, UnnestOf,
 };
 pub use over::{FrameUnits, Over, OverCall, OverFunction, OverOrder, RowBuffer, RowFrame, RowWindow};
 pub use table::{

@@ -267,6 +267,8 @@ pub struct SourceNode {
     pub name: String,
     /// The connector's side.
     pub binding: Arc<dyn SourceBinding>,
+    /// What is read before it.
+    pub history: Option<HistoryNode>,
     /// The declared (or inferred) columns.
     pub declared: SchemaRef,
     /// Which of the declared columns are used, in order; set when the plan is complete.
@@ -289,11 +291,33 @@ pub struct SourceNode {
     pub sees_deletes: bool,
 }
 
+impl SourceNode {
+    /// What it reads, its history first: for EXPLAIN and DESCRIBE.
+    pub fn reads(&self) -> String {
+        let live = self.binding.describe();
+        let Some(history) = &self.history else { return live };
+        let until =
+            history.until.map(|until| format!(" until {}", velo_core::time::iso8601(until))).unwrap_or_default();
+        format!("{}{until}, then {live}", history.binding.describe())
+    }
+}
+
+/// What a source reads to its end before it reads what comes live.
+#[derive(Debug, Clone)]
+pub struct HistoryNode {
+    /// The connector's side.
+    pub binding: Arc<dyn SourceBinding>,
+    /// The event time (microseconds) from which on rows are taken from what comes live, and not from the history; none: all rows of both.
+    pub until: Option<i64>,
+}
+
 /// How a source gets its event time and watermark.
 #[derive(Debug, Clone)]
 pub struct SourceTime {
     /// Where a record's time comes from.
     pub from: TimeOrigin,
+    /// Whether it is the record's own, and nobody said so.
+    pub by_default: bool,
     /// What a record without a usable time does.
     pub on_error: OnError,
     /// The watermark.

@@ -1,5 +1,6 @@
 //! Passes over a plan, in order.
 
+mod created_times;
 mod drop_unread;
 pub(crate) mod fold_constants;
 mod plain_projections;
@@ -17,6 +18,7 @@ use crate::planner::PlanContext;
 /// read twice, and cannot be.
 pub(crate) fn apply(plan: &mut Plan, context: &PlanContext) -> Vec<ReadTwice> {
     drop_unread::run(plan, context.roots);
+    created_times::run(plan);
     let read_twice = separate_readers::run(plan);
     if context.optimise {
         fold_constants::run(plan);

@@ -164,6 +164,7 @@ fn undecoded(table: &str, bad: RecordError) -> DeadLetter {
         error: bad.message,
         code: ErrorKind::Decode.code(),
         place: Some(bad.place),
+        attributes: None,
     }
 }
 

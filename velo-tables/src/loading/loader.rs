@@ -200,7 +200,7 @@ impl Loader {
                     Err(error) => self.stopped(&error),
                 },
                 () = clock.sleep_until(tick) => {
-                    tick = clock.now().saturating_add(i64::try_from(self.settings.tick.as_micros()).unwrap_or(i64::MAX));
+                    tick = clock.after(self.settings.tick);
                     quiet = if self.board.tick() { 0 } else { quiet + 1 };
                     if quiet >= self.settings.keep_alive.max(1) {
                         self.board.keep_alive();

@@ -99,7 +99,7 @@ impl Keeper {
             permit.failed(&error);
             match retries.after(&error) {
                 Decision::Again(delay) => {
-                    let at = clock.now().saturating_add(i64::try_from(delay.as_micros()).unwrap_or(i64::MAX));
+                    let at = clock.after(delay);
                     tracing::warn!(table = self.name(), %error, ?delay, "loading failed and is tried again");
                     let (error, failed) = (error.to_string(), retries.failed());
                     self.board.set(self.number, TableState::Retrying { error, failed, at });
@@ -221,7 +221,7 @@ impl Keeper {
                     tracing::warn!(table = self.name(), %error, ?delay, "a refresh failed; the last good rows stay");
                     // What failed may be the connection: another one is made.
                     kept.source = None;
-                    again = Some(clock.now().saturating_add(i64::try_from(delay.as_micros()).unwrap_or(i64::MAX)));
+                    again = Some(clock.after(delay));
                     self.board.freshness(self.number, |fresh| {
                         fresh.failed = fresh.failed.saturating_add(1);
                         fresh.error = Some(error.to_string());

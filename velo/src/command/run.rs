@@ -173,6 +173,14 @@ fn summary(script: &Script, progress: &JobProgress) {
         if skipped > 0 {
             print_error(&format!("{}: {skipped} records were skipped\n", source.name));
         }
+        let overlap = Progress::get(&counters.overlap);
+        if overlap > 0 {
+            print_error(&format!(
+                "{}: {overlap} rows were left out where the history and what comes live overlap
+",
+                source.name
+            ));
+        }
         let rewritten = Progress::get(&counters.rewritten);
         if rewritten > 0 {
             print_error(&format!(

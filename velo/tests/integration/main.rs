@@ -4,6 +4,7 @@
 
 mod kafka;
 mod proxy;
+mod registry;
 mod s3;
 mod server;
 #[path = "../it/support.rs"]

@@ -129,7 +129,7 @@ async fn an_object_is_put_once_and_found_again() {
     // A list comes in pages of a thousand.
     let many = futures::stream::iter(0..1_010).for_each_concurrent(8, |at| {
         let folder = folder.clone();
-        async move { drop(folder.create(&format!("runs/{at}"), "").await.unwrap()) }
+        async move { assert_eq!(folder.create(&format!("runs/{at}"), "").await.unwrap(), Created::New) }
     });
     many.await;
     let mut numbers = folder.numbers("runs").await.unwrap();

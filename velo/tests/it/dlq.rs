@@ -110,10 +110,15 @@ fn what_cannot_be_replayed_is_said_and_nothing_is_made() {
     for (arguments, message) in [
         (&["replay", "bad.jsonl", "--to", "x.jsonl"][..], "which do not belong into one file: choose with --source"),
         (&["replay", "bad.jsonl", "--code", "late-data", "--to", "x.jsonl"], "there is nothing to replay"),
-        (&["replay", "bad.jsonl", "--to", "kafka://broker/t"], "this build replays to files"),
+        (&["replay", "bad.jsonl", "--to", "kafka://broker/t"], "--to-source sends records back"),
+        (&["replay", "bad.jsonl", "--to", "x.jsonl", "--to-source"], "cannot be used with"),
+        (&["replay", "bad.jsonl", "--to-source"], "--to-source takes the script that wrote the dead letters"),
+        (&["replay", "q.sql", "--source", "t", "--to-source"], "was not read from a topic, and nothing was sent"),
+        (&["replay", "q.sql", "--source", "out", "--to-source"], "there is nothing to replay, and nothing was sent"),
+        (&["list", "kafka://broker/t"], "found by the script that wrote them"),
         (&["replay", "bad.jsonl", "--to", "x.jsonl.gz"], "without compression"),
-        (&["replay", "bad.jsonl"], "--to <FILE>"),
-        (&["list", "other.jsonl"], "is no file of dead letters: a row of it has no 'stage'"),
+        (&["replay", "bad.jsonl"], "<--to <FILE>|--to-source>"),
+        (&["list", "other.jsonl"], "has no dead letters: a row of it has no 'stage'"),
         (&["list", "plain.sql"], "no policy of it is 'dead_letter'"),
         (&["list", "q.sql", "bad.jsonl"], "is a script, which stands alone"),
         (&["list"], "<FROM>"),
@@ -144,4 +149,28 @@ INSERT INTO out SELECT id, 100 / a AS share FROM t{policy};
     let ran = folder.velo(&["run", "q.sql"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(folder.read("out.jsonl"), "{\"id\":1,\"share\":20}\n");
+}
+
+/// A table that is made by a query, or of records as they come, has no part in the checkpoints of a job that its input has ended for;
+/// what its input cannot use is a dead letter all the same.
+#[test]
+fn what_makes_a_table_has_dead_letters_too() {
+    for dir in ["", "SET 'checkpoint.dir' = 'state';\n"] {
+        let script = format!(
+            "{dir}CREATE SINK bad WITH (connector = 'file', path = 'bad.jsonl', format = 'json');
+CREATE STREAM t (id INT) WITH (connector = 'file', path = 'in.jsonl', format = 'json', 'on.error' = 'dead_letter', 'dead.letter.sink' = 'bad');
+CREATE TABLE counts AS SELECT id, COUNT(*) AS n FROM t GROUP BY id;
+CREATE STREAM asked (id INT) WITH (connector = 'file', path = 'asked.jsonl', format = 'json');
+CREATE SINK out WITH (connector = 'file', path = 'out.jsonl', format = 'json');
+INSERT INTO out SELECT asked.id, counts.n FROM asked JOIN counts ON asked.id = counts.id;
+"
+        );
+        let folder = Folder::new().file("in.jsonl", "{\"id\":1}\n{\"id\":}\n{\"id\":1}\n").file("q.sql", script);
+        let folder = folder.file("asked.jsonl", "{\"id\":1}\n");
+        let ran = folder.velo(&["run", "q.sql"]);
+        assert_eq!(ran.code, 0, "{dir}{}", ran.stderr);
+        assert_eq!(folder.read("out.jsonl"), "{\"id\":1,\"n\":2}\n");
+        let letters = folder.read("bad.jsonl");
+        assert!(letters.lines().count() == 1 && letters.contains("in.jsonl:2"), "{dir}{letters}");
+    }
 }

@@ -13,6 +13,7 @@ mod trouble;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -21,7 +22,8 @@ use self::place::{Place, SYMBOLS};
 use self::trouble::{Random, Trouble, Troubles};
 use crate::binary::{self, Members};
 #[cfg(not(feature = "kafka"))]
-use crate::process::{cargo, run as run_command};
+use crate::process::cargo;
+use crate::process::run as run_command;
 use crate::workspace::Workspace;
 
 /// Kill a long job from files to files with SIGKILL at random moments, start it again, and compare its output with that of an
@@ -70,6 +72,18 @@ fn with_client(workspace: &Workspace, passed: &Passed) -> Result<()> {
     command.args(&passed.arguments);
     run_command(command)
 }
+
+/// For CI: `chaos kafka` with one round of each trouble, by programs that the tests have built already, but for linking them.
+pub fn kafka_once(workspace: &Workspace) -> Result<()> {
+    crate::services::libraries()?;
+    let [velo, with_client] = binary::with_self(&workspace.root)?;
+    let mut command = Command::new(with_client);
+    command.current_dir(&workspace.root).args(["chaos", "kafka", "--rounds", ROUNDS, "--velo"]).arg(velo);
+    run_command(command)
+}
+
+/// So many rounds have one of each trouble.
+const ROUNDS: &str = "5";
 
 /// Lines that are appended between two kills.
 const STEP: u64 = 400;

@@ -2,7 +2,7 @@
 //!
 //! The script is run and the `text` block is what it printed, first to stdout and then to stderr. A `text` block whose first line is
 //! `$ velo …` is what that command printed; a line `…` in it stands for lines that are left out, so such a block is
-//! compared and never written.
+//! compared and never written. A block `sql kafka` needs a broker, and is left as it is: `velo/tests/integration/kafka/guide.rs` runs it.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -182,6 +182,7 @@ mod tests {
             "```sql\nSELECT 1;\n```\n\nA word between.\n\n```text\nold\n```\n",
             "```text\nold\n```\n",
             "```sql\nSELECT 1;\n```\n\n```sh\nls\n```\n\n```text\nold\n```\n",
+            "```sql kafka\nSELECT 1;\n```\n\n```text\nold\n```\n",
         ] {
             assert_eq!(renew(page, echo).unwrap(), page);
         }

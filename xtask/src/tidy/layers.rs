@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("velo-sql", &[]),
     ("xtask", &[]),
     ("velo-eventtime", &["velo-core"]),
-    ("velo-format", &["velo-core"]),
+    ("velo-format", &["velo-core", "velo-eventtime"]),
     ("velo-tables", &["velo-core"]),
     ("velo-testkit", &["velo-core"]),
     ("velo-plan", &["velo-core", "velo-sql", "velo-eventtime"]),

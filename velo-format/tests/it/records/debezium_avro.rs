@@ -194,3 +194,20 @@ fn changes_are_written_and_read_again() {
     let error = DebeziumAvroEncoder::new(&schema, &AvroSchema::parse(&without, &[]).unwrap(), None).unwrap_err();
     assert!(error.message.contains("'ts_ms' has no default"), "{error}");
 }
+
+/// An enum of operations that lacks one could only say another.
+#[test]
+fn operations_that_an_enum_lacks_are_told() {
+    let columns = Schema::new(vec![Field::new("id", DataType::Int32, false)]);
+    let text = envelope_schema("shop.orders", columns.fields()).unwrap();
+    let of = |symbols: &str| {
+        let op = format!("\"type\":{{\"type\":\"enum\",\"name\":\"Op\",\"symbols\":[{symbols}]}}");
+        let with = text.replace("\"name\":\"op\",\"type\":\"string\"", &format!("\"name\":\"op\",{op}"));
+        assert_ne!(with, text);
+        let target = AvroSchema::parse(&with, &[]).unwrap();
+        DebeziumAvroEncoder::new(&columns, &target, None).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let error = of("\"r\",\"c\",\"u\"").unwrap_err();
+    assert!(error.contains("'op' has the symbols r, c, u, and must have c, u and d"), "{error}");
+    of("\"r\",\"c\",\"u\",\"d\"").unwrap();
+}

@@ -15,7 +15,7 @@ use super::{batch_of, columns_of, cut, encode, names, rows};
 
 pub(crate) fn read(pairs: &[(&str, &str)], source: bool) -> Result<RecordFormats, Vec<String>> {
     let mut options = Options::from_pairs(pairs.iter().copied());
-    let formats = RecordFormat::read(&mut options, source, |text| Err(format!("no pattern is known: {text}")));
+    let formats = RecordFormat::read(&mut options, source);
     let errors: Vec<String> =
         options.finish("a topic", RecordFormat::source_specs()).into_iter().map(|error| error.message).collect();
     match formats {
@@ -106,7 +106,9 @@ fn mistakes_are_told() {
         errors(&[("key.format", "debezium_json")]),
         ["the format 'debezium_json' is none that records one by one have"]
     );
-    assert_eq!(errors(&[("timestamp.format", "%Y")]), ["'timestamp.format': no pattern is known: %Y"]);
+    let wrong = &errors(&[("timestamp.format", "dd.MM.yyyy")])[0];
+    assert!(wrong.starts_with("'timestamp.format': ") && wrong.contains("%d.%m.%Y"), "{wrong}");
+    assert_eq!(errors(&[("timestamp.format", "%d.%m.%Y %H:%M")]), Vec::<String>::new());
     assert_eq!(errors(&[("json.layout", "array")]), ["each record is one JSON object, and no array of them"]);
 }
 

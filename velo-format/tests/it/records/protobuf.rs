@@ -7,7 +7,10 @@ use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use velo_core::connector::DecodeColumn;
 use velo_core::types;
-use velo_format::protobuf::{ProtoDecodeOptions, ProtoDecoder, ProtoEncoder, ProtoSchema, ProtoSource};
+use velo_format::protobuf::{
+    ProtoDecodeOptions, ProtoDecoder, ProtoEncoder, ProtoSchema, ProtoSource, proto_of_columns,
+    proto_version_of_columns,
+};
 use velo_format::records::{RecordDecoder, RecordEncoder, RegisteredSchema, SchemaKind, Schemas};
 
 use super::protobuf_files::decoder;
@@ -347,4 +350,49 @@ fn schemas_that_are_none_are_explained() {
     assert_eq!(set.message(Some("transit_realtime.FeedMessage")).unwrap().name(), "FeedMessage");
     std::fs::write(&path, "no descriptors").unwrap();
     assert!(ProtoSchema::open(&path).unwrap_err().message.contains("is no descriptor set"));
+}
+
+/// Records name fields by their numbers alone, so that these stay what they were, whatever the order of the columns is.
+#[test]
+fn a_new_version_keeps_the_numbers_of_its_fields() {
+    let side = |names: &[&str]| {
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect();
+        Field::new("side", DataType::Struct(fields.into()), true)
+    };
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let first = Schema::new(vec![Field::new("id", DataType::Int64, true), text("name"), side(&["a", "b"])]);
+    let version = proto_of_columns("shop.Order", first.fields()).unwrap();
+    let before = ProtoSchema::parse(&version, &[]).unwrap().message(None).unwrap();
+    assert_eq!(proto_version_of_columns(&before, first.fields()).unwrap(), version);
+    let second = Schema::new(vec![text("tier"), side(&["c", "a"]), Field::new("id", DataType::Int64, true)]);
+    let version = proto_version_of_columns(&before, second.fields()).unwrap();
+    let expected = "syntax = \"proto3\";
+package shop;
+message Order {
+  message Type3 {
+    reserved 2;
+    reserved \"b\";
+    optional int64 c = 3;
+    optional int64 a = 1;
+  }
+  reserved 2;
+  reserved \"name\";
+  optional string tier = 4;
+  optional Type3 side = 3;
+  optional int64 id = 1;
+}
+";
+    assert_eq!(version, expected);
+    // A field that comes again is another one.
+    let before = ProtoSchema::parse(&version, &[]).unwrap().message(None).unwrap();
+    let third = Schema::new(vec![text("name"), text("tier")]);
+    let version = proto_version_of_columns(&before, third.fields()).unwrap();
+    assert!(version.contains("  reserved 2, 1, 3;\n  reserved \"id\", \"side\";\n"), "{version}");
+    assert!(version.contains("name = 5;\n  optional string tier = 4;\n"), "{version}");
+    ProtoSchema::parse(&version, &[]).unwrap();
+    // What the protocol keeps for itself is not taken.
+    let late = "syntax = \"proto3\"; message M { int64 id = 18999; }";
+    let before = ProtoSchema::parse(late, &[]).unwrap().message(None).unwrap();
+    let version = proto_version_of_columns(&before, third.fields()).unwrap();
+    assert!(version.contains("name = 20000;\n  optional string tier = 20001;\n"), "{version}");
 }

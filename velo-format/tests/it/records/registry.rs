@@ -357,6 +357,6 @@ fn a_sink_registers_its_schema_or_writes_by_the_latest() {
 #[test]
 fn the_properties_are_read_where_the_format_is() {
     let mut options = Options::from_pairs([("format", "avro"), ("schema.registry.url", "http://localhost:1")]);
-    assert!(RecordFormat::read(&mut options, true, |_| Err(String::new())).is_some());
+    assert!(RecordFormat::read(&mut options, true).is_some());
     assert!(options.is_empty() && !options.has_errors());
 }

@@ -36,6 +36,7 @@ fn refuse_negative(fed: &mut Fed, policy: OnBad) {
             error: format!("{value} is no time"),
             code: "event-time",
             place: Some(Place::Row { source: "script".to_owned(), row: value.unsigned_abs() }),
+            attributes: None,
         };
         let refused = values.iter().flatten().filter(|value| *value < 0).map(letter).collect();
         Ok(Prepared { rows: rows.filter(&keep).unwrap(), refused })

@@ -1,10 +1,12 @@
 //! `velo dlq list|replay`: what a job could not use.
 
+mod back;
 mod read;
 mod replay;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use velo_core::time::iso8601;
 use velo_job::Shown;
 
 use self::read::{Letter, Selection};
@@ -23,14 +25,15 @@ pub struct DlqArguments {
 enum DlqCommand {
     /// Lists dead letters: records and rows that a job could not use, and why.
     List(ListArguments),
-    /// Writes the records of dead letters into a file, as they were, so that they can be read again.
+    /// Writes the records of dead letters into a file, or sends them back to where they were read, as they were.
     Replay(replay::ReplayArguments),
 }
 
 /// Which dead letters are meant.
 #[derive(Debug, Args)]
 struct LetterArguments {
-    /// Files or folders of dead letters (JSON, CSV or Parquet), or a script (`.sql`), whose `dead.letter.sink` says where they are.
+    /// Files or folders of dead letters (JSON, CSV or Parquet), or a script (`.sql`), whose `dead.letter.sink` says where they are: in files,
+    /// or in a topic.
     #[arg(required = true)]
     from: Vec<String>,
     /// Only those with this code: `decode`, `late-data`, `compute-error` and others; `velo errors` explains them.
@@ -81,7 +84,8 @@ async fn list(arguments: &ListArguments) -> Outcome {
         ListFormat::Json => arguments.limit.unwrap_or(usize::MAX),
     };
     let (mut rows, mut found) = (Vec::new(), 0_usize);
-    read::letters(&arguments.letters.selection(), |letter| {
+    let writer = read::writer(&arguments.letters.from).await?;
+    read::letters(&arguments.letters.selection(), writer.as_ref(), async |letter| {
         found += 1;
         if found > limit {
             return Ok(());
@@ -108,7 +112,7 @@ async fn list(arguments: &ListArguments) -> Outcome {
 }
 
 fn as_row(letter: &Letter) -> Vec<String> {
-    let record = letter.record.as_deref().map_or_else(|| "–".to_owned(), |record| shortened(&shown(record), SHOWN.0));
+    let record = letter.bytes().map_or_else(|| "–".to_owned(), |record| shortened(&shown(record), SHOWN.0));
     vec![
         letter.stage.clone(),
         letter.source.clone(),
@@ -133,11 +137,15 @@ fn shortened(text: &str, most: usize) -> String {
 }
 
 fn as_json(letter: &Letter) -> serde_json::Value {
-    let text = letter.record.as_deref().map(std::str::from_utf8);
-    let bytes = match &text {
-        // No text; as numbers, so that nobody has to guess how they were written.
-        Some(Err(_)) => letter.record.clone(),
-        _ => None,
+    // What is no text is shown as numbers, so that nobody has to guess how it was written.
+    fn split(bytes: Option<&[u8]>) -> (Option<&str>, Option<&[u8]>) {
+        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        (text, bytes.filter(|_| text.is_none()))
+    }
+    let ((record, bytes), (key, key_bytes)) = (split(letter.bytes()), split(letter.attributes.key.as_deref()));
+    let header = |(name, value): &(String, _)| {
+        let (value, bytes) = split(Option::as_deref(value));
+        json!({ "name": name, "value": value, "bytes": bytes })
     };
     json!({
         "stage": letter.stage,
@@ -145,7 +153,11 @@ fn as_json(letter: &Letter) -> serde_json::Value {
         "place": letter.place,
         "code": letter.code,
         "error": letter.error,
-        "record": text.and_then(Result::ok),
+        "record": record,
         "bytes": bytes,
+        "key": key,
+        "key_bytes": key_bytes,
+        "headers": letter.attributes.headers.iter().map(header).collect::<Vec<_>>(),
+        "record_time": letter.attributes.time.map(iso8601),
     })
 }

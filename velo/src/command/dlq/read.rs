@@ -1,21 +1,24 @@
-//! Dead letters out of the files that they were written to, by the connector that reads any file.
+//! Dead letters out of where they were written to: files by the connector that reads any file, other systems as their sink says.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use velo_core::connector::DirectSink;
+use velo_core::connector::{DirectSink, SinkBinding, SourceBinding};
+use velo_core::dead_letter::{self, RecordAttributes};
 use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::{Batch, Result};
-use velo_job::{RunOptions, Script};
+use velo_job::{RunOptions, Script, read_back};
 use velo_sql::ast::{Create, ObjectKind, StatementKind};
 use velo_sql::{parse_script, render};
 
 use crate::command::print_error;
-use crate::context;
+use crate::context::{self, ScriptText};
 use crate::exit::{Failure, Outcome};
 
 /// Which dead letters are meant.
@@ -36,53 +39,138 @@ pub(super) struct Letter {
     pub(super) code: String,
     pub(super) error: String,
     pub(super) place: Option<String>,
-    /// The bytes, where they were kept.
+    /// The bytes, where the record has some and they were kept.
     pub(super) record: Option<Vec<u8>>,
+    /// What the record had beside them, where its system has that.
+    pub(super) attributes: RecordAttributes,
 }
 
-/// Where dead letters lie: the properties of a source that reads them.
-struct Place {
-    path: String,
-    properties: Vec<(String, String)>,
+impl Letter {
+    /// The bytes, where there are any.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        self.record.as_deref().filter(|record| !record.is_empty())
+    }
 }
 
-/// Hands the dead letters that are meant to `take`, in the order in which they were written.
-pub(super) async fn letters(selection: &Selection<'_>, mut take: impl FnMut(Letter) -> Outcome) -> Outcome {
+/// A script that writes dead letters.
+pub(super) struct Writer {
+    text: ScriptText,
+    pub(super) script: Script,
+}
+
+/// Where dead letters lie.
+enum Place {
+    /// In files: the properties of a source that reads them.
+    Files { path: String, properties: Vec<(String, String)> },
+    /// In another system: what its sink says about reading them.
+    System { source: Arc<dyn SourceBinding>, name: String },
+}
+
+impl Place {
+    /// What messages call it.
+    fn name(&self) -> String {
+        match self {
+            Self::Files { path, .. } => path.clone(),
+            Self::System { source, .. } => source.describe(),
+        }
+    }
+}
+
+/// The script, where the dead letters are those of one.
+pub(super) async fn writer(from: &[String]) -> std::result::Result<Option<Writer>, Failure> {
+    let is_script = |name: &String| Path::new(name).extension().is_some_and(|extension| extension == "sql");
+    let [path] = from else {
+        return match from.iter().find(|name| is_script(name)) {
+            Some(script) => Err(Failure::Usage(anyhow!(
+                "{script} is a script, which stands alone: give it, or files of dead letters"
+            ))),
+            None => Ok(None),
+        };
+    };
+    if path.contains("://") && !path.starts_with("file://") {
+        return Err(Failure::Usage(anyhow!(
+            "dead letters in other systems are found by the script that wrote them: give that, and not '{path}'"
+        )));
+    }
+    if !is_script(path) {
+        return Ok(None);
+    }
+    let text = context::read(path)?;
+    let script = Script::plan(&text.text, &context::plan_context(&text.folder)).await;
+    if !script.is_runnable() {
+        print_error(&render(script.diagnostics(), &text.name, &text.text));
+        return Err(Failure::Reported);
+    }
+    Ok(Some(Writer { text, script }))
+}
+
+/// Hands the dead letters that are meant to `take`, in the order in which they were written: in a topic that of each partition.
+pub(super) async fn letters(
+    selection: &Selection<'_>,
+    writer: Option<&Writer>,
+    mut take: impl AsyncFnMut(Letter) -> Outcome,
+) -> Outcome {
     let is_meant = |letter: &Letter| {
         selection.code.is_none_or(|code| letter.code == code)
             && selection.source.is_none_or(|source| letter.source.eq_ignore_ascii_case(source))
     };
-    for place in places(selection.from).await? {
-        let script = script_of(&place);
-        let script = Script::plan(&script, &context::plan_context(Path::new("."))).await;
-        if !script.is_runnable() {
-            let wrong = script.diagnostics().first().map_or_else(String::new, |mistake| mistake.message.clone());
-            return Err(Failure::Usage(anyhow!("the dead letters in {} cannot be read: {wrong}", place.path)));
-        }
+    let places = match writer {
+        Some(writer) => places_of(writer)?,
+        None => selection.from.iter().map(typed).collect(),
+    };
+    for place in places {
         let (sender, receiver) = mpsc::channel(4);
-        let mut options = RunOptions::new(1);
-        for (at, _) in script.terminals() {
-            options.terminals.insert(at, Box::new(Channel(sender.clone())));
-        }
-        drop(sender);
-        let progress = script.progress();
-        let reading = script.run(options, &progress);
-        let taking = hand_on(receiver, &place.path, |letter| if is_meant(&letter) { take(letter) } else { Ok(()) });
-        let (read, taken) = tokio::join!(reading, taking);
+        let name = place.name();
+        let taking = hand_on(receiver, &name, async |letter| match is_meant(&letter) {
+            true => take(letter).await,
+            false => Ok(()),
+        });
+        let (read, taken) = tokio::join!(read(&place, sender), taking);
         // Whoever does not want more ends the reading too, and says why.
         taken?;
-        read.map_err(|error| Failure::Job(anyhow!(error).context(format!("reading {}", place.path))))?;
+        read?;
     }
     Ok(())
+}
+
+/// Gives `rows` all that lies in a place.
+async fn read(place: &Place, rows: mpsc::Sender<RecordBatch>) -> Outcome {
+    let (path, properties) = match place {
+        Place::Files { path, properties } => (path, properties),
+        Place::System { source, name } => {
+            return match read_back(source.as_ref(), name, &dead_letter::schema(), rows).await {
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    print_error(&format!("note: {}: no run has shown dead letters\n", error.message));
+                    Ok(())
+                }
+                read => read.map_err(|error| Failure::Job(anyhow!(error).context(format!("reading {}", place.name())))),
+            };
+        }
+    };
+    let script = Script::plan(&script_of(path, properties), &context::plan_context(Path::new("."))).await;
+    if !script.is_runnable() {
+        let wrong = script.diagnostics().first().map_or_else(String::new, |mistake| mistake.message.clone());
+        return Err(Failure::Usage(anyhow!("the dead letters in {path} cannot be read: {wrong}")));
+    }
+    let mut options = RunOptions::new(1);
+    for (at, _) in script.terminals() {
+        options.terminals.insert(at, Box::new(Channel(rows.clone())));
+    }
+    drop(rows);
+    let progress = script.progress();
+    let read = script.run(options, &progress).await;
+    read.map_err(|error| Failure::Job(anyhow!(error).context(format!("reading {path}"))))
 }
 
 async fn hand_on(
     mut batches: mpsc::Receiver<RecordBatch>,
     path: &str,
-    mut take: impl FnMut(Letter) -> Outcome,
+    mut take: impl AsyncFnMut(Letter) -> Outcome,
 ) -> Outcome {
     while let Some(batch) = batches.recv().await {
-        each(&batch, path)?.into_iter().try_for_each(&mut take)?;
+        for letter in each(&batch, path)? {
+            take(letter).await?;
+        }
     }
     Ok(())
 }
@@ -104,72 +192,75 @@ fn each(batch: &RecordBatch, path: &str) -> std::result::Result<Vec<Letter>, Fai
         let column = batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
         column.filter(|column| column.is_valid(row)).map(|column| column.value(row).to_owned())
     };
-    let bytes = |row: usize| {
-        let column = batch.column_by_name("bytes").and_then(|column| column.as_binary_opt::<i32>());
+    let bytes = |name: &str, row: usize| {
+        let column = batch.column_by_name(name).and_then(|column| column.as_binary_opt::<i32>());
         column.filter(|column| column.is_valid(row)).map(|column| column.value(row).to_vec())
+    };
+    let time = |row: usize| {
+        let column = batch.column_by_name("record_time")?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        column.is_valid(row).then(|| column.value(row))
     };
     let letter = |row: usize| {
         let lacks = |name: &str| {
             Failure::Usage(anyhow!(
-                "{path} is no file of dead letters: a row of it has no '{name}'; those that a sink named by 'dead.letter.sink' wrote have"
+                "{path} has no dead letters: a row of it has no '{name}'; those that a sink named by 'dead.letter.sink' wrote have"
             ))
         };
         let (stage, source) = (text("stage", row), text("source", row));
-        let record = text("record", row).map(String::into_bytes).or_else(|| bytes(row));
+        let headers = text("headers", row).map(|headers| {
+            RecordAttributes::headers_from_json(&headers).ok_or_else(|| {
+                Failure::Usage(anyhow!("{path} has a dead letter whose 'headers' are no list of headers: {headers}"))
+            })
+        });
+        let record = text("record", row).map(String::into_bytes).or_else(|| bytes("bytes", row));
+        let key = text("key", row).map(String::into_bytes).or_else(|| bytes("key_bytes", row));
+        let attributes = RecordAttributes {
+            key: key.map(Into::into),
+            has_value: record.is_some(),
+            headers: headers.transpose()?.unwrap_or_default(),
+            time: time(row),
+        };
         Ok(Letter {
             stage: stage.ok_or_else(|| lacks("stage"))?,
             source: source.ok_or_else(|| lacks("source"))?,
             code: text("code", row).ok_or_else(|| lacks("code"))?,
             error: text("error", row).unwrap_or_default(),
             place: text("place", row),
-            record: record.filter(|record| !record.is_empty()),
+            record,
+            attributes,
         })
     };
     (0..batch.num_rows()).map(letter).collect()
 }
 
-/// The script that reads a place: the connector knows the form and the compression by the name, or by what the properties say.
-fn script_of(place: &Place) -> String {
+/// The script that reads files: the connector knows the form and the compression by the name, or by what the properties say.
+fn script_of(path: &str, properties: &[(String, String)]) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let mut with = vec![("connector".to_owned(), "file".to_owned()), ("path".to_owned(), place.path.clone())];
-    with.extend(place.properties.iter().cloned());
+    let mut with = vec![("connector".to_owned(), "file".to_owned()), ("path".to_owned(), path.to_owned())];
+    with.extend(properties.iter().cloned());
     let with: Vec<String> = with.iter().map(|(key, value)| format!("{} = {}", quoted(key), quoted(value))).collect();
     format!(
-        "CREATE STREAM letters (stage STRING, source STRING, code STRING, error STRING, place STRING, record STRING, bytes BYTES)\n\
+        "CREATE STREAM letters (stage STRING, source STRING, code STRING, error STRING, place STRING, record STRING, bytes BYTES,\n\
+         key STRING, key_bytes BYTES, headers STRING, record_time TIMESTAMP)\n\
          WITH ({});\nSELECT * FROM letters;",
         with.join(", ")
     )
 }
 
-/// The files that are named, or those of the sinks that a script sends dead letters to.
-async fn places(from: &[String]) -> std::result::Result<Vec<Place>, Failure> {
-    let is_script = |name: &String| Path::new(name).extension().is_some_and(|extension| extension == "sql");
-    match from {
-        [script] if is_script(script) => places_of_script(script).await,
-        files => {
-            if let Some(script) = files.iter().find(|name| is_script(name)) {
-                return Err(Failure::Usage(anyhow!(
-                    "{script} is a script, which stands alone: give it, or files of dead letters"
-                )));
-            }
-            // In a path that is typed nothing stands for anything else.
-            let place = |path: &String| Place { path: path.replace("${", "$${"), properties: Vec::new() };
-            Ok(files.iter().map(place).collect())
-        }
-    }
+/// A file or folder that is named by the caller.
+fn typed(path: &String) -> Place {
+    // In a path that is typed nothing stands for anything else.
+    Place::Files { path: path.replace("${", "$${"), properties: Vec::new() }
 }
 
-async fn places_of_script(path: &str) -> std::result::Result<Vec<Place>, Failure> {
-    let text = context::read(path)?;
-    let script = Script::plan(&text.text, &context::plan_context(&text.folder)).await;
-    if !script.is_runnable() {
-        print_error(&render(script.diagnostics(), &text.name, &text.text));
-        return Err(Failure::Reported);
-    }
+/// Where a script sends dead letters.
+fn places_of(writer: &Writer) -> std::result::Result<Vec<Place>, Failure> {
+    let Writer { text, script } = writer;
     let sinks = script.dead_letter_sinks();
     if sinks.is_empty() {
         return Err(Failure::Usage(anyhow!(
-            "nothing in {path} goes to dead letters: no policy of it is 'dead_letter'"
+            "nothing in {} goes to dead letters: no policy of it is 'dead_letter'",
+            text.name
         )));
     }
     let parsed = parse_script(&text.text);
@@ -183,20 +274,24 @@ async fn places_of_script(path: &str) -> std::result::Result<Vec<Place>, Failure
     };
     let mut places = Vec::new();
     for sink in sinks {
-        let Some(create) = created(&sink) else { continue };
-        let place = place_of_sink(&sink, create)?;
-        // The sink makes its file when rows become visible.
-        if !place.path.contains("${") && !Path::new(&place.path).exists() {
-            print_error(&format!("note: {} is not there yet: no run has shown dead letters\n", place.path));
+        if let Some(source) = script.sink(&sink).and_then(SinkBinding::read_back) {
+            places.push(Place::System { source, name: sink });
             continue;
         }
-        places.push(place);
+        let Some(create) = created(&sink) else { continue };
+        let (path, properties) = files_of_sink(&sink, create)?;
+        // The sink makes its file when rows become visible.
+        if !path.contains("${") && !Path::new(&path).exists() {
+            print_error(&format!("note: {path} is not there yet: no run has shown dead letters\n"));
+            continue;
+        }
+        places.push(Place::Files { path, properties });
     }
     Ok(places)
 }
 
-/// The properties of a sink that say how its files are read.
-fn place_of_sink(name: &str, create: &Create) -> std::result::Result<Place, Failure> {
+/// The path of a sink's files, and its properties that say how they are read.
+fn files_of_sink(name: &str, create: &Create) -> std::result::Result<(String, Vec<(String, String)>), Failure> {
     let pairs = create.properties.entries.iter();
     let pairs: Vec<(String, String)> =
         pairs.map(|property| (property.key.text.to_lowercase(), property.value.text.clone())).collect();
@@ -206,10 +301,10 @@ fn place_of_sink(name: &str, create: &Create) -> std::result::Result<Place, Fail
     let path = value(&["path", "file.path"]).filter(|_| connector.eq_ignore_ascii_case("file"));
     let path = path.ok_or_else(|| {
         Failure::Usage(anyhow!(
-            "the dead letters in '{name}' go to the connector '{connector}', and velo dlq reads files"
+            "the dead letters in '{name}' go to the connector '{connector}', with properties under which velo dlq cannot read them: it reads files, and topics whose records have all columns in the value or the key"
         ))
     })?;
     let is_form = |key: &str| matches!(key, "format" | "value.format" | "json.layout") || key.starts_with("csv.");
     let properties = pairs.into_iter().filter(|(key, _)| is_form(key)).collect();
-    Ok(Place { path, properties })
+    Ok((path, properties))
 }

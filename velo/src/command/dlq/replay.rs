@@ -1,4 +1,4 @@
-//! `velo dlq replay`: records of dead letters as they were, one behind the other, in a file of their own.
+//! `velo dlq replay`: records of dead letters as they were, one behind the other in a file of their own, or back where they were read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Args;
 
-use super::LetterArguments;
-use super::read::{self, Letter};
+use super::read::{self, Letter, Writer};
+use super::{LetterArguments, back};
 use crate::command::print_error;
 use crate::exit::{Failure, Outcome};
 
@@ -17,12 +17,24 @@ use crate::exit::{Failure, Outcome};
 pub struct ReplayArguments {
     #[command(flatten)]
     letters: LetterArguments,
+    #[command(flatten)]
+    to: Target,
+    /// A first line for the file, such as the header that a source of CSV expects.
+    #[arg(long, value_name = "LINE", conflicts_with = "to_source")]
+    header: Option<String>,
+}
+
+/// Where the records go.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Target {
     /// The file that gets the records, which must not be there yet: a source of their format reads it.
     #[arg(long, value_name = "FILE")]
-    to: String,
-    /// A first line for the file, such as the header that a source of CSV expects.
-    #[arg(long, value_name = "LINE")]
-    header: Option<String>,
+    to: Option<String>,
+    /// Sends each record to the topic and partition that it was read from, with its bytes, key, headers and time. The dead letters are
+    /// those of a script, whose sources say where the topics are.
+    #[arg(long)]
+    to_source: bool,
 }
 
 /// What was written, and what not.
@@ -41,9 +53,18 @@ struct Tally {
     source: Option<String>,
 }
 
-/// Writes the records of dead letters into a file.
+/// Replays the records of dead letters.
 pub async fn run(arguments: &ReplayArguments) -> Outcome {
-    let target = target(&arguments.to)?;
+    let writer = read::writer(&arguments.letters.from).await?;
+    match &arguments.to.to {
+        Some(file) => to_file(arguments, writer.as_ref(), file).await,
+        None => back::to_source(&arguments.letters.selection(), writer.as_ref()).await,
+    }
+}
+
+/// Writes them into a file.
+async fn to_file(arguments: &ReplayArguments, writer: Option<&Writer>, to: &str) -> Outcome {
+    let target = target(to)?;
     let temporary = Temporary::beside(&target)?;
     let mut out = BufWriter::new(temporary.file()?);
     let failed = |error: std::io::Error| Failure::Job(anyhow!(error).context(format!("writing {}", target.display())));
@@ -51,7 +72,8 @@ pub async fn run(arguments: &ReplayArguments) -> Outcome {
         writeln!(out, "{header}").map_err(failed)?;
     }
     let mut tally = Tally::default();
-    read::letters(&arguments.letters.selection(), |letter| tally.take(&letter, &mut out, &failed)).await?;
+    let selection = arguments.letters.selection();
+    read::letters(&selection, writer, async |letter| tally.take(&letter, &mut out, &failed)).await?;
     if tally.written == 0 {
         tally.tell_of_the_rest();
         return Err(Failure::Usage(anyhow!("there is nothing to replay, and {} was not made", target.display())));
@@ -71,7 +93,7 @@ fn target(to: &str) -> std::result::Result<PathBuf, Failure> {
     let path = to.strip_prefix("file://").unwrap_or(to);
     if path.contains("://") {
         return Err(Failure::Usage(anyhow!(
-            "this build replays to files: --to takes a path, and '{to}' is another system"
+            "--to takes a path, and '{to}' is another system: --to-source sends records back to where they were read"
         )));
     }
     let path = Path::new(path);
@@ -93,7 +115,7 @@ fn there_already(path: &Path) -> Failure {
 
 impl Tally {
     fn take(&mut self, letter: &Letter, out: &mut impl Write, failed: &impl Fn(std::io::Error) -> Failure) -> Outcome {
-        let Some(record) = &letter.record else {
+        let Some(record) = letter.bytes() else {
             self.empty += 1;
             return Ok(());
         };
@@ -132,7 +154,7 @@ impl Tally {
 }
 
 /// Whether it is a row that an operator gave up, and no record of a source.
-fn is_row(letter: &Letter) -> bool {
+pub(super) fn is_row(letter: &Letter) -> bool {
     matches!(letter.stage.as_str(), "late" | "compute")
 }
 

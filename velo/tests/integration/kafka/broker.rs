@@ -1,14 +1,14 @@
 //! A real broker as tests use it: topics of their own, records put in and read back.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -74,6 +74,15 @@ impl Broker {
         made.into_iter().for_each(|result| drop(result.unwrap()));
     }
 
+    /// A setting of a topic.
+    pub fn setting(&self, topic: &str, name: &str) -> String {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
+        let options = AdminOptions::new().request_timeout(Some(WAIT));
+        let described = wait(admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options)).unwrap();
+        let described = described.into_iter().next().unwrap().unwrap();
+        described.get(name).unwrap().value.clone().unwrap()
+    }
+
     /// Gives a topic so many partitions.
     pub fn grow(&self, topic: &str, partitions: usize) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
@@ -122,6 +131,22 @@ impl Broker {
         producer.flush(WAIT).unwrap();
     }
 
+    /// Puts records into partition 0 of a topic as bytes, in their order: their keys, and their values.
+    pub fn put_bytes(&self, topic: &str, records: &[(Option<Vec<u8>>, Option<Vec<u8>>)]) {
+        let producer: BaseProducer = self.config().create().unwrap();
+        for (key, value) in records {
+            let mut made: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(0).timestamp(1_000);
+            if let Some(key) = key {
+                made = made.key(key);
+            }
+            if let Some(value) = value {
+                made = made.payload(value);
+            }
+            producer.send(made).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(WAIT).unwrap();
+    }
+
     /// A transaction with these records: committed, or aborted.
     pub fn transaction(&self, topic: &str, records: &[Record], commit: bool) {
         let producer = self.open_transaction(topic, records);
@@ -143,8 +168,38 @@ impl Broker {
         producer
     }
 
+    /// What a group has committed for each partition of a topic.
+    pub fn committed(&self, topic: &str, group: &str) -> Vec<Option<i64>> {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), WAIT).unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition(topic, partition.id());
+        }
+        let committed = consumer.committed_offsets(list, WAIT).unwrap();
+        let offset = |offset| match offset {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        committed.elements().iter().map(|element| offset(element.offset())).collect()
+    }
+
     /// All records of a topic that can be read now with this isolation, partition by partition.
     pub fn read(&self, topic: &str, isolation: &str) -> Vec<Record> {
+        let mut records = self.each(topic, isolation, record);
+        records.sort_by_key(|record: &Record| record.partition);
+        records
+    }
+
+    /// The committed records of a topic with one partition, as bytes: their keys, and their values.
+    pub fn read_bytes(&self, topic: &str) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+        self.each(topic, "read_committed", |message| {
+            (message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec))
+        })
+    }
+
+    /// What is made of each record of a topic that can be read now.
+    fn each<T>(&self, topic: &str, isolation: &str, make: impl Fn(&BorrowedMessage<'_>) -> T) -> Vec<T> {
         let consumer: BaseConsumer = self
             .config()
             .set("group.id", "reader")
@@ -163,13 +218,47 @@ impl Broker {
         let (mut records, mut ended) = (Vec::new(), 0);
         while ended < partitions.len() {
             match consumer.poll(WAIT).unwrap() {
-                Ok(message) => records.push(record(&message)),
+                Ok(message) => records.push(make(&message)),
                 Err(KafkaError::PartitionEOF(_)) => ended += 1,
                 Err(error) => panic!("{error}"),
             }
         }
-        records.sort_by_key(|record: &Record| record.partition);
         records
+    }
+
+    /// Joins a group, waits until it is given partitions of these topics, reads some records, commits how far it came, and leaves. It
+    /// ends early when it is over.
+    pub fn join_and_leave(&self, topics: &[&str], group: &str, over: &AtomicBool) {
+        let consumer: BaseConsumer = self
+            .config()
+            .set("group.id", group)
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false")
+            .set("session.timeout.ms", "6000")
+            .create()
+            .unwrap();
+        consumer.subscribe(topics).unwrap();
+        let mut read = 0;
+        while read < 10 && !over.load(Ordering::Relaxed) {
+            match consumer.poll(Duration::from_millis(50)) {
+                Some(record) => {
+                    record.unwrap();
+                    read += 1;
+                }
+                // It may have read all that was there the last time.
+                None if consumer.assignment().unwrap().count() > 0 => break,
+                None => {}
+            }
+        }
+        if read > 0 {
+            consumer.commit_consumer_state(CommitMode::Sync).unwrap();
+        }
+    }
+
+    /// How many records there can be in partition 0, those of markers and of aborted transactions included.
+    pub fn count(&self, topic: &str) -> u64 {
+        let consumer: BaseConsumer = self.config().set("isolation.level", "read_committed").create().unwrap();
+        consumer.fetch_watermarks(topic, 0, WAIT).unwrap().1 as u64
     }
 
     /// Whether no transaction is open in partition 0.
@@ -190,7 +279,7 @@ impl Broker {
     }
 }
 
-fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Record {
+fn record(message: &BorrowedMessage<'_>) -> Record {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     Record {

@@ -1,28 +1,35 @@
 //! Topics as streams and sinks, with a real broker.
 
-mod broker;
-mod running;
+pub(crate) mod broker;
+mod cases;
+pub(crate) mod formats;
+mod guide;
+mod history;
+mod keys;
+mod letters;
+pub(crate) mod running;
 mod security;
 mod sinks;
 mod sources;
 mod streams;
 mod tables;
+mod times;
 
 use crate::support::{Folder, Ran};
 
 use self::broker::Broker;
 
 /// A script in a folder of its own, with the broker's address for `@`.
-fn job(broker: &Broker, script: &str) -> Folder {
+pub(crate) fn job(broker: &Broker, script: &str) -> Folder {
     Folder::new().file("q.sql", script.replace('@', &broker.servers))
 }
 
-fn run(folder: &Folder) -> Ran {
+pub(crate) fn run(folder: &Folder) -> Ran {
     folder.velo(&["run", "--quiet", "--output", "json", "q.sql"])
 }
 
 /// The rows that a script printed, sorted.
-fn rows(ran: &Ran) -> Vec<String> {
+pub(crate) fn rows(ran: &Ran) -> Vec<String> {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let mut rows = ran.stdout.lines().map(str::to_owned).collect::<Vec<_>>();
     rows.sort();

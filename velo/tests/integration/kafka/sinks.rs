@@ -64,7 +64,16 @@ fn a_topic_is_made_where_it_is_to_be() {
     let missing = run(&job(&broker, &sql("")));
     assert_eq!(missing.code, 1);
     assert!(missing.stderr.contains("'topic.create' = 'true'"), "{}", missing.stderr);
-    rows(&run(&job(&broker, &sql(", 'topic.create' = 'true', 'topic.create.partitions' = '3'"))));
+    let made = |settings: &str| {
+        let more = ", 'topic.create' = 'true', 'topic.create.partitions' = '3', 'topic.create.settings' = '@'";
+        run(&job(&broker, &sql(&more.replace('@', settings))))
+    };
+    let wrong = made("cleanup.policy");
+    assert!(wrong.code == 2 && wrong.stderr.contains("write name=value"), "{}", wrong.stderr);
+    let unknown = made("cleanup.polcy=compact");
+    assert!(unknown.code == 1 && unknown.stderr.contains("creating a topic"), "{}", unknown.stderr);
+    rows(&made("cleanup.policy=compact,delete; retention.ms=86400000"));
+    assert_eq!(broker.setting(&to, "cleanup.policy"), "compact,delete");
     assert_eq!(broker.values(&to).len(), 10);
 }
 
@@ -88,4 +97,29 @@ fn dead_letters_go_to_a_topic() {
     let written = broker.values(&letters);
     assert_eq!(written.len(), 1, "{written:?}");
     assert!(written[0].contains(&format!("topic {from}, partition 0, offset 1")), "{}", written[0]);
+}
+
+/// Rows replace each other under the key that the records have.
+#[test]
+fn rows_replace_each_other_under_the_key_of_their_records() {
+    let broker = Broker::new();
+    let (from, to) = (broker.topic(1, &[]), broker.topic(1, &[]));
+    let rows_in = [("a", 1), ("b", 2), ("a", 3)].map(|(k, v)| Record::value(format!("{{\"k\":\"{k}\",\"v\":{v}}}")));
+    broker.put(&from, &rows_in);
+    let sql = |key: &str| {
+        format!(
+            "CREATE STREAM t (k STRING, v BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json',
+               'scan.bounded' = 'latest');
+             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json', 'key.fields' = '{key}',
+               'changelog.mode' = 'upsert');
+             INSERT INTO o SELECT k, v FROM t;"
+        )
+    };
+    rows(&run(&job(&broker, &sql("K"))));
+    let written = broker.read(&to, "read_committed").into_iter().map(|record| (record.key, record.value));
+    let expected = [("a", 1), ("b", 2), ("a", 3)]
+        .map(|(k, v)| (Some(k.to_owned()), Some(format!("{{\"k\":\"{k}\",\"v\":{v}}}"))));
+    assert_eq!(written.collect::<Vec<_>>(), expected);
+    let wrong = run(&job(&broker, &sql("kk")));
+    assert!(wrong.code == 2 && wrong.stderr.contains("did you mean 'k'?"), "{}", wrong.stderr);
 }

@@ -1,0 +1,77 @@
+//! Records whose schemas are in a real registry, in the topics of a real broker.
+
+mod avro;
+mod changes;
+mod mistakes;
+mod protobuf;
+mod server;
+
+use crate::kafka::broker::Broker;
+use crate::kafka::{rows, run};
+use crate::support::Folder;
+
+use self::server::Registry;
+
+/// A broker, a registry, and a topic for one test.
+struct Place {
+    broker: Broker,
+    registry: Registry,
+    topic: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let (broker, registry) = (Broker::new(), Registry::new());
+        let topic = broker.topic(1, &[]);
+        Self { broker, registry, topic }
+    }
+
+    /// A script in a folder of its own, with `TOPIC` for the topic and `KAFKA` for what every stream and sink over it says.
+    fn job(&self, script: &str) -> Folder {
+        let kafka = format!(
+            "connector = 'kafka', 'bootstrap.servers' = '{}', topic = 'TOPIC', 'schema.registry.url' = '{}'",
+            self.broker.servers, self.registry.url
+        );
+        Folder::new().file("q.sql", script.replace("KAFKA", &kafka).replace("TOPIC", &self.topic))
+    }
+
+    /// Writes rows, as lines of JSON with these columns, by a sink with these properties.
+    fn write(&self, columns: &str, with: &str, lines: &[&str]) {
+        let script = format!(
+            "CREATE STREAM f ({columns}) WITH (connector = 'file', path = 'in.jsonl', format = 'json');
+             CREATE SINK trades WITH (KAFKA, {with});
+             INSERT INTO trades SELECT * FROM f;"
+        );
+        rows(&run(&self.job(&script).file("in.jsonl", lines.join("\n"))));
+    }
+
+    /// All rows of the topic as a stream that is declared so, in their order.
+    fn read(&self, declared: &str, with: &str) -> Vec<String> {
+        let script =
+            format!("CREATE STREAM t {declared} WITH (KAFKA, 'scan.bounded' = 'latest', {with}); SELECT * FROM t;");
+        let ran = run(&self.job(&script));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// The subject of the topic's values.
+    fn subject(&self) -> String {
+        format!("{}-value", self.topic)
+    }
+
+    /// The values of the topic, each with the id that stands before it.
+    fn values(&self) -> Vec<(u64, Vec<u8>)> {
+        let values = self.broker.read_bytes(&self.topic).into_iter().filter_map(|(_, value)| value);
+        let apart = values.map(|value| {
+            assert_eq!(value[0], 0, "{value:?}");
+            let id = u32::from_be_bytes([value[1], value[2], value[3], value[4]]);
+            (u64::from(id), value[5..].to_vec())
+        });
+        apart.collect()
+    }
+}
+
+/// A record with the id of its schema before it.
+fn with_id(id: u64, record: &[u8]) -> Vec<u8> {
+    [&[0][..], &u32::try_from(id).unwrap().to_be_bytes(), record].concat()
+}
