@@ -166,7 +166,10 @@ impl KafkaDecoder {
         let has = |kinds: &[System]| self.system.places().iter().any(|(_, kind)| kinds.contains(kind));
         Wanted {
             // A dead letter has them too.
-            keys: self.keep_bytes || self.keys.is_some() || self.deletes.is_some() || has(&[System::Key, System::KeyBytes]),
+            keys: self.keep_bytes
+                || self.keys.is_some()
+                || self.deletes.is_some()
+                || has(&[System::Key, System::KeyBytes]),
             headers: self.keep_bytes || has(&[System::Headers]),
         }
     }

@@ -121,9 +121,7 @@ impl Frames {
 
     /// The keys of the records that have a key and a value, with their offsets.
     pub(crate) fn keys_of_values(&self) -> impl Iterator<Item = (Range<usize>, u64)> + '_ {
-        self.with_values()
-            .filter(|at| !self.keys.is_null(*at))
-            .map(|at| (self.keys.range(at), self.offsets[at] as u64))
+        self.with_values().filter(|at| !self.keys.is_null(*at)).map(|at| (self.keys.range(at), self.offsets[at] as u64))
     }
 
     /// The keys of the records that have a key and no value, with their offsets.

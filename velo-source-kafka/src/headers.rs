@@ -42,10 +42,13 @@ impl<'a> Headers<'a> {
         let column = |at: &usize| {
             let (column, name) = (columns.column(*at), columns.schema_ref().field(*at).name());
             // The schema outlives what is made of it.
-            Ok((name.as_str(), match column.data_type() {
-                DataType::Map(..) => Column::Entries(column.as_map_opt().ok_or_else(no_map)?),
-                _ => Column::One(column),
-            }))
+            Ok((
+                name.as_str(),
+                match column.data_type() {
+                    DataType::Map(..) => Column::Entries(column.as_map_opt().ok_or_else(no_map)?),
+                    _ => Column::One(column),
+                },
+            ))
         };
         Ok(Self { columns: places.iter().map(column).collect::<Result<_>>()? })
     }

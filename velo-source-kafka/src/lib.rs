@@ -86,7 +86,8 @@ impl Connector for KafkaConnector {
         let topics = topics(options, &properties);
         let (cluster, topics, format) = (cluster?, topics?, format?);
         let key_fields = properties.key.as_deref().map(keyed::names).unwrap_or_default();
-        let source = KafkaSource { cluster, topics, properties, format, key_fields, created_times: false, key: Vec::new() };
+        let source =
+            KafkaSource { cluster, topics, properties, format, key_fields, created_times: false, key: Vec::new() };
         (before || !options.has_errors()).then(|| Arc::new(source) as Arc<dyn SourceBinding>)
     }
 

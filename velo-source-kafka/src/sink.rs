@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::BaseRecord;
 use velo_core::connector::{
-    ChangelogMode, CheckpointId, CommitKind, Envelopes, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest, SourceBinding,
-    TransactionalSystem, Transactions,
+    ChangelogMode, CheckpointId, CommitKind, Envelopes, Guarantee, PreparedCommit, Sink, SinkBinding, SinkRequest,
+    SourceBinding, TransactionalSystem, Transactions,
 };
 use velo_core::error::ErrorKind;
 use velo_core::row_kind::RowKind;
@@ -156,8 +156,8 @@ impl KafkaSinkBinding {
             return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)
                 .advise("name its columns with 'key.fields', or leave it out"));
         }
-        let is_value = |at: &usize| !headers.contains(at) && !(except_key && key.contains(at));
-        let values = (0..request.schema.fields().len()).filter(is_value).collect::<Vec<_>>();
+        let is_elsewhere = |at: &usize| headers.contains(at) || (except_key && key.contains(at));
+        let values = (0..request.schema.fields().len()).filter(|at| !is_elsewhere(at)).collect::<Vec<_>>();
         if values.is_empty() {
             let message = "all columns are in the key or in headers, so that nothing is left for the value";
             return Err(ConnectorError::new(ErrorKind::Configuration, "opening the output", message)

@@ -215,7 +215,11 @@ impl SourceBinding for KafkaSource {
         }
         if self.key_fields.is_empty() && self.properties.value_fields == ValueFields::ExceptKey {
             let message = "'value.fields.include' = 'except_key' means nothing without 'key.fields'".to_owned();
-            errors.push(wrong("value.fields.include", message, "name the columns that are in the keys, or leave it out"));
+            errors.push(wrong(
+                "value.fields.include",
+                message,
+                "name the columns that are in the keys, or leave it out",
+            ));
         }
         let not_in_key = |name: &&String| !self.key_fields.iter().any(|key| key.eq_ignore_ascii_case(name));
         let outside = self.key.iter().find(not_in_key).filter(|_| self.deletes() && !self.key_fields.is_empty());

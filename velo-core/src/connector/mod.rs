@@ -20,7 +20,9 @@ use async_trait::async_trait;
 pub use capabilities::Capabilities;
 pub use registry::Registry;
 pub use replay::{Replay, ReplayedRecord};
-pub use sink::{ChangelogMode, CheckpointId, CommitKind, DirectSink, Envelopes, Guarantee, PreparedCommit, Sink, SinkRequest};
+pub use sink::{
+    ChangelogMode, CheckpointId, CommitKind, DirectSink, Envelopes, Guarantee, PreparedCommit, Sink, SinkRequest,
+};
 pub use source::{
     Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, RecordError, SourceRequest,
     StreamSource,

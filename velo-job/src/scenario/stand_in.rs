@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use velo_core::connector::{
-    Capabilities, Connector, Registry, Replay, Sink, SinkBinding, SinkRequest, SourceBinding, SourceRequest, StreamSource,
-    TableDataSource,
+    Capabilities, Connector, Registry, Replay, Sink, SinkBinding, SinkRequest, SourceBinding, SourceRequest,
+    StreamSource, TableDataSource,
 };
 use velo_core::error::ErrorKind;
 use velo_core::properties::{Entry, Options, PropertyError, PropertySpec};

@@ -51,9 +51,10 @@ fn by_order(call: &AggregateCall) -> bool {
         | AggregateKind::Min
         | AggregateKind::Max
         | AggregateKind::BoolAnd
-        | AggregateKind::BoolOr => {
-            call.arguments.iter().any(|argument| argument.column_refs().iter().any(|column| column.name() == EVENT_TIME))
-        }
+        | AggregateKind::BoolOr => call
+            .arguments
+            .iter()
+            .any(|argument| argument.column_refs().iter().any(|column| column.name() == EVENT_TIME)),
         AggregateKind::First
         | AggregateKind::Last
         | AggregateKind::ArgMin
@@ -77,7 +78,9 @@ fn goes_by_time(kind: &NodeKind) -> bool {
         | NodeKind::TableSink(_) => false,
         NodeKind::Filter(condition) => reads(condition),
         // One that hands it on under its own name does nothing with it.
-        NodeKind::Project(outputs) => outputs.iter().any(|output| output.field.name() != EVENT_TIME && reads(&output.expr)),
+        NodeKind::Project(outputs) => {
+            outputs.iter().any(|output| output.field.name() != EVENT_TIME && reads(&output.expr))
+        }
         NodeKind::Aggregate { window, aggregates, .. } => window.is_some() || aggregates.iter().any(by_order),
         NodeKind::LookupJoin(join) => join.as_of,
         // Joins without a bound of time, and sets, go by nothing but the rows.

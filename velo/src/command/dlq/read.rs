@@ -116,7 +116,7 @@ pub(super) async fn letters(
     };
     let places = match writer {
         Some(writer) => places_of(writer)?,
-        None => selection.from.iter().map(typed).collect(),
+        None => selection.from.iter().map(|path| typed(path)).collect(),
     };
     for place in places {
         let (sender, receiver) = mpsc::channel(4);
@@ -248,7 +248,7 @@ fn script_of(path: &str, properties: &[(String, String)]) -> String {
 }
 
 /// A file or folder that is named by the caller.
-fn typed(path: &String) -> Place {
+fn typed(path: &str) -> Place {
     // In a path that is typed nothing stands for anything else.
     Place::Files { path: path.replace("${", "$${"), properties: Vec::new() }
 }

@@ -19,6 +19,9 @@ pub struct Broker {
     pub servers: String,
 }
 
+/// The key and the value of a record, as bytes.
+pub type Bytes = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// A record, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
@@ -132,7 +135,7 @@ impl Broker {
     }
 
     /// Puts records into partition 0 of a topic as bytes, in their order: their keys, and their values.
-    pub fn put_bytes(&self, topic: &str, records: &[(Option<Vec<u8>>, Option<Vec<u8>>)]) {
+    pub fn put_bytes(&self, topic: &str, records: &[Bytes]) {
         let producer: BaseProducer = self.config().create().unwrap();
         for (key, value) in records {
             let mut made: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(0).timestamp(1_000);
@@ -192,7 +195,7 @@ impl Broker {
     }
 
     /// The committed records of a topic with one partition, as bytes: their keys, and their values.
-    pub fn read_bytes(&self, topic: &str) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    pub fn read_bytes(&self, topic: &str) -> Vec<Bytes> {
         self.each(topic, "read_committed", |message| {
             (message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec))
         })

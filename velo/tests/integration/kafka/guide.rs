@@ -6,7 +6,8 @@ use std::path::Path;
 use super::broker::Broker;
 use crate::support::Folder;
 
-const GUIDE: &str = include_str!("../../../../docs/guide/kafka.md");
+/// Where the guide lies, from the folder of this crate.
+const GUIDE: &str = "../docs/guide";
 
 /// Where the guide's broker listens.
 const SERVERS: &str = "localhost:9092";
@@ -25,7 +26,8 @@ struct Block {
 
 /// The blocks `sql kafka` in their order.
 fn blocks() -> Vec<Block> {
-    let (mut blocks, mut lines) = (Vec::<Block>::new(), GUIDE.lines());
+    let guide = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(GUIDE).join("kafka.md")).unwrap();
+    let (mut blocks, mut lines) = (Vec::<Block>::new(), guide.lines());
     let mut is_behind_script = false;
     while let Some(line) = lines.next() {
         let Some(kind) = line.strip_prefix("```") else {
@@ -48,7 +50,7 @@ fn blocks() -> Vec<Block> {
 
 /// A folder as the root of the repository is for the scripts.
 fn root() -> Folder {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/data");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join(GUIDE).join("data");
     let files = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
     files.fold(Folder::new(), |folder, file| {
         let name = file.file_name().unwrap().to_str().unwrap();

@@ -77,13 +77,15 @@ fn keys_of_several_columns_are_decoded_and_bad_ones_told() {
     let letters = std::fs::read_to_string(folder.path("bad.jsonl")).unwrap();
     let letters = letters.lines().collect::<Vec<_>>();
     assert_eq!(letters.len(), 3, "{letters:?}");
-    for (letter, said) in letters.iter().zip([["in the key", "{\\\"v\\\":2}"], ["in the key", "{\\\"v\\\":3}"], ["'v'", "true"]])
+    for (letter, said) in
+        letters.iter().zip([["in the key", "{\\\"v\\\":2}"], ["in the key", "{\\\"v\\\":3}"], ["'v'", "true"]])
     {
         assert!(said.iter().all(|said| letter.contains(said)), "{letter}");
     }
     let csv = broker.topic(1, &[]);
     broker.put(&csv, &[Record::keyed("3", Some("4,five"))]);
-    let more = "'key.fields' = 'k', 'key.format' = 'csv', 'value.format' = 'csv', 'value.fields-include' = 'EXCEPT_KEY'";
+    let more =
+        "'key.fields' = 'k', 'key.format' = 'csv', 'value.format' = 'csv', 'value.fields-include' = 'EXCEPT_KEY'";
     let folder = reading(&broker, &csv, "a INT, k INT, b STRING", more, "SELECT a, k, b FROM t");
     let script = std::fs::read_to_string(folder.path("q.sql")).unwrap().replace("format = 'json',", "");
     std::fs::write(folder.path("q.sql"), script).unwrap();
@@ -142,7 +144,8 @@ fn mistakes_about_keys_are_told() {
 fn columns_go_out_as_keys_and_headers() {
     let broker = Broker::new();
     let (from, to) = (broker.topic(1, &[]), broker.topic(3, &[]));
-    let rows_in = ["{\"k\":\"a\",\"v\":1,\"n\":5,\"h\":{\"x\":\"1\",\"y\":\"2\"}}", "{\"k\":\"b\",\"v\":2}", "{\"v\":3,\"n\":6}"];
+    let rows_in =
+        ["{\"k\":\"a\",\"v\":1,\"n\":5,\"h\":{\"x\":\"1\",\"y\":\"2\"}}", "{\"k\":\"b\",\"v\":2}", "{\"v\":3,\"n\":6}"];
     broker.put(&from, &rows_in.map(Record::value));
     let sql = |more: &str, columns: &str| {
         format!(

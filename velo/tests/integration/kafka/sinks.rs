@@ -72,8 +72,8 @@ fn a_topic_is_made_where_it_is_to_be() {
     assert!(wrong.code == 2 && wrong.stderr.contains("write name=value"), "{}", wrong.stderr);
     let unknown = made("cleanup.polcy=compact");
     assert!(unknown.code == 1 && unknown.stderr.contains("creating a topic"), "{}", unknown.stderr);
-    rows(&made("cleanup.policy=compact,delete; retention.ms=86400000"));
-    assert_eq!(broker.setting(&to, "cleanup.policy"), "compact,delete");
+    rows(&made("retention.ms=86400000; cleanup.policy=delete"));
+    assert_eq!(broker.setting(&to, "retention.ms"), "86400000");
     assert_eq!(broker.values(&to).len(), 10);
 }
 
@@ -117,8 +117,8 @@ fn rows_replace_each_other_under_the_key_of_their_records() {
     };
     rows(&run(&job(&broker, &sql("K"))));
     let written = broker.read(&to, "read_committed").into_iter().map(|record| (record.key, record.value));
-    let expected = [("a", 1), ("b", 2), ("a", 3)]
-        .map(|(k, v)| (Some(k.to_owned()), Some(format!("{{\"k\":\"{k}\",\"v\":{v}}}"))));
+    let expected =
+        [("a", 1), ("b", 2), ("a", 3)].map(|(k, v)| (Some(k.to_owned()), Some(format!("{{\"k\":\"{k}\",\"v\":{v}}}"))));
     assert_eq!(written.collect::<Vec<_>>(), expected);
     let wrong = run(&job(&broker, &sql("kk")));
     assert!(wrong.code == 2 && wrong.stderr.contains("did you mean 'k'?"), "{}", wrong.stderr);
