@@ -24,7 +24,8 @@ pub struct Batch {
     pub kinds: Option<RowKinds>,
     /// The partition that all rows came from and each row's position in it; kept up to the first join or aggregate.
     pub origin: Option<Origin>,
-    /// Partition watermark less event time in microseconds, positive for rows that are behind it; `None` where no row is.
+    /// Watermark less event time in microseconds, positive for rows that are behind it; `None` where no row is. The watermark is that of
+    /// the partition at the row's place; that of all partitions where one was idle or came later, and the others went on without it.
     pub late_by: Option<Int64Array>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What one source or sink has done so far. Counters only grow; reading them never blocks the writer.
 #[derive(Debug, Default)]
@@ -29,6 +30,35 @@ pub struct Progress {
     pub rewritten: AtomicU64,
     /// The source's watermark in microseconds; `i64::MIN` before the first.
     pub watermark: AtomicI64,
+    /// How far it is behind what is there, where its system says that.
+    pub lag: Lag,
+}
+
+/// For each partition how many records are there that were not read yet, as its system said last.
+#[derive(Debug, Default)]
+pub struct Lag(Mutex<BTreeMap<String, u64>>);
+
+impl Lag {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        // Each number is whole by itself.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many records of a partition were not read.
+    pub fn set(&self, partition: &str, records: u64) {
+        self.known().insert(partition.to_owned(), records);
+    }
+
+    /// By the names of the partitions.
+    pub fn each(&self) -> BTreeMap<String, u64> {
+        self.known().clone()
+    }
+
+    /// Of all partitions; none where nothing is known.
+    pub fn total(&self) -> Option<u64> {
+        let known = self.known();
+        (!known.is_empty()).then(|| known.values().sum())
+    }
 }
 
 impl Progress {

@@ -1,5 +1,6 @@
 //! A cluster as the properties name it, and clients of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,11 +13,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use velo_core::error::{ErrorKind, Retry};
 use velo_core::{Clock, ConnectorError, Result};
 
 use crate::error::failed_with;
+use crate::lag::{Ends, Place};
 use crate::librdkafka::{Passed, Role};
 
 /// How long a cluster is given to answer for the first time, and how long between looks at what the client has said meanwhile.
@@ -46,6 +49,9 @@ fn settles(code: RDKafkaErrorCode) -> bool {
 
 /// How long a full queue of records is waited for before it is tried again.
 pub(crate) const FULL: Duration = Duration::from_millis(2);
+
+/// How long it takes to hear what a client has to say.
+const HEAR: Duration = Duration::from_millis(50);
 
 /// How long one request to a cluster may take.
 pub(crate) const REQUEST: Duration = Duration::from_secs(30);
@@ -159,7 +165,8 @@ pub(crate) type Producer = ThreadedProducer<Said>;
 pub(crate) struct Client<T> {
     /// The client.
     pub(crate) client: Arc<T>,
-    said: Said,
+    /// What it says beside its answers.
+    pub(crate) said: Said,
     cluster: String,
     /// What broke it, so that every call fails from there on.
     broken: fn(&T) -> Option<(RDKafkaErrorCode, String)>,
@@ -260,8 +267,9 @@ impl Client<BaseConsumer<Said>> {
         let asked = move |consumer: &BaseConsumer<Said>| {
             let answer = consumer.fetch_metadata(topic.as_deref(), LOOK);
             if answer.is_err() {
-                // What was said about it comes this way; records come through the queues of their partitions.
-                while consumer.poll(Duration::ZERO).is_some() {}
+                // What was said about it comes this way, among other things; records come through the queues of their partitions.
+                // Without time only the first of it would be heard.
+                while consumer.poll(HEAR).is_some() {}
             }
             answer
         };
@@ -329,6 +337,8 @@ pub(crate) struct Said(Arc<Mutex<Remembered>>);
 
 #[derive(Default)]
 struct Remembered {
+    /// Where partitions end, where that was said and nobody has heard it.
+    ends: Option<BTreeMap<Place, Ends>>,
     errors: Vec<(RDKafkaErrorCode, String)>,
     /// The first record that could not be delivered.
     undelivered: Option<(KafkaError, String)>,
@@ -381,6 +391,11 @@ impl Said {
         self.remembered().errors.iter().rev().find(|(code, _)| told(*code)).cloned()
     }
 
+    /// Where partitions end, if that was said since it was asked last.
+    pub(crate) fn ends(&self) -> Option<BTreeMap<Place, Ends>> {
+        self.remembered().ends.take()
+    }
+
     /// The first record that could not be delivered: why, and to where.
     fn undelivered(&self) -> Option<(KafkaError, String)> {
         self.remembered().undelivered.clone()
@@ -388,6 +403,14 @@ impl Said {
 }
 
 impl ClientContext for Said {
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.into_iter().flat_map(|(name, topic)| {
+            let ends = |partition: Partition| Ends { last: partition.hi_offset, stable: partition.ls_offset };
+            topic.partitions.into_iter().map(move |(number, partition)| ((name.clone(), number), ends(partition)))
+        });
+        self.remembered().ends = Some(partitions.collect());
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => tracing::debug!(target: "kafka", facility, "{message}"),

@@ -3,9 +3,9 @@
 //! [`librdkafka`] knows the properties of the C client, which pass through; a [`cluster`] makes clients of it. A [`source`] finds out which
 //! partitions there are and where they begin, and a [`stream`] assigns them itself, from positions that checkpoints keep: no group is
 //! joined, so that no rebalance moves anything. [`reader`] takes what is ready on a thread for each partition, [`frames`] is what belongs
-//! to records beside their values, and [`decode`] makes rows of both, [`keyed`] the columns of their keys. A [`sink`] writes at least once,
-//! or in the [`transactions`] of the job, whose commit is the commit point of a checkpoint; [`headers`] are columns that it has.
-//! [`replay`] sends records back.
+//! to records beside their values, and [`decode`] makes rows of both, [`keyed`] the columns of their keys; [`lag`] is how far it is
+//! behind. A [`sink`] writes at least once, or in the [`transactions`] of the job, whose commit is the commit point of a checkpoint;
+//! [`headers`] are columns of its rows. [`replay`] sends records back.
 
 mod cluster;
 mod decode;
@@ -14,6 +14,7 @@ mod formats;
 mod frames;
 mod headers;
 mod keyed;
+mod lag;
 mod librdkafka;
 pub mod properties;
 mod reader;

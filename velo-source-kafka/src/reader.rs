@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -54,6 +55,8 @@ pub(crate) struct Reading {
     pub(crate) wanted: Wanted,
     /// Whether records must have the times at which they were created.
     pub(crate) created_times: bool,
+    /// The offset of the next record, for whoever watches.
+    pub(crate) next: Arc<AtomicI64>,
 }
 
 /// Reads a partition on a thread of its own.
@@ -305,6 +308,7 @@ impl Thread {
             frames: Some(Arc::new(frames)),
         };
         self.chunks += 1;
+        self.reading.next.store(last + 1, Ordering::Relaxed);
         Some(chunk)
     }
 }

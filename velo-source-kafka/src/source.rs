@@ -80,6 +80,8 @@ impl KafkaSource {
             ("enable.partition.eof", "true"),
             // A topic that is asked for is not made by that.
             ("allow.auto.create.topics", "false"),
+            // Where partitions end is said with it.
+            ("statistics.interval.ms", "1000"),
         ])
     }
 

@@ -18,21 +18,24 @@ use velo_core::{Clock, ConnectorError, Result};
 
 use crate::cluster::topic_name;
 use crate::decode::KafkaDecoder;
+use crate::lag::Lags;
 use crate::properties::{OffsetLost, Startup};
 use crate::reader::{Reader, Reading};
 use crate::source::{Consuming, KafkaSource};
 
-/// A thread that takes what librdkafka says of its connections, as long as this lives.
+/// A thread that takes what librdkafka says of its connections and of what is there, as long as this lives.
 struct Events(Arc<AtomicBool>);
 
 impl Events {
-    fn serve(consumer: &Consuming) -> Result<Self> {
+    fn serve(consumer: &Consuming, lags: Arc<Lags>) -> Result<Self> {
         let (over, client) = (Arc::new(AtomicBool::new(false)), Arc::clone(&consumer.client));
+        let said = consumer.said.clone();
         let told = Arc::clone(&over);
         let serve = move || {
             while !told.load(Ordering::Relaxed) {
                 // Records come through the queues of their partitions.
                 drop(client.poll(Duration::from_millis(200)));
+                said.ends().iter().for_each(|ends| lags.compare(ends));
             }
         };
         let thread = std::thread::Builder::new().name("kafka events".to_owned()).spawn(serve);
@@ -77,6 +80,7 @@ pub(crate) struct KafkaStream {
     consumer: Consuming,
     partitions: Vec<Partition>,
     discovered: Option<Discovered>,
+    lags: Arc<Lags>,
     _events: Events,
 }
 
@@ -133,9 +137,10 @@ impl KafkaStream {
         consumer: Consuming,
         partitions: Vec<Partition>,
     ) -> Result<Self> {
-        let events = Events::serve(&consumer)?;
+        let lags = Arc::new(Lags::new(Arc::clone(&request.progress), source.properties.isolation));
+        let events = Events::serve(&consumer, Arc::clone(&lags))?;
         let discovered = (!source.bounded()).then(|| source.discover(&consumer, &partitions, &request.clock));
-        Ok(Self { source, request, decoder, consumer, partitions, discovered, _events: events })
+        Ok(Self { source, request, decoder, consumer, partitions, discovered, lags, _events: events })
     }
 
     /// The offset at which a partition is read on that was read to `from` before.
@@ -220,6 +225,7 @@ impl StreamSource for KafkaStream {
             end: partition.end,
             wanted: self.decoder.wanted(),
             created_times: self.source.created_times,
+            next: self.lags.of(&partition.topic, partition.number, from),
         };
         Ok(Box::new(Reader::start(self.consumer.clone(), queue, reading, self.decoder.schemas())?))
     }

@@ -61,6 +61,10 @@ fn line(progress: &JobProgress, elapsed: Duration) -> String {
     if let Some(watermark) = watermark {
         line.push_str(&format!(", watermark {}", Watermark(watermark)));
     }
+    let behind: Vec<u64> = progress.sources.iter().filter_map(|source| source.lag.total()).collect();
+    if !behind.is_empty() {
+        line.push_str(&format!(", {} rows behind", behind.iter().sum::<u64>()));
+    }
     line
 }
 

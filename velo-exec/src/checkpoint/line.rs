@@ -79,6 +79,8 @@ pub struct Line {
     task: usize,
     /// Whether states are saved, and not only sinks committed.
     saves: bool,
+    /// Whether the job waits for the end of the task.
+    awaited: bool,
     /// The last barrier that was given.
     given: u64,
 }
@@ -105,7 +107,12 @@ impl Line {
         task: usize,
         saves: bool,
     ) -> Self {
-        Self { asked, reports, task, saves, given: 0 }
+        Self { asked, reports, task, saves, awaited: true, given: 0 }
+    }
+
+    /// Of a task for whose end the job does not wait.
+    pub fn not_awaited(self) -> Self {
+        Self { awaited: false, ..self }
     }
 
     /// A line to nobody: no barrier is ever asked for, and it is over when the input is.
@@ -175,6 +182,12 @@ impl Line {
         }
     }
 
+    /// Waits until there is nothing more to do. Dropping the future loses nothing.
+    pub async fn over(&mut self) {
+        // Where nobody asks any more the answer is the same.
+        drop(self.asked.wait_for(|asked| asked.over).await);
+    }
+
     /// Waits until all sources have ended, or the job has failed.
     pub async fn ending(&mut self) {
         // Where nobody asks any more the answer is the same.
@@ -194,6 +207,9 @@ impl Line {
 
     /// Reports.
     pub fn report(&self, report: Report) {
+        if matches!(report, Report::Ended) && !self.awaited {
+            return;
+        }
         // Where nobody listens the job has failed, and whoever failed says why.
         drop(self.reports.send(report));
     }

@@ -126,6 +126,11 @@ impl Stages {
         only
     }
 
+    /// Whether anything becomes visible.
+    pub fn has_sinks(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage.kind, StageKind::Sink(_)))
+    }
+
     /// The stage of a sink.
     pub fn sink(&self, sink: SinkId) -> Option<usize> {
         self.stages.iter().position(|stage| stage.kind == StageKind::Sink(sink))

@@ -95,6 +95,10 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
     let mut checkpoints = options.checkpoints.take();
     // What no checkpoint has to do with.
     let apart = if checkpoints.is_some() { stages.made_anew(plan) } else { stages.makes_tables() };
+    // What goes on only so that others find it has no reader any more when these have ended.
+    let serves = if stages.has_sinks() { stages.makes_tables() } else { vec![false; stages.stages.len()] };
+    let (all, serving) = (options.stop.clone(), Stop::new());
+    let stop_of = |at: usize| if serves[at] { serving.clone() } else { all.clone() };
     let mut resumed = checkpoints.as_mut().and_then(|checkpoints| checkpoints.resumed.take());
     let switchboard = Switchboard::new(&checkpoints);
     let (mut wiring, without_barriers) = Wiring::new(&stages, &apart);
@@ -116,12 +120,16 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
     for (at, stage) in stages.stages.iter().enumerate() {
         for task in 0..stage.tasks {
             let outputs = wiring.outputs(&stages, at);
-            let (clock, stop) = (options.clock.clone(), options.stop.clone());
+            let (clock, stop) = (options.clock.clone(), stop_of(at));
             let readers = &options.tables.readers;
             let looked_up = stage.looks_up(plan).iter().filter_map(|table| readers.get(table.0).cloned()).collect();
             let context = ChainContext { plan, names: &names, tables: readers, progress, memory: &options.memory };
             let chain = stage.chain(context)?;
-            let line = if apart[at] { Line::none() } else { switchboard.line(task) };
+            let line = match (apart[at], serves[at]) {
+                (true, _) => Line::none(),
+                (false, true) => switchboard.line(task).not_awaited(),
+                (false, false) => switchboard.line(task),
+            };
             // Only the ends of a dataflow have no chain, and they make no use of this.
             let drive = Drive::new(chain, outputs, clock, stop, Arc::clone(&progress.held))
                 .with_tables(looked_up)
@@ -136,13 +144,14 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
     for (at, stage) in stages.stages.iter().enumerate() {
         for task in 0..stage.tasks {
             let inputs = Inputs::of_several(std::mem::take(&mut wiring.inputs[at][task]));
+            options.stop = stop_of(at);
             let stop = options.stop.clone();
             let readers = &options.tables.readers;
             let context = ChainContext { plan, names: &names, tables: readers, progress, memory: &options.memory };
             let drive = drives.next().ok_or_else(|| ExecError::Internal("a task without its operators".to_owned()))?;
             let line = drive.line();
             if !apart[at] {
-                participants.add(&stage.kind, &names);
+                participants.add(&stage.kind, &names, serves[at]);
             }
             let before = |name: &str| resumed.as_ref().and_then(|resumed| resumed.manifest.sources.get(name)).cloned();
             let given = |id: NodeId| {
@@ -196,9 +205,26 @@ pub async fn run(plan: &Arc<Plan>, mut options: JobOptions, progress: &JobProgre
     drop((wiring, resumed));
     let plan = names.plan(plan);
     let what = (checkpoints, options.commit_point.take());
-    let coordinator = switchboard.coordinator(what, plan, participants, &options.clock, &options.stop);
-    let coordinator = tasks.spawn(coordinator.run());
-    finish(tasks.set, &coordinator, &options.stop).await
+    let coordinator = switchboard.coordinator(what, plan, participants, &options.clock, &all);
+    tasks.spawn(hand_on_stop(all.clone(), serving.clone()));
+    let coordinator = tasks.spawn(async move {
+        let result = coordinator.run().await;
+        serving.stop();
+        result
+    });
+    finish(tasks.set, &coordinator, &all).await
+}
+
+/// Asks those that serve others to stop when all are asked to; ends when they are.
+async fn hand_on_stop(all: Stop, serving: Stop) -> Result<()> {
+    tokio::select! {
+        request = all.asked() => match request {
+            StopRequest::Finish => serving.finish(),
+            StopRequest::Run | StopRequest::Stop => serving.stop(),
+        },
+        _ = serving.asked() => {}
+    }
+    Ok(())
 }
 
 /// Has the operators of a task take up what they kept. Where that is much it goes on beside other tasks'.
@@ -292,9 +318,12 @@ impl Switchboard {
 }
 
 impl Participants {
-    /// One more task of a stage.
-    fn add(&mut self, kind: &StageKind, names: &Names) {
+    /// One more task of a stage, which may only serve others.
+    fn add(&mut self, kind: &StageKind, names: &Names, serves: bool) {
         match kind {
+            StageKind::Source(_) | StageKind::Values(_) | StageKind::TableScan(_) | StageKind::Operators if serves => {
+                self.tasks += 1;
+            }
             StageKind::Source(_) | StageKind::Values(_) | StageKind::TableScan(_) | StageKind::Operators => {
                 self.tasks += 1;
                 self.ending += 1;

@@ -6,11 +6,12 @@ use std::ops::RangeTo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use arrow_array::Int64Array;
 use tokio::sync::{Mutex, mpsc};
 use velo_core::connector::{PartitionInfo, StreamSource};
 use velo_core::offset::{Position, SourceOffset};
 use velo_core::progress::Progress;
-use velo_core::{Clock, Watermark};
+use velo_core::{Batch, Clock, Watermark};
 use velo_eventtime::{Change, IdleTimer, Merge, OnError, PartitionWatermark, WatermarkProperties};
 use velo_plan::plan::SinkId;
 
@@ -474,6 +475,11 @@ impl SourceTask {
                 self.tell(change).await?;
             }
             for batch in part.batches {
+                // Whoever is behind the whole was idle, or came later: the others have gone on without it.
+                let batch = match merge.input(at) < merge.current() {
+                    true => behind(batch, merge.current()),
+                    false => batch,
+                };
                 self.drive(Element::Batch(batch)).await?;
             }
             if let Some(watermark) = part.watermark {
@@ -535,6 +541,18 @@ impl SourceTask {
     async fn drive(&mut self, element: Element) -> Result<()> {
         self.drive.offer(InputId(0), element).await
     }
+}
+
+/// A batch whose rows are late as well by the watermark of all partitions.
+fn behind(batch: Batch, watermark: Watermark) -> Batch {
+    let Some(times) = batch.event_times().cloned() else { return batch };
+    let by = |row: usize| {
+        let own = batch.late_by.as_ref().map_or(0, |late_by| late_by.value(row));
+        own.max(watermark.0.saturating_sub(times.value(row)))
+    };
+    let late_by = (0..times.len()).map(by).collect::<Int64Array>();
+    let is_late = late_by.values().iter().any(|by| *by > 0);
+    Batch { late_by: is_late.then_some(late_by), ..batch }
 }
 
 /// A partition has ended; those that lead are followed by others, so that theirs is not the end of all.

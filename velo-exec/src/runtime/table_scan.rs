@@ -209,6 +209,8 @@ impl TableScanTask {
                     stopping = true;
                     continue;
                 }
+                // Nobody reads what comes of it any more, and there is no last barrier.
+                () = line.over(), if stopping => return self.drive.offer(InputId(0), Element::Stop).await,
                 () = self.drive.due() => {
                     self.drive.fire().await?;
                     continue;

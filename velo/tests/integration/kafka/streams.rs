@@ -1,5 +1,9 @@
 //! Jobs that do not end: killed, frozen, with topics that change under them.
 
+use velo_core::connector::Registry;
+use velo_job::{PlanContext, Roots, RunOptions, Script, Stop};
+use velo_plan::functions::Functions;
+
 use super::broker::{Broker, Record};
 use super::running::{Running, checkpoint_behind};
 use super::{job, run};
@@ -229,4 +233,46 @@ fn bc_41_a_transaction_that_timed_out_costs_no_rows() {
     assert_eq!(until(&broker, &to, 1_000, &mut [&mut running]), sorted(0..1_000));
     running.stop();
     assert_eq!(broker.values(&to), sorted(0..1_000));
+}
+
+/// How far a job is behind what is there is known while it runs.
+#[test]
+fn what_was_not_read_yet_is_counted() {
+    let broker = Broker::new();
+    let topic = broker.topic(2, &[]);
+    broker.put(&topic, &(0..10).map(|id| Record { partition: (id % 2) as i32, ..record(id) }).collect::<Vec<_>>());
+    let sql = format!(
+        "CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '{}', topic = '{topic}', format = 'json');
+         CREATE SINK o WITH (connector = 'blackhole');
+         INSERT INTO o SELECT id FROM t;",
+        broker.servers
+    );
+    let mut registry = Registry::new();
+    registry.add(velo_source_kafka::connector());
+    for connector in velo_source_gen::connectors() {
+        registry.add(connector);
+    }
+    let context = PlanContext {
+        registry,
+        functions: Functions::new(),
+        lookup: Box::new(|_| None),
+        folder: ".".into(),
+        optimise: true,
+        roots: Roots::Sinks,
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let script = Script::plan(&sql, &context).await;
+        assert!(script.is_runnable(), "{:?}", script.diagnostics());
+        let (progress, stop) = (script.progress(), Stop::new());
+        let options = RunOptions { stop: stop.clone(), ..RunOptions::new(1) };
+        let watched = async {
+            let expected = [0, 1].map(|partition| (format!("{topic}/{partition}"), 0));
+            while !progress.sources[0].lag.each().into_iter().eq(expected.clone()) {
+                tokio::task::yield_now().await;
+            }
+            stop.stop();
+        };
+        let (ran, ()) = tokio::join!(script.run(options, &progress), watched);
+        ran.unwrap();
+    });
 }

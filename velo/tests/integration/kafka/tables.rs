@@ -86,3 +86,32 @@ fn a_bounded_table_has_the_rows_that_its_keys_left() {
     let last = found.iter().map(|row| row.replace("\"_op\":\"+I\",", "")).collect::<Vec<_>>();
     assert_eq!(last, ["{\"a\":1,\"b\":\"y\",\"v\":20}", "{\"a\":2,\"b\":\"x\",\"v\":30}"]);
 }
+
+/// A table that is read on for ever is there for the streams that look rows up in it: when these have ended, so has the job.
+#[test]
+fn a_job_ends_with_its_streams_though_a_table_goes_on() {
+    let broker = Broker::new();
+    let (topic, table) = (broker.topic(2, &[]), broker.topic(2, &[("cleanup.policy", "compact")]));
+    let bad = Record::keyed("C", Some("{\"cust\":\"C\",\"tier\":7"));
+    broker.put(&table, &[tier("A", "gold", 1), bad, Record { partition: 1, ..tier("B", "silver", 2) }]);
+    broker.put(&topic, &["A", "B", "C"].map(asked));
+    for settings in ["", "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '50ms';"] {
+        let folder = job(
+            &broker,
+            &format!(
+                "{settings}
+                 CREATE SINK bad WITH (connector = 'file', path = 'bad.jsonl', format = 'json');
+                 CREATE TABLE tiers (cust STRING, tier STRING, ts BIGINT, PRIMARY KEY (cust)) WITH (connector = 'kafka',
+                   'bootstrap.servers' = '@', topic = '{table}', format = 'json', 'on.error' = 'dead_letter', 'dead.letter.sink' = 'bad');
+                 CREATE TABLE upper AS SELECT cust, UPPER(tier) AS tier FROM tiers;
+                 CREATE STREAM t (cust STRING) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{topic}', format = 'json',
+                   'scan.bounded' = 'latest');
+                 SELECT t.cust, upper.tier FROM t LEFT JOIN upper ON t.cust = upper.cust;"
+            ),
+        );
+        let expected = [row("A", Some("GOLD")), row("B", Some("SILVER")), row("C", None)];
+        assert_eq!(rows(&run(&folder)), expected, "{settings}");
+        let letters = std::fs::read_to_string(folder.path("bad.jsonl")).unwrap();
+        assert!(letters.lines().count() == 1 && letters.contains("offset 1"), "{settings}{letters}");
+    }
+}
