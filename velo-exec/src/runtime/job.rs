@@ -358,7 +358,16 @@ impl Letters {
 
 /// Takes dead letters of a table, or of what makes one, to their sink, which gets the barriers of the job with them. A table may be kept
 /// up to date for as long as the job runs: there are no more letters when there is nobody left who reads a row.
-async fn hand_on_letters(mut letters: Letters, sink: mpsc::Sender<Element>, mut line: Line, stop: Stop) -> Result<()> {
+async fn hand_on_letters(mut letters: Letters, sink: mpsc::Sender<Element>, line: Line, stop: Stop) -> Result<()> {
+    let handed_on = hand_on(&mut letters, sink, line, stop).await;
+    // A stage may still have some, and its end, to hand over: it is not to find nobody there.
+    if let Letters::OfStage(rest) = &mut letters {
+        while rest.recv().await.is_some() {}
+    }
+    handed_on
+}
+
+async fn hand_on(letters: &mut Letters, sink: mpsc::Sender<Element>, mut line: Line, stop: Stop) -> Result<()> {
     // A sink that is gone has said why.
     let gone = |_| ExecError::Stopped;
     let (mut open, mut receiving) = (true, true);
