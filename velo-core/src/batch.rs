@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array,
 };
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, FieldRef, Schema, SchemaRef};
 
 use crate::place::Origin;
 use crate::row_kind::{RowKind, RowKinds};
@@ -106,6 +106,23 @@ impl Batch {
     pub fn with_columns(&self, columns: RecordBatch) -> Self {
         debug_assert_eq!(columns.num_rows(), self.rows(), "a projection keeps the number of rows");
         Self { columns, kinds: self.kinds.clone(), origin: self.origin.clone(), late_by: self.late_by.clone() }
+    }
+
+    /// The same rows with further columns, each at its place in what comes out; the places ascend.
+    ///
+    /// # Errors
+    ///
+    /// Where a column has another number of rows, or a NULL that its field does not allow.
+    pub fn with_inserted(
+        &self,
+        further: impl IntoIterator<Item = (usize, FieldRef, ArrayRef)>,
+    ) -> Result<Self, ArrowError> {
+        let (mut fields, mut columns) = (self.schema().fields().to_vec(), self.columns.columns().to_vec());
+        for (at, field, column) in further {
+            fields.insert(at, field);
+            columns.insert(at, column);
+        }
+        Ok(self.with_columns(columns_of(&Arc::new(Schema::new(fields)), columns, self.rows())?))
     }
 
     /// All rows of `batches` one after the other. The origin is kept only where there is one batch.

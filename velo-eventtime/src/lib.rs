@@ -24,5 +24,5 @@ pub use properties::{
     EventTimeProperties, EventTimeSource, LateProperties, LateStrategy, OnError, TimeFormatText, WatermarkProperties,
     WatermarkStrategy,
 };
-pub use watermark::{Change, IdleTimer, Merge, Observed, PartitionWatermark};
+pub use watermark::{Change, IdleTimer, Merge, Now, Observed, PartitionWatermark};
 pub use zone::Zone;

@@ -6,7 +6,7 @@ use velo_core::duration::Span;
 use velo_eventtime::fuzz::Random;
 use velo_eventtime::late::{Windows, for_window, measured_against};
 use velo_eventtime::{
-    Extractor, Format, IdleTimer, Merge, PartitionWatermark, WatermarkProperties, WatermarkStrategy, Zone,
+    Extractor, Format, IdleTimer, Merge, Now, PartitionWatermark, WatermarkProperties, WatermarkStrategy, Zone,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -213,11 +213,14 @@ fn a_partition_equals_the_model_however_batches_are_cut() {
         while from < rows {
             let size = (1 + random.below([1, 8, 700][round / 3 % 3]) as usize).min(rows - from);
             let batch = &data[from..from + size];
-            let now = batch[0].1;
-            let expected: Vec<(i64, bool)> = batch.iter().map(|(time, _, said)| model.row(*time, now, *said)).collect();
+            // Rows are measured by the clock when they were read, or each by when it was taken in.
+            let each: Option<Vec<i64>> = (random.below(2) == 0).then(|| batch.iter().map(|(_, now, _)| *now).collect());
+            let now = |row: usize| each.as_ref().map_or(batch[0].1, |each| each[row]);
+            let expected: Vec<(i64, bool)> =
+                batch.iter().enumerate().map(|(row, (time, _, said))| model.row(*time, now(row), *said)).collect();
             let column: TimestampMicrosecondArray = batch.iter().map(|(time, _, _)| *time).collect();
             let said: Int64Array = batch.iter().map(|(_, _, said)| *said).collect();
-            let observed = partition.observe(&column, now, Some(&said));
+            let observed = partition.observe(&column, each.as_deref().map_or(Now::Clock(batch[0].1), Now::Each), Some(&said));
             let late: Vec<i64> = expected.iter().map(|(late, _)| *late).collect();
             match &observed.late_by {
                 Some(found) => assert_eq!((found.values().to_vec(), found.null_count()), (late, 0)),

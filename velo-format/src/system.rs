@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow_array::{Array, ArrayRef, StringArray};
 use arrow_schema::{DataType, Schema};
 use velo_core::batch::Batch;
 use velo_core::connector::DecodeColumn;
@@ -80,19 +80,14 @@ impl<T: SystemColumn> SystemColumns<T> {
     /// # Errors
     ///
     /// Where they are no columns of these rows.
-    pub fn add(&self, batch: Batch, make: impl Fn(T) -> ArrayRef) -> Result<Batch, ConnectorError> {
-        let mut fields = batch.schema().fields().to_vec();
-        let mut columns = batch.columns.columns().to_vec();
-        for (at, kind) in &self.places {
-            let wanted = &self.columns[*at];
-            let column = make(*kind);
-            fields.insert(*at, Arc::clone(&wanted.field));
-            columns.insert(*at, if wanted.raw { as_text(&column) } else { column });
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
-        let columns = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
-            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "adding system columns", failed.to_string()))?;
-        Ok(batch.with_columns(columns))
+    pub fn add(&self, batch: &Batch, make: impl Fn(T) -> ArrayRef) -> Result<Batch, ConnectorError> {
+        let further = self.places.iter().map(|(at, kind)| {
+            let (wanted, column) = (&self.columns[*at], make(*kind));
+            (*at, Arc::clone(&wanted.field), if wanted.raw { as_text(&column) } else { column })
+        });
+        batch
+            .with_inserted(further)
+            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "adding system columns", failed.to_string()))
     }
 }
 

@@ -39,6 +39,21 @@ pub struct PlanContext {
     pub roots: Roots,
 }
 
+impl PlanContext {
+    /// Plans with these connectors, and paths relative to this folder: optimised, for what is written and shown, where no `${NAME}` has
+    /// a value.
+    pub fn new(registry: Registry, folder: impl Into<PathBuf>) -> Self {
+        Self {
+            registry,
+            functions: Functions::new(),
+            lookup: Box::new(|_| None),
+            folder: folder.into(),
+            optimise: true,
+            roots: Roots::Sinks,
+        }
+    }
+}
+
 /// What a plan is for: nothing is in it that these do not need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Roots {

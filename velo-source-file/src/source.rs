@@ -273,7 +273,7 @@ impl FileDecoder {
 
     fn with_system(&self, batch: Batch, modified: i64) -> Result<Batch> {
         let of_file = batch.clone();
-        self.system.add(batch, |kind| kind.column(&of_file, modified))
+        self.system.add(&batch, |kind| kind.column(&of_file, modified))
     }
 }
 

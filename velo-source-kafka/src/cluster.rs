@@ -117,6 +117,8 @@ impl Cluster {
         defaults: &[(&str, &str)],
         set: &[(&str, &str)],
     ) -> Result<(T, Said)> {
+        // By itself OpenSSL takes its tables away when the process ends, and threads of librdkafka that shake hands just then crash.
+        openssl_sys::init();
         let said = Said::default();
         let made = self.config(defaults, set).create_with_context(said.clone());
         let made = made.map_err(|error| {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arrow_array::builder::{MapBuilder, StringBuilder};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-    TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow_schema::{DataType, Field, Schema};
 use arrow_select::interleave::interleave_record_batch;
 use bytes::Bytes;
+use velo_core::batch::columns_of;
 use velo_core::connector::{Chunk, ChunkDecoder, Decoded};
 use velo_core::dead_letter::RecordAttributes;
 use velo_core::error::ErrorKind;
@@ -129,8 +129,8 @@ pub(crate) struct KafkaDecoder {
 pub(crate) struct NamedSchemas {
     /// Those of values.
     pub(crate) values: Option<Arc<Schemas>>,
-    /// Those of keys.
-    pub(crate) keys: Option<Arc<Schemas>>,
+    /// Those of keys, of each decoder that reads them.
+    pub(crate) keys: Vec<Arc<Schemas>>,
 }
 
 /// What makes rows of records that delete.
@@ -145,19 +145,19 @@ impl KafkaDecoder {
     /// `values` decodes the columns that are neither system columns nor in keys. `keep_bytes`: a bad record's value is wanted.
     pub(crate) fn new(values: OpenDecoder, system: SystemColumns<System>, keep_bytes: bool) -> Self {
         let OpenDecoder { decoder: values, schemas } = values;
-        let schemas = NamedSchemas { values: schemas, keys: None };
+        let schemas = NamedSchemas { values: schemas, keys: Vec::new() };
         Self { values, schemas, keys: None, deletes: None, system, keep_bytes }
     }
 
     /// Some columns are in keys.
     pub(crate) fn with_keys(mut self, keys: KeyColumns) -> Self {
-        self.schemas.keys.clone_from(&keys.keys.schemas);
+        self.schemas.keys.extend(keys.keys.schemas.clone());
         Self { keys: Some(keys), ..self }
     }
 
     /// Records without a value delete.
     pub(crate) fn with_deletes(mut self, deletes: Deletes) -> Self {
-        self.schemas.keys.clone_from(&deletes.keys.schemas);
+        self.schemas.keys.extend(deletes.keys.schemas.clone());
         Self { deletes: Some(deletes), ..self }
     }
 
@@ -182,7 +182,7 @@ impl KafkaDecoder {
     fn with_system(&self, batch: Batch, frames: &Frames) -> Result<Batch> {
         let Some(origin) = batch.origin.clone() else { return Ok(batch) };
         let places = (0..batch.rows()).filter_map(|row| frames.at(origin.position(row))).collect::<Vec<_>>();
-        self.system.add(batch, |kind| kind.column(frames, &places, &origin.resource))
+        self.system.add(&batch, |kind| kind.column(frames, &places, &origin.resource))
     }
 }
 
@@ -270,8 +270,7 @@ impl KafkaDecoder {
         }
         let schema =
             Schema::new(self.system.columns().iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>());
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let columns = RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)
+        let columns = columns_of(&Arc::new(schema), columns, rows)
             .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "making rows that delete", failed.to_string()))?;
         let kinds = Some(RowKinds::new(vec![RowKind::Delete; rows]));
         Ok(Batch { kinds, ..keys.with_columns(columns) })
@@ -315,5 +314,11 @@ impl ChunkDecoder for KafkaDecoder {
     fn attributes_at(&self, chunk: &Chunk, position: u64) -> Option<RecordAttributes> {
         let frames = frames_of(chunk).ok().filter(|_| self.keep_bytes)?;
         frames.at(position).map(|at| frames.attributes(at))
+    }
+
+    fn taken_in(&self, chunk: &Chunk, rows: &Batch) -> Option<Vec<i64>> {
+        let (frames, origin) = (frames_of(chunk).ok().filter(|frames| frames.appended)?, rows.origin.as_ref()?);
+        let time = |row| frames.at(origin.position(row)).and_then(|at| frames.times[at].checked_mul(1_000));
+        (0..rows.rows()).map(time).collect()
     }
 }

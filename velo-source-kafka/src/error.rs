@@ -40,13 +40,18 @@ fn kind(code: Code) -> ErrorKind {
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed => ErrorKind::PermissionDenied,
-        Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::NoOffset => ErrorKind::OffsetLost,
+        code if is_lost(code) => ErrorKind::OffsetLost,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => ErrorKind::Fenced,
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => ErrorKind::Encode,
         Code::InvalidArgument | Code::InvalidTopic | Code::UnsupportedFeature | Code::SSL => ErrorKind::Configuration,
         code if may_pass(code) => ErrorKind::Unavailable,
         _ => ErrorKind::Io,
     }
+}
+
+/// Whether the cluster does not have what was to be read.
+pub(crate) fn is_lost(code: Code) -> bool {
+    matches!(code, Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::NoOffset)
 }
 
 /// Whether the same may succeed later.
@@ -100,9 +105,6 @@ fn advice(code: Code) -> Option<&'static str> {
         Code::SSL => "check 'security.protocol' and 'ssl.ca.location', and that the port is the one for TLS",
         Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::TransactionalIdAuthorizationFailed => {
             "give the user that Velo logs in as the right"
-        }
-        Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::NoOffset => {
-            "choose with 'offset.lost' where to go on: earliest or latest"
         }
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
             "another process runs this job; stop one of the two"

@@ -22,6 +22,8 @@ pub(crate) struct Frames {
     pub(crate) offsets: Vec<i64>,
     /// The record time of each, in milliseconds since 1970; `i64::MIN` where it has none.
     pub(crate) times: Vec<i64>,
+    /// These times are all those at which the broker appended the records.
+    pub(crate) appended: bool,
     /// Where each value ends.
     ends: Vec<u32>,
     /// The places of those without a value.
@@ -157,6 +159,8 @@ impl Gathering {
             None => frames.tombstones.push(frames.offsets.len() as u32),
         }
         frames.ends.push(self.bytes.len() as u32);
+        let appended = matches!(message.timestamp(), Timestamp::LogAppendTime(_));
+        frames.appended = appended && (frames.appended || frames.offsets.is_empty());
         frames.offsets.push(message.offset());
         frames.times.push(match message.timestamp() {
             Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => millis,

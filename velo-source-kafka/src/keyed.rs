@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take;
@@ -151,32 +151,23 @@ impl KeyColumns {
                 *one = Found::Bad;
             }
         }
-        let rows = found.iter().map(|found| match found {
-            Found::Row(row) => Some(*row),
-            Found::None | Found::Bad => None,
-        });
-        let rows = rows.collect::<UInt32Array>();
-        let mut fields = batch.schema().fields().to_vec();
-        let mut columns = batch.columns.columns().to_vec();
-        for ((place, field), column) in self.places.iter().zip(self.schema.fields()).zip(&keys.columns) {
-            // A row that is to go has no value until then.
-            fields.insert(*place, Arc::new(field.as_ref().clone().with_nullable(true)));
-            columns.insert(*place, of_rows(column, &rows)?);
-        }
         let bad = found.iter().any(|found| matches!(found, Found::Bad));
         let kept = bad.then(|| found.iter().map(|found| Some(!matches!(found, Found::Bad))).collect::<BooleanArray>());
-        let batch = of_columns(batch, fields, columns)?;
         let batch = match &kept {
             Some(kept) => batch.filter(kept).map_err(|error| failed(&error))?,
             None => batch,
         };
-        // What is left has a value wherever one is wanted.
-        let mut fields = batch.schema().fields().to_vec();
-        for (place, field) in self.places.iter().zip(self.schema.fields()) {
-            fields[*place] = Arc::clone(field);
-        }
-        let columns = batch.columns.columns().to_vec();
-        Ok((of_columns(batch, fields, columns)?, kept))
+        let rows = found.iter().filter_map(|found| match found {
+            Found::Row(row) => Some(Some(*row)),
+            Found::None => Some(None),
+            Found::Bad => None,
+        });
+        let rows = rows.collect::<UInt32Array>();
+        let columns = keys.columns.iter().map(|column| of_rows(column, &rows)).collect::<Result<Vec<_>>>()?;
+        let fields = self.schema.fields().iter().cloned();
+        let further = self.places.iter().copied().zip(fields).zip(columns);
+        let batch = batch.with_inserted(further.map(|((place, field), column)| (place, field, column)));
+        Ok((batch.map_err(|error| failed(&error))?, kept))
     }
 }
 
@@ -207,12 +198,6 @@ fn of_rows(column: &ArrayRef, rows: &UInt32Array) -> Result<ArrayRef> {
         Some(first) if in_turn => Ok(column.slice(*first as usize, rows.len())),
         _ => take(column, rows, None).map_err(|error| failed(&error)),
     }
-}
-
-fn of_columns(batch: Batch, fields: Vec<Arc<Field>>, columns: Vec<ArrayRef>) -> Result<Batch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
-    let columns = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options);
-    Ok(batch.with_columns(columns.map_err(|error| failed(&error))?))
 }
 
 #[cold]

@@ -4,7 +4,7 @@
 //! partitions there are and where they begin, and a [`stream`] assigns them itself, from positions that checkpoints keep: no group is
 //! joined, so that no rebalance moves anything. [`reader`] takes what is ready on a thread for each partition, [`frames`] is what belongs
 //! to records beside their values, and [`decode`] makes rows of both, [`keyed`] the columns of their keys; [`lag`] is how far it is
-//! behind. A [`sink`] writes at least once, or in the [`transactions`] of the job, whose commit is the commit point of a checkpoint;
+//! behind, and [`lost`] what becomes of positions that are no longer there. A [`sink`] writes at least once, or in the [`transactions`] of the job, whose commit is the commit point of a checkpoint;
 //! [`headers`] are columns of its rows. [`replay`] sends records back.
 
 mod cluster;
@@ -16,6 +16,7 @@ mod headers;
 mod keyed;
 mod lag;
 mod librdkafka;
+mod lost;
 pub mod properties;
 mod reader;
 mod replay;

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message, Timestamp};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use velo_core::connector::{Chunk, Fetch, PartitionReader};
 use velo_core::error::ErrorKind;
@@ -21,10 +23,11 @@ use velo_core::{ConnectorError, Result};
 use velo_format::records::Schemas;
 use velo_format::records::confluent::{schema_id, schema_ids};
 
-use crate::cluster::{Client, Said};
+use crate::cluster::{AGAIN, Client, REQUEST, Said};
 use crate::decode::NamedSchemas;
-use crate::error::may_pass;
+use crate::error::{is_lost, may_pass};
 use crate::frames::{Frames, Gathering, Wanted};
+use crate::properties::OffsetLost;
 
 /// Chunks that are read ahead.
 const AHEAD: usize = 2;
@@ -55,6 +58,8 @@ pub(crate) struct Reading {
     pub(crate) wanted: Wanted,
     /// Whether records must have the times at which they were created.
     pub(crate) created_times: bool,
+    /// What is done where the cluster no longer has what comes next.
+    pub(crate) lost: OffsetLost,
     /// The offset of the next record, for whoever watches.
     pub(crate) next: Arc<AtomicI64>,
 }
@@ -82,7 +87,7 @@ impl Reader {
         let (sender, fetched) = mpsc::channel(AHEAD);
         let name = format!("{}-{}", reading.topic, reading.partition);
         let thread =
-            Thread { gathering: Gathering::new(reading.wanted), client, reading, sender, chunks: 0, told: false };
+            Thread { gathering: Gathering::new(reading.wanted), client, reading, sender, chunks: 0, told: false, lost: false };
         let thread = std::thread::Builder::new().name(format!("kafka {name}")).spawn(move || thread.run(&queue));
         thread.map_err(|error| ConnectorError::from_io(error, "reading", &name))?;
         Ok(Self { fetched, waiting: None, schemas, ended: false })
@@ -172,7 +177,7 @@ impl NamedSchemas {
             let keys = frames.keys_of_values().chain(frames.keys_of_deletes());
             (Part::Keys, Arc::clone(schemas), schema_ids(&frames.keys.bytes, keys.map(|(key, _)| key)))
         };
-        self.values.as_ref().map(values).into_iter().chain(self.keys.as_ref().map(keys)).collect()
+        self.values.iter().map(values).chain(self.keys.iter().map(keys)).collect()
     }
 }
 
@@ -185,6 +190,8 @@ struct Thread {
     chunks: u64,
     /// It was said that all that was there has been given.
     told: bool,
+    /// The cluster no longer has what comes next, and nothing was done about that yet.
+    lost: bool,
 }
 
 /// What a look into the queue brought.
@@ -249,6 +256,9 @@ impl Thread {
     }
 
     fn look(&mut self, queue: &PartitionQueue<Said>, wait: Duration) -> Found {
+        if self.lost {
+            return self.passed_over();
+        }
         match queue.poll(wait) {
             None => Found::Nothing,
             Some(Ok(message)) => {
@@ -266,13 +276,51 @@ impl Thread {
                 Found::Record
             }
             Some(Err(KafkaError::PartitionEOF(_))) => Found::LastOne,
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_lost) => {
+                self.lost = true;
+                Found::Nothing
+            }
             // librdkafka goes on by itself where it is only that a broker is gone for a while.
             Some(Err(error)) if error.rdkafka_error_code().is_some_and(may_pass) => Found::Nothing,
-            Some(Err(error)) => {
-                let what = format!("topic {}, partition {}", self.reading.topic, self.reading.partition);
-                Found::Failed(self.client.failed("reading", &what, &error))
-            }
+            Some(Err(error)) => Found::Failed(self.failed(&error)),
         }
+    }
+
+    #[cold]
+    fn failed(&self, error: &KafkaError) -> ConnectorError {
+        let what = format!("topic {}, partition {}", self.reading.topic, self.reading.partition);
+        self.client.failed("reading", &what, error)
+    }
+
+    /// Goes on as the script says where the cluster no longer has what comes next.
+    #[cold]
+    fn passed_over(&mut self) -> Found {
+        let (topic, partition) = (Arc::clone(&self.reading.topic), self.reading.partition);
+        let there = match self.client.client.fetch_watermarks(&topic, partition, REQUEST) {
+            Ok(there) => there,
+            Err(error) if error.rdkafka_error_code().is_some_and(may_pass) => {
+                std::thread::sleep(AGAIN);
+                return Found::Nothing;
+            }
+            Err(error) => return Found::Failed(self.failed(&error)),
+        };
+        let from = self.gathering.last().map_or_else(|| self.reading.next.load(Ordering::Relaxed), |last| last + 1);
+        let on = match self.reading.lost.goes_on((&topic, partition), from, there) {
+            Ok(on) => on,
+            Err(error) => return Found::Failed(error),
+        };
+        // librdkafka has stopped to read the partition, and begins to as if it were new.
+        let assign = || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic, partition, Offset::Offset(on))?;
+            self.client.client.incremental_unassign(&list)?;
+            self.client.client.incremental_assign(&list)
+        };
+        if let Err(error) = assign() {
+            return Found::Failed(self.failed(&error));
+        }
+        (self.reading.from, self.lost) = (on, false);
+        Found::Nothing
     }
 
     #[cold]

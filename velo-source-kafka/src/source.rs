@@ -235,7 +235,7 @@ impl SourceBinding for KafkaSource {
     }
 
     async fn infer_schema(&self) -> Result<SchemaRef> {
-        if let Some(known) = self.format.infer(&self.topics.shown()).await? {
+        if let Some(known) = self.format.infer(&self.one_topic().await?).await? {
             return Ok(known);
         }
         let consumer = self.consumer()?;
@@ -313,9 +313,20 @@ impl KafkaSource {
         !self.key.is_empty() && !self.format.has_changes()
     }
 
+    /// The topic after which the subjects of a registry are named: of several the first that is there, as they are read alike.
+    async fn one_topic(&self) -> Result<String> {
+        match &self.topics {
+            Topics::One(topic) => Ok(topic.clone()),
+            Topics::Pattern(_) => {
+                let found = self.partitions(&self.consumer()?).await?;
+                Ok(found.first().map_or_else(|| self.topics.shown(), |(topic, _)| topic.to_string()))
+            }
+        }
+    }
+
     /// What makes rows of records: of their values and keys, and of those that delete.
     async fn decoder(&self, request: &SourceRequest) -> Result<KafkaDecoder> {
-        let topics = self.topics.shown();
+        let topic = self.one_topic().await?;
         let (system, columns) = SystemColumns::split(&request.columns, &request.declared)?;
         let in_values = self.properties.value_fields == ValueFields::All;
         let split = Split::new(&request.declared, &self.key_fields, in_values);
@@ -328,22 +339,22 @@ impl KafkaSource {
                 of_values.push(column);
             }
         }
-        let values = self.format.values(request, &split.values, of_values, &topics).await?;
+        let values = self.format.values(request, &split.values, of_values, &topic).await?;
         let mut decoder = KafkaDecoder::new(values, system, request.keep_bytes);
         if !places.is_empty() {
             let schema = of_keys.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>();
             let schema = Arc::new(Schema::new(schema));
-            let keys = self.format.keys(request, &split.keys, of_keys, &topics).await?;
+            let keys = self.format.keys(request, &split.keys, of_keys, &topic).await?;
             decoder = decoder.with_keys(KeyColumns { keys, places, schema });
         }
         if self.deletes() {
-            decoder = decoder.with_deletes(self.deletes_of(request).await?);
+            decoder = decoder.with_deletes(self.deletes_of(request, &topic).await?);
         }
         Ok(decoder)
     }
 
     /// What makes rows of records that delete: their keys are the columns of the table's.
-    async fn deletes_of(&self, request: &SourceRequest) -> Result<Deletes> {
+    async fn deletes_of(&self, request: &SourceRequest, topic: &str) -> Result<Deletes> {
         let key = if self.key_fields.is_empty() { &self.key } else { &self.key_fields };
         let split = Split::new(&request.declared, key, true);
         let mut places = Vec::new();
@@ -365,7 +376,7 @@ impl KafkaSource {
                 _ => {}
             }
         }
-        let keys = self.format.keys(request, &split.keys, columns, &self.topics.shown()).await?;
+        let keys = self.format.keys(request, &split.keys, columns, topic).await?;
         Ok(Deletes { keys, places })
     }
 

@@ -19,7 +19,7 @@ use velo_core::{Clock, ConnectorError, Result};
 use crate::cluster::topic_name;
 use crate::decode::KafkaDecoder;
 use crate::lag::Lags;
-use crate::properties::{OffsetLost, Startup};
+use crate::properties::Startup;
 use crate::reader::{Reader, Reading};
 use crate::source::{Consuming, KafkaSource};
 
@@ -145,24 +145,8 @@ impl KafkaStream {
 
     /// The offset at which a partition is read on that was read to `from` before.
     async fn resumed(&self, partition: &Partition, from: i64) -> Result<i64> {
-        let (first, behind) = self.consumer.bounds(&partition.topic, partition.number).await?;
-        if (first..=behind).contains(&from) {
-            return Ok(from);
-        }
-        match self.source.properties.lost {
-            OffsetLost::Earliest => Ok(first),
-            OffsetLost::Latest => Ok(behind),
-            OffsetLost::Fail => {
-                let message = format!(
-                    "{}, partition {}: offset {from} of the checkpoint is no longer there; there are those from {first} to before {behind}",
-                    topic_name(&partition.topic),
-                    partition.number
-                );
-                Err(ConnectorError::new(ErrorKind::OffsetLost, "opening a partition", message).advise(
-                    "'offset.lost' = 'earliest' goes on at the first that is there, 'latest' behind the last; what is between is not read",
-                ))
-            }
-        }
+        let there = self.consumer.bounds(&partition.topic, partition.number).await?;
+        self.source.properties.lost.goes_on((&partition.topic, partition.number), from, there)
     }
 }
 
@@ -225,6 +209,7 @@ impl StreamSource for KafkaStream {
             end: partition.end,
             wanted: self.decoder.wanted(),
             created_times: self.source.created_times,
+            lost: self.source.properties.lost,
             next: self.lags.of(&partition.topic, partition.number, from),
         };
         Ok(Box::new(Reader::start(self.consumer.clone(), queue, reading, self.decoder.schemas())?))

@@ -16,8 +16,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use velo_core::Clock;
 use velo_core::clock::Stopwatch;
 use velo_core::connector::Registry;
-use velo_job::{PlanContext, Roots, RunOptions, Script, Stop};
-use velo_plan::functions::Functions;
+use velo_job::{PlanContext, RunOptions, Script, Stop};
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -51,14 +50,7 @@ async fn script(sql: &str) -> Script {
     for connector in velo_source_gen::connectors() {
         registry.add(connector);
     }
-    let context = PlanContext {
-        registry,
-        functions: Functions::new(),
-        lookup: Box::new(|_| None),
-        folder: ".".into(),
-        optimise: true,
-        roots: Roots::Sinks,
-    };
+    let context = PlanContext::new(registry, ".");
     let script = Script::plan(&sql.replace('@', &servers()), &context).await;
     assert!(script.is_runnable(), "{:?}", script.diagnostics());
     script

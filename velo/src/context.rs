@@ -4,8 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use velo_job::{PlanContext, Roots};
-use velo_plan::functions::Functions;
+use velo_job::PlanContext;
 
 use crate::connectors;
 use crate::exit::Failure;
@@ -53,11 +52,7 @@ pub fn read(path: &str) -> Result<ScriptText, Failure> {
 /// The context of a script.
 pub fn plan_context(folder: &Path) -> PlanContext {
     PlanContext {
-        registry: connectors::registry(),
-        functions: Functions::new(),
         lookup: Box::new(|name| std::env::var(name).ok()),
-        folder: folder.to_owned(),
-        optimise: true,
-        roots: Roots::Sinks,
+        ..PlanContext::new(connectors::registry(), folder)
     }
 }

@@ -199,4 +199,10 @@ pub trait ChunkDecoder: Send + Sync {
     fn attributes_at(&self, _chunk: &Chunk, _position: u64) -> Option<RecordAttributes> {
         None
     }
+
+    /// When the system that keeps the records took in those that these rows of the chunk are of, by its own clock, in microseconds since
+    /// 1970; `None` where it does not say.
+    fn taken_in(&self, _chunk: &Chunk, _rows: &Batch) -> Option<Vec<i64>> {
+        None
+    }
 }

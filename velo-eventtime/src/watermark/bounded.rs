@@ -5,6 +5,7 @@ use velo_core::Watermark;
 use velo_core::duration::Span;
 
 use super::Rows;
+use super::skew::Limits;
 
 /// Rows that are looked at together: their smallest and largest time mostly answer for all of them.
 const CHUNK: usize = 256;
@@ -39,10 +40,10 @@ impl Bounded {
         self.highest = self.highest.max(highest);
     }
 
-    pub(super) fn observe(&mut self, times: &[i64], nulls: Option<&NullBuffer>, limit: i64, rows: &mut Rows) {
+    pub(super) fn observe(&mut self, times: &[i64], nulls: Option<&NullBuffer>, limits: &Limits<'_>, rows: &mut Rows) {
         if let Some(nulls) = nulls {
             for row in nulls.valid_indices() {
-                self.row(row, times[row], limit, rows);
+                self.row(row, times[row], limits.of(row), rows);
             }
             return;
         }
@@ -51,12 +52,13 @@ impl Bounded {
                 chunk.iter().fold((i64::MAX, i64::MIN), |(low, high), time| (low.min(*time), high.max(*time)));
             // If even the lowest is not behind the watermark after the whole chunk, no row is behind it at its place.
             let reached = self.highest.max(highest);
-            if highest <= limit && lowest >= reached.saturating_sub(self.bound) {
+            if highest <= limits.lowest && lowest >= reached.saturating_sub(self.bound) {
                 self.highest = reached;
                 continue;
             }
             for (at, time) in chunk.iter().enumerate() {
-                self.row(number * CHUNK + at, *time, limit, rows);
+                let row = number * CHUNK + at;
+                self.row(row, *time, limits.of(row), rows);
             }
         }
     }

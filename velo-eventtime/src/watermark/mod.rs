@@ -15,6 +15,7 @@ use velo_core::Watermark;
 
 pub use idle::IdleTimer;
 pub use merge::{Change, Merge};
+pub use skew::Now;
 
 use bounded::Bounded;
 use punctuated::Punctuated;
@@ -61,20 +62,20 @@ impl PartitionWatermark {
 
     /// Shows the next rows of the partition, in order; null times are passed over.
     ///
-    /// `now_micros` is the clock's time when the rows were read (on a LogAppendTime topic the broker's). `punctuation` holds
+    /// `now` is the time in microseconds against which it is measured whether a row is too far ahead. `punctuation` holds
     /// the punctuation field in microseconds, null where a row has none; only the strategy `punctuated` looks at it.
-    pub fn observe(
+    pub fn observe<'a>(
         &mut self,
         times: &TimestampMicrosecondArray,
-        now_micros: i64,
+        now: impl Into<Now<'a>>,
         punctuation: Option<&Int64Array>,
     ) -> Observed {
-        let limit = self.skew.limit(now_micros);
+        let limits = self.skew.limits(now.into());
         let nulls = times.nulls().filter(|nulls| nulls.null_count() > 0);
         let mut rows = Rows { late: Vec::new(), future: Vec::new(), length: times.len() };
         match &mut self.state {
-            State::Bounded(bounded) => bounded.observe(times.values(), nulls, limit, &mut rows),
-            State::Punctuated(punctuated) => punctuated.observe(times.values(), nulls, limit, punctuation, &mut rows),
+            State::Bounded(bounded) => bounded.observe(times.values(), nulls, &limits, &mut rows),
+            State::Punctuated(punctuated) => punctuated.observe(times.values(), nulls, &limits, punctuation, &mut rows),
         }
         Observed { late_by: (!rows.late.is_empty()).then(|| Int64Array::from(rows.late)), future: rows.future }
     }

@@ -5,6 +5,7 @@ use arrow_buffer::NullBuffer;
 use velo_core::Watermark;
 
 use super::Rows;
+use super::skew::Limits;
 
 #[derive(Debug, Clone)]
 pub(super) struct Punctuated {
@@ -24,12 +25,12 @@ impl Punctuated {
         self.watermark = self.watermark.max(highest);
     }
 
-    /// A row's punctuation counts after the row itself. A record whose time or punctuation is beyond `limit` moves nothing.
+    /// A row's punctuation counts after the row itself. A record whose time or punctuation is beyond its limit moves nothing.
     pub(super) fn observe(
         &mut self,
         times: &[i64],
         nulls: Option<&NullBuffer>,
-        limit: i64,
+        limits: &Limits<'_>,
         punctuation: Option<&Int64Array>,
         rows: &mut Rows,
     ) {
@@ -37,6 +38,7 @@ impl Punctuated {
             if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                 continue;
             }
+            let limit = limits.of(row);
             let said = punctuation.filter(|said| said.is_valid(row)).map(|said| said.value(row));
             if *time > limit || said.is_some_and(|said| said > limit) {
                 rows.future(row);

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeTo;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions, new_null_array};
-use arrow_schema::{Field, FieldRef, Schema};
+use arrow_array::new_null_array;
+use arrow_schema::{Field, FieldRef};
 use async_trait::async_trait;
 use velo_core::connector::{
     Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, SourceBinding, SourceRequest,
@@ -214,17 +214,12 @@ struct Absent(Arc<[(usize, FieldRef)]>);
 
 impl Absent {
     /// A batch with NULL in them.
-    fn add(&self, batch: Batch) -> Result<Batch> {
-        let mut fields = batch.schema().fields().to_vec();
-        let mut columns = batch.columns.columns().to_vec();
-        for (at, field) in self.0.iter() {
-            fields.insert(*at, Arc::clone(field));
-            columns.insert(*at, new_null_array(field.data_type(), batch.rows()));
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
-        let columns = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
-            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "adding system columns", failed.to_string()))?;
-        Ok(batch.with_columns(columns))
+    fn add(&self, batch: &Batch) -> Result<Batch> {
+        let null =
+            |(at, field): &(usize, FieldRef)| (*at, Arc::clone(field), new_null_array(field.data_type(), batch.rows()));
+        batch
+            .with_inserted(self.0.iter().map(null))
+            .map_err(|failed| ConnectorError::new(ErrorKind::Decode, "adding system columns", failed.to_string()))
     }
 }
 
@@ -255,7 +250,7 @@ impl ChunkDecoder for TwoDecoders {
         let mut decoded = side.inner.decode(&chunk)?;
         if !side.absent.0.is_empty() {
             let batches = std::mem::take(&mut decoded.batches);
-            decoded.batches = batches.into_iter().map(|batch| side.absent.add(batch)).collect::<Result<_>>()?;
+            decoded.batches = batches.into_iter().map(|batch| side.absent.add(&batch)).collect::<Result<_>>()?;
         }
         Ok(decoded)
     }
@@ -268,5 +263,10 @@ impl ChunkDecoder for TwoDecoders {
     fn attributes_at(&self, chunk: &Chunk, position: u64) -> Option<RecordAttributes> {
         let (side, chunk) = self.side(chunk);
         side.inner.attributes_at(&chunk, position)
+    }
+
+    fn taken_in(&self, chunk: &Chunk, rows: &Batch) -> Option<Vec<i64>> {
+        let (side, chunk) = self.side(chunk);
+        side.inner.taken_in(&chunk, rows)
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use velo_core::connector::{Chunk, ChunkDecoder, Fetch, PartitionReader};
 use velo_core::offset::Position;
 use velo_core::{Batch, Clock, Watermark};
-use velo_eventtime::PartitionWatermark;
+use velo_eventtime::{Now, PartitionWatermark};
 
 use super::Chain;
 use super::alignment::Aligned;
@@ -265,11 +265,13 @@ impl Worker {
         let mut reached = None;
         if let Some(watermark) = watermark {
             if let Some(times) = batch.event_times() {
-                let observed = watermark.observe(times, read_at, punctuation.as_ref());
+                let taken_in = self.decoder.taken_in(chunk, &batch);
+                let now = taken_in.as_deref().map_or(Now::Clock(read_at), Now::Each);
+                let observed = watermark.observe(times, now, punctuation.as_ref());
                 batch.late_by = observed.late_by;
                 for row in &observed.future {
                     let row = *row as usize;
-                    let mut one = self.too_far_ahead(&batch, row, punctuation.as_ref());
+                    let mut one = self.too_far_ahead((&batch, row), punctuation.as_ref(), now);
                     one.bytes = match kept.get(row) {
                         Some(range) => Some(chunk.bytes.slice(range.clone())),
                         None => self.rows_as_json.then(|| row_as_json(&batch.columns, row)).transpose()?,
@@ -287,15 +289,19 @@ impl Worker {
         Ok(Part { rows: batch.rows() as u64, refused, batches: vec![batch], watermark: reached })
     }
 
-    fn too_far_ahead(&self, batch: &Batch, row: usize, punctuation: Option<&Int64Array>) -> Refused {
+    fn too_far_ahead(&self, (batch, row): (&Batch, usize), punctuation: Option<&Int64Array>, now: Now<'_>) -> Refused {
         let time = batch.event_times().map_or(0, |times| times.value(row));
         let said = punctuation.filter(|said| said.is_valid(row)).map_or(i64::MIN, |said| said.value(row));
         let what = if said > time { "watermark that it says" } else { "event time" };
+        let clock = match now {
+            Now::Clock(_) => "the clock",
+            Now::Each(_) => "the time at which the broker appended it",
+        };
         let by_number = || velo_core::Place::Row { source: self.name.clone(), row: row as u64 + 1 };
         Refused {
             decoded: true,
             message: format!(
-                "the {what} {} is further ahead of the clock than watermark.max_future_skew allows",
+                "the {what} {} is further ahead of {clock} than watermark.max_future_skew allows",
                 velo_core::time::iso8601(time.max(said))
             ),
             code: "event-time-future",

@@ -22,7 +22,7 @@ use crate::expr::Evaluator;
 /// A record that cannot be used, with what is known about it.
 #[derive(Debug, Clone)]
 pub struct Refused {
-    /// Whether its bytes could be decoded and only its event time is missing.
+    /// Whether its bytes could be decoded and only its event time is missing or none.
     pub decoded: bool,
     /// What was wrong.
     pub message: String,
@@ -171,16 +171,20 @@ impl Timing {
         let mut refused: Vec<Refused> = decoded
             .errors
             .into_iter()
-            .map(|error| Refused {
-                decoded: false,
-                message: match error.field {
-                    Some(field) => format!("field '{field}': {}", error.message),
-                    None => error.message,
-                },
-                code: "decode",
-                place: error.place,
-                bytes: error.bytes,
-                attributes: None,
+            .map(|error| {
+                // A declared number that is none is no event time either.
+                let is_time = error.field.is_some() && error.field == self.time_field();
+                Refused {
+                    decoded: is_time,
+                    message: match error.field {
+                        Some(field) => format!("field '{field}': {}", error.message),
+                        None => error.message,
+                    },
+                    code: if is_time { EventTimeErrorKind::TypeMismatch.code() } else { "decode" },
+                    place: error.place,
+                    bytes: error.bytes,
+                    attributes: None,
+                }
             })
             .collect();
         let mut batches = Vec::with_capacity(decoded.batches.len());
@@ -201,6 +205,11 @@ impl Timing {
         }
         let refused = refused.into_iter().map(|one| one.with_attributes(chunk, decoder)).collect();
         Ok((batches, refused))
+    }
+
+    /// The name of the event-time field, as errors of decoding have it.
+    fn time_field(&self) -> Option<String> {
+        self.field.map(|at| self.columns[at].path.join("."))
     }
 
     /// The same for rows of a table, whose bytes are not there any more.

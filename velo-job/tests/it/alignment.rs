@@ -1,17 +1,15 @@
 //! A partition that is far ahead of the slowest one waits for it, and for nobody who is silent or has ended.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use velo_core::duration::Span;
 use velo_exec::checkpoint::Folder as CheckpointFolder;
-use velo_job::{OnCheckpoint, RunOptions};
+use velo_job::OnCheckpoint;
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Script as Rows, Step};
 use velo_testkit::{Gate, Table};
 
-use crate::support::{Scripted, at_rest, open};
+use crate::support::{Scripted, at_rest};
 
 const SCRIPT: &str =
     "CREATE STREAM t (p STRING, ts BIGINT) WITH (connector = 'scripted', script = 't', 'event.time.field' = 'ts',
@@ -109,18 +107,7 @@ async fn it_waits_again_after_a_restart() {
         let scripted = Scripted::new(&sql, vec![("t", fast_and_slow(gate))]).await;
         let told = Arc::clone(&made);
         let on_checkpoint: OnCheckpoint = Arc::new(move |_| *told.lock().unwrap() += 1);
-        let options = RunOptions {
-            clock: scripted.clock.clone(),
-            terminals: BTreeMap::from([(0, open(collected, None, &scripted.script, 0, &scripted.clock).await)]),
-            checkpoints: Some(checkpoints.clone()),
-            recovery: Some(velo_plan::RecoveryProperties {
-                interval: Span(100_000),
-                strategy: velo_plan::RestartStrategy::None,
-                ..velo_plan::RecoveryProperties::default()
-            }),
-            on_checkpoint: Some(on_checkpoint),
-            ..RunOptions::new(1)
-        };
+        let options = scripted.checkpointed(collected, &checkpoints, on_checkpoint).await;
         let test = async {
             assert_eq!(at_rest(&scripted.progress.sources[0].delivered).await, 31 + 10);
             let before = *made.lock().unwrap();

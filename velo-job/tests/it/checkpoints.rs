@@ -152,13 +152,13 @@ const BARS: &str = "
 ";
 
 /// Trades of a few symbols, some out of order.
-fn trades(rows: u64) -> String {
+pub fn trades(rows: std::ops::Range<u64>) -> String {
     let one = |row: u64| {
         let ts = 1_700_000_000_000 + row * 130 - (row * 7_919 % 13) * 100;
         let symbol = ["A", "B", "C", "DD", "EEE"][(row * 31 % 5) as usize];
         format!("{{\"symbol\":\"{symbol}\",\"price\":{}.{:02},\"ts\":{ts}}}\n", 10 + row * 37 % 90, row * 53 % 100)
     };
-    (0..rows).map(one).collect()
+    rows.map(one).collect()
 }
 
 pub fn lines(text: &str) -> Vec<&str> {
@@ -189,7 +189,7 @@ fn assert_same(job: &Job, expected: &(String, String)) {
 
 /// Trades in so many chunks that there are several checkpoints.
 fn long() -> String {
-    trades(40_000)
+    trades(0..40_000)
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_job_that_is_killed_at_its_checkpoints_writes_what_it_would_have_written() {
 
 #[test]
 fn a_run_that_ended_is_not_gone_on_with_and_one_that_almost_did_is_finished() {
-    let (input, job) = (trades(5_000), Job::new(BARS));
+    let (input, job) = (trades(0..5_000), Job::new(BARS));
     let expected = undisturbed(&input);
     job.write("trades.jsonl", &input);
     job.finish();
@@ -262,7 +262,7 @@ fn other_jobs_other_plans_and_numbers_that_are_not_there_are_errors() {
     assert!(error.contains("was made by another plan: 'bars.aggregate' did:"), "{error}");
     assert!(error.contains("velo upgrade --plan") && error.contains("--fresh"), "{error}");
     job.sql = before;
-    job.write("trades.jsonl", &trades(10));
+    job.write("trades.jsonl", &trades(0..10));
     assert!(matches!(job.run(None, |options| options.resume = Resume::Fresh), Ran::Ended(Ok(()))));
     assert_eq!(lines(&job.read("last.jsonl")).len(), 10);
 }
@@ -410,7 +410,7 @@ async fn follow(job: &Job, records: u64) {
 async fn a_stop_leaves_windows_open_and_the_next_run_closes_them() {
     let job = Job::new(FOLLOWED);
     job.write("names.jsonl", "{\"symbol\":\"a\",\"name\":\"one\"}\n{\"symbol\":\"b\",\"name\":\"two\"}\n");
-    let input = trades(3_000);
+    let input = trades(0..3_000);
     let cut = |rows: usize| input.split_inclusive('\n').take(rows).collect::<String>();
     for rows in [700, 701, 2_000, 3_000] {
         job.write("trades.jsonl", &cut(rows));
@@ -434,7 +434,7 @@ async fn a_stop_leaves_windows_open_and_the_next_run_closes_them() {
 async fn a_process_that_was_replaced_stops() {
     let job = Job::new(FOLLOWED);
     job.write("names.jsonl", "");
-    job.write("trades.jsonl", &trades(100));
+    job.write("trades.jsonl", &trades(0..100));
     let (first, second) = (job.script().await, job.script().await);
     let (one, other) = (first.progress(), second.progress());
     let stop = Stop::new();

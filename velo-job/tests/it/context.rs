@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use velo_core::connector::Registry;
-use velo_job::{PlanContext, Roots};
-use velo_plan::functions::Functions;
+use velo_job::PlanContext;
 
 /// The connectors of files and of Kafka, and the generators.
 pub fn context(folder: &Path) -> PlanContext {
@@ -14,12 +13,5 @@ pub fn context(folder: &Path) -> PlanContext {
     for connector in velo_source_gen::connectors() {
         registry.add(connector);
     }
-    PlanContext {
-        registry,
-        functions: Functions::new(),
-        lookup: Box::new(|_| None),
-        folder: folder.to_owned(),
-        optimise: true,
-        roots: Roots::Sinks,
-    }
+    PlanContext::new(registry, folder)
 }

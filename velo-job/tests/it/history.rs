@@ -1,19 +1,17 @@
 //! A stream that reads its history to the end, and then what comes live: through the seam, and killed on either side of it.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use velo_core::duration::Span;
 use velo_core::offset::Position;
 use velo_exec::checkpoint::{Folder as CheckpointFolder, Manifest};
-use velo_job::{OnCheckpoint, RunOptions};
+use velo_job::OnCheckpoint;
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Script as Rows, Step};
 use velo_testkit::{Gate, Table};
 
-use crate::checkpoints::{Job, Ran, lines};
-use crate::support::{Scripted, at_rest, open};
+use crate::checkpoints::{Job, Ran, lines, trades};
+use crate::support::{Scripted, at_rest};
 
 const BARS: &str = "
     CREATE STREAM trades (symbol STRING, price DECIMAL(18, 4), ts BIGINT) WITH (
@@ -27,16 +25,6 @@ const BARS: &str = "
     CREATE SINK copies WITH (connector = 'file', path = '@/copies.jsonl', format = 'json');
     INSERT INTO copies SELECT symbol, price, ts FROM trades;
 ";
-
-/// Trades of a few symbols, some out of order.
-fn trades(rows: std::ops::Range<u64>) -> String {
-    let one = |row: u64| {
-        let ts = 1_700_000_000_000 + row * 130 - (row * 7_919 % 13) * 100;
-        let symbol = ["A", "B", "C", "DD", "EEE"][(row * 31 % 5) as usize];
-        format!("{{\"symbol\":\"{symbol}\",\"price\":{}.{:02},\"ts\":{ts}}}\n", 10 + row * 37 % 90, row * 53 % 100)
-    };
-    rows.map(one).collect()
-}
 
 /// What comes of these rows from one file.
 fn from_one_file(rows: u64) -> [String; 2] {
@@ -174,18 +162,7 @@ async fn a_checkpoint_knows_on_which_side_of_the_seam_it_is() {
             let mut newest = told.lock().unwrap();
             *newest = (newest.0 + 1, Some(manifest.sources["t"].clone()));
         });
-        let options = RunOptions {
-            clock: scripted.clock.clone(),
-            terminals: BTreeMap::from([(0, open(collected, None, &scripted.script, 0, &scripted.clock).await)]),
-            checkpoints: Some(checkpoints.clone()),
-            recovery: Some(velo_plan::RecoveryProperties {
-                interval: Span(100_000),
-                strategy: velo_plan::RestartStrategy::None,
-                ..velo_plan::RecoveryProperties::default()
-            }),
-            on_checkpoint: Some(on_checkpoint),
-            ..RunOptions::new(1)
-        };
+        let options = scripted.checkpointed(collected, &checkpoints, on_checkpoint).await;
         let test = async {
             assert_eq!(at_rest(&scripted.progress.sources[0].delivered).await, delivered);
             let before = newest.lock().unwrap().0;

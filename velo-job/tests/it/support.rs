@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use velo_core::Clock;
 use velo_core::connector::{ChangelogMode, Guarantee, Registry, Sink, SinkRequest};
+use velo_core::duration::Span;
 use velo_core::progress::Progress;
-use velo_job::{JobProgress, PlanContext, Roots, RunOptions, Script, Stop};
-use velo_plan::functions::Functions;
+use velo_exec::checkpoint::Folder as CheckpointFolder;
+use velo_job::{JobProgress, OnCheckpoint, PlanContext, RunOptions, Script, Stop};
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Script as Rows, ScriptedConnector};
 use velo_testkit::{Gate, Table};
@@ -28,14 +29,7 @@ impl Scripted {
         let connector = sources.into_iter().fold(ScriptedConnector::new(), |all, (name, rows)| all.with(name, rows));
         let mut registry = Registry::new();
         registry.add(Arc::new(connector));
-        let context = PlanContext {
-            registry,
-            functions: Functions::new(),
-            lookup: Box::new(|_| None),
-            folder: ".".into(),
-            optimise: true,
-            roots: Roots::Sinks,
-        };
+        let context = PlanContext::new(registry, ".");
         let script = Script::plan(sql, &context).await;
         assert_eq!(script.diagnostics(), []);
         let progress = script.progress();
@@ -58,6 +52,27 @@ impl Scripted {
             ..RunOptions::new(self.parallelism)
         };
         self.script.run(options, &self.progress).await.unwrap();
+    }
+
+    /// Options of a run with a checkpoint every 100 ms, that ends with its first failure; the rows of the only SELECT go to `sink`.
+    pub async fn checkpointed(
+        &self,
+        sink: &Collected,
+        checkpoints: &CheckpointFolder,
+        on_checkpoint: OnCheckpoint,
+    ) -> RunOptions {
+        RunOptions {
+            clock: self.clock.clone(),
+            terminals: BTreeMap::from([(0, open(sink, None, &self.script, 0, &self.clock).await)]),
+            checkpoints: Some(checkpoints.clone()),
+            recovery: Some(velo_plan::RecoveryProperties {
+                interval: Span(100_000),
+                strategy: velo_plan::RestartStrategy::None,
+                ..velo_plan::RecoveryProperties::default()
+            }),
+            on_checkpoint: Some(on_checkpoint),
+            ..RunOptions::new(self.parallelism)
+        }
     }
 
     /// Moves the clock on until so many rows have come.

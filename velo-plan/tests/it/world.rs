@@ -1,7 +1,6 @@
 //! Planning a script over connectors that are made for it: `rows` ends by default, `log` never ends and has times of its own.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -13,8 +12,7 @@ use velo_core::connector::{
 use velo_core::error::ErrorKind;
 use velo_core::properties::{Options, Properties, PropertySpec};
 use velo_core::{ConnectorError, Result, types};
-use velo_plan::functions::Functions;
-use velo_plan::{PlanContext, PlannedScript, Roots, plan_script};
+use velo_plan::{PlanContext, PlannedScript, plan_script};
 use velo_testkit::collecting::Collected;
 use velo_testkit::scripted::{Script, ScriptedConnector};
 
@@ -23,13 +21,10 @@ pub fn plan(script: &str, optimise: bool) -> PlannedScript {
     let mut registry = Registry::new();
     registry.add(Arc::new(Rows)).add(Arc::new(Log)).add(Arc::new(ScriptedConnector::new()));
     let context = PlanContext {
-        registry,
-        functions: Functions::new(),
         lookup: Box::new(|name| (name == "FOLDER").then(|| "somewhere".to_owned())),
-        // Relative, so that no report has the place of this checkout in it.
-        folder: PathBuf::from("tests/it/golden"),
         optimise,
-        roots: Roots::Sinks,
+        // Relative, so that no report has the place of this checkout in it.
+        ..PlanContext::new(registry, "tests/it/golden")
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(plan_script(script, &context))

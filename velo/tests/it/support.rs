@@ -21,11 +21,11 @@ pub struct Ran {
 impl Ran {
     /// What a command gave that has ended.
     pub fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
+        let mut stderr = String::from_utf8(output.stderr).unwrap();
+        if output.status.code().is_none() {
+            stderr.push_str(&format!("\n{}", output.status));
         }
+        Self { code: output.status.code().unwrap_or(-1), stdout: String::from_utf8(output.stdout).unwrap(), stderr }
     }
 }
 

@@ -59,7 +59,8 @@ impl Daemon {
             "#!/bin/sh\n\
              # Starts this server, or starts it again: in the foreground, as the very process that runs this script.\n\
              cd {folder} || exit\n\
-             echo $$ >pid\n\
+             # Whoever looks just now finds a number: the one before, or this.\n\
+             echo $$ >pid.new && mv pid.new pid\n\
              exec {program}{arguments} </dev/null >>{log} 2>&1\n",
             folder = quoted(&self.folder),
             program = quoted(program),
@@ -124,7 +125,14 @@ pub(super) fn wait(
             Ok(false) => "it answers, and is not ready".to_owned(),
             Err(error) => format!("{error:#}"),
         };
-        if let Some(ended) = daemons.iter().find(|daemon| daemon.process().is_none()) {
+        // In the moment in which it becomes another program a process has no arguments.
+        let is_gone = |daemon: &&Daemon| {
+            daemon.process().is_none() && {
+                std::thread::sleep(LOOK);
+                daemon.process().is_none()
+            }
+        };
+        if let Some(ended) = daemons.iter().find(is_gone) {
             bail!("{what} ended while it started; {}", end_of(&ended.log));
         }
         if begun.elapsed() > patience {

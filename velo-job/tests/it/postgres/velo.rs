@@ -7,8 +7,7 @@ use arrow_schema::SchemaRef;
 use velo_core::Batch;
 use velo_core::connector::Registry;
 use velo_exec::expr::Evaluator;
-use velo_job::{PlanContext, Roots};
-use velo_plan::functions::Functions;
+use velo_job::PlanContext;
 use velo_plan::plan::{NodeKind, Plan};
 use velo_plan::plan_script;
 use velo_testkit::Table;
@@ -26,14 +25,7 @@ fn context(optimise: bool) -> PlanContext {
     let mut registry = Registry::new();
     registry.add(velo_source_file::connector());
     let folder = PathBuf::from(".");
-    PlanContext {
-        registry,
-        functions: Functions::new(),
-        lookup: Box::new(|_| None),
-        folder,
-        optimise,
-        roots: Roots::Sinks,
-    }
+    PlanContext { optimise, ..PlanContext::new(registry, folder) }
 }
 
 fn script(select: &str) -> String {

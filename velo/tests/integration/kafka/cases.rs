@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::broker::{Broker, Record};
 use super::running::Running;
-use super::{job, rows, run};
+use super::{copying, job, rows, run};
 use crate::support::{Folder, Ran};
 
 /// A job that writes one sink from `t`, a stream over a topic that is read to its end.
-fn copying(broker: &Broker, (from, to): (&str, &str), columns: &str, more: &str, select: &str) -> Folder {
+fn computing(broker: &Broker, (from, to): (&str, &str), columns: &str, more: &str, select: &str) -> Folder {
     job(
         broker,
         &format!(
@@ -44,13 +44,13 @@ fn bc_28_json_numbers_keep_their_digits() {
     let spellings = [("0.1", "0.1000"), ("10", "10.0000"), ("1e2", "100.0000"), ("\"0.1\"", "0.1000")];
     let records = spellings.iter().zip(1..).map(|((px, _), id)| number(id, px, exact));
     broker.put(&from, &records.collect::<Vec<_>>());
-    rows(&run(&copying(&broker, (&from, &to), NUMBERS, "", "SELECT * FROM t")));
+    rows(&run(&computing(&broker, (&from, &to), NUMBERS, "", "SELECT * FROM t")));
     let expected = spellings.iter().zip(1..).map(|((_, px), id)| number(id, px, exact).value.unwrap());
     let expected = expected.collect::<Vec<_>>();
     assert_eq!(written(&broker, &to), expected);
     // What was written is read again, and is the same once more.
     let again = broker.topic(1, &[]);
-    rows(&run(&copying(&broker, (&to, &again), NUMBERS, "", "SELECT * FROM t")));
+    rows(&run(&computing(&broker, (&to, &again), NUMBERS, "", "SELECT * FROM t")));
     assert_eq!(written(&broker, &again), expected);
 }
 
@@ -61,7 +61,7 @@ fn bc_28_a_sum_of_prices_is_exact() {
     let (from, to) = (broker.topic(1, &[]), broker.topic(1, &[]));
     broker.put(&from, &(0..10).map(|id| number(id, "0.1", "9223372036854775807")).collect::<Vec<_>>());
     let select = "SELECT SUM(px) AS px, MAX(qty) AS qty, COUNT(*) AS n FROM t";
-    rows(&run(&copying(&broker, (&from, &to), NUMBERS, "", select)));
+    rows(&run(&computing(&broker, (&from, &to), NUMBERS, "", select)));
     assert_eq!(written(&broker, &to), ["{\"px\":1.0000,\"qty\":9223372036854775807,\"n\":10}"]);
 }
 
@@ -81,19 +81,19 @@ fn bc_28_a_number_out_of_range_is_a_bad_record() {
     );
     let good = [("1.0000", 1, "9223372036854775807"), ("1.0000", 3, "-9223372036854775808")]
         .map(|(px, id, qty)| number(id, px, qty).value.unwrap());
-    let failed = run(&copying(&broker, (&from, &to), NUMBERS, "", "SELECT * FROM t"));
+    let failed = run(&computing(&broker, (&from, &to), NUMBERS, "", "SELECT * FROM t"));
     assert_eq!(failed.code, 1);
     let place = format!("topic {from}, partition 0, offset 1");
     assert!(failed.stderr.contains(&place), "{}", failed.stderr);
     assert!(failed.stderr.contains("'9223372036854775808' is out of range for BIGINT"), "{}", failed.stderr);
     let to = broker.topic(1, &[]);
-    let skipped = run(&copying(&broker, (&from, &to), NUMBERS, ", 'on.error' = 'skip'", "SELECT * FROM t"));
+    let skipped = run(&computing(&broker, (&from, &to), NUMBERS, ", 'on.error' = 'skip'", "SELECT * FROM t"));
     rows(&skipped);
     assert_eq!(written(&broker, &to), good);
     assert!(skipped.stderr.contains("t: 2 records were skipped"), "{}", skipped.stderr);
     let to = broker.topic(1, &[]);
     let more = ", 'on.error' = 'dead_letter', 'dead.letter.sink' = 'bad'";
-    let folder = copying(&broker, (&from, &to), NUMBERS, more, "SELECT * FROM t");
+    let folder = computing(&broker, (&from, &to), NUMBERS, more, "SELECT * FROM t");
     let sink = format!(
         "CREATE SINK bad WITH (connector = 'kafka', 'bootstrap.servers' = '{}', topic = '{letters}', format = 'json');\n",
         broker.servers
@@ -229,16 +229,7 @@ fn bc_40_a_group_that_changes_all_the_time_changes_nothing() {
         let records = both.map(|(partition, id)| Record { partition, ..Record::value(format!("{{\"id\":{id}}}")) });
         broker.put(&from, &records.collect::<Vec<_>>());
     };
-    let folder = job(
-        &broker,
-        &format!(
-            "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '100ms';
-             CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json',
-               'group.id' = '{group}');
-             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json');
-             INSERT INTO o SELECT id FROM t;"
-        ),
-    );
+    let folder = copying(&broker, &from, &to, &format!(", 'group.id' = '{group}'"));
     let (values, turns) = beside_a_restless_member(&broker, &[&from], &group, |turns| {
         let mut running = Running::start(&folder);
         // Records come while the member does, each time.

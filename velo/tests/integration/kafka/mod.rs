@@ -24,6 +24,19 @@ pub(crate) fn job(broker: &Broker, script: &str) -> Folder {
     Folder::new().file("q.sql", script.replace('@', &broker.servers))
 }
 
+/// From a topic to a topic, exactly once; `more` are further properties of the stream.
+fn copying(broker: &Broker, from: &str, to: &str, more: &str) -> Folder {
+    job(
+        broker,
+        &format!(
+            "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '100ms';
+             CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json'{more});
+             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json');
+             INSERT INTO o SELECT id FROM t;"
+        ),
+    )
+}
+
 pub(crate) fn run(folder: &Folder) -> Ran {
     folder.velo(&["run", "--quiet", "--output", "json", "q.sql"])
 }

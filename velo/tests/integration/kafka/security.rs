@@ -31,6 +31,27 @@ fn script(broker: &Broker, topic: &str, login: &str) -> crate::support::Folder {
     )
 }
 
+/// A job that has nothing to read ends while its connections are made: those are left where they are, whatever they are about.
+#[test]
+fn a_job_that_ends_while_it_logs_in_ends_well() {
+    let broker = Broker::new();
+    let topic = broker.topic(1, &[]);
+    let (servers, user) = (variable("VELO_KAFKA_SASL_SSL"), variable("VELO_KAFKA_SCRAM_USER"));
+    let login = login("SCRAM-SHA-256", &user, &variable("VELO_KAFKA_SCRAM_PASSWORD"));
+    let stream = |number| {
+        format!(
+            "CREATE STREAM t{number} (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '{servers}', topic = '{topic}',
+               'scan.bounded' = 'latest', {login});"
+        )
+    };
+    let streams = (0..24).map(stream).collect::<String>();
+    let all = (0..24).map(|number| format!("SELECT id FROM t{number}")).collect::<Vec<_>>().join(" UNION ALL ");
+    let folder = job(&broker, &format!("{streams} {all};"));
+    for _ in 0..12 {
+        assert_eq!(rows(&run(&folder)), [""; 0]);
+    }
+}
+
 #[test]
 fn each_way_to_log_in_reads_a_topic() {
     let broker = Broker::new();

@@ -1,7 +1,7 @@
 //! Topics that are written.
 
 use super::broker::{Broker, Record};
-use super::{job, rows, run};
+use super::{copying, job, rows, run};
 
 /// Keys, tombstones and event times of a result that changes.
 #[test]
@@ -34,16 +34,7 @@ fn a_bounded_job_is_committed_once() {
     let (from, to) = (broker.topic(3, &[]), broker.topic(2, &[]));
     let records = (0..3_000).map(|id| Record { partition: id % 3, ..Record::value(format!("{{\"id\":{id}}}")) });
     broker.put(&from, &records.collect::<Vec<_>>());
-    let folder = job(
-        &broker,
-        &format!(
-            "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '100ms';
-             CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json',
-               'scan.bounded' = 'latest');
-             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json');
-             INSERT INTO o SELECT id FROM t;"
-        ),
-    );
+    let folder = copying(&broker, &from, &to, ", 'scan.bounded' = 'latest'");
     assert_eq!(rows(&run(&folder)), Vec::<String>::new());
     let mut expected = (0..3_000).map(|id| format!("{{\"id\":{id}}}")).collect::<Vec<_>>();
     expected.sort();

@@ -1,12 +1,12 @@
 //! Jobs that do not end: killed, frozen, with topics that change under them.
 
+use rdkafka::producer::Producer;
 use velo_core::connector::Registry;
-use velo_job::{PlanContext, Roots, RunOptions, Script, Stop};
-use velo_plan::functions::Functions;
+use velo_job::{PlanContext, RunOptions, Script, Stop};
 
-use super::broker::{Broker, Record};
+use super::broker::{Broker, Record, WAIT};
 use super::running::{Running, checkpoint_behind};
-use super::{job, run};
+use super::{copying, job, run};
 use crate::support::Folder;
 
 fn record(id: u32) -> Record {
@@ -103,26 +103,41 @@ fn a_position_that_is_no_longer_there_is_told() {
     let failed = run(&folder);
     assert_eq!(failed.code, 1);
     let said =
-        format!("topic {topic}, partition 0: offset 2 of the checkpoint is no longer there; there are those from 6");
+        format!("topic {topic}, partition 0: offset 2, where reading goes on, is no longer there; there are those from 6");
     assert!(failed.stderr.contains(&said) && failed.stderr.contains("'offset.lost' = 'earliest'"), "{}", failed.stderr);
     let script = folder.read("q.sql").replace("${LOST:-fail}", "earliest");
     let folder = folder.file("q.sql", script);
     let mut running = Running::start(&folder);
     assert_eq!(running.row(), row(7));
-    running.stop();
+    running.signal("-TERM");
+    assert!(running.ended().stderr.contains("going on at 6, as 'offset.lost' says"));
 }
 
-/// From a topic to a topic, exactly once.
-fn copying(broker: &Broker, from: &str, to: &str) -> Folder {
-    job(
-        broker,
-        &format!(
-            "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '100ms';
-             CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{from}', format = 'json');
-             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json');
-             INSERT INTO o SELECT id FROM t;"
-        ),
-    )
+/// The records that a job waits for, because their transaction is open, are deleted while it does.
+#[test]
+fn what_is_deleted_before_it_is_read_is_told() {
+    let broker = Broker::new();
+    for (lost, next) in [("fail", None), ("earliest", Some(5))] {
+        let topic = broker.topic(1, &[]);
+        broker.put(&topic, &[record(1)]);
+        let folder = printing(&broker, &format!("topic = '{topic}'"), &format!(", 'offset.lost' = '{lost}'"));
+        let mut running = Running::start(&folder);
+        assert_eq!(running.row(), row(1));
+        let open = broker.open_transaction(&topic, &[record(2), record(3), record(4), record(5)]);
+        broker.forget(&topic, 4);
+        let said = format!("topic {topic}, partition 0: offset 1, where reading goes on, is no longer there");
+        let ran = match next {
+            None => running.ended(),
+            Some(next) => {
+                open.commit_transaction(WAIT).unwrap();
+                assert_eq!(running.row(), row(next), "{lost}");
+                running.signal("-TERM");
+                running.ended()
+            }
+        };
+        assert_eq!(ran.code, i32::from(next.is_none()), "{lost}: {}", ran.stderr);
+        assert!(ran.stderr.contains(&said), "{lost}: {}", ran.stderr);
+    }
 }
 
 fn sorted(ids: impl Iterator<Item = u32>) -> Vec<String> {
@@ -147,7 +162,7 @@ fn until(broker: &Broker, topic: &str, rows: usize, jobs: &mut [&mut Running]) -
 fn bc_41_each_row_is_there_once_however_often_the_job_is_killed() {
     let broker = Broker::new();
     let (from, to) = (broker.topic(3, &[]), broker.topic(2, &[]));
-    let folder = copying(&broker, &from, &to);
+    let folder = copying(&broker, &from, &to, "");
     let put = |ids: std::ops::Range<u32>| {
         let records = ids.map(|id| Record { partition: (id % 3) as i32, ..record(id) });
         broker.put(&from, &records.collect::<Vec<_>>());
@@ -175,7 +190,7 @@ fn bc_41_each_row_is_there_once_however_often_the_job_is_killed() {
 fn bc_41_a_frozen_process_that_was_replaced_stops() {
     let broker = Broker::new();
     let (from, to) = (broker.topic(1, &[]), broker.topic(1, &[]));
-    let folder = copying(&broker, &from, &to);
+    let folder = copying(&broker, &from, &to, "");
     broker.put(&from, &(0..500).map(record).collect::<Vec<_>>());
     let mut frozen = Running::start(&folder);
     until(&broker, &to, 500, &mut [&mut frozen]);
@@ -200,7 +215,7 @@ fn bc_41_two_jobs_into_one_topic_do_not_meet() {
     let (one, other, to) = (broker.topic(1, &[]), broker.topic(1, &[]), broker.topic(1, &[]));
     broker.put(&one, &(0..300).map(record).collect::<Vec<_>>());
     broker.put(&other, &(300..600).map(record).collect::<Vec<_>>());
-    let folders = [copying(&broker, &one, &to), copying(&broker, &other, &to)];
+    let folders = [copying(&broker, &one, &to, ""), copying(&broker, &other, &to, "")];
     let mut running = folders.each_ref().map(Running::start);
     let [first, second] = &mut running;
     assert_eq!(until(&broker, &to, 600, &mut [first, second]), sorted(0..600));
@@ -213,7 +228,7 @@ fn bc_41_two_jobs_into_one_topic_do_not_meet() {
 fn bc_41_a_transaction_that_timed_out_costs_no_rows() {
     let broker = Broker::new();
     let (from, to) = (broker.topic(1, &[]), broker.topic(1, &[]));
-    let folder = copying(&broker, &from, &to);
+    let folder = copying(&broker, &from, &to, "");
     // A transaction may stay open for three intervals and this time-out: seven seconds.
     let script = folder
         .read("q.sql")
@@ -252,14 +267,7 @@ fn what_was_not_read_yet_is_counted() {
     for connector in velo_source_gen::connectors() {
         registry.add(connector);
     }
-    let context = PlanContext {
-        registry,
-        functions: Functions::new(),
-        lookup: Box::new(|_| None),
-        folder: ".".into(),
-        optimise: true,
-        roots: Roots::Sinks,
-    };
+    let context = PlanContext::new(registry, ".");
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let script = Script::plan(&sql, &context).await;
         assert!(script.is_runnable(), "{:?}", script.diagnostics());

@@ -45,6 +45,23 @@ fn a_records_own_time_is_its_event_time_where_it_was_created_then() {
     assert!(refused.code == 1 && refused.stderr.contains("ahead of"), "{}", refused.stderr);
 }
 
+/// Where the broker says when it took a record, a wrong date is measured against that, and not against the clock of whoever reads.
+#[test]
+fn the_future_begins_when_the_broker_took_the_record() {
+    let broker = Broker::new();
+    let (created, appended) = (broker.topic(1, &[]), broker.topic(1, &[("message.timestamp.type", "LogAppendTime")]));
+    let record = |at| Record::value(format!("{{\"v\":1,\"at\":\"{at}\"}}"));
+    let records = ["1970-01-01T00:00:01Z", "2099-01-01T00:00:00Z"].map(record);
+    for (topic, against) in [(&created, "the clock"), (&appended, "the time at which the broker appended it")] {
+        broker.put(topic, &records);
+        let refused = windows(&broker, topic, ", 'event.time.field' = 'at'", COUNT);
+        let said = format!("2099-01-01T00:00:00Z is further ahead of {against} than watermark.max_future_skew allows");
+        assert!(refused.code == 1 && refused.stderr.contains(&said), "{}", refused.stderr);
+        let skipped = windows(&broker, topic, ", 'event.time.field' = 'at', 'event.time.on.error' = 'skip'", COUNT);
+        assert_eq!(rows(&skipped), ["{\"w\":\"1970-01-01T00:00:00Z\",\"n\":1}"]);
+    }
+}
+
 #[test]
 fn times_in_records_can_follow_a_pattern() {
     let broker = Broker::new();

@@ -6,7 +6,10 @@ mod mistakes;
 mod protobuf;
 mod server;
 
+use serde_json::json;
+
 use crate::kafka::broker::Broker;
+use crate::kafka::running::Running;
 use crate::kafka::{rows, run};
 use crate::support::Folder;
 
@@ -69,6 +72,23 @@ impl Place {
         });
         apart.collect()
     }
+}
+
+/// A topic of two versions of a record, written by two jobs: the second has a field more, among the others. A reader that was there before
+/// it goes on.
+fn developed_while_read(with: &str) -> Place {
+    let place = Place::new();
+    place.write("id BIGINT, name STRING", with, &[r#"{"id":1,"name":"old"}"#]);
+    let script =
+        format!("CREATE STREAM t (id BIGINT, name STRING, tier STRING) WITH (KAFKA, {with}); SELECT * FROM t;");
+    let folder = place.job(&script);
+    let mut early = Running::start(&folder);
+    assert_eq!(early.row(), r#"{"id":1,"name":"old","tier":null}"#);
+    place.write("tier STRING, id BIGINT, name STRING", with, &[r#"{"tier":"gold","id":2,"name":"new"}"#]);
+    assert_eq!(early.row(), r#"{"id":2,"name":"new","tier":"gold"}"#);
+    early.stop();
+    assert_eq!(place.registry.versions(&place.subject()), json!([1, 2]));
+    place
 }
 
 /// A record with the id of its schema before it.

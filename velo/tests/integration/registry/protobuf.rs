@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::{Place, with_id};
-use crate::kafka::running::Running;
+use super::{Place, developed_while_read, with_id};
 
 const PROTOBUF: &str = "format = 'protobuf'";
 
@@ -39,17 +38,7 @@ fn a_sink_registers_its_schema_and_a_source_reads_by_it() {
 /// are read by either.
 #[test]
 fn a_schema_develops_while_it_is_read() {
-    let place = Place::new();
-    place.write("id BIGINT, name STRING", PROTOBUF, &[r#"{"id":1,"name":"old"}"#]);
-    let script =
-        "CREATE STREAM t (id BIGINT, name STRING, tier STRING) WITH (KAFKA, format = 'protobuf'); SELECT * FROM t;";
-    let folder = place.job(script);
-    let mut early = Running::start(&folder);
-    assert_eq!(early.row(), r#"{"id":1,"name":"old","tier":null}"#);
-    place.write("tier STRING, id BIGINT, name STRING", PROTOBUF, &[r#"{"tier":"gold","id":2,"name":"new"}"#]);
-    assert_eq!(early.row(), r#"{"id":2,"name":"new","tier":"gold"}"#);
-    early.stop();
-    assert_eq!(place.registry.versions(&place.subject()), json!([1, 2]));
+    let place = developed_while_read(PROTOBUF);
     // 1 and 2 are what they were.
     let values = place.values();
     assert_eq!(values[0].1, [b"\0\x08\x01\x12\x03".as_slice(), b"old"].concat());
