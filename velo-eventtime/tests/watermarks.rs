@@ -220,7 +220,8 @@ fn a_partition_equals_the_model_however_batches_are_cut() {
                 batch.iter().enumerate().map(|(row, (time, _, said))| model.row(*time, now(row), *said)).collect();
             let column: TimestampMicrosecondArray = batch.iter().map(|(time, _, _)| *time).collect();
             let said: Int64Array = batch.iter().map(|(_, _, said)| *said).collect();
-            let observed = partition.observe(&column, each.as_deref().map_or(Now::Clock(batch[0].1), Now::Each), Some(&said));
+            let observed =
+                partition.observe(&column, each.as_deref().map_or(Now::Clock(batch[0].1), Now::Each), Some(&said));
             let late: Vec<i64> = expected.iter().map(|(late, _)| *late).collect();
             match &observed.late_by {
                 Some(found) => assert_eq!((found.values().to_vec(), found.null_count()), (late, 0)),

@@ -15,6 +15,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::{ClientConfig, TopicPartitionList};
+use tokio::sync::oneshot;
 use velo_core::error::{ErrorKind, Retry};
 use velo_core::{Clock, ConnectorError, Result};
 
@@ -55,6 +56,10 @@ const HEAR: Duration = Duration::from_millis(50);
 
 /// How long one request to a cluster may take.
 pub(crate) const REQUEST: Duration = Duration::from_secs(30);
+
+/// How long after its time an answer is waited for. librdkafka keeps its limits, but not all: `rd_kafka_send_offsets_to_transaction` may never
+/// come back where the coordinator of the group goes (its issues 5456 and 5511).
+const OVERDUE: Duration = Duration::from_secs(10);
 
 /// A cluster with everything that a connection to it needs.
 #[derive(Clone)]
@@ -192,28 +197,44 @@ impl<T: Send + Sync + 'static> Client<T> {
         drop(tokio::task::spawn_blocking(move || drop(self)).await);
     }
 
-    /// Asks the cluster for something, on a thread where waiting for the answer keeps nobody from their work.
+    /// Asks the cluster for something that takes no longer than [`ARRIVE`].
     pub(crate) async fn ask<R: Send + 'static>(
         &self,
         operation: &'static str,
         what: &str,
         ask: impl FnOnce(&T) -> Result<R, KafkaError> + Send + 'static,
     ) -> Result<R> {
-        let answer = self.answer(operation, ask).await?;
+        // Nothing that is asked this way has more time.
+        let answer = self.answer((operation, what), ARRIVE + OVERDUE, ask).await?;
         answer.map_err(|error| self.failed(operation, what, &error))
     }
 
+    /// What comes of a call, which has a thread of its own: one that does not come back keeps nobody, the end of the process included.
     async fn answer<R: Send + 'static>(
         &self,
-        operation: &'static str,
+        (operation, what): (&'static str, &str),
+        within: Duration,
         ask: impl FnOnce(&T) -> Result<R, KafkaError> + Send + 'static,
     ) -> Result<Result<R, KafkaError>> {
+        let (sender, answer) = oneshot::channel();
         let client = Arc::clone(&self.client);
-        let asked = tokio::task::spawn_blocking(move || ask(&client)).await;
-        asked.map_err(|stopped| ConnectorError::new(ErrorKind::Io, operation, stopped.to_string()))
+        // Who asked may have gone.
+        let ask = move || drop(sender.send(ask(&client)));
+        let thread = std::thread::Builder::new().name("kafka call".to_owned()).spawn(ask);
+        thread.map_err(|error| ConnectorError::from_io(error, operation, what))?;
+        let clock = Clock::system();
+        let failed =
+            |kind, why: String| ConnectorError::new(kind, operation, format!("{}, {what}: {why}", self.cluster));
+        tokio::select! {
+            answer = answer => answer.map_err(|_| failed(ErrorKind::Io, "the call panicked".to_owned())),
+            () = clock.sleep(within) => {
+                let why = format!("librdkafka has given no answer within {} s", within.as_secs());
+                Err(failed(ErrorKind::Unavailable, why).temporary())
+            }
+        }
     }
 
-    /// The same, asked again until `until` as long as `again` says so of the answer, and of what it is for users.
+    /// The same for what takes no longer than [`REQUEST`], asked again until `until` as long as `again` says so of the answer, and of what it is for users.
     pub(crate) async fn ask_again<R: Send + 'static>(
         &self,
         (operation, what): (&'static str, &str),
@@ -222,7 +243,7 @@ impl<T: Send + Sync + 'static> Client<T> {
         ask: impl Fn(&T) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
         loop {
-            let error = match self.answer(operation, ask.clone()).await? {
+            let error = match self.answer((operation, what), REQUEST + OVERDUE, ask.clone()).await? {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -462,5 +483,23 @@ mod tests {
         let expected = (RDKafkaErrorCode::Fenced, "fenced by newer producer instance".to_owned());
         assert_eq!(said.fatal(), Some(expected));
         assert_eq!(said.last().as_deref(), Some("fenced by newer producer instance"));
+    }
+
+    /// A call that does not come back, as librdkafka has them, keeps nobody: what asked can go on, and begin anew.
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_not_waited_for() {
+        let client = Cluster::new("127.0.0.1:1".to_owned(), Passed::default()).producer(&[]).unwrap();
+        let (over, never) = std::sync::mpsc::channel::<()>();
+        let ask = move |_: &Producer| {
+            never.recv().ok();
+            Ok(())
+        };
+        let answer = client.answer(("committing", "the group g"), Duration::from_millis(20), ask).await;
+        let error = answer.unwrap_err();
+        assert_eq!((error.kind, error.retry), (ErrorKind::Unavailable, Retry::Temporary));
+        assert!(error.message.contains("the group g: librdkafka has given no answer within"), "{}", error.message);
+        drop(over);
+        let answer = client.answer(("committing", "the group g"), Duration::from_secs(60), |_| Ok(7)).await;
+        assert_eq!(answer.unwrap().unwrap(), 7);
     }
 }

@@ -51,7 +51,9 @@ mod tests {
         for gone in [5, 10] {
             assert_eq!((on(OffsetLost::Earliest, gone), on(OffsetLost::Latest, gone)), (Ok(6), Ok(9)));
             let told = on(OffsetLost::Fail, gone).unwrap_err();
-            assert!(told.contains(&format!("topic t, partition 3: offset {gone}")) && told.contains("from 6 to before 9"));
+            assert!(
+                told.contains(&format!("topic t, partition 3: offset {gone}")) && told.contains("from 6 to before 9")
+            );
         }
     }
 }

@@ -86,8 +86,15 @@ impl Reader {
     ) -> Result<Self> {
         let (sender, fetched) = mpsc::channel(AHEAD);
         let name = format!("{}-{}", reading.topic, reading.partition);
-        let thread =
-            Thread { gathering: Gathering::new(reading.wanted), client, reading, sender, chunks: 0, told: false, lost: false };
+        let thread = Thread {
+            gathering: Gathering::new(reading.wanted),
+            client,
+            reading,
+            sender,
+            chunks: 0,
+            told: false,
+            lost: false,
+        };
         let thread = std::thread::Builder::new().name(format!("kafka {name}")).spawn(move || thread.run(&queue));
         thread.map_err(|error| ConnectorError::from_io(error, "reading", &name))?;
         Ok(Self { fetched, waiting: None, schemas, ended: false })
@@ -257,7 +264,7 @@ impl Thread {
 
     fn look(&mut self, queue: &PartitionQueue<Said>, wait: Duration) -> Found {
         if self.lost {
-            return self.passed_over();
+            return self.passed_over(queue);
         }
         match queue.poll(wait) {
             None => Found::Nothing,
@@ -294,12 +301,13 @@ impl Thread {
 
     /// Goes on as the script says where the cluster no longer has what comes next.
     #[cold]
-    fn passed_over(&mut self) -> Found {
+    fn passed_over(&mut self, queue: &PartitionQueue<Said>) -> Found {
         let (topic, partition) = (Arc::clone(&self.reading.topic), self.reading.partition);
         let there = match self.client.client.fetch_watermarks(&topic, partition, REQUEST) {
             Ok(there) => there,
             Err(error) if error.rdkafka_error_code().is_some_and(may_pass) => {
-                std::thread::sleep(AGAIN);
+                // Nothing comes of a partition that librdkafka does not read.
+                drop(queue.poll(AGAIN));
                 return Found::Nothing;
             }
             Err(error) => return Found::Failed(self.failed(&error)),

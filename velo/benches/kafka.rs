@@ -57,7 +57,11 @@ async fn script(sql: &str) -> Script {
 }
 
 fn consumer(topic: &str, partitions: i32) -> BaseConsumer {
-    let consumer: BaseConsumer = config().set("group.id", "bench").set("enable.auto.commit", "false").create().unwrap();
+    let mut config = config();
+    config.set("group.id", "bench").set("enable.auto.commit", "false");
+    // By its defaults librdkafka pauses for a second where 100,000 records lie ready, so that who is quick waits for it.
+    config.set("queued.min.messages", "1000000").set("fetch.queue.backoff.ms", "1");
+    let consumer: BaseConsumer = config.create().unwrap();
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();

@@ -102,8 +102,9 @@ fn a_position_that_is_no_longer_there_is_told() {
     broker.forget(&topic, 6);
     let failed = run(&folder);
     assert_eq!(failed.code, 1);
-    let said =
-        format!("topic {topic}, partition 0: offset 2, where reading goes on, is no longer there; there are those from 6");
+    let said = format!(
+        "topic {topic}, partition 0: offset 2, where reading goes on, is no longer there; there are those from 6"
+    );
     assert!(failed.stderr.contains(&said) && failed.stderr.contains("'offset.lost' = 'earliest'"), "{}", failed.stderr);
     let script = folder.read("q.sql").replace("${LOST:-fail}", "earliest");
     let folder = folder.file("q.sql", script);
