@@ -48,7 +48,7 @@ pub(crate) struct Reading {
     /// The source's number in the script, and the partition's within the source.
     pub(crate) source: u32,
     pub(crate) number: u32,
-    /// The first offset that is wanted.
+    /// The next offset that is wanted.
     pub(crate) from: i64,
     /// The offset behind the last that was there when the job started.
     pub(crate) seen: i64,
@@ -269,7 +269,7 @@ impl Thread {
         match queue.poll(wait) {
             None => Found::Nothing,
             Some(Ok(message)) => {
-                // Where librdkafka begins before the offset that was asked for, those are not wanted.
+                // librdkafka may begin before the offset that was asked for, and may give records again when a leader changes.
                 if message.offset() < self.reading.from {
                     return Found::Record;
                 }
@@ -280,6 +280,7 @@ impl Thread {
                     return Found::Failed(self.appended());
                 }
                 self.gathering.push(&message);
+                self.reading.from = message.offset() + 1;
                 Found::Record
             }
             Some(Err(KafkaError::PartitionEOF(_))) => Found::LastOne,
@@ -312,8 +313,7 @@ impl Thread {
             }
             Err(error) => return Found::Failed(self.failed(&error)),
         };
-        let from = self.gathering.last().map_or_else(|| self.reading.next.load(Ordering::Relaxed), |last| last + 1);
-        let on = match self.reading.lost.goes_on((&topic, partition), from, there) {
+        let on = match self.reading.lost.goes_on((&topic, partition), self.reading.from, there) {
             Ok(on) => on,
             Err(error) => return Found::Failed(error),
         };
