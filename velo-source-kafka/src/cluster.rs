@@ -234,7 +234,8 @@ impl<T: Send + Sync + 'static> Client<T> {
         }
     }
 
-    /// The same for what takes no longer than [`REQUEST`], asked again until `until` as long as `again` says so of the answer, and of what it is for users.
+    /// Asks for something that takes no longer than [`REQUEST`], again until `until` as long as `again` says so of the answer, and of what it is
+    /// for users.
     pub(crate) async fn ask_again<R: Send + 'static>(
         &self,
         (operation, what): (&'static str, &str),
@@ -256,7 +257,7 @@ impl<T: Send + Sync + 'static> Client<T> {
         }
     }
 
-    /// The same while a cluster that has just been started, or has lost a broker, finds out who answers.
+    /// Asks again while a cluster that has just been started, or has lost a broker, finds out who answers.
     async fn ask_settled<R: Send + 'static>(
         &self,
         operation: &'static str,
