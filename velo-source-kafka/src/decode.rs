@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Schema};
 use arrow_select::interleave::interleave_record_batch;
 use bytes::Bytes;
 use velo_core::batch::columns_of;
-use velo_core::connector::{Chunk, ChunkDecoder, Decoded};
+use velo_core::connector::{Chunk, ChunkDecoder, Decoded, TakenIn};
 use velo_core::dead_letter::RecordAttributes;
 use velo_core::error::ErrorKind;
 use velo_core::place::{Origin, Positions, Resource};
@@ -316,9 +316,10 @@ impl ChunkDecoder for KafkaDecoder {
         frames.at(position).map(|at| frames.attributes(at))
     }
 
-    fn taken_in(&self, chunk: &Chunk, rows: &Batch) -> Option<Vec<i64>> {
+    fn taken_in(&self, chunk: &Chunk, rows: &Batch) -> Option<TakenIn> {
         let (frames, origin) = (frames_of(chunk).ok().filter(|frames| frames.appended)?, rows.origin.as_ref()?);
         let time = |row| frames.at(origin.position(row)).and_then(|at| frames.times[at].checked_mul(1_000));
-        (0..rows.rows()).map(time).collect()
+        let times = (0..rows.rows()).map(time).collect::<Option<_>>()?;
+        Some(TakenIn { times, name: "the time at which the broker appended it" })
     }
 }

@@ -41,8 +41,13 @@ impl SourceFormat {
         self.0.value.sample_records()
     }
 
+    /// Whether the columns are those of a schema that is found by the name of the topic.
+    pub(crate) fn columns_go_by_topic(&self) -> bool {
+        self.0.value.columns_go_by_topic()
+    }
+
     /// The columns by the schema of the records; `None` where they have none.
-    pub(crate) async fn infer(&self, topic: &str) -> Result<Option<SchemaRef>> {
+    pub(crate) async fn infer(&self, topic: Option<&str>) -> Result<Option<SchemaRef>> {
         self.0.value.infer(topic, Clock::system()).await
     }
 
@@ -62,7 +67,7 @@ impl SourceFormat {
         request: &SourceRequest,
         declared: &SchemaRef,
         columns: Vec<DecodeColumn>,
-        topic: &str,
+        topic: Option<&str>,
     ) -> Result<OpenDecoder> {
         self.0.value.decoder(request, declared, columns, topic).await
     }
@@ -74,7 +79,7 @@ impl SourceFormat {
         request: &SourceRequest,
         declared: &SchemaRef,
         columns: Vec<DecodeColumn>,
-        topic: &str,
+        topic: Option<&str>,
     ) -> Result<OpenDecoder> {
         if !self.0.has_key_format && is_one_text(declared) {
             let decoder = RawDecoder::new(declared, columns, request.batch_rows, request.keep_bytes)?;

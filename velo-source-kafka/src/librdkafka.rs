@@ -51,13 +51,62 @@ pub(crate) fn take(options: &mut Options, role: Role, own: &[&'static PropertySp
             entries.extend(options.take(&key));
         }
     }
+    let security = entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(SECURITY));
+    let security = security.map_or(String::new(), |entry| entry.value.trim().to_ascii_lowercase());
     for entry in entries {
-        match checked(&entry, role, own) {
+        match checked(&entry, role, own).and_then(|pair| means_something(&entry, &security).map(|()| pair)) {
             Ok(pair) => passed.push(pair),
             Err(error) => options.error(error),
         }
     }
     passed
+}
+
+/// What says whether connections are encrypted and logged in.
+const SECURITY: &str = "security.protocol";
+
+/// The mechanisms that the library is built with.
+const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+
+/// Whether a property of security has an effect beside the `security` protocol of the script. librdkafka passes over those of a
+/// log-in or of TLS where the protocol has none, and would connect without them.
+fn means_something(entry: &Entry, security: &str) -> Result<(), PropertyError> {
+    let key = entry.key.to_ascii_lowercase();
+    let error = |message: String, help: String| PropertyError {
+        key: entry.key.clone(),
+        origin: Some(entry.origin),
+        message,
+        help: Some(help),
+    };
+    let needs = |one: &str, other: &str, what: &str| match security {
+        // That one is refused by itself.
+        said if !["", "plaintext", "ssl", "sasl_plaintext", "sasl_ssl"].contains(&said) => Ok(()),
+        said if said == one || said == other => Ok(()),
+        said => {
+            let set = match said {
+                "" => format!("'{SECURITY}' is not set"),
+                said => format!("'{SECURITY}' is '{said}'"),
+            };
+            let (one, other) = (one.to_ascii_uppercase(), other.to_ascii_uppercase());
+            Err(error(
+                format!("'{key}' means nothing here: {set}, and connections are {what}"),
+                format!("set '{SECURITY}' = '{one}' or '{other}', or leave '{key}' out"),
+            ))
+        }
+    };
+    if key.starts_with("sasl.") {
+        needs("sasl_ssl", "sasl_plaintext", "not logged in")?;
+    }
+    if key.starts_with("ssl.") {
+        needs("sasl_ssl", "ssl", "not encrypted")?;
+    }
+    if matches!(key.as_str(), "sasl.mechanism" | "sasl.mechanisms") && !MECHANISMS.contains(&entry.value.as_str()) {
+        let near = nearest(&entry.value, MECHANISMS);
+        let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+        let message = format!("'{}' is no mechanism of a log-in that is known here", entry.value);
+        return Err(error(message, format!("it can be {}{near}", MECHANISMS.join(", "))));
+    }
+    Ok(())
 }
 
 /// Whether the name that is nearest to this one is librdkafka's.
@@ -97,19 +146,17 @@ fn checked(entry: &Entry, role: Role, own: &[&'static PropertySpec]) -> Result<(
     config.set(&key, &entry.value);
     match config.create_native_config() {
         Ok(_) => Ok((key, Secret::new(&entry.value))),
-        // Its text shows the value.
-        Err(KafkaError::ClientConfig(..)) if is_secret(&key) => {
-            Err(error(format!("librdkafka refuses the value of '{key}'"), None))
-        }
-        Err(KafkaError::ClientConfig(_, why, ..)) => {
-            Err(error(format!("librdkafka refuses '{key}' = '{}': {why}", entry.value), None))
-        }
+        Err(KafkaError::ClientConfig(_, why, ..)) => Err(error(refusal(&key, &entry.value, &why), None)),
         Err(other) => Err(error(format!("librdkafka refuses '{key}': {other}"), None)),
     }
 }
 
-fn is_secret(key: &str) -> bool {
-    ["password", "secret", "pem", "jaas"].iter().any(|word| key.contains(word))
+/// What is told of a value that librdkafka refuses: a secret is not shown, nor what librdkafka says of it, which shows it too.
+fn refusal(key: &str, value: &str, why: &str) -> String {
+    match ["password", "passphrase", "secret", "pem"].iter().any(|word| key.contains(word)) {
+        true => format!("librdkafka refuses the value of '{key}'"),
+        false => format!("librdkafka refuses '{key}' = '{value}': {why}"),
+    }
 }
 
 /// What Velo sets by itself, and why.
@@ -327,20 +374,41 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_when_the_script_is_read() {
-        let (passed, none) = errors(
-            Role::Consumer,
-            &[("fetch.min.bytes", "1"), ("SASL.Password", "hunter2"), ("properties.client.id", "velo")],
-        );
-        assert_eq!((passed.len(), none), (3, vec![]));
+        let log_in = [("SASL.Password", "hunter2"), ("properties.security.protocol", "SASL_SSL")];
+        let others = [("fetch.min.bytes", "1"), ("properties.client.id", "velo")];
+        let (passed, none) = errors(Role::Consumer, &[log_in, others].concat());
+        assert_eq!((passed.len(), none), (4, vec![]));
         let said = |role, key, value| errors(role, &[(key, value)]).1.join("\n");
         assert!(said(Role::Consumer, "fetch.min.byte", "1").contains("did you mean 'fetch.min.bytes'?"));
         assert!(said(Role::Producer, "linger.ms", "soon").contains("librdkafka refuses 'linger.ms' = 'soon'"));
         assert!(said(Role::Producer, "fetch.min.bytes", "1").contains("for sources and tables"));
         assert!(said(Role::Consumer, "enable.auto.commit", "true").contains("positions are those of checkpoints"));
         assert!(said(Role::Consumer, "properties.nonsense", "1").contains("no property 'nonsense'"));
-        let secret = said(Role::Consumer, "ssl.keystore.password", "");
-        assert!(!secret.contains("hunter2"));
         let (passed, none) = errors(Role::Consumer, &[("colour", "red")]);
         assert_eq!((passed, none), (vec![], vec![]), "who has the rest says so");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let told = refusal("ssl.key.pem", "hunter2", "no PEM in \"hunter2\"");
+        assert_eq!(told, "librdkafka refuses the value of 'ssl.key.pem'");
+        assert_eq!(refusal("acks", "x", "none"), "librdkafka refuses 'acks' = 'x': none");
+    }
+
+    /// librdkafka would connect without them.
+    #[test]
+    fn what_a_protocol_passes_over_is_told() {
+        let said = |pairs: &[(&str, &str)]| errors(Role::Consumer, pairs).1.join("\n");
+        let mechanism = |name| said(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", name)]);
+        assert_eq!(MECHANISMS.map(mechanism), [""; 4]);
+        let near = mechanism("PLAINN");
+        assert!(near.contains("'PLAINN' is no mechanism") && near.contains("did you mean 'PLAIN'?"), "{near}");
+        let none = said(&[("sasl.username", "u")]);
+        assert!(none.contains("'security.protocol' is not set, and connections are not logged in"), "{none}");
+        let tls_alone = said(&[("security.protocol", "SSL"), ("sasl.username", "u"), ("ssl.ca.location", "ca.pem")]);
+        assert!(tls_alone.contains("'sasl.username' means nothing here: 'security.protocol' is 'ssl'"), "{tls_alone}");
+        assert!(tls_alone.contains("set 'security.protocol' = 'SASL_SSL' or 'SASL_PLAINTEXT'"), "{tls_alone}");
+        let open = said(&[("security.protocol", "SASL_PLAINTEXT"), ("ssl.ca.location", "ca.pem")]);
+        assert!(open.contains("connections are not encrypted") && open.contains("'SASL_SSL' or 'SSL'"), "{open}");
     }
 }

@@ -64,6 +64,34 @@ pub(crate) struct Reading {
     pub(crate) next: Arc<AtomicI64>,
 }
 
+/// Where a record stands to what is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// It was given before, or is not asked for.
+    Before,
+    /// It is the next one.
+    Next,
+    /// It is behind the last that is wanted.
+    Behind,
+}
+
+impl Reading {
+    /// Where the record at an offset stands. librdkafka may begin before the offset that was asked for, and may give records again when
+    /// a leader changes.
+    fn place_of(&self, offset: i64) -> At {
+        match self.end {
+            _ if offset < self.from => At::Before,
+            Some(end) if offset >= end => At::Behind,
+            _ => At::Next,
+        }
+    }
+
+    /// The record at an offset was taken.
+    fn took(&mut self, offset: i64) {
+        self.from = offset + 1;
+    }
+}
+
 /// Reads a partition on a thread of its own.
 pub(crate) struct Reader {
     fetched: mpsc::Receiver<Result<Fetch>>,
@@ -269,18 +297,16 @@ impl Thread {
         match queue.poll(wait) {
             None => Found::Nothing,
             Some(Ok(message)) => {
-                // librdkafka may begin before the offset that was asked for, and may give records again when a leader changes.
-                if message.offset() < self.reading.from {
-                    return Found::Record;
-                }
-                if self.reading.end.is_some_and(|end| message.offset() >= end) {
-                    return Found::Beyond;
+                match self.reading.place_of(message.offset()) {
+                    At::Before => return Found::Record,
+                    At::Behind => return Found::Beyond,
+                    At::Next => {}
                 }
                 if self.reading.created_times && matches!(message.timestamp(), Timestamp::LogAppendTime(_)) {
                     return Found::Failed(self.appended());
                 }
                 self.gathering.push(&message);
-                self.reading.from = message.offset() + 1;
+                self.reading.took(message.offset());
                 Found::Record
             }
             Some(Err(KafkaError::PartitionEOF(_))) => Found::LastOne,
@@ -366,5 +392,40 @@ impl Thread {
         self.chunks += 1;
         self.reading.next.store(last + 1, Ordering::Relaxed);
         Some(chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_record_is_taken_twice() {
+        let mut reading = Reading {
+            topic: "t".into(),
+            partition: 0,
+            source: 0,
+            number: 0,
+            from: 5,
+            seen: 9,
+            end: Some(9),
+            wanted: Wanted::default(),
+            created_times: false,
+            lost: OffsetLost::Fail,
+            next: Arc::default(),
+        };
+        let mut taken = Vec::new();
+        // It begins with a batch in which the position is, and after a change of leaders some come again; 6 was compacted away.
+        for offset in [3, 4, 5, 7, 5, 7, 8, 7, 8, 9] {
+            if reading.place_of(offset) == At::Next {
+                reading.took(offset);
+                taken.push(offset);
+            }
+        }
+        assert_eq!(taken, [5, 7, 8]);
+        assert_eq!(
+            [4, 8, 9, 10].map(|offset| reading.place_of(offset)),
+            [At::Before, At::Before, At::Behind, At::Behind]
+        );
     }
 }

@@ -235,10 +235,15 @@ impl SourceBinding for KafkaSource {
     }
 
     async fn infer_schema(&self) -> Result<SchemaRef> {
-        if let Some(known) = self.format.infer(&self.one_topic().await?).await? {
+        let consumer = self.consumer()?;
+        // A schema in a file, or of a subject that is named, needs no cluster.
+        let found = match &self.topics {
+            Topics::Pattern(_) if self.format.columns_go_by_topic() => self.partitions(&consumer).await?,
+            Topics::Pattern(_) | Topics::One(_) => Vec::new(),
+        };
+        if let Some(known) = self.format.infer(self.one_topic(&found)).await? {
             return Ok(known);
         }
-        let consumer = self.consumer()?;
         let found = self.wait(&consumer, &Clock::system()).await?;
         let wanted = self.format.sample_records();
         let sample = consumer.ask("reading", "some records", move |consumer| sample(consumer, &found, wanted)).await?;
@@ -251,9 +256,9 @@ impl SourceBinding for KafkaSource {
     }
 
     async fn open(&self, request: SourceRequest) -> Result<Box<dyn StreamSource>> {
-        let decoder = Arc::new(self.decoder(&request).await?);
         let consumer = self.consumer()?;
         let found = self.wait(&consumer, &request.clock).await?;
+        let decoder = Arc::new(self.decoder(&request, self.one_topic(&found)).await?);
         let partitions = self.bounds(&consumer, found, self.startup()).await?;
         Ok(Box::new(KafkaStream::new(self.clone(), request, decoder, consumer, partitions)?))
     }
@@ -314,19 +319,15 @@ impl KafkaSource {
     }
 
     /// The topic after which the subjects of a registry are named: of several the first that is there, as they are read alike.
-    async fn one_topic(&self) -> Result<String> {
+    fn one_topic<'a>(&'a self, found: &'a [(Arc<str>, i32)]) -> Option<&'a str> {
         match &self.topics {
-            Topics::One(topic) => Ok(topic.clone()),
-            Topics::Pattern(_) => {
-                let found = self.partitions(&self.consumer()?).await?;
-                Ok(found.first().map_or_else(|| self.topics.shown(), |(topic, _)| topic.to_string()))
-            }
+            Topics::One(topic) => Some(topic),
+            Topics::Pattern(_) => found.first().map(|(topic, _)| &**topic),
         }
     }
 
     /// What makes rows of records: of their values and keys, and of those that delete.
-    async fn decoder(&self, request: &SourceRequest) -> Result<KafkaDecoder> {
-        let topic = self.one_topic().await?;
+    async fn decoder(&self, request: &SourceRequest, topic: Option<&str>) -> Result<KafkaDecoder> {
         let (system, columns) = SystemColumns::split(&request.columns, &request.declared)?;
         let in_values = self.properties.value_fields == ValueFields::All;
         let split = Split::new(&request.declared, &self.key_fields, in_values);
@@ -339,22 +340,22 @@ impl KafkaSource {
                 of_values.push(column);
             }
         }
-        let values = self.format.values(request, &split.values, of_values, &topic).await?;
+        let values = self.format.values(request, &split.values, of_values, topic).await?;
         let mut decoder = KafkaDecoder::new(values, system, request.keep_bytes);
         if !places.is_empty() {
             let schema = of_keys.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>();
             let schema = Arc::new(Schema::new(schema));
-            let keys = self.format.keys(request, &split.keys, of_keys, &topic).await?;
+            let keys = self.format.keys(request, &split.keys, of_keys, topic).await?;
             decoder = decoder.with_keys(KeyColumns { keys, places, schema });
         }
         if self.deletes() {
-            decoder = decoder.with_deletes(self.deletes_of(request, &topic).await?);
+            decoder = decoder.with_deletes(self.deletes_of(request, topic).await?);
         }
         Ok(decoder)
     }
 
     /// What makes rows of records that delete: their keys are the columns of the table's.
-    async fn deletes_of(&self, request: &SourceRequest, topic: &str) -> Result<Deletes> {
+    async fn deletes_of(&self, request: &SourceRequest, topic: Option<&str>) -> Result<Deletes> {
         let key = if self.key_fields.is_empty() { &self.key } else { &self.key_fields };
         let split = Split::new(&request.declared, key, true);
         let mut places = Vec::new();

@@ -25,7 +25,7 @@ pub use sink::{
 };
 pub use source::{
     Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, RecordError, SourceRequest,
-    StreamSource,
+    StreamSource, TakenIn,
 };
 pub use table::{SizeHint, TableDataSource, TableItem, TableStream};
 pub use transactions::{TransactionalSystem, Transactions, TransactionsRequest};

@@ -200,9 +200,17 @@ pub trait ChunkDecoder: Send + Sync {
         None
     }
 
-    /// When the system that keeps the records took in those that these rows of the chunk are of, by its own clock, in microseconds since
-    /// 1970; `None` where it does not say.
-    fn taken_in(&self, _chunk: &Chunk, _rows: &Batch) -> Option<Vec<i64>> {
+    /// When the system that keeps the records took in those that these rows of the chunk are of; `None` where it does not say.
+    fn taken_in(&self, _chunk: &Chunk, _rows: &Batch) -> Option<TakenIn> {
         None
     }
+}
+
+/// When the system that keeps records took in those that some rows are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenIn {
+    /// The time for each row, by that system's own clock, in microseconds since 1970.
+    pub times: Vec<i64>,
+    /// What messages call such a time.
+    pub name: &'static str,
 }

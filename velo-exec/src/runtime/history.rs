@@ -13,7 +13,7 @@ use arrow_schema::{Field, FieldRef};
 use async_trait::async_trait;
 use velo_core::connector::{
     Chunk, ChunkDecoder, DecodeColumn, Decoded, Fetch, PartitionInfo, PartitionReader, SourceBinding, SourceRequest,
-    StreamSource,
+    StreamSource, TakenIn,
 };
 use velo_core::dead_letter::RecordAttributes;
 use velo_core::error::ErrorKind;
@@ -265,7 +265,7 @@ impl ChunkDecoder for TwoDecoders {
         side.inner.attributes_at(&chunk, position)
     }
 
-    fn taken_in(&self, chunk: &Chunk, rows: &Batch) -> Option<Vec<i64>> {
+    fn taken_in(&self, chunk: &Chunk, rows: &Batch) -> Option<TakenIn> {
         let (side, chunk) = self.side(chunk);
         side.inner.taken_in(&chunk, rows)
     }

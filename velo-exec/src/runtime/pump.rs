@@ -266,12 +266,15 @@ impl Worker {
         if let Some(watermark) = watermark {
             if let Some(times) = batch.event_times() {
                 let taken_in = self.decoder.taken_in(chunk, &batch);
-                let now = taken_in.as_deref().map_or(Now::Clock(read_at), Now::Each);
+                let (now, clock) = match &taken_in {
+                    Some(taken_in) => (Now::Each(&taken_in.times), taken_in.name),
+                    None => (Now::Clock(read_at), "the clock"),
+                };
                 let observed = watermark.observe(times, now, punctuation.as_ref());
                 batch.late_by = observed.late_by;
                 for row in &observed.future {
                     let row = *row as usize;
-                    let mut one = self.too_far_ahead((&batch, row), punctuation.as_ref(), now);
+                    let mut one = self.too_far_ahead((&batch, row), punctuation.as_ref(), clock);
                     one.bytes = match kept.get(row) {
                         Some(range) => Some(chunk.bytes.slice(range.clone())),
                         None => self.rows_as_json.then(|| row_as_json(&batch.columns, row)).transpose()?,
@@ -289,14 +292,10 @@ impl Worker {
         Ok(Part { rows: batch.rows() as u64, refused, batches: vec![batch], watermark: reached })
     }
 
-    fn too_far_ahead(&self, (batch, row): (&Batch, usize), punctuation: Option<&Int64Array>, now: Now<'_>) -> Refused {
+    fn too_far_ahead(&self, (batch, row): (&Batch, usize), punctuation: Option<&Int64Array>, clock: &str) -> Refused {
         let time = batch.event_times().map_or(0, |times| times.value(row));
         let said = punctuation.filter(|said| said.is_valid(row)).map_or(i64::MIN, |said| said.value(row));
         let what = if said > time { "watermark that it says" } else { "event time" };
-        let clock = match now {
-            Now::Clock(_) => "the clock",
-            Now::Each(_) => "the time at which the broker appended it",
-        };
         let by_number = || velo_core::Place::Row { source: self.name.clone(), row: row as u64 + 1 };
         Refused {
             decoded: true,

@@ -10,7 +10,7 @@ use velo_core::error::{ConnectorError, ErrorKind};
 use velo_core::properties::{Options, Properties, PropertyError, PropertySpec, PropertyValue};
 
 use super::open::Opening;
-use super::properties::{KeyProperties, RegistryProperties, SchemaFileProperties};
+use super::properties::{KeyProperties, RegistryProperties, SchemaFileProperties, SubjectStrategy};
 use super::raw::{RawDecoder, RawEncoder};
 use super::schemas::Schemas;
 use super::sinks::WithKind;
@@ -163,13 +163,25 @@ impl RecordFormat {
         self.0.sample_records
     }
 
+    /// Whether the columns are those of a schema that is found by the name of the topic.
+    pub fn columns_go_by_topic(&self) -> bool {
+        let (spec, registry) = (&*self.0, &self.0.registry);
+        let file = match spec.format {
+            Format::Avro | Format::DebeziumAvro => &spec.files.avro,
+            Format::Protobuf => &spec.files.protobuf,
+            _ => return false,
+        };
+        let by_topic = spec.subject.is_none() && registry.strategy != SubjectStrategy::Record;
+        file.is_none() && registry.url.is_some() && by_topic
+    }
+
     /// The columns that the records of `topic` have by their schema; `None` where they have none, and
-    /// [`RecordFormat::infer_of`] finds the columns of some records.
+    /// [`RecordFormat::infer_of`] finds the columns of some records. There may be no topic yet.
     ///
     /// # Errors
     ///
     /// Where the schema cannot be had.
-    pub async fn infer(&self, topic: &str, clock: Clock) -> Result<Option<SchemaRef>, ConnectorError> {
+    pub async fn infer(&self, topic: Option<&str>, clock: Clock) -> Result<Option<SchemaRef>, ConnectorError> {
         let opening = Opening { spec: &self.0, topic, clock };
         Ok(match self.0.format {
             Format::Raw => {
@@ -203,7 +215,7 @@ impl RecordFormat {
         }
     }
 
-    /// A decoder of `columns` of the records of `topic`. `declared` are the columns of the values, or of the keys.
+    /// A decoder of `columns` of the records of `topic`, where there is one yet. `declared` are the columns of the values, or of the keys.
     ///
     /// # Errors
     ///
@@ -213,7 +225,7 @@ impl RecordFormat {
         request: &SourceRequest,
         declared: &SchemaRef,
         columns: Vec<DecodeColumn>,
-        topic: &str,
+        topic: Option<&str>,
     ) -> Result<OpenDecoder, ConnectorError> {
         let (batch_rows, keep_bytes) = (request.batch_rows, request.keep_bytes);
         let formats = self.0.values.clone();
@@ -258,7 +270,7 @@ impl RecordFormat {
         let full = mode == ChangelogMode::Full && !spec.format.has_changes();
         let written = if full { WithKind::schema(schema) } else { SchemaRef::clone(schema) };
         let changes = spec.format.has_changes() || mode == ChangelogMode::Debezium;
-        let opening = Opening { spec, topic, clock: request.clock.clone() };
+        let opening = Opening { spec, topic: Some(topic), clock: request.clock.clone() };
         let json = JsonEncodeOptions {
             timestamp: spec.values.timestamp.clone(),
             decimal: spec.properties.decimal_format,

@@ -51,7 +51,7 @@ impl Registry {
 /// What is opened.
 pub(super) struct Opening<'a> {
     pub(super) spec: &'a Spec,
-    pub(super) topic: &'a str,
+    pub(super) topic: Option<&'a str>,
     pub(super) clock: Clock,
 }
 
@@ -121,8 +121,15 @@ impl Opening<'_> {
     fn no_subject(&self, registry: &Registry, record: Option<&str>) -> ConnectorError {
         match self.subject(record) {
             Some(subject) => registry.no_subject(&subject),
-            None => configuration("the subject is named by the record, which is not known here".to_owned())
-                .advise("set 'schema.registry.subject'"),
+            None => {
+                let (by, help) = match self.topic {
+                    Some(_) => ("the record, which is not known here", "set 'schema.registry.subject'"),
+                    None => {
+                        ("the topic, and there is none yet", "set 'schema.registry.subject', or declare the columns")
+                    }
+                };
+                configuration(format!("the subject is named by {by}")).advise(help)
+            }
         }
     }
 

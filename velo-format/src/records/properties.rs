@@ -81,12 +81,12 @@ velo_core::property_choices!(SubjectStrategy {
 });
 
 impl SubjectStrategy {
-    /// The subject of a schema; `None` where the record's name is needed and not known.
-    pub fn subject(self, topic: &str, is_key: bool, record: Option<&str>) -> Option<String> {
+    /// The subject of a schema; `None` where a name is needed that is not known.
+    pub fn subject(self, topic: Option<&str>, is_key: bool, record: Option<&str>) -> Option<String> {
         match self {
-            Self::Topic => Some(format!("{topic}-{}", if is_key { "key" } else { "value" })),
+            Self::Topic => topic.map(|topic| format!("{topic}-{}", if is_key { "key" } else { "value" })),
             Self::Record => record.map(str::to_owned),
-            Self::TopicRecord => record.map(|record| format!("{topic}-{record}")),
+            Self::TopicRecord => topic.zip(record).map(|(topic, record)| format!("{topic}-{record}")),
         }
     }
 }

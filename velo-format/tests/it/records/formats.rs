@@ -65,7 +65,7 @@ pub(crate) fn sink(schema: &SchemaRef, mode: ChangelogMode) -> SinkRequest {
 
 pub(crate) fn open(format: &RecordFormat, declared: &SchemaRef, topic: &str) -> Result<OpenDecoder, ConnectorError> {
     let columns: Vec<DecodeColumn> = columns_of(declared.fields());
-    wait(async { format.decoder(&source(declared), declared, columns, topic).await })
+    wait(async { format.decoder(&source(declared), declared, columns, Some(topic)).await })
 }
 
 pub(crate) fn open_sink(
@@ -140,7 +140,7 @@ fn text_formats_open_without_schemas() {
 fn columns_are_found() {
     let infer = |pairs: &[(&str, &str)], records: &[&str]| {
         let format = read(pairs, true).unwrap().value;
-        match wait(async { format.infer("orders", Clock::system()).await }).unwrap() {
+        match wait(async { format.infer(Some("orders"), Clock::system()).await }).unwrap() {
             Some(schema) => names(schema.fields()),
             None => {
                 let records: Vec<&[u8]> = records.iter().map(|record| record.as_bytes()).collect();

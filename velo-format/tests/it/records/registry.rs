@@ -255,7 +255,7 @@ fn a_source_reads_by_the_schemas_that_its_records_name() {
         let declared = columns();
         let opened = formats
             .value
-            .decoder(&source(&declared), &declared, columns_of(declared.fields()), "orders")
+            .decoder(&source(&declared), &declared, columns_of(declared.fields()), Some("orders"))
             .await
             .unwrap();
         assert_eq!(server.asked(), ["GET /subjects/orders-value/versions/latest"]);
@@ -273,20 +273,52 @@ fn a_source_reads_by_the_schemas_that_its_records_name() {
         assert!(found[3].starts_with("103: : the record does not begin with a zero byte"), "{found:?}");
         // The columns of the latest schema, where none are declared.
         server.answer(200, &registered(2, ORDER, "AVRO"));
-        let inferred = formats.value.infer("orders", Clock::system()).await.unwrap().unwrap();
+        let inferred = formats.value.infer(Some("orders"), Clock::system()).await.unwrap().unwrap();
         assert_eq!(super::names(inferred.fields()), "id BIGINT, name STRING");
         server.answer(404, "{}");
-        let error = formats.key.infer("orders", Clock::system()).await.unwrap_err();
+        let error = formats.key.infer(Some("orders"), Clock::system()).await.unwrap_err();
         assert_eq!(text(&error, &server.url), "URL has no subject 'orders-key'");
         // A column that does not fit the latest schema.
         let wrong: SchemaRef = Arc::new(Schema::new(vec![Field::new("id", DataType::Date32, true)]));
         server.answer(200, &registered(2, ORDER, "AVRO"));
-        let error =
-            formats.value.decoder(&source(&wrong), &wrong, columns_of(wrong.fields()), "orders").await.unwrap_err();
+        let error = formats
+            .value
+            .decoder(&source(&wrong), &wrong, columns_of(wrong.fields()), Some("orders"))
+            .await
+            .unwrap_err();
         assert!(error.message.ends_with("'id' is long and declared DATE"), "{error}");
         server.answer(200, &registered(2, "syntax = \"proto3\";", "PROTOBUF"));
-        let error = formats.value.decoder(&source(&wrong), &wrong, vec![], "orders").await.unwrap_err();
+        let error = formats.value.decoder(&source(&wrong), &wrong, vec![], Some("orders")).await.unwrap_err();
         assert_eq!(error.message, "the schema of the subject 'orders-value' is PROTOBUF and not AVRO");
+    });
+}
+
+/// Of topics that follow a pattern there may be none yet: what records name is all there is then.
+#[test]
+fn no_subject_is_asked_for_where_there_is_no_topic_yet() {
+    wait(async {
+        let server = Server::start(&[]).await;
+        let avro = [("format", "avro"), ("schema.registry.url", server.url.as_str())];
+        let formats = |more: &[(&str, &str)]| read(&[&avro, more].concat(), true).unwrap();
+        let declared = columns();
+        let open = formats(&[]);
+        assert!(open.value.columns_go_by_topic());
+        let opened = open.value.decoder(&source(&declared), &declared, columns_of(declared.fields()), None).await;
+        assert!(opened.unwrap().schemas.is_some());
+        let error = open.value.infer(None, Clock::system()).await.unwrap_err();
+        assert_eq!(error.message, "the subject is named by the topic, and there is none yet");
+        assert_eq!(server.asked(), [""; 0]);
+        // What is found without a topic does not wait for one.
+        let named = formats(&[("schema.registry.subject", "shop")]);
+        server.answer(200, &registered(2, ORDER, "AVRO"));
+        let inferred = named.value.infer(None, Clock::system()).await.unwrap().unwrap();
+        assert_eq!(super::names(inferred.fields()), "id BIGINT, name STRING");
+        assert_eq!(server.asked(), ["GET /subjects/shop/versions/latest"]);
+        let by_record = formats(&[("schema.registry.subject.strategy", "record")]);
+        let by_file = formats(&[("avro.schema.file", "order.avsc")]);
+        let go_by_topic = [named, by_record, by_file].map(|formats| formats.value.columns_go_by_topic());
+        assert_eq!(go_by_topic, [false; 3]);
+        assert!(!read(&[("format", "json")], true).unwrap().value.columns_go_by_topic());
     });
 }
 
