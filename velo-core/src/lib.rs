@@ -12,6 +12,7 @@ pub mod dead_letter;
 pub mod decimal;
 pub mod duration;
 pub mod error;
+pub mod hash;
 pub mod lookup;
 pub mod offset;
 pub mod place;

@@ -1,14 +1,25 @@
 //! The nearest known name to a misspelt one.
 
-/// The candidate nearest to `name` by edit distance (with transpositions, without regard to case), if it is near enough to
-/// be meant: at most a third of the name's length away, and at most three edits.
+/// The candidate that `name` most likely means, by edit distance (with transpositions, without regard to case); `None` where none is near
+/// enough.
+///
+/// Near enough is at most one edit for up to four characters, two for up to eight, three beyond; one character differs in case alone.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).clamp(1, 3);
+    let (written, name) = (name, name.to_ascii_lowercase());
+    let allowed = match name.chars().count() {
+        0 | 1 => 0,
+        2..=4 => 1,
+        5..=8 => 2,
+        _ => 3,
+    };
+    let first = |text: &str| text.chars().next().map(|first| first.to_ascii_lowercase());
     candidates
         .into_iter()
-        .map(|candidate| (strsim::osa_distance(&name.to_ascii_lowercase(), &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
+        .map(|candidate| (strsim::osa_distance(&name, &candidate.to_ascii_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= allowed && *candidate != written)
+        .min_by_key(|(distance, candidate)| {
+            (*distance, first(candidate) != first(&name), candidate.len().abs_diff(name.len()))
+        })
         .map(|(_, candidate)| candidate)
 }
 
@@ -18,9 +29,14 @@ mod tests {
 
     #[test]
     fn near_names_only() {
-        let known = ["event.time.field", "event.time.format", "path"];
+        let known = ["event.time.field", "event.time.format", "path", "id", "bath"];
         assert_eq!(nearest("event.time.feild", known), Some("event.time.field"));
         assert_eq!(nearest("PAHT", known), Some("path"));
+        assert_eq!(nearest("pathh", known), Some("path"));
+        assert_eq!(nearest("ID", known), Some("id"));
+        assert_eq!(nearest("kk", ["v", "k"]), Some("k"));
+        // Every name of one character is one edit away; and nobody means again what there is.
+        assert_eq!((nearest("b", ["a"]), nearest("a", ["a"])), (None, None));
         assert_eq!(nearest("colour", known), None);
     }
 }

@@ -186,11 +186,55 @@ impl PropertyValue for Zone {
     }
 }
 
+/// Reads a property that is one of some words, or a time: `timestamp:2024-01-31T00:00:00Z`, also in milliseconds since 1970; `time` makes
+/// its value of the microseconds.
+///
+/// # Errors
+///
+/// What the words are, or what is wrong with the time.
+pub fn choice_or_time<T: Copy>(text: &str, choices: &[(&str, T)], time: impl FnOnce(i64) -> T) -> Result<T, String> {
+    const WORD: &str = "timestamp:";
+    match text.split_at_checked(WORD.len()) {
+        Some((word, written)) if word.eq_ignore_ascii_case(WORD) => {
+            let written = written.trim();
+            let micros = match written.parse::<i64>() {
+                Ok(millis) => millis.checked_mul(1_000).ok_or_else(|| format!("'{written}' is beyond every time")),
+                Err(_) => crate::format::parse_timestamp(written, Zone::UTC).map_err(|_| {
+                    format!("'{written}' is neither a time such as 2024-01-31T00:00:00Z nor milliseconds since 1970")
+                }),
+            };
+            micros.map(time)
+        }
+        _ => velo_core::properties::choice(text, choices)
+            .map_err(|message| format!("{message}; or timestamp:2024-01-31T00:00:00Z")),
+    }
+}
+
+/// The time that [`choice_or_time`] reads, as it is written.
+pub fn show_time(micros: i64) -> String {
+    format!("timestamp:{}", velo_core::time::iso8601(micros))
+}
+
 #[cfg(test)]
 mod tests {
     use velo_core::properties::{Options, Properties};
 
     use super::*;
+
+    #[test]
+    fn a_word_or_a_time_is_read() {
+        let shown = show_time(1_706_659_200_000_000);
+        let read = |text| choice_or_time(text, &[("earliest", 0), ("latest", 1)], |micros| micros);
+        assert_eq!(read("Latest"), Ok(1));
+        for same in ["timestamp:2024-01-31T00:00:00Z", "Timestamp: 1706659200000", &shown] {
+            assert_eq!(read(same), Ok(1_706_659_200_000_000), "{same}");
+        }
+        let wrong = |text| read(text).unwrap_err();
+        assert!(wrong("earlist").contains("did you mean 'earliest'?"));
+        assert!(wrong("yesterday").ends_with("; or timestamp:2024-01-31T00:00:00Z"));
+        assert!(wrong("timestamp:soon").contains("'soon' is neither a time"));
+        assert_eq!(wrong("timestamp:9223372036854775807"), "'9223372036854775807' is beyond every time");
+    }
 
     #[test]
     fn defaults_are_those_of_the_table() {

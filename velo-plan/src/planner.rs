@@ -295,7 +295,7 @@ impl Planner<'_> {
         if !known.iter().any(|spec| spec.names(key)) {
             let names = known.iter().map(|spec| spec.key);
             let mut diagnostic = Diagnostic::error(codes::PROPERTY, key_span, format!("there is no setting '{key}'"));
-            diagnostic = match velo_sql::diagnostic::suggest::nearest(key, names) {
+            diagnostic = match velo_core::suggest::nearest(key, names) {
                 Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
                 None => diagnostic.help("`velo properties` lists them; properties of one connector belong into WITH"),
             };

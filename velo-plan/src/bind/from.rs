@@ -125,16 +125,8 @@ impl Planner<'_> {
         own.pairs.extend(self.query.time.pairs.iter().cloned());
         self.query.time_used = true;
         let source = self.resolver().source(&own)?;
-        let declared = match source.binding.infer_schema().await {
-            Ok(schema) => schema,
-            Err(error) => {
-                self.error(
-                    Diagnostic::error(codes::CONNECTOR, name.span(), error.to_string())
-                        .help("CREATE STREAM can declare the columns; here the data must be readable while planning"),
-                );
-                return None;
-            }
-        };
+        let otherwise = "CREATE STREAM can declare the columns; here the data must be readable while planning";
+        let declared = self.columns_of_data(&source, name, otherwise).await?;
         let columns = self.bound_columns(name, source, declared, &[], &own)?;
         let relation = self.source_relation(columns, name);
         self.catalog.add(name, Object::Relation { relation: relation.clone(), writable: None });

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, FieldRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
+use velo_core::suggest::nearest;
 use velo_core::{schema, types};
 use velo_sql::ast::{Call, CallArg, Expr as Ast, ExprKind, Ident, Literal, ObjectName};
-use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed};

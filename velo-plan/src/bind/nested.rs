@@ -1,8 +1,8 @@
 //! Values inside values: fields of structs, elements of arrays and maps, and what makes them.
 
 use arrow_schema::DataType;
+use velo_core::suggest::nearest;
 use velo_sql::ast::{Ident, Literal, MapEntry, StructItem};
-use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field};
 use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::Expr;
+use velo_core::suggest::nearest;
 use velo_sql::ast::{
     BufferEmit, BufferExpire, Call, Direction, ExprKind, Frame, Ident, Literal, NamedWindow, NullTreatment, NullsOrder,
     ObjectName, Over, WindowSpec,
 };
-use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};

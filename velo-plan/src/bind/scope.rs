@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use arrow_schema::FieldRef;
+use velo_core::suggest::nearest;
 use velo_sql::ast::{Ident, ObjectName};
-use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::Typed;

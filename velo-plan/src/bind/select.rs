@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow_schema::{Field, FieldRef, Schema};
 use datafusion_expr::Expr;
+use velo_core::suggest::nearest;
 use velo_core::{schema, types};
 use velo_sql::ast::{Expr as Ast, ExprKind, Ident, OrderByItem, Select, SelectItem};
-use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed};

@@ -6,7 +6,7 @@ use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::Column;
 use datafusion_expr::Expr;
 use velo_core::properties::{PropertyError, PropertyValue};
-use velo_core::{schema, types};
+use velo_core::{ConnectorError, schema, types};
 use velo_eventtime::{LateProperties, OnError};
 use velo_sql::ast::{Create, ObjectName};
 use velo_sql::{Diagnostic, Span};
@@ -97,18 +97,34 @@ impl Planner<'_> {
         }
         let Declared { physical, columns } = match written {
             Some(declared) => declared,
-            None => match source.binding.infer_schema().await {
-                Ok(physical) => Declared { physical, columns: vec![] },
-                Err(error) => {
-                    self.error(
-                        Diagnostic::error(codes::CONNECTOR, create.name.span(), error.to_string())
-                            .help("declare the columns, or make the data readable while planning"),
-                    );
-                    return None;
-                }
-            },
+            None => {
+                let otherwise = "declare the columns, or make the data readable while planning";
+                let physical = self.columns_of_data(&source, &create.name, otherwise).await?;
+                Declared { physical, columns: vec![] }
+            }
         };
         self.bound_columns(&create.name, source, physical, &columns, pairs)
+    }
+
+    /// The columns that a connector finds in its data; `otherwise` is what can be done where it does not.
+    pub(super) async fn columns_of_data(
+        &mut self,
+        source: &BoundSource,
+        name: &ObjectName,
+        otherwise: &str,
+    ) -> Option<SchemaRef> {
+        match source.binding.infer_schema().await {
+            Ok(columns) => Some(columns),
+            Err(error) => {
+                let advice = error.advice.clone();
+                let told = ConnectorError { advice: None, ..error }.to_string();
+                let diagnostic = Diagnostic::error(codes::CONNECTOR, name.span(), told);
+                // What the connector advises is nearer to what went wrong.
+                let help = advice.into_iter().chain([otherwise.to_owned()]);
+                self.error(help.fold(diagnostic, Diagnostic::help));
+                None
+            }
+        }
     }
 
     /// A connector with its columns, computed ones included.

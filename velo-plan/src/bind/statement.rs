@@ -219,7 +219,7 @@ impl Planner<'_> {
             let names = specs.iter().flat_map(|(_, specs)| specs.iter()).map(|spec| spec.key);
             let mut diagnostic =
                 Diagnostic::error(codes::PROPERTY, *key_span, format!("this query has no property '{key}'"));
-            diagnostic = match velo_sql::diagnostic::suggest::nearest(key, names) {
+            diagnostic = match velo_core::suggest::nearest(key, names) {
                 Some(near) => diagnostic.help(format!("did you mean '{near}'?")),
                 None => diagnostic
                     .help("a property of a source or sink is prefixed with its name; `velo properties` lists them all"),

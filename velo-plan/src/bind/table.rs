@@ -98,16 +98,8 @@ impl Planner<'_> {
         let upkeep = upkeep(&bound);
         let BoundTable { source, properties, .. } = bound;
         self.fits_table(&properties, source.binding.bounded(), pairs)?;
-        let physical = match source.binding.infer_schema().await {
-            Ok(physical) => physical,
-            Err(error) => {
-                self.error(
-                    Diagnostic::error(codes::CONNECTOR, name.span(), error.to_string())
-                        .help("CREATE TABLE can declare the columns; here the data must be readable while planning"),
-                );
-                return None;
-            }
-        };
+        let otherwise = "CREATE TABLE can declare the columns; here the data must be readable while planning";
+        let physical = self.columns_of_data(&source, name, otherwise).await?;
         let columns = self.bound_columns(name, source, physical, &[], pairs)?;
         let missing = self.missing(&properties, pairs, &columns.scope)?;
         Some(self.add_table(name, columns, &[], upkeep, missing))
@@ -262,7 +254,7 @@ impl Planner<'_> {
             let Some(column) = exact.or_else(|| visible(scope).find(|column| ident.matches(&column.name))) else {
                 let names: Vec<&str> = visible(scope).map(|column| column.name.as_str()).collect();
                 let message = format!("there is a default for '{name}', and the table has no such column");
-                let help = match velo_sql::diagnostic::suggest::nearest(name, names.iter().copied()) {
+                let help = match velo_core::suggest::nearest(name, names.iter().copied()) {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("the columns are {}", names.join(", ")),
                 };

@@ -1,8 +1,8 @@
 //! Parts of times: EXTRACT, and FLOOR to a unit.
 
+use velo_core::suggest::nearest;
 use velo_core::types;
 use velo_sql::ast::{Expr as Ast, Ident};
-use velo_sql::diagnostic::suggest::nearest;
 use velo_sql::{Diagnostic, Span};
 
 use super::expr::{ExprBinder, Typed, article};

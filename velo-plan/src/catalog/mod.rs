@@ -7,10 +7,10 @@ mod resolve;
 use std::collections::BTreeMap;
 
 use arrow_schema::SchemaRef;
+use velo_core::suggest::nearest;
 use velo_eventtime::LateProperties;
 use velo_sql::Span;
 use velo_sql::ast::{Ident, ObjectName};
-use velo_sql::diagnostic::suggest::nearest;
 
 pub use history::BoundHistory;
 pub use properties::{

@@ -4,6 +4,7 @@ use velo_core::duration::Span;
 use velo_core::properties::{Entry, Options, Properties, PropertyError, PropertySpec, PropertyValue};
 use velo_core::resilience::{CircuitBreakerProperties, ResilienceProperties};
 use velo_core::{properties, property_choices};
+use velo_eventtime::properties::{choice_or_time, show_time};
 use velo_eventtime::{EventTimeProperties, LateProperties, OnError, WatermarkProperties};
 
 use crate::plan::MissingStrategy;
@@ -34,8 +35,8 @@ properties! {
         /// errors are those of the stream.
         "history.connector" => connector: Option<String>,
         /// Where what comes live takes over: `end` behind the last row of the history, for a live source that begins where the history
-        /// ends; `timestamp:2024-01-31T00:00:00Z` where the two overlap: rows with this event time or a later one are taken from what
-        /// comes live, earlier ones from the history.
+        /// ends; `timestamp:2024-01-31T00:00:00Z` (also in milliseconds since 1970) where the two overlap: rows with this event time or
+        /// a later one are taken from what comes live, earlier ones from the history.
         "history.then.live" => then_live: ThenLive,
     }
 }
@@ -52,18 +53,7 @@ pub enum ThenLive {
 
 impl PropertyValue for ThenLive {
     fn parse(text: &str) -> Result<Self, String> {
-        if text.eq_ignore_ascii_case("end") {
-            return Ok(Self::End);
-        }
-        let expected = || format!("'{text}' is no place to go over: write end, or timestamp:2024-01-31T00:00:00Z");
-        let (word, time) = text.split_once(':').ok_or_else(expected)?;
-        if !word.trim().eq_ignore_ascii_case("timestamp") {
-            return Err(expected());
-        }
-        let time = time.trim();
-        velo_eventtime::parse_timestamp(time, velo_eventtime::Zone::UTC)
-            .map(Self::Timestamp)
-            .map_err(|_| format!("'{time}' is no time such as 2024-01-31T00:00:00Z"))
+        choice_or_time(text, &[("end", Self::End)], Self::Timestamp)
     }
 
     fn kind() -> String {
@@ -73,7 +63,7 @@ impl PropertyValue for ThenLive {
     fn show(&self) -> Option<String> {
         Some(match self {
             Self::End => "end".to_owned(),
-            Self::Timestamp(micros) => format!("timestamp:{}", velo_core::time::iso8601(*micros)),
+            Self::Timestamp(micros) => show_time(*micros),
         })
     }
 }

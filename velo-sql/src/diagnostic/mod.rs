@@ -3,7 +3,7 @@
 pub mod code;
 mod json;
 mod render;
-pub mod suggest;
+pub(crate) mod suggest;
 
 pub use code::{CODES, Code, CodePage};
 pub use json::to_json;

@@ -15,9 +15,10 @@ use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
 use prefetch_index::prefetch_index;
 use velo_core::error::{ConnectorError, ErrorKind, Result};
+use velo_core::hash::Word;
 use velo_core::types::sql_name;
 
-use crate::store::hash::{self, Word};
+use crate::store::hash;
 use crate::store::segments::{Address, Segments};
 
 /// How a column is hashed and compared.
