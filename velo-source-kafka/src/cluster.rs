@@ -57,9 +57,12 @@ const HEAR: Duration = Duration::from_millis(50);
 /// How long one request to a cluster may take.
 pub(crate) const REQUEST: Duration = Duration::from_secs(30);
 
+/// How long a step of a transaction may take before it is asked for again, which goes on with it.
+const STEP: Duration = Duration::from_secs(10);
+
 /// How long after its time an answer is waited for. librdkafka keeps its limits, but not all: `rd_kafka_send_offsets_to_transaction` may never
 /// come back where the coordinator of the group goes (its issues 5456 and 5511).
-const OVERDUE: Duration = Duration::from_secs(10);
+const OVERDUE: Duration = Duration::from_secs(5);
 
 /// A cluster with everything that a connection to it needs.
 #[derive(Clone)]
@@ -234,17 +237,18 @@ impl<T: Send + Sync + 'static> Client<T> {
         }
     }
 
-    /// Asks for something that takes no longer than [`REQUEST`], again until `until` as long as `again` says so of the answer, and of what it is
+    /// Asks for something that takes no longer than `within`, again until `until` as long as `again` says so of the answer, and of what it is
     /// for users.
     pub(crate) async fn ask_again<R: Send + 'static>(
         &self,
         (operation, what): (&'static str, &str),
+        within: Duration,
         (clock, until): (&Clock, i64),
         again: impl Fn(&KafkaError, &ConnectorError) -> bool,
         ask: impl Fn(&T) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
         loop {
-            let error = match self.answer((operation, what), REQUEST + OVERDUE, ask.clone()).await? {
+            let error = match self.answer((operation, what), within + OVERDUE, ask.clone()).await? {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -266,7 +270,7 @@ impl<T: Send + Sync + 'static> Client<T> {
     ) -> Result<R> {
         let clock = Clock::system();
         let again = |error: &KafkaError, _: &ConnectorError| error.rdkafka_error_code().is_some_and(settles);
-        self.ask_again((operation, what), (&clock, clock.after(REQUEST)), again, ask).await
+        self.ask_again((operation, what), REQUEST, (&clock, clock.after(REQUEST)), again, ask).await
     }
 
     /// What failed, with what the client has said about it.
@@ -300,7 +304,7 @@ impl Client<BaseConsumer<Said>> {
         let clock = Clock::system();
         // A log-in that is refused is refused again.
         let again = |_: &KafkaError, failed: &ConnectorError| failed.retry == Retry::Temporary;
-        self.ask_again(("asking for topics", &what), (&clock, clock.after(CONNECT)), again, asked).await
+        self.ask_again(("asking for topics", &what), LOOK, (&clock, clock.after(CONNECT)), again, asked).await
     }
 
     /// The first offset of a partition, and the one behind its last that can be read: with `read_committed` the last stable one.
@@ -330,6 +334,19 @@ impl Client<BaseConsumer<Said>> {
 }
 
 impl Client<Producer> {
+    /// Asks for a step of a transaction, again until `until` as long as the answer is that it may be given later. The step gets the time that
+    /// it may take.
+    pub(crate) async fn step<R: Send + 'static>(
+        &self,
+        (operation, what): (&'static str, &str),
+        (clock, until): (&Clock, i64),
+        step: impl Fn(&Producer, Duration) -> Result<R, KafkaError> + Clone + Send + 'static,
+    ) -> Result<R> {
+        let again = |error: &KafkaError, _: &ConnectorError| matches!(error, KafkaError::Transaction(error) if error.is_retriable());
+        let ask = move |producer: &Producer| step(producer, STEP);
+        self.ask_again((operation, what), STEP, (clock, until), again, ask).await
+    }
+
     /// Whether all that was handed over so far has arrived, as far as is known.
     pub(crate) fn delivered(&self) -> Result<()> {
         match self.said.undelivered() {

@@ -10,7 +10,7 @@ use velo_core::connector::{Replay, ReplayedRecord};
 use velo_core::error::ErrorKind;
 use velo_core::{Clock, ConnectorError, Place, Result};
 
-use crate::cluster::{Client, Cluster, FULL, Producer, REQUEST, topic_name};
+use crate::cluster::{Client, Cluster, FULL, Producer, topic_name};
 use crate::source::Topics;
 
 /// How long the transaction may stay open: as long as nobody sees what is sent to the topic behind it, should this process be killed.
@@ -32,8 +32,8 @@ impl KafkaReplay {
         let set = [("transactional.id", id.as_str()), ("transaction.timeout.ms", &millis)];
         let producer = cluster.that_writes().producer(&set)?;
         let replay = Self { topics: topics.clone(), producer, clock: Clock::system() };
-        replay.insist("beginning a transaction", |producer| producer.init_transactions(REQUEST)).await?;
-        replay.insist("beginning a transaction", |producer| producer.begin_transaction()).await?;
+        replay.insist("beginning a transaction", Producer::init_transactions).await?;
+        replay.insist("beginning a transaction", |producer, _| producer.begin_transaction()).await?;
         Ok(replay)
     }
 
@@ -41,11 +41,9 @@ impl KafkaReplay {
     async fn insist<R: Send + 'static>(
         &self,
         operation: &'static str,
-        ask: impl Fn(&Producer) -> Result<R, KafkaError> + Clone + Send + 'static,
+        step: impl Fn(&Producer, Duration) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
-        let again = |error: &KafkaError, _: &ConnectorError| matches!(error, KafkaError::Transaction(error) if error.is_retriable());
-        let until = self.clock.after(OPEN);
-        self.producer.ask_again((operation, &self.topics.shown()), (&self.clock, until), again, ask).await
+        self.producer.step((operation, &self.topics.shown()), (&self.clock, self.clock.after(OPEN)), step).await
     }
 }
 
@@ -94,10 +92,10 @@ impl Replay for KafkaReplay {
 
     async fn commit(&mut self) -> Result<()> {
         self.producer.flush().await?;
-        self.insist("committing", |producer| producer.commit_transaction(REQUEST)).await
+        self.insist("committing", Producer::commit_transaction).await
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.insist("aborting", |producer| producer.abort_transaction(REQUEST)).await
+        self.insist("aborting", Producer::abort_transaction).await
     }
 }

@@ -18,7 +18,7 @@ use velo_core::connector::{CheckpointId, TransactionalSystem, Transactions, Tran
 use velo_core::error::ErrorKind;
 use velo_core::{Clock, ConnectorError, Result};
 
-use crate::cluster::{Client, Cluster, Producer, REQUEST};
+use crate::cluster::{Client, Cluster, Producer};
 use crate::properties::KafkaSinkProperties;
 use crate::topics;
 
@@ -115,12 +115,11 @@ impl KafkaTransactions {
         &self,
         producer: &Client<Producer>,
         operation: &'static str,
-        ask: impl Fn(&Producer) -> Result<R, KafkaError> + Clone + Send + 'static,
+        step: impl Fn(&Producer, Duration) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
         let what = format!("the transactions {}", self.id);
         let until = self.clock.after(self.open_for);
-        let again = |error: &KafkaError, _: &ConnectorError| matches!(error, KafkaError::Transaction(error) if error.is_retriable());
-        let answer = producer.ask_again((operation, &what), (&self.clock, until), again, ask).await;
+        let answer = producer.step((operation, &what), (&self.clock, until), step).await;
         // The cluster gives up a transaction that was open for too long, and fences a producer for a new one of its id: both look the same
         // from here. The next run begins with the question who runs the job.
         answer.map_err(ConnectorError::temporary)
@@ -144,7 +143,7 @@ impl Transactions for KafkaTransactions {
         let each = [made(0)?, made(1)?];
         for producer in &each {
             // Fences the older self, aborts what that left open, and waits for a commit that had begun.
-            self.insist(producer, "taking over", |producer| producer.init_transactions(REQUEST)).await?;
+            self.insist(producer, "taking over", Producer::init_transactions).await?;
         }
         // Only now: a commit of the older self cannot end later any more.
         let reader = self.system.cluster.consumer(&[("group.id", &self.id), ("isolation.level", "read_committed")])?;
@@ -173,7 +172,7 @@ impl Transactions for KafkaTransactions {
 
     async fn begin(&self, checkpoint: CheckpointId) -> Result<()> {
         let producer = self.change(|producers| producers.each[of(checkpoint)].clone())?;
-        self.insist(&producer, "beginning a transaction", |producer| producer.begin_transaction()).await?;
+        self.insist(&producer, "beginning a transaction", |producer, _| producer.begin_transaction()).await?;
         self.change(|producers| {
             producers.open[of(checkpoint)] = Some(checkpoint);
             producers.current = Some(checkpoint);
@@ -186,16 +185,16 @@ impl Transactions for KafkaTransactions {
             (producers.each[at].clone(), Arc::clone(&producers.group), producers.open[at])
         })?;
         if open != Some(checkpoint) {
-            self.insist(&producer, "beginning a transaction", |producer| producer.begin_transaction()).await?;
+            self.insist(&producer, "beginning a transaction", |producer, _| producer.begin_transaction()).await?;
         }
         producer.flush().await.map_err(ConnectorError::temporary)?;
         let marker = Arc::new(Marker(self.marker(Some(checkpoint))?));
-        self.insist(&producer, "committing the number of a checkpoint", move |producer| {
-            producer.send_offsets_to_transaction(&marker.0, &group, REQUEST)
+        self.insist(&producer, "committing the number of a checkpoint", move |producer, within| {
+            producer.send_offsets_to_transaction(&marker.0, &group, within)
         })
         .await?;
         // Of an error the next run finds out whether it was committed all the same.
-        self.insist(&producer, "committing", |producer| producer.commit_transaction(REQUEST)).await?;
+        self.insist(&producer, "committing", Producer::commit_transaction).await?;
         self.change(|producers| producers.open[of(checkpoint)] = None)
     }
 }
