@@ -13,7 +13,7 @@ use velo_core::dead_letter::{DeadLetter, Stage};
 
 use crate::checkpoint::{StateReader, StateWriter, load_counts, save_counts};
 use crate::error::{ExecError, Result};
-use crate::operator::change_as_json;
+use crate::row_json::change_as_json;
 
 /// The stable code of their dead letters.
 pub(crate) const CODE: &str = "compute-error";

@@ -11,6 +11,7 @@ mod join;
 mod lookup;
 pub mod operator;
 pub mod physical;
+mod row_json;
 mod row_pattern;
 mod row_window;
 pub mod runtime;

@@ -6,7 +6,7 @@ use velo_core::Clock;
 use velo_core::connector::{CheckpointId, TransactionalSystem, Transactions, TransactionsRequest};
 use velo_plan::plan::{Plan, SinkNode};
 
-use super::coordinator::CheckpointPolicy;
+use super::policy::CheckpointPolicy;
 use crate::error::{ExecError, Result};
 
 /// The system whose commits make the checkpoints of a job valid.

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use velo_core::duration::Span;
 use velo_core::{Clock, Watermark};
 
 use super::commit_point::CommitPoint;
@@ -21,20 +20,10 @@ use super::inventory::{complete, complete_name, discarded_name, manifest_name};
 use super::job_file;
 use super::line::{Asked, Kept, Report, Saved};
 use super::manifest::{FORMAT, Manifest, SavedSink, SavedTask, SourceState};
+use super::policy::CheckpointPolicy;
 use super::resume::Resumed;
 use crate::error::{ExecError, Result};
 use crate::runtime::{Stop, StopRequest};
-
-/// When checkpoints are made, and how many are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckpointPolicy {
-    /// From the end of one to the beginning of the next.
-    pub interval: Span,
-    /// How long one may take.
-    pub timeout: Span,
-    /// How many are kept.
-    pub keep: usize,
-}
 
 /// Is told of each checkpoint that is complete.
 pub type OnCheckpoint = Arc<dyn Fn(&Manifest) + Send + Sync>;

@@ -3,7 +3,6 @@
 //! An object is put only where there is none ([`Folder::create`]); nothing is ever rewritten. So whoever finds a name taken knows
 //! that somebody else was there, and a reader never sees half an object. A local folder, a bucket or memory are alike.
 
-use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,6 +18,7 @@ use object_store::{
 use velo_core::ConnectorError;
 use velo_core::error::ErrorKind;
 
+use super::remote::{Remote, causes, with_causes};
 use crate::error::{ExecError, Result};
 
 /// A folder of objects. Their names have letters, digits, `.`, `_`, `-` and `=`, and `/` between folders ([`plain`]).
@@ -33,18 +33,6 @@ pub struct Folder {
     remote: Option<Arc<dyn Remote>>,
     /// Whether the service was seen to refuse an object where there is one.
     refuses: Arc<AtomicBool>,
-}
-
-/// A store behind a network: a call may have done its work though its answer was lost, and errors are those of a service.
-pub(super) trait Remote: Send + Sync {
-    /// Whether what was not found is the place of the whole folder.
-    fn is_gone(&self, error: &object_store::Error) -> bool;
-
-    /// What a failed call about an object means, and what to do about it.
-    fn explain(&self, operation: &'static str, object: &str, error: &object_store::Error) -> ConnectorError;
-
-    /// The error of a service that does not refuse to put an object where there is one.
-    fn no_conditions(&self, operation: &'static str) -> ConnectorError;
 }
 
 /// What tells what this process puts from what others do.
@@ -320,22 +308,9 @@ fn kind_of(error: &std::io::Error) -> ErrorKind {
     }
 }
 
-/// What caused an error, and what caused that.
-pub(super) fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
-}
-
 /// The system's error behind one of the store.
 fn source_io(error: &object_store::Error) -> Option<&std::io::Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// An error with what caused it, each said once.
-pub(super) fn with_causes(error: &object_store::Error) -> String {
-    causes(error).map(ToString::to_string).fold(error.to_string(), |text, cause| {
-        // Some repeat what is in them.
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ mod inventory;
 mod job_file;
 mod line;
 mod manifest;
+mod policy;
+mod remote;
 mod resume;
 pub mod rows;
 #[cfg(feature = "s3")]
@@ -22,7 +24,7 @@ pub mod state;
 mod upgrade;
 
 pub use commit_point::{CommitPoint, Committed};
-pub use coordinator::{CheckpointPolicy, Checkpoints, Coordinator, OnCheckpoint, Participants};
+pub use coordinator::{Checkpoints, Coordinator, OnCheckpoint, Participants};
 pub(crate) use counts::{load_counts, save_counts};
 pub(crate) use files::aside;
 pub use folder::{CallFails, Created, Folder};
@@ -33,6 +35,7 @@ pub use inventory::{
 pub use job_file::{JobFile, forget_attempts, new_id, next_attempt, next_attempt_after};
 pub use line::{Asked, Kept, Line, Next, Report, Saved};
 pub use manifest::{FORMAT, Manifest, PartitionState, SavedSink, SavedTask, SourceState, StateFile};
+pub use policy::CheckpointPolicy;
 pub use resume::{Resumed, Start, start, verify};
 pub use saved_table::KeptTable;
 pub use state::{Chunk, Keyed, OperatorState, Reached, Share, StateReader, StateWriter};

@@ -14,7 +14,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use velo_core::ConnectorError;
 use velo_core::error::ErrorKind;
 
-use super::folder::{Remote, causes, with_causes};
+use super::remote::{Remote, causes, with_causes};
 
 /// How often a call is tried again while nothing answers, and for how long: a job that waits has its own way of starting again.
 const RETRIES: usize = 4;

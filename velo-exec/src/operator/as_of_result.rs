@@ -11,10 +11,10 @@ use velo_core::Batch;
 use velo_core::batch::columns_of;
 use velo_plan::plan::{AsOfJoin as Plan, JoinKind, Side};
 
-use super::row_json::row_as_json;
 use crate::error::{ExecError, Result};
 use crate::join::{JoinColumns, JoinSpec, KeptRows, LEFT, Pairs, RIGHT, RowRef, is_true};
 use crate::lookup::{Fate, MissingCounters, fate};
+use crate::row_json::row_as_json;
 
 /// What becomes of decided rows.
 pub(super) struct Results {

@@ -13,8 +13,8 @@ use velo_eventtime::late::Timeliness;
 
 use super::Outbox;
 use super::grouping::times_of;
-use super::row_json::row_as_json;
 use crate::error::Result;
+use crate::row_json::row_as_json;
 use crate::window::LateCounters;
 use crate::window::late::Measure;
 

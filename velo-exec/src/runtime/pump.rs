@@ -22,7 +22,8 @@ use super::outputs::Letter;
 use super::seam::Seam;
 use super::timing::{Refused, Timed, Timing};
 use crate::error::{ExecError, Result};
-use crate::operator::{Element, InputId, row_as_json};
+use crate::operator::{Element, InputId};
+use crate::row_json::row_as_json;
 
 /// A partition that has something to give.
 pub(super) const GIVING: i64 = i64::MIN;

@@ -11,6 +11,7 @@ mod debezium;
 mod decode;
 mod encode;
 mod envelope;
+mod logical;
 mod made;
 mod plan;
 mod read;

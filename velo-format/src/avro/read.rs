@@ -1,17 +1,12 @@
 //! Values into columns, by a reader that was made for a type and a column.
 
-use arrow_buffer::IntervalMonthDayNano;
-
 use super::cursor::{Cursor, problem};
+use super::logical::{duration, push_uuid};
 use super::schema::AvroSchema;
-use super::text::push_uuid;
 use crate::error::{ValueError, show};
 use crate::json::cursor::{Outcome, Problem};
 use crate::value::typed::Columns;
 use crate::value::{Column, Values};
-
-/// Milliseconds as nanoseconds.
-const MILLIS: i64 = 1_000_000;
 
 /// How values of one type become values of one column.
 #[derive(Debug, Clone)]
@@ -346,15 +341,6 @@ fn refused_decimal(error: ValueError, bytes: &[u8], scale: i32, column: &Column)
             refused(error, &text, column)
         }
         Err(_) => refused_bytes(error, bytes, column),
-    }
-}
-
-/// The twelve bytes of a duration: months, days and milliseconds, each 32 bits without sign, little-endian.
-pub(super) fn duration(bytes: &[u8]) -> Outcome<IntervalMonthDayNano> {
-    let part = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    match (i32::try_from(part(0)), i32::try_from(part(4))) {
-        (Ok(months), Ok(days)) => Ok(IntervalMonthDayNano::new(months, days, i64::from(part(8)) * MILLIS)),
-        _ => Err(problem(format!("a duration of {} months and {} days is too long", part(0), part(4)))),
     }
 }
 

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::cursor::{Cursor, DEPTH_LIMIT, problem, too_deep};
+use super::logical::{duration, push_uuid};
 use super::schema::{AvroSchema, Logical, Type};
 use crate::json::cursor::Outcome;
 use crate::json::push_string;
@@ -162,24 +163,12 @@ fn binary(bytes: &[u8], logical: Logical, out: &mut Vec<u8>) -> Outcome<()> {
         }
         Logical::Uuid => quoted(true, out, |out| push_uuid(out, bytes)),
         Logical::Duration => {
-            let value = super::read::duration(bytes)?;
+            let value = duration(bytes)?;
             quoted(true, out, |out| print_interval(value, out));
         }
         _ => quoted(true, out, |out| encode_base64(bytes, out)),
     }
     Ok(())
-}
-
-/// Appends sixteen bytes as a UUID: `2c0a7e3c-…`.
-pub(super) fn push_uuid(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (at, byte) in bytes.iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            out.push(b'-');
-        }
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
 }
 
 /// A default of a field, as bytes of its type.

@@ -2,7 +2,8 @@
 //!
 //! The script is run and the `text` block is what it printed, first to stdout and then to stderr. A `text` block whose first line is
 //! `$ velo …` is what that command printed; a line `…` in it stands for lines that are left out, so such a block is
-//! compared and never written. A block `sql kafka` needs a broker, and is left as it is: `velo/tests/integration/kafka/guide.rs` runs it.
+//! compared and never written. Blocks `sql kafka` and `sql registry` need a broker, and
+//! are left as they are: `velo/tests/integration/kafka/guide.rs` runs them.
 
 use std::fmt::Write as _;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The guide to Kafka: its scripts are run as they stand there, and print what is shown below them.
+//! The guide to Kafka: its scripts are run as they stand there, and print what is shown below them. Blocks `sql kafka` need a broker,
+//! those `sql registry` a registry beside it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,6 +13,9 @@ const GUIDE: &str = "../docs/guide";
 /// Where the guide's broker listens.
 const SERVERS: &str = "localhost:9092";
 
+/// Where the guide's registry is.
+pub const REGISTRY: &str = "http://localhost:8081";
+
 /// What scripts of the guide speak of that stands in no block.
 const BEFORE: &str = "
 CREATE STREAM orders (id BIGINT, cust STRING) WITH (connector = 'kafka', 'bootstrap.servers' = 'localhost:9092', topic = 'orders');
@@ -24,8 +28,8 @@ struct Block {
     shown: Option<String>,
 }
 
-/// The blocks `sql kafka` in their order.
-fn blocks() -> Vec<Block> {
+/// The blocks of this kind in their order.
+fn blocks(wanted: &str) -> Vec<Block> {
     let guide = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(GUIDE).join("kafka.md")).unwrap();
     let (mut blocks, mut lines) = (Vec::<Block>::new(), guide.lines());
     let mut is_behind_script = false;
@@ -39,11 +43,11 @@ fn blocks() -> Vec<Block> {
             body
         });
         match (kind, blocks.last_mut()) {
-            ("sql kafka", _) => blocks.push(Block { sql: body, shown: None }),
+            (kind, _) if kind == wanted => blocks.push(Block { sql: body, shown: None }),
             ("text", Some(script)) if is_behind_script => script.shown = Some(body),
             _ => {}
         }
-        is_behind_script = kind == "sql kafka";
+        is_behind_script = kind == wanted;
     }
     blocks
 }
@@ -60,14 +64,21 @@ fn root() -> Folder {
 
 #[test]
 fn what_the_guide_shows_is_printed() {
+    // It fills a topic, runs a job and looks at its results.
+    prints_what_it_shows("sql kafka", 3, &[]);
+}
+
+/// Runs the scripts of this kind behind which the guide shows what they print, which so many are. The broker, the names of topics and what
+/// stands in pairs here are others than in the guide.
+pub fn prints_what_it_shows(kind: &str, count: usize, others: &[(&str, &str)]) {
     let broker = Broker::new();
     let topics = format!("guide{}-", std::process::id());
-    let scripts: Vec<Block> = blocks().into_iter().filter(|block| block.shown.is_some()).collect();
-    assert_eq!(scripts.len(), 3, "the guide fills a topic, runs a job and looks at its results");
+    let scripts: Vec<Block> = blocks(kind).into_iter().filter(|block| block.shown.is_some()).collect();
+    assert_eq!(scripts.len(), count);
     let folder = root();
-    // Only the broker and the names of topics are others.
     let run = |block: &Block| {
         let sql = block.sql.replace(SERVERS, &broker.servers).replace("topic = '", &format!("topic = '{topics}"));
+        let sql = others.iter().fold(sql, |sql, (guide, here)| sql.replace(guide, here));
         std::fs::write(folder.path("script.sql"), sql).unwrap();
         // Rows of several tasks come in no order, and the guide has one.
         let ran = folder.velo(&["run", "--parallelism", "1", "script.sql"]);
@@ -90,9 +101,13 @@ fn sorted(printed: &str) -> Vec<String> {
 /// What is shown as a part of a script, or without results, is right too.
 #[test]
 fn every_script_of_the_guide_can_be_planned() {
-    let (parts, scripts): (Vec<Block>, Vec<Block>) =
-        blocks().into_iter().filter(|block| block.shown.is_none()).partition(|block| block.sql.starts_with('\''));
+    let (parts, scripts): (Vec<Block>, Vec<Block>) = blocks("sql kafka")
+        .into_iter()
+        .filter(|block| block.shown.is_none())
+        .partition(|block| block.sql.starts_with('\''));
     assert!(!parts.is_empty() && scripts.len() >= 4, "the guide has blocks `sql kafka` that are not run");
+    // Of one with a registry the columns are asked for, so that it is run or nothing.
+    assert!(blocks("sql registry").iter().all(|block| block.shown.is_some()));
     let mut script = scripts.iter().fold(BEFORE.to_owned(), |script, block| script + &block.sql);
     for (number, part) in parts.iter().enumerate() {
         // The properties of a connection.

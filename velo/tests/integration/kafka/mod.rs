@@ -3,7 +3,7 @@
 pub(crate) mod broker;
 mod cases;
 pub(crate) mod formats;
-mod guide;
+pub(crate) mod guide;
 mod history;
 mod keys;
 mod letters;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::kafka::broker::Broker;
 use crate::kafka::running::Running;
-use crate::kafka::{rows, run};
+use crate::kafka::{guide, rows, run};
 use crate::support::Folder;
 
 use self::server::Registry;
@@ -94,4 +94,11 @@ fn developed_while_read(with: &str) -> Place {
 /// A record with the id of its schema before it.
 fn with_id(id: u64, record: &[u8]) -> Vec<u8> {
     [&[0][..], &u32::try_from(id).unwrap().to_be_bytes(), record].concat()
+}
+
+#[test]
+fn what_the_guide_shows_is_printed() {
+    // It fills a topic, and reads it by the schema that is registered.
+    let registry = Registry::new();
+    guide::prints_what_it_shows("sql registry", 2, &[(guide::REGISTRY, &registry.url)]);
 }
