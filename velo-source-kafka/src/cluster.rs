@@ -14,12 +14,12 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::{Partition, Statistics};
-use rdkafka::{ClientConfig, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 use velo_core::error::{ErrorKind, Retry};
 use velo_core::{Clock, ConnectorError, Result};
 
-use crate::error::failed_with;
+use crate::error::{failed_with, may_pass};
 use crate::lag::{Ends, Place};
 use crate::librdkafka::{Passed, Role};
 
@@ -32,21 +32,6 @@ const ARRIVE: Duration = Duration::from_secs(120);
 
 /// How long to wait before a question is asked again.
 pub(crate) const AGAIN: Duration = Duration::from_millis(100);
-
-/// Whether this only says that the cluster does not know yet who answers.
-fn settles(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::NotCoordinator
-            | RDKafkaErrorCode::CoordinatorNotAvailable
-            | RDKafkaErrorCode::CoordinatorLoadInProgress
-            | RDKafkaErrorCode::WaitingForCoordinator
-            | RDKafkaErrorCode::LeaderNotAvailable
-            | RDKafkaErrorCode::NotLeaderForPartition
-            | RDKafkaErrorCode::OffsetNotAvailable
-            | RDKafkaErrorCode::UnstableOffsetCommit
-    )
-}
 
 /// How long a full queue of records is waited for before it is tried again.
 pub(crate) const FULL: Duration = Duration::from_millis(2);
@@ -261,7 +246,7 @@ impl<T: Send + Sync + 'static> Client<T> {
         }
     }
 
-    /// Asks again while a cluster that has just been started, or has lost a broker, finds out who answers.
+    /// Asks again while a cluster that has just been started, or has lost a broker, finds out who answers, or the client how to reach it.
     async fn ask_settled<R: Send + 'static>(
         &self,
         operation: &'static str,
@@ -269,7 +254,7 @@ impl<T: Send + Sync + 'static> Client<T> {
         ask: impl Fn(&T) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
         let clock = Clock::system();
-        let again = |error: &KafkaError, _: &ConnectorError| error.rdkafka_error_code().is_some_and(settles);
+        let again = |error: &KafkaError, _: &ConnectorError| error.rdkafka_error_code().is_some_and(may_pass);
         self.ask_again((operation, what), REQUEST, (&clock, clock.after(REQUEST)), again, ask).await
     }
 
@@ -307,19 +292,15 @@ impl Client<BaseConsumer<Said>> {
         self.ask_again(("asking for topics", &what), LOOK, (&clock, clock.after(CONNECT)), again, asked).await
     }
 
-    /// The first offset of a partition, and the one behind its last that can be read: with `read_committed` the last stable one.
-    pub(crate) async fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        let (what, topic) = (format!("topic {topic}, partition {partition}"), topic.to_owned());
-        self.ask_settled("asking for offsets", &what, move |consumer| {
-            consumer.fetch_watermarks(&topic, partition, REQUEST)
-        })
-        .await
+    /// [`bounds_of`] each of these partitions, in their order.
+    pub(crate) async fn bounds(&self, places: Vec<(Arc<str>, i32)>) -> Result<Vec<(i64, i64)>> {
+        self.ask_settled("asking for offsets", "the topic", move |consumer| bounds_of(consumer, &places)).await
     }
 
     /// What the group has committed of these partitions.
     pub(crate) async fn committed(&self, partitions: TopicPartitionList) -> Result<TopicPartitionList> {
         self.ask_settled("asking for committed offsets", "the group", move |consumer| {
-            consumer.committed_offsets(partitions.clone(), REQUEST)
+            without_errors(consumer.committed_offsets(partitions.clone(), REQUEST)?)
         })
         .await
     }
@@ -327,10 +308,47 @@ impl Client<BaseConsumer<Said>> {
     /// The first offsets whose records are not older than the times that stand for offsets in `times`.
     pub(crate) async fn at_times(&self, times: TopicPartitionList) -> Result<TopicPartitionList> {
         self.ask_settled("asking for the offsets of a time", "the topic", move |consumer| {
-            consumer.offsets_for_times(times.clone(), REQUEST)
+            without_errors(consumer.offsets_for_times(times.clone(), REQUEST)?)
         })
         .await
     }
+}
+
+/// The list, unless the answer for one of its partitions is an error.
+fn without_errors(answer: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
+    answer.elements().iter().try_for_each(|element| element.error())?;
+    Ok(answer)
+}
+
+/// The first offset of each of these partitions, and the one behind its last that can be read: with `read_committed` the last stable one.
+///
+/// Each is asked for by itself, as a time that Kafka's protocol has for it (ListOffsets, -2 and -1). `fetch_watermarks` asks for both and takes
+/// the smaller one for the first, which the last stable one is where records were deleted behind the begin of a transaction that is open.
+pub(crate) fn bounds_of(
+    consumer: &BaseConsumer<Said>,
+    places: &[(Arc<str>, i32)],
+) -> Result<Vec<(i64, i64)>, KafkaError> {
+    // Of nothing librdkafka may not be asked.
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = |time: Offset| {
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (topic, partition) in places {
+            list.add_partition_offset(topic, *partition, time)?;
+        }
+        without_errors(consumer.offsets_for_times(list, REQUEST)?)
+    };
+    let (firsts, ends) = (asked(Offset::Beginning)?, asked(Offset::End)?);
+    let bounds = places.iter().map(|(topic, partition)| {
+        let of = |list: &TopicPartitionList| match list.find_partition(topic, *partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        let first = of(&firsts)?;
+        Some((first, of(&ends)?.max(first)))
+    });
+    bounds.collect::<Option<_>>().ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition))
 }
 
 impl Client<Producer> {

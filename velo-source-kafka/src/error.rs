@@ -54,12 +54,16 @@ pub(crate) fn is_lost(code: Code) -> bool {
     matches!(code, Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::NoOffset)
 }
 
-/// Whether the same may succeed later.
+/// Whether the same may succeed later: what Kafka's own clients retry (the subclasses of `RetriableException`, without a topic that is not
+/// known and a record that is corrupt, which may stay so), and what librdkafka says of connections.
 pub(crate) fn may_pass(code: Code) -> bool {
     matches!(
         code,
         Code::BrokerTransportFailure
             | Code::AllBrokersDown
+            // The cluster took a broker out of its list while a question to it was on its way; an older name, and the one of today.
+            | Code::BrokerDestroy
+            | Code::DestroyBroker
             | Code::Resolve
             | Code::OperationTimedOut
             | Code::MessageTimedOut
@@ -68,17 +72,22 @@ pub(crate) fn may_pass(code: Code) -> bool {
             | Code::WaitingForCoordinator
             | Code::WaitCache
             | Code::InProgress
+            | Code::Outdated
             | Code::Retry
             | Code::PurgeQueue
             | Code::PurgeInflight
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
+            | Code::PreferredLeaderNotAvailable
+            | Code::EligibleLeadersNotAvailable
             // A leader that is new does not know yet how far its followers are, and the other two how old what a client knows is.
             | Code::OffsetNotAvailable
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
             | Code::BrokerNotAvailable
             | Code::ReplicaNotAvailable
+            | Code::ListenerNotFound
+            | Code::NotController
             | Code::NetworkException
             | Code::CoordinatorLoadInProgress
             | Code::CoordinatorNotAvailable
@@ -87,7 +96,11 @@ pub(crate) fn may_pass(code: Code) -> bool {
             | Code::NotEnoughReplicasAfterAppend
             | Code::ConcurrentTransactions
             | Code::KafkaStorageError
+            | Code::FetchSessionIdNotFound
+            | Code::InvalidFetchSessionEpoch
+            | Code::ThrottlingQuotaExceeded
             | Code::UnstableOffsetCommit
+            | Code::RebootstrapRequired
     )
 }
 
@@ -129,8 +142,10 @@ mod tests {
         assert!(down.advice.is_some_and(|advice| advice.contains("bootstrap.servers")));
         let login = of(Code::Authentication);
         assert_eq!((login.kind, login.retry), (ErrorKind::PermissionDenied, Retry::Permanent));
-        let elected = of(Code::OffsetNotAvailable);
-        assert_eq!((elected.kind, elected.retry), (ErrorKind::Unavailable, Retry::Temporary));
+        for code in [Code::OffsetNotAvailable, Code::DestroyBroker, Code::NotController] {
+            let passes = of(code);
+            assert_eq!((passes.kind, passes.retry), (ErrorKind::Unavailable, Retry::Temporary), "{code}");
+        }
         assert_eq!(of(Code::AutoOffsetReset).kind, ErrorKind::OffsetLost);
         assert_eq!(of(Code::ProducerFenced).kind, ErrorKind::Fenced);
         let said = Some("connection refused".to_owned());

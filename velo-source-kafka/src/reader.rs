@@ -23,7 +23,7 @@ use velo_core::{ConnectorError, Result};
 use velo_format::records::Schemas;
 use velo_format::records::confluent::{schema_id, schema_ids};
 
-use crate::cluster::{AGAIN, Client, REQUEST, Said};
+use crate::cluster::{AGAIN, Client, Said, bounds_of};
 use crate::decode::NamedSchemas;
 use crate::error::{is_lost, may_pass};
 use crate::frames::{Frames, Gathering, Wanted};
@@ -330,11 +330,13 @@ impl Thread {
     #[cold]
     fn passed_over(&mut self, queue: &PartitionQueue<Said>) -> Found {
         let (topic, partition) = (Arc::clone(&self.reading.topic), self.reading.partition);
-        let there = match self.client.client.fetch_watermarks(&topic, partition, REQUEST) {
-            Ok(there) => there,
+        // Nothing comes of a partition that librdkafka does not read.
+        let pause = || drop(queue.poll(AGAIN));
+        let there = match bounds_of(&self.client.client, &[(Arc::clone(&topic), partition)]) {
+            // Of one partition there is one answer.
+            Ok(there) => there[0],
             Err(error) if error.rdkafka_error_code().is_some_and(may_pass) => {
-                // Nothing comes of a partition that librdkafka does not read.
-                drop(queue.poll(AGAIN));
+                pause();
                 return Found::Nothing;
             }
             Err(error) => return Found::Failed(self.failed(&error)),
@@ -343,6 +345,10 @@ impl Thread {
             Ok(on) => on,
             Err(error) => return Found::Failed(error),
         };
+        if on == self.reading.from {
+            // It is there after all: who said otherwise, perhaps a leader that was none any more, may say so once more.
+            pause();
+        }
         // librdkafka has stopped to read the partition, and begins to as if it were new.
         let assign = || {
             let mut list = TopicPartitionList::new();

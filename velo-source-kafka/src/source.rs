@@ -292,9 +292,9 @@ impl KafkaSource {
             Some(Bounded::Timestamp(time)) => asked(consumer, &found, Asked::Time(time)).await?,
             _ => BTreeMap::new(),
         };
+        let bounds = consumer.bounds(found.clone()).await?;
         let mut partitions = Vec::with_capacity(found.len());
-        for (topic, number) in found {
-            let there = consumer.bounds(&topic, number).await?;
+        for ((topic, number), there) in found.into_iter().zip(bounds) {
             let place = (Arc::clone(&topic), number);
             let start = match startup {
                 Startup::Earliest => there.0,
@@ -410,9 +410,6 @@ async fn asked(
     };
     let mut offsets = BTreeMap::new();
     for element in answered.elements() {
-        if let Err(error) = element.error() {
-            return Err(consumer.failed("asking for offsets", &topic_name(element.topic()), &error));
-        }
         if let Offset::Offset(offset) = element.offset() {
             offsets.insert((Arc::from(element.topic()), element.partition()), offset);
         }

@@ -145,8 +145,9 @@ impl KafkaStream {
 
     /// The offset at which a partition is read on that was read to `from` before.
     async fn resumed(&self, partition: &Partition, from: i64) -> Result<i64> {
-        let there = self.consumer.bounds(&partition.topic, partition.number).await?;
-        self.source.properties.lost.goes_on((&partition.topic, partition.number), from, there)
+        let there = self.consumer.bounds(vec![partition.place()]).await?;
+        // Of one partition there is one answer.
+        self.source.properties.lost.goes_on((&partition.topic, partition.number), from, there[0])
     }
 }
 

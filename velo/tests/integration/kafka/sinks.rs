@@ -114,3 +114,26 @@ fn rows_replace_each_other_under_the_key_of_their_records() {
     let wrong = run(&job(&broker, &sql("kk")));
     assert!(wrong.code == 2 && wrong.stderr.contains("its columns are k, v"), "{}", wrong.stderr);
 }
+
+/// Keys lie in the partitions in which Kafka's own clients put them, or where the script says. The numbers: what Kafka's `UtilsTest` has for
+/// murmur2 of these texts, without its sign, modulo 5; and the CRC-32 of "foobar".
+#[test]
+fn keys_lie_where_others_look_for_them() {
+    let broker = Broker::new();
+    let keys = ["21", "foobar", "a-little-bit-long-string", "a-little-bit-longer-string"];
+    let lines = keys.map(|key| format!("{{\"k\":\"{key}\"}}")).join("\n");
+    let partitions = |more: &str| {
+        let to = broker.topic(5, &[]);
+        let sql = format!(
+            "CREATE STREAM t (k STRING) WITH (connector = 'file', path = 'in.jsonl');
+             CREATE SINK o WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{to}', format = 'json', 'key.fields' = 'k'{more});
+             INSERT INTO o SELECT k FROM t;"
+        );
+        rows(&run(&job(&broker, &sql).file("in.jsonl", &lines)));
+        let written = broker.read(&to, "read_committed");
+        let partition = |key: &str| written.iter().find(|record| record.key.as_deref() == Some(key)).unwrap().partition;
+        keys.map(partition)
+    };
+    assert_eq!(partitions(""), [0, 1, 2, 4]);
+    assert_eq!(partitions(", partitioner = 'consistent'")[1], 4);
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::broker::{Broker, Record};
+use super::running::{Running, checkpoint_behind};
 use super::{job, rows, run};
 
 /// All records that are there, with what Kafka says about each.
@@ -66,6 +67,47 @@ fn a_bounded_read_ends_across_markers_and_gaps() {
     let empty = broker.topic(3, &[]);
     let folder = job(&broker, &sql("").replace(&topic, &empty));
     assert_eq!(rows(&run(&folder)), Vec::<String>::new());
+}
+
+/// Compaction takes records away, also those that a job would have read next: places and positions stay those of the offsets.
+#[test]
+fn what_compaction_has_taken_away_is_passed_over() {
+    let broker = Broker::new();
+    // Records of another time begin another segment, and all but the last are compacted as soon as may be.
+    let at_once = [("cleanup.policy", "compact"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", "0")];
+    let topic = broker.topic(1, &at_once);
+    // One by one: records of one batch lie in one segment.
+    let put = |id: i64, key: &str| {
+        let value = if key == "bad" { "{\"id\":}".to_owned() } else { format!("{{\"id\":{id}}}") };
+        broker.put(&topic, &[Record { time: 1_000 * (1 + id), ..Record::keyed(key, Some(&value)) }]);
+    };
+    let sql = |more: &str| {
+        format!(
+            "CREATE STREAM t (id BIGINT) WITH (connector = 'kafka', 'bootstrap.servers' = '@', topic = '{topic}', format = 'json'{more});
+             SELECT id, _offset FROM t;"
+        )
+    };
+    let settings = "SET 'checkpoint.dir' = 'state'; SET 'checkpoint.interval' = '100ms';";
+    let folder = job(&broker, &format!("{settings} {}", sql(", 'on.error' = 'skip'")));
+    let row = |id: u32| format!("{{\"id\":{id},\"_offset\":{id}}}");
+    put(0, "x");
+    put(1, "a");
+    let mut running = Running::start(&folder);
+    assert_eq!([running.row(), running.row()], [0, 1].map(row));
+    checkpoint_behind(&folder, checkpoint_behind(&folder, 0) + 1);
+    running.kill();
+    for (id, key) in (2..).zip(["b", "bad", "a", "b", "last"]) {
+        put(id, key);
+    }
+    // 1 and 2 are gone, and the job goes on behind 1.
+    while broker.read(&topic, "read_committed").len() > 5 {}
+    let mut running = Running::start(&folder);
+    assert_eq!([running.row(), running.row(), running.row()], [4, 5, 6].map(row));
+    running.stop();
+    let bounded = |more: &str| run(&job(&broker, &sql(&format!(", 'scan.bounded' = 'latest'{more}"))));
+    assert_eq!(rows(&bounded(", 'on.error' = 'skip'")), [0, 4, 5, 6].map(row));
+    let failed = bounded("");
+    assert!(failed.stderr.contains(&format!("topic {topic}, partition 0, offset 3")), "{}", failed.stderr);
 }
 
 /// BC-38, the time: one behind the last record is the end, and not the beginning.

@@ -141,6 +141,25 @@ fn what_is_deleted_before_it_is_read_is_told() {
     }
 }
 
+/// What a transaction wrote was deleted while it is open: the last stable offset may lie before the first that is there.
+#[test]
+fn a_stream_begins_within_a_transaction_whose_begin_was_deleted() {
+    let broker = Broker::new();
+    let topic = broker.topic(1, &[]);
+    broker.put(&topic, &[record(1)]);
+    let open = broker.open_transaction(&topic, &[record(2), record(3)]);
+    broker.forget(&topic, 2);
+    let of = |more: &str| printing(&broker, &format!("topic = '{topic}'"), more);
+    let bounded = run(&of(", 'scan.bounded' = 'latest'"));
+    assert_eq!((bounded.code, bounded.stdout.as_str()), (0, ""), "{}", bounded.stderr);
+    let folder = of("");
+    let mut running = Running::start(&folder);
+    checkpoint_behind(&folder, 0);
+    open.commit_transaction(WAIT).unwrap();
+    assert_eq!(running.row(), row(3));
+    running.stop();
+}
+
 fn sorted(ids: impl Iterator<Item = u32>) -> Vec<String> {
     let mut rows = ids.map(row).collect::<Vec<_>>();
     rows.sort();
@@ -184,6 +203,64 @@ fn bc_41_each_row_is_there_once_however_often_the_job_is_killed() {
     assert_eq!(until(&broker, &to, 6_000, &mut [&mut running]), sorted(0..6_000));
     running.stop();
     assert_eq!(broker.values(&to), sorted(0..6_000));
+}
+
+/// A job that writes a topic and a file is there once in both: what the file has follows the transaction.
+#[test]
+fn bc_41_a_topic_and_a_file_have_the_same_rows_however_often_the_job_is_killed() {
+    let broker = Broker::new();
+    let (from, to) = (broker.topic(3, &[]), broker.topic(2, &[]));
+    let folder = copying(&broker, &from, &to, "");
+    let script = folder.read("q.sql")
+        + "CREATE SINK f WITH (connector = 'file', path = 'out.jsonl', format = 'json'); INSERT INTO f SELECT id FROM t;";
+    let folder = folder.file("q.sql", script);
+    let put = |ids: std::ops::Range<u32>| {
+        let records = ids.map(|id| Record { partition: (id % 3) as i32, ..record(id) });
+        broker.put(&from, &records.collect::<Vec<_>>());
+    };
+    let mut newest = 0;
+    for life in 0..4 {
+        put(life * 1_000..life * 1_000 + 500);
+        let running = Running::start(&folder);
+        newest = checkpoint_behind(&folder, newest);
+        put(life * 1_000 + 500..life * 1_000 + 1_000);
+        if life % 2 == 0 {
+            newest = checkpoint_behind(&folder, newest);
+        }
+        running.kill();
+    }
+    let mut running = Running::start(&folder);
+    until(&broker, &to, 4_000, &mut [&mut running]);
+    running.stop();
+    let mut lines = folder.read("out.jsonl").lines().map(str::to_owned).collect::<Vec<_>>();
+    lines.sort();
+    assert_eq!((broker.values(&to), lines), (sorted(0..4_000), sorted(0..4_000)));
+}
+
+/// At least once, rows wait for no checkpoint, and of a job that is killed each is there: those behind the newest checkpoint perhaps again.
+#[test]
+fn at_least_once_each_row_is_there_however_often_the_job_is_killed() {
+    let broker = Broker::new();
+    let (from, to) = (broker.topic(1, &[]), broker.topic(1, &[]));
+    let folder = copying(&broker, &from, &to, "");
+    let script = folder.read("q.sql").replace("CREATE SINK", "SET 'delivery.guarantee' = 'at_least_once'; CREATE SINK");
+    let folder = folder.file("q.sql", script);
+    let mut written = 0;
+    for life in 0..4 {
+        broker.put(&from, &(life * 500..life * 500 + 500).map(record).collect::<Vec<_>>());
+        let mut running = Running::start(&folder);
+        written = until(&broker, &to, written + 500, &mut [&mut running]).len();
+        running.kill();
+    }
+    // Within a life rows come in their order, so that those of the newest life are the last ones.
+    let ids = broker.read(&to, "read_committed").into_iter().map(|record| record.value.unwrap()).collect::<Vec<_>>();
+    assert_eq!(ids[ids.len() - 500..], (1_500..2_000).map(row).collect::<Vec<_>>());
+    let mut once = ids;
+    once.sort();
+    once.dedup();
+    assert_eq!(once, sorted(0..2_000));
+    // No transaction was ever open, which a reader would have to wait for; nor is there any marker of one.
+    assert_eq!(broker.count(&to), broker.values(&to).len() as u64);
 }
 
 /// BC-41, c: a process that was frozen finds that it was replaced, and writes nothing more.

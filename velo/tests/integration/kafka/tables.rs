@@ -1,6 +1,8 @@
 //! Topics that are tables.
 
-use super::broker::{Broker, Record};
+use rdkafka::producer::Producer;
+
+use super::broker::{Broker, Record, WAIT};
 use super::running::{Running, checkpoint_behind};
 use super::{job, rows, run};
 use crate::support::Folder;
@@ -58,6 +60,28 @@ fn bc_37_a_record_without_a_value_deletes_its_key() {
     let mut running = Running::start(&folder);
     // Readiness is what was there when the job started, so that both are seen.
     assert_eq!([running.row(), running.row()], [row("B", None), row("D", Some("new"))]);
+    running.stop();
+}
+
+/// A table is ready when it has what is stable: it waits for no transaction that is open, and has what that wrote when it ends.
+#[test]
+fn a_table_is_ready_behind_an_open_transaction() {
+    let broker = Broker::new();
+    let (topic, table) = (broker.topic(1, &[]), broker.topic(1, &[]));
+    broker.put(&table, &[tier("A", "gold", 1)]);
+    let open = broker.open_transaction(&table, &[tier("A", "silver", 2)]);
+    broker.put(&table, &[tier("B", "bronze", 3)]);
+    broker.put(&topic, &["A", "B"].map(asked));
+    let folder = joining(&broker, &topic, &table);
+    let mut running = Running::start(&folder);
+    assert_eq!([running.row(), running.row()], [row("A", Some("gold")), row("B", None)]);
+    open.commit_transaction(WAIT).unwrap();
+    let mut now = |cust| {
+        broker.put(&topic, &[asked(cust)]);
+        running.row()
+    };
+    while now("B") == row("B", None) {}
+    assert_eq!([now("A"), now("B")], [row("A", Some("silver")), row("B", Some("bronze"))]);
     running.stop();
 }
 
