@@ -294,7 +294,12 @@ impl Client<BaseConsumer<Said>> {
 
     /// [`bounds_of`] each of these partitions, in their order.
     pub(crate) async fn bounds(&self, places: Vec<(Arc<str>, i32)>) -> Result<Vec<(i64, i64)>> {
-        self.ask_settled("asking for offsets", "the topic", move |consumer| bounds_of(consumer, &places)).await
+        let what = match places.as_slice() {
+            [(topic, partition)] => format!("topic {topic}, partition {partition}"),
+            [(topic, _), others @ ..] if others.iter().all(|(other, _)| other == topic) => topic_name(topic),
+            _ => "its topics".to_owned(),
+        };
+        self.ask_settled("asking for offsets", &what, move |consumer| bounds_of(consumer, &places)).await
     }
 
     /// What the group has committed of these partitions.
