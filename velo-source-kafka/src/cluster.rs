@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use velo_core::error::{ErrorKind, Retry};
 use velo_core::{Clock, ConnectorError, Result};
 
-use crate::error::{failed_with, may_pass};
+use crate::error::failed_with;
 use crate::lag::{Ends, Place};
 use crate::librdkafka::{Passed, Role};
 
@@ -224,7 +224,7 @@ impl<T: Send + Sync + 'static> Client<T> {
 
     /// Asks for something that takes no longer than `within`, again until `until` as long as `again` says so of the answer, and of what it is
     /// for users.
-    pub(crate) async fn ask_again<R: Send + 'static>(
+    async fn ask_again<R: Send + 'static>(
         &self,
         (operation, what): (&'static str, &str),
         within: Duration,
@@ -244,18 +244,6 @@ impl<T: Send + Sync + 'static> Client<T> {
             tracing::info!(error = %failed, "asked again");
             clock.sleep(AGAIN).await;
         }
-    }
-
-    /// Asks again while a cluster that has just been started, or has lost a broker, finds out who answers, or the client how to reach it.
-    async fn ask_settled<R: Send + 'static>(
-        &self,
-        operation: &'static str,
-        what: &str,
-        ask: impl Fn(&T) -> Result<R, KafkaError> + Clone + Send + 'static,
-    ) -> Result<R> {
-        let clock = Clock::system();
-        let again = |error: &KafkaError, _: &ConnectorError| error.rdkafka_error_code().is_some_and(may_pass);
-        self.ask_again((operation, what), REQUEST, (&clock, clock.after(REQUEST)), again, ask).await
     }
 
     /// What failed, with what the client has said about it.
@@ -286,10 +274,21 @@ impl Client<BaseConsumer<Said>> {
             }
             answer
         };
+        self.ask_settled(("asking for topics", &what), (LOOK, CONNECT), asked).await
+    }
+
+    /// Asks for something that takes no longer than `within`, again for as long as `patience` while the answer is one that may pass: a cluster
+    /// that has just been started, or has lost a broker, finds out who answers, and the client how to reach it. A log-in that is refused is
+    /// refused again.
+    async fn ask_settled<R: Send + 'static>(
+        &self,
+        about: (&'static str, &str),
+        (within, patience): (Duration, Duration),
+        ask: impl Fn(&BaseConsumer<Said>) -> Result<R, KafkaError> + Clone + Send + 'static,
+    ) -> Result<R> {
         let clock = Clock::system();
-        // A log-in that is refused is refused again.
         let again = |_: &KafkaError, failed: &ConnectorError| failed.retry == Retry::Temporary;
-        self.ask_again(("asking for topics", &what), LOOK, (&clock, clock.after(CONNECT)), again, asked).await
+        self.ask_again(about, within, (&clock, clock.after(patience)), again, ask).await
     }
 
     /// [`bounds_of`] each of these partitions, in their order.
@@ -299,12 +298,15 @@ impl Client<BaseConsumer<Said>> {
             [(topic, _), others @ ..] if others.iter().all(|(other, _)| other == topic) => topic_name(topic),
             _ => "its topics".to_owned(),
         };
-        self.ask_settled("asking for offsets", &what, move |consumer| bounds_of(consumer, &places)).await
+        self.ask_settled(("asking for offsets", &what), (REQUEST, REQUEST), move |consumer| {
+            bounds_of(consumer, &places)
+        })
+        .await
     }
 
     /// What the group has committed of these partitions.
     pub(crate) async fn committed(&self, partitions: TopicPartitionList) -> Result<TopicPartitionList> {
-        self.ask_settled("asking for committed offsets", "the group", move |consumer| {
+        self.ask_settled(("asking for committed offsets", "the group"), (REQUEST, REQUEST), move |consumer| {
             without_errors(consumer.committed_offsets(partitions.clone(), REQUEST)?)
         })
         .await
@@ -312,7 +314,7 @@ impl Client<BaseConsumer<Said>> {
 
     /// The first offsets whose records are not older than the times that stand for offsets in `times`.
     pub(crate) async fn at_times(&self, times: TopicPartitionList) -> Result<TopicPartitionList> {
-        self.ask_settled("asking for the offsets of a time", "the topic", move |consumer| {
+        self.ask_settled(("asking for the offsets of a time", "the topic"), (REQUEST, REQUEST), move |consumer| {
             without_errors(consumer.offsets_for_times(times.clone(), REQUEST)?)
         })
         .await

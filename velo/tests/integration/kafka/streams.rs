@@ -177,29 +177,34 @@ fn until(broker: &Broker, topic: &str, rows: usize, jobs: &mut [&mut Running]) -
     }
 }
 
+/// A job that is killed so many times, somewhere in what comes of the thousand rows that its topic of three partitions gets in each life, and
+/// goes on once more.
+fn killed_again_and_again(broker: &Broker, folder: &Folder, from: &str, lives: u32) -> Running {
+    let put = |ids: std::ops::Range<u32>| {
+        let records = ids.map(|id| Record { partition: (id % 3) as i32, ..record(id) });
+        broker.put(from, &records.collect::<Vec<_>>());
+    };
+    let mut newest = 0;
+    for life in 0..lives {
+        put(life * 1_000..life * 1_000 + 500);
+        let running = Running::start(folder);
+        newest = checkpoint_behind(folder, newest);
+        put(life * 1_000 + 500..life * 1_000 + 1_000);
+        if life % 2 == 0 {
+            newest = checkpoint_behind(folder, newest);
+        }
+        running.kill();
+    }
+    Running::start(folder)
+}
+
 /// BC-41, a and b: killed again and again, each row is there once for a reader of committed records.
 #[test]
 fn bc_41_each_row_is_there_once_however_often_the_job_is_killed() {
     let broker = Broker::new();
     let (from, to) = (broker.topic(3, &[]), broker.topic(2, &[]));
     let folder = copying(&broker, &from, &to, "");
-    let put = |ids: std::ops::Range<u32>| {
-        let records = ids.map(|id| Record { partition: (id % 3) as i32, ..record(id) });
-        broker.put(&from, &records.collect::<Vec<_>>());
-    };
-    let mut newest = 0;
-    for life in 0..6 {
-        put(life * 1_000..life * 1_000 + 500);
-        let running = Running::start(&folder);
-        newest = checkpoint_behind(&folder, newest);
-        put(life * 1_000 + 500..life * 1_000 + 1_000);
-        if life % 2 == 0 {
-            // Somewhere in what comes of that.
-            newest = checkpoint_behind(&folder, newest);
-        }
-        running.kill();
-    }
-    let mut running = Running::start(&folder);
+    let mut running = killed_again_and_again(&broker, &folder, &from, 6);
     assert_eq!(until(&broker, &to, 6_000, &mut [&mut running]), sorted(0..6_000));
     running.stop();
     assert_eq!(broker.values(&to), sorted(0..6_000));
@@ -214,22 +219,7 @@ fn bc_41_a_topic_and_a_file_have_the_same_rows_however_often_the_job_is_killed()
     let script = folder.read("q.sql")
         + "CREATE SINK f WITH (connector = 'file', path = 'out.jsonl', format = 'json'); INSERT INTO f SELECT id FROM t;";
     let folder = folder.file("q.sql", script);
-    let put = |ids: std::ops::Range<u32>| {
-        let records = ids.map(|id| Record { partition: (id % 3) as i32, ..record(id) });
-        broker.put(&from, &records.collect::<Vec<_>>());
-    };
-    let mut newest = 0;
-    for life in 0..4 {
-        put(life * 1_000..life * 1_000 + 500);
-        let running = Running::start(&folder);
-        newest = checkpoint_behind(&folder, newest);
-        put(life * 1_000 + 500..life * 1_000 + 1_000);
-        if life % 2 == 0 {
-            newest = checkpoint_behind(&folder, newest);
-        }
-        running.kill();
-    }
-    let mut running = Running::start(&folder);
+    let mut running = killed_again_and_again(&broker, &folder, &from, 4);
     until(&broker, &to, 4_000, &mut [&mut running]);
     running.stop();
     let mut lines = folder.read("out.jsonl").lines().map(str::to_owned).collect::<Vec<_>>();
