@@ -278,8 +278,9 @@ impl Client<BaseConsumer<Said>> {
     }
 
     /// Asks for something that takes no longer than `within`, again for as long as `patience` while the answer is one that may pass: a cluster
-    /// that has just been started, or has lost a broker, finds out who answers, and the client how to reach it. A log-in that is refused is
-    /// refused again.
+    /// that has just been started, or has lost a broker, finds out who answers, and the client how to reach it. So is that a partition is not
+    /// there: nobody asks for one that the cluster has not named, but a broker may hear of it later than others, and librdkafka says the same of
+    /// one whose leader it cannot reach yet. A log-in that is refused is refused again.
     async fn ask_settled<R: Send + 'static>(
         &self,
         about: (&'static str, &str),
@@ -287,7 +288,9 @@ impl Client<BaseConsumer<Said>> {
         ask: impl Fn(&BaseConsumer<Said>) -> Result<R, KafkaError> + Clone + Send + 'static,
     ) -> Result<R> {
         let clock = Clock::system();
-        let again = |_: &KafkaError, failed: &ConnectorError| failed.retry == Retry::Temporary;
+        let again = |_: &KafkaError, failed: &ConnectorError| {
+            failed.retry == Retry::Temporary || failed.kind == ErrorKind::NotFound
+        };
         self.ask_again(about, within, (&clock, clock.after(patience)), again, ask).await
     }
 

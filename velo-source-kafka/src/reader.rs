@@ -339,7 +339,12 @@ impl Thread {
                 pause();
                 return Found::Nothing;
             }
-            Err(error) => return Found::Failed(self.failed(&error)),
+            // A partition that was read and is not there may only be without a leader: who resumes it asks with more patience.
+            Err(error) => {
+                let failed = self.failed(&error);
+                let passes = failed.kind == ErrorKind::NotFound;
+                return Found::Failed(if passes { failed.temporary() } else { failed });
+            }
         };
         let on = match self.reading.lost.goes_on((&topic, partition), self.reading.from, there) {
             Ok(on) => on,

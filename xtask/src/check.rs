@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::process::{cargo, has_subcommand, run as run_program};
+use crate::process::{cargo, has_subcommand, run_step};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 use crate::{connectors, integration, tidy};
@@ -17,19 +17,19 @@ pub fn run(workspace: &Workspace, _: &Args) -> Result<()> {
     let mut steps = Steps::default();
     steps.run("tidy", || tidy::run(workspace, &tidy::Args {}));
     if has_subcommand(root, "fmt") {
-        steps.run("fmt", || run_program(cargo(root, &["fmt", "--all", "--check"])));
+        steps.run("fmt", || run_step(cargo(root, &["fmt", "--all", "--check"])));
     } else {
         steps.skip("fmt", "rustfmt is not installed: `rustup component add rustfmt`");
     }
     if has_subcommand(root, "clippy") {
         let args =
             ["clippy", "--workspace", "--all-targets", "--features", integration::FEATURES, "--", "-D", "warnings"];
-        steps.run("clippy", || run_program(cargo(root, &args)));
+        steps.run("clippy", || run_step(cargo(root, &args)));
     } else {
         steps.skip("clippy", "clippy is not installed: `rustup component add clippy`");
     }
     if has_subcommand(root, "deny") {
-        steps.run("deny", || run_program(cargo(root, &["deny", "check", "bans", "licenses", "sources"])));
+        steps.run("deny", || run_step(cargo(root, &["deny", "check", "bans", "licenses", "sources"])));
     } else {
         steps.skip("deny", "cargo-deny is not installed: `cargo install --locked cargo-deny`");
     }

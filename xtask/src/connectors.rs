@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use toml::{Table, Value};
 
-use crate::process::{capture, cargo, run};
+use crate::process::{capture, cargo, run_step};
 use crate::steps::Steps;
 use crate::workspace::{Member, Workspace, dependencies};
 
@@ -76,7 +76,7 @@ fn prove(root: &Path, chosen: Option<&str>) -> Result<()> {
     println!("{}", compare(&crates, chosen)?);
     let mut check = vec!["check"];
     check.extend(&choice);
-    run(cargo(root, &check))
+    run_step(cargo(root, &check))
 }
 
 /// The names in the output of `cargo tree --prefix none`.

@@ -1,7 +1,9 @@
 //! Programs run on behalf of a command: shown before they start, and failing with what they were.
 
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write, pipe};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -22,6 +24,44 @@ pub fn run(mut command: Command) -> Result<()> {
         bail!("`{line}` failed ({status}); its output above says why");
     }
     Ok(())
+}
+
+/// So many of its last lines are what a command that fails is remembered by.
+const LAST: usize = 16;
+
+/// The same for a step among others, whose output stands far above when all have run: the error has the end of it.
+pub fn run_step(command: Command) -> Result<()> {
+    let line = display(&command);
+    let mut last = VecDeque::with_capacity(LAST);
+    let status = run_heard(command, |said| {
+        if last.len() == LAST {
+            last.pop_front();
+        }
+        last.push_back(format!("\n  {said}"));
+    })?;
+    if !status.success() {
+        bail!("`{line}` failed ({status}); the end of what it said:{}", last.into_iter().collect::<String>());
+    }
+    Ok(())
+}
+
+/// Shows the command line and runs it; `hear` is given each line of its output, which is passed through.
+pub fn run_heard(mut command: Command, mut hear: impl FnMut(&str)) -> Result<ExitStatus> {
+    let line = display(&command);
+    println!("$ {line}");
+    let (reader, writer) = pipe()?;
+    command.stderr(writer.try_clone()?).stdout(writer);
+    let mut child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
+    // The command holds our ends of the pipe; without them, reading ends when the last process that it started does.
+    drop(command);
+    let (mut reader, mut stdout) = (BufReader::new(reader), std::io::stdout().lock());
+    let mut said = Vec::new();
+    while reader.read_until(b'\n', &mut said)? > 0 {
+        stdout.write_all(&said)?;
+        hear(String::from_utf8_lossy(&said).trim_end());
+        said.clear();
+    }
+    Ok(child.wait()?)
 }
 
 /// Runs a command quietly and returns what it wrote to stdout.
@@ -58,6 +98,19 @@ mod tests {
         let mut command = Command::new("/usr/bin/cargo");
         command.args(["tree", "-p", "velo"]);
         assert_eq!(display(&command), "cargo tree -p velo");
+    }
+
+    #[test]
+    fn a_step_that_fails_says_its_end_again() {
+        let script = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        run_step(script("echo fine")).unwrap();
+        let error = run_step(script("seq 1 40; echo broken >&2; exit 3")).unwrap_err().to_string();
+        assert!(error.contains("failed (exit status: 3); the end of what it said:\n  26\n"), "{error}");
+        assert!(error.ends_with("\n  40\n  broken"), "{error}");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Runs one step; its error is printed at once and again, shortly, in the summary.
+    /// Runs one step; its error is printed at once, and again at the end.
     pub fn run(&mut self, name: &str, step: impl FnOnce() -> Result<()>) {
         println!("\n== {name}");
         let start = Instant::now();
@@ -59,25 +59,28 @@ impl Steps {
         self.done.push(Step { name: name.to_owned(), took: Duration::ZERO, outcome });
     }
 
-    /// Prints a line per step; fails if one failed.
+    /// Prints a line per step; fails if one failed, and says what went wrong in those that did.
     pub fn finish(self, what: &str) -> Result<()> {
         println!("\n== {what}: summary");
         for step in &self.done {
             println!("{}", summary_line(step));
         }
-        let failed: Vec<_> = self.done.iter().filter(|step| matches!(step.outcome, Outcome::Failed(_))).collect();
-        if failed.is_empty() {
+        let failed = self.done.iter().filter_map(|step| match &step.outcome {
+            Outcome::Failed(why) => Some((step.name.as_str(), why)),
+            Outcome::Passed | Outcome::Skipped(_) => None,
+        });
+        let (names, whys): (Vec<_>, Vec<_>) = failed.map(|(name, why)| (name, format!("\n{name}: {why}"))).unzip();
+        if names.is_empty() {
             return Ok(());
         }
-        let names: Vec<_> = failed.iter().map(|step| step.name.as_str()).collect();
-        bail!("{what} failed in: {}", names.join(", "))
+        bail!("{what} failed in: {}{}", names.join(", "), whys.concat())
     }
 }
 
 fn summary_line(step: &Step) -> String {
     let (mark, why) = match &step.outcome {
         Outcome::Passed => ("ok     ", String::new()),
-        Outcome::Failed(why) => ("FAILED ", format!(": {}", why.lines().next_back().unwrap_or_default())),
+        Outcome::Failed(why) => ("FAILED ", format!(": {}", why.lines().next().unwrap_or_default())),
         Outcome::Skipped(why) => ("skipped", format!(": {why}")),
     };
     format!("{mark} {:>7.1} s  {}{why}", step.took.as_secs_f64(), step.name)
@@ -99,7 +102,7 @@ mod tests {
         steps.skip("third", "no such tool");
         assert_eq!(ran, 1);
         let error = steps.finish("demo").unwrap_err().to_string();
-        assert_eq!(error, "demo failed in: first");
+        assert_eq!(error, "demo failed in: first\nfirst: broken");
     }
 
     #[test]

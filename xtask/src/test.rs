@@ -1,11 +1,10 @@
 //! `cargo xtask test`: every test of the workspace, with one line at the end that says how many ran.
 
-use std::io::{BufRead, BufReader, Write, pipe};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::process::{cargo, display};
+use crate::process::{cargo, run_heard};
 use crate::services;
 use crate::steps::Reported;
 use crate::test_output::TestOutput;
@@ -57,29 +56,9 @@ pub fn execute(workspace: &Workspace, args: &Args) -> Result<Report> {
 /// Runs a `cargo test`, passing its output through, and adds up.
 pub fn counted(mut command: Command) -> Result<Report> {
     command.env("CARGO_TERM_COLOR", "never");
-    let line = display(&command);
-    println!("$ {line}");
-    let (reader, writer) = pipe()?;
-    command.stderr(writer.try_clone()?).stdout(writer);
-    let mut child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
-    // The command holds our ends of the pipe; without them, reading ends when the last test process does.
-    drop(command);
-    let output = pass_through(BufReader::new(reader))?;
-    let status = child.wait()?;
+    let mut output = TestOutput::default();
+    let status = run_heard(command, |line| output.read(line))?;
     print!("{}", output.slowest(10));
     let failure = output.failure(status.success(), &status.to_string());
     Ok(Report { totals: output.totals(status.success()), failure })
-}
-
-/// Copies lines to stdout as they come, and keeps what counts.
-fn pass_through(mut reader: impl BufRead) -> Result<TestOutput> {
-    let mut output = TestOutput::default();
-    let mut stdout = std::io::stdout().lock();
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        stdout.write_all(&line)?;
-        output.read(String::from_utf8_lossy(&line).trim_end());
-        line.clear();
-    }
-    Ok(output)
 }

@@ -18,7 +18,12 @@ pub struct TestOutput {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// Which tests failed.
+    names: Vec<String>,
 }
+
+/// So many tests that failed are named.
+const NAMED: usize = 12;
 
 impl TestOutput {
     /// Takes one line of output.
@@ -27,6 +32,8 @@ impl TestOutput {
             self.binaries.push(Binary { name, ..Binary::default() });
         } else if let Some(result) = line.strip_prefix("test result: ") {
             self.read_result(result);
+        } else if let Some(name) = line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED")) {
+            self.names.push(name.to_owned());
         }
     }
 
@@ -64,7 +71,9 @@ impl TestOutput {
             return Some(format!("without a result, so most likely crashed: {}", crashed.join(", ")));
         }
         if self.failed > 0 {
-            return Some("tests failed: their names stand under `failures:` above".to_owned());
+            let more = if self.names.len() > NAMED { "\n  …" } else { "" };
+            let names: String = self.names.iter().take(NAMED).map(|name| format!("\n  {name}")).collect();
+            return Some(format!("tests failed; what they say stands under `failures:` above{names}{more}"));
         }
         Some(format!("cargo test failed ({status}) although no test did: its messages above say why"))
     }
@@ -115,7 +124,11 @@ mod tests {
     const TWO: &str = "
      Running unittests src/lib.rs (target/debug/deps/velo_core-0123abcd)
 test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s
+test a::one ... ok
      Running tests/it/main.rs (/x/target/debug/deps/it-00ff)
+test b::two ... FAILED
+test b::three ... ok
+test c::four ... FAILED
 test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.50s
    Doc-tests velo_core
 test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.20s
@@ -126,7 +139,8 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn results_are_added_up() {
         let output = read(TWO);
         assert_eq!(output.totals(false), "9 passed, 2 failed");
-        assert!(output.failure(false, "exit status: 101").unwrap().starts_with("tests failed"));
+        let failure = output.failure(false, "exit status: 101").unwrap();
+        assert!(failure.starts_with("tests failed") && failure.ends_with("above\n  b::two\n  c::four"), "{failure}");
         let slowest = output.slowest(2);
         let lines: Vec<_> = slowest.lines().skip(2).collect();
         let expected = [

@@ -21,9 +21,9 @@ use anyhow::{Context, Result, bail};
 use self::place::{Place, SYMBOLS};
 use self::trouble::{Random, Trouble, Troubles};
 use crate::binary::{self, Members};
+use crate::process::run_step;
 #[cfg(not(feature = "kafka"))]
-use crate::process::cargo;
-use crate::process::run as run_command;
+use crate::process::{cargo, run as run_command};
 use crate::workspace::Workspace;
 
 /// Kill a long job from files to files with SIGKILL at random moments, start it again, and compare its output with that of an
@@ -79,7 +79,7 @@ pub fn kafka_once(workspace: &Workspace) -> Result<()> {
     let [velo, with_client] = binary::with_self(&workspace.root)?;
     let mut command = Command::new(with_client);
     command.current_dir(&workspace.root).args(["chaos", "kafka", "--rounds", ROUNDS, "--velo"]).arg(velo);
-    run_command(command)
+    run_step(command)
 }
 
 /// So many rounds have one of each trouble.
