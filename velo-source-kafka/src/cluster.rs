@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long records may take to arrive once everything was handed over.
 const ARRIVE: Duration = Duration::from_secs(120);
 
+/// How long it may take until all brokers have heard of a topic that was just made.
+pub(crate) const HEARD: Duration = Duration::from_secs(1);
+
 /// How long to wait before a question is asked again.
 pub(crate) const AGAIN: Duration = Duration::from_millis(100);
 
@@ -206,8 +209,15 @@ impl<T: Send + Sync + 'static> Client<T> {
     ) -> Result<Result<R, KafkaError>> {
         let (sender, answer) = oneshot::channel();
         let client = Arc::clone(&self.client);
-        // Who asked may have gone.
-        let ask = move || drop(sender.send(ask(&client)));
+        let said = self.said.clone();
+        let ask = move || {
+            let answer = ask(&client);
+            if answer.is_ok() {
+                said.is_over();
+            }
+            // Who asked may have gone.
+            drop(sender.send(answer));
+        };
         let thread = std::thread::Builder::new().name("kafka call".to_owned()).spawn(ask);
         thread.map_err(|error| ConnectorError::from_io(error, operation, what))?;
         let clock = Clock::system();
@@ -279,8 +289,8 @@ impl Client<BaseConsumer<Said>> {
 
     /// Asks for something that takes no longer than `within`, again for as long as `patience` while the answer is one that may pass: a cluster
     /// that has just been started, or has lost a broker, finds out who answers, and the client how to reach it. So is that a partition is not
-    /// there: nobody asks for one that the cluster has not named, but a broker may hear of it later than others, and librdkafka says the same of
-    /// one whose leader it cannot reach yet. A log-in that is refused is refused again.
+    /// there: nobody asks for one that the cluster has not named, but a broker may hear of it later than another. A log-in that is refused is
+    /// refused again.
     async fn ask_settled<R: Send + 'static>(
         &self,
         about: (&'static str, &str),
@@ -318,7 +328,7 @@ impl Client<BaseConsumer<Said>> {
     /// The first offsets whose records are not older than the times that stand for offsets in `times`.
     pub(crate) async fn at_times(&self, times: TopicPartitionList) -> Result<TopicPartitionList> {
         self.ask_settled(("asking for the offsets of a time", "the topic"), (REQUEST, REQUEST), move |consumer| {
-            without_errors(consumer.offsets_for_times(times.clone(), REQUEST)?)
+            offsets_at(consumer, times.clone())
         })
         .await
     }
@@ -328,6 +338,22 @@ impl Client<BaseConsumer<Said>> {
 fn without_errors(answer: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
     answer.elements().iter().try_for_each(|element| element.error())?;
     Ok(answer)
+}
+
+/// The offsets at the times that stand for offsets in a list of partitions, which the cluster has named.
+fn offsets_at(consumer: &BaseConsumer<Said>, times: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
+    let answer = match consumer.offsets_for_times(times, REQUEST) {
+        // Of partitions none of which has a leader now librdkafka says that they are not known.
+        Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) => {
+            Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable))
+        }
+        answer => answer.and_then(without_errors),
+    };
+    if answer.as_ref().is_err_and(|error| error.rdkafka_error_code() == Some(RDKafkaErrorCode::LeaderNotAvailable)) {
+        // It goes by what it heard last, and does not ask for news: who asks again is to hear of the new leaders.
+        drop(consumer.fetch_metadata(None, LOOK));
+    }
+    answer
 }
 
 /// The first offset of each of these partitions, and the one behind its last that can be read: with `read_committed` the last stable one.
@@ -347,7 +373,7 @@ pub(crate) fn bounds_of(
         for (topic, partition) in places {
             list.add_partition_offset(topic, *partition, time)?;
         }
-        without_errors(consumer.offsets_for_times(list, REQUEST)?)
+        offsets_at(consumer, list)
     };
     let (firsts, ends) = (asked(Offset::Beginning)?, asked(Offset::End)?);
     let bounds = places.iter().map(|(topic, partition)| {
@@ -413,16 +439,6 @@ struct Remembered {
     undelivered: Option<(KafkaError, String)>,
 }
 
-/// What a connection failed for, by what is said about it.
-fn code_of(message: &str) -> RDKafkaErrorCode {
-    let lower = message.to_ascii_lowercase();
-    match lower.as_str() {
-        said if said.contains("authentication") => RDKafkaErrorCode::Authentication,
-        said if said.contains("ssl handshake failed") => RDKafkaErrorCode::SSL,
-        _ => RDKafkaErrorCode::BrokerTransportFailure,
-    }
-}
-
 /// So many errors are remembered.
 const REMEMBERED: usize = 8;
 
@@ -439,6 +455,11 @@ impl Said {
         // Behind the name of a thread and of the connection, which the message says again.
         let said = said.split_once("]: ").map_or(said, |(_, said)| said);
         errors.push((code, said.to_owned()));
+    }
+
+    /// What was said about connections no longer holds: the cluster has answered.
+    fn is_over(&self) {
+        self.remembered().errors.clear();
     }
 
     /// The last that says more than that nobody answers.
@@ -485,9 +506,9 @@ impl ClientContext for Said {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => tracing::debug!(target: "kafka", facility, "{message}"),
             _ => tracing::info!(target: "kafka", facility, "{message}"),
         }
-        // Of a log-in that is refused the error says only that there is no connection.
-        if facility == "FAIL" {
-            self.remember(code_of(message), message);
+        // A connection that fails is an error too, but where it is only one that ended.
+        if facility == "FAIL" && matches!(level, RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice) {
+            self.remember(RDKafkaErrorCode::BrokerTransportFailure, message);
         }
     }
 
@@ -497,6 +518,8 @@ impl ClientContext for Said {
             return;
         }
         tracing::info!(target: "kafka", %error, "{reason}");
+        // By the code and not by the words, among which are guesses: of a broker that goes soon after it has answered librdkafka says that it
+        // might want a log-in.
         self.remember(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), reason);
     }
 }
@@ -529,6 +552,26 @@ mod tests {
         let expected = (RDKafkaErrorCode::Fenced, "fenced by newer producer instance".to_owned());
         assert_eq!(said.fatal(), Some(expected));
         assert_eq!(said.last().as_deref(), Some("fenced by newer producer instance"));
+    }
+
+    /// librdkafka's guess at why a broker went that has just answered is no refusal, and a refusal is over when the cluster answers.
+    #[tokio::test]
+    async fn what_is_said_beside_an_answer_is_taken_for_what_it_is() {
+        // Nobody hears what it says by itself.
+        let client = Cluster::new("127.0.0.1:1".to_owned(), Passed::default()).consumer(&[("group.id", "g")]).unwrap();
+        let error = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
+        let failed = || client.failed("asking for topics", "topic t", &error);
+        let went = "Disconnected: verify that security.protocol is correctly configured, broker might require SASL authentication";
+        client.said.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), went);
+        client.said.log(RDKafkaLogLevel::Warning, "FAIL", went);
+        assert_eq!(failed().retry, Retry::Temporary);
+        assert!(
+            failed().message.ends_with(&format!("({went})")) && failed().advice.unwrap().contains("'sasl.mechanism'")
+        );
+        client.said.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "SASL authentication error: no");
+        assert_eq!((failed().kind, failed().retry), (ErrorKind::PermissionDenied, Retry::Permanent));
+        client.ask("asking", "anything", |_| Ok(())).await.unwrap();
+        assert_eq!((failed().kind, failed().retry), (ErrorKind::Unavailable, Retry::Temporary));
     }
 
     /// A call that does not come back, as librdkafka has them, keeps nobody: what asked can go on, and begin anew.

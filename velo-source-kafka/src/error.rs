@@ -25,9 +25,19 @@ pub(crate) fn failed_with(
     said: Option<String>,
 ) -> ConnectorError {
     let made = failed(operation, what, error);
-    match said {
-        Some(said) => ConnectorError { message: format!("{} ({said})", made.message), ..made },
-        None => made,
+    let Some(said) = said else { return made };
+    let hint = error.rdkafka_error_code().filter(|code| may_pass(*code)).and_then(|_| hint(&said));
+    let advice = hint.and_then(advice).map(str::to_owned).or(made.advice);
+    ConnectorError { message: format!("{} ({said})", made.message), advice, ..made }
+}
+
+/// What librdkafka takes for the cause of a connection that does not come about, beside that a broker may be gone.
+fn hint(said: &str) -> Option<Code> {
+    let lower = said.to_ascii_lowercase();
+    match lower.as_str() {
+        said if said.contains("ssl listener") || said.contains("ssl handshake failed") => Some(Code::SSL),
+        said if said.contains("authentication") => Some(Code::Authentication),
+        _ => None,
     }
 }
 
@@ -107,7 +117,7 @@ pub(crate) fn may_pass(code: Code) -> bool {
 fn advice(code: Code) -> Option<&'static str> {
     Some(match code {
         Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut => {
-            "check that the brokers run and that 'bootstrap.servers' names them as they are reached from here"
+            "check that the brokers run, and that 'bootstrap.servers' names them as they are reached from here, with the port for the 'security.protocol'"
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition => {
             "create the topic, or have Velo wait for it: 'topic.wait.timeout' = '60s'; a sink makes it with 'topic.create' = 'true'"
@@ -151,5 +161,10 @@ mod tests {
         let said = Some("connection refused".to_owned());
         let with = failed_with("connecting", "kafka", &KafkaError::MessageConsumption(Code::AllBrokersDown), said);
         assert!(with.message.ends_with("(connection refused)"), "{}", with.message);
+        assert!(with.advice.is_some_and(|advice| advice.contains("bootstrap.servers")));
+        let said = "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?".to_owned();
+        let error = KafkaError::MetadataFetch(Code::BrokerTransportFailure);
+        let hinted = failed_with("connecting", "kafka", &error, Some(said));
+        assert!(hinted.retry == Retry::Temporary && hinted.advice.is_some_and(|advice| advice.contains("for TLS")));
     }
 }

@@ -16,7 +16,7 @@ use velo_core::properties::PropertyError;
 use velo_core::{Clock, ConnectorError, Result};
 use velo_format::system::SystemColumns;
 
-use crate::cluster::{Client, Cluster, REQUEST, Said, topic_name};
+use crate::cluster::{Client, Cluster, HEARD, REQUEST, Said, topic_name};
 use crate::decode::{Deletes, KafkaDecoder, System};
 use crate::error::may_pass;
 use crate::formats::SourceFormat;
@@ -85,25 +85,23 @@ impl KafkaSource {
         ])
     }
 
-    /// The partitions that are there now, by topic; waits for a topic as long as `topic.wait.timeout` says.
+    /// The partitions that are there now, by topic; waits for a topic as long as `topic.wait.timeout` says, and else a moment.
     async fn wait(&self, consumer: &Consuming, clock: &Clock) -> Result<Vec<(Arc<str>, i32)>> {
-        let until = self.properties.wait.map(|wait| clock.now().saturating_add(wait.0));
-        let mut told = false;
+        let until = self.properties.wait.map_or_else(|| clock.after(HEARD), |wait| clock.now().saturating_add(wait.0));
+        let mut told = self.properties.wait.is_none();
         loop {
             let found = self.partitions(consumer).await?;
             if !found.is_empty() || matches!(self.topics, Topics::Pattern(_)) {
                 return Ok(found);
             }
-            let again = clock.now().saturating_add(LOOK_AGAIN);
-            match until {
-                Some(until) if clock.now() < until => {
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::info!(topic = self.topics.shown(), "waiting for a topic");
-                    }
-                    clock.sleep_until(again.min(until)).await;
-                }
-                _ => return Err(self.missing()),
+            let now = clock.now();
+            if now >= until {
+                return Err(self.missing());
             }
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!(topic = self.topics.shown(), "waiting for a topic");
+            }
+            clock.sleep_until(now.saturating_add(LOOK_AGAIN).min(until)).await;
         }
     }
 

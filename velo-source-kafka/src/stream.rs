@@ -142,13 +142,6 @@ impl KafkaStream {
         let discovered = (!source.bounded()).then(|| source.discover(&consumer, &partitions, &request.clock));
         Ok(Self { source, request, decoder, consumer, partitions, discovered, lags, _events: events })
     }
-
-    /// The offset at which a partition is read on that was read to `from` before.
-    async fn resumed(&self, partition: &Partition, from: i64) -> Result<i64> {
-        let there = self.consumer.bounds(vec![partition.place()]).await?;
-        // Of one partition there is one answer.
-        self.source.properties.lost.goes_on((&partition.topic, partition.number), from, there[0])
-    }
 }
 
 #[async_trait]
@@ -183,7 +176,10 @@ impl StreamSource for KafkaStream {
         };
         let from = match from {
             None => partition.start,
-            Some(Position::Offset(from)) => self.resumed(partition, *from).await?,
+            // It was reached before the stream was opened, so what was there then decides; what is gone since is told when it is read.
+            Some(Position::Offset(from)) => {
+                self.source.properties.lost.goes_on((&partition.topic, partition.number), *from, partition.there)?
+            }
             Some(Position::Finished) => return Ok(Box::new(Reader::finished())),
             Some(other) => {
                 let message = format!("{other:?} is no position of a topic");

@@ -6,20 +6,35 @@ use rdkafka::error::RDKafkaErrorCode;
 use velo_core::error::ErrorKind;
 use velo_core::{Clock, ConnectorError, Result};
 
-use crate::cluster::{AGAIN, Client, Cluster, REQUEST, Said, topic_name};
+use crate::cluster::{AGAIN, Client, Cluster, HEARD, REQUEST, Said, topic_name};
 use crate::properties::KafkaSinkProperties;
 
 /// Sees to it that a topic can be written.
 pub(crate) async fn see_to(cluster: &Cluster, topic: &str, properties: &KafkaSinkProperties) -> Result<()> {
     let looking = cluster.consumer(&[("group.id", "velo"), ("allow.auto.create.topics", "false")])?;
-    if is_led(&looking, topic).await?.is_some() {
-        return Ok(());
+    let clock = Clock::system();
+    let heard = clock.after(HEARD);
+    while is_led(&looking, topic).await?.is_none() {
+        if properties.create {
+            return make(cluster, &looking, topic, properties).await;
+        }
+        if clock.now() >= heard {
+            let message = format!("{} has no topic '{topic}'", cluster.name());
+            return Err(ConnectorError::new(ErrorKind::NotFound, "opening the output", message)
+                .advise("create it, or have Velo do so: 'topic.create' = 'true'"));
+        }
+        clock.sleep(AGAIN).await;
     }
-    if !properties.create {
-        let message = format!("{} has no topic '{topic}'", cluster.name());
-        return Err(ConnectorError::new(ErrorKind::NotFound, "opening the output", message)
-            .advise("create it, or have Velo do so: 'topic.create' = 'true'"));
-    }
+    Ok(())
+}
+
+/// Makes a topic, and waits until its partitions have leaders.
+async fn make(
+    cluster: &Cluster,
+    looking: &Client<BaseConsumer<Said>>,
+    topic: &str,
+    properties: &KafkaSinkProperties,
+) -> Result<()> {
     let admin = cluster.admin()?;
     // As many as the cluster gives by itself: KIP-464.
     let count = |count: Option<u32>| count.map_or(-1, |count| i32::try_from(count).unwrap_or(i32::MAX));
@@ -44,7 +59,7 @@ pub(crate) async fn see_to(cluster: &Cluster, topic: &str, properties: &KafkaSin
     // A broker may answer before the others know.
     let clock = Clock::system();
     let until = clock.after(REQUEST);
-    while is_led(&looking, topic).await? != Some(true) && clock.now() < until {
+    while is_led(looking, topic).await? != Some(true) && clock.now() < until {
         clock.sleep(AGAIN).await;
     }
     Ok(())

@@ -210,7 +210,7 @@ fn registry(workspace: &Workspace) -> Result<Schemas> {
 /// checkpoints in S3, topics and the schemas of their records work, so without those services this fails.
 pub fn where_possible(workspace: &Workspace) -> Result<()> {
     let (mut services, mut missing) = (Services::default(), Vec::new());
-    for service in [Named::S3, Named::Kafka, Named::Registry, Named::Postgres, Named::Python] {
+    for service in [Named::S3, Named::Kafka, Named::Registry, Named::KafkaCluster, Named::Postgres, Named::Python] {
         if let Err(error) = services.start(workspace, service) {
             match service {
                 Named::Postgres => println!("integration: not run, for PostgreSQL is not to be had here: {error:#}"),

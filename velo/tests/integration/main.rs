@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod kafka;
+mod kafka_cluster;
 mod proxy;
 mod registry;
 mod s3;

@@ -45,14 +45,17 @@ impl Record {
 
 impl Broker {
     pub fn new() -> Self {
-        let servers = std::env::var("VELO_KAFKA_PLAINTEXT");
-        Self {
-            servers: servers
-                .unwrap_or_else(|_| panic!("`cargo xtask integration kafka` starts a broker and says where it is")),
-        }
+        Self::of("VELO_KAFKA_PLAINTEXT", "kafka")
     }
 
-    fn config(&self) -> ClientConfig {
+    /// Those that a variable names, which a service sets.
+    pub fn of(variable: &str, service: &str) -> Self {
+        let servers = std::env::var(variable);
+        let unset = |_| panic!("`cargo xtask integration {service}` starts brokers and says where they are");
+        Self { servers: servers.unwrap_or_else(unset) }
+    }
+
+    pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.servers);
         config
@@ -67,11 +70,12 @@ impl Broker {
     }
 
     pub fn make(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        self.make_topic(settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value)));
+    }
+
+    pub fn make_topic(&self, topic: NewTopic<'_>) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        for (key, value) in settings {
-            topic = topic.set(key, value);
-        }
         let options = AdminOptions::new().operation_timeout(Some(WAIT));
         let made = wait(admin.create_topics([&topic], &options)).unwrap();
         made.into_iter().for_each(|result| drop(result.unwrap()));

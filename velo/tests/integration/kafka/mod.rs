@@ -11,7 +11,7 @@ pub(crate) mod running;
 mod security;
 mod sinks;
 mod sources;
-mod streams;
+pub(crate) mod streams;
 mod tables;
 mod times;
 

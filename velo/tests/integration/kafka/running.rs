@@ -1,5 +1,6 @@
 //! A job that runs while a test does something.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -14,8 +15,17 @@ pub struct Running {
 impl Running {
     /// Starts `q.sql` of a folder.
     pub fn start(folder: &Folder) -> Self {
-        let mut command = folder.command(&["run", "--output", "json", "--quiet", "q.sql"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::started(&mut folder.command(&["run", "--output", "json", "--quiet", "q.sql"]), Stdio::piped())
+    }
+
+    /// The same, and what it says goes into `said` in the folder.
+    pub fn heard(folder: &Folder) -> Self {
+        let said = File::create(folder.path("said")).unwrap();
+        Self::started(&mut folder.command(&["run", "--output", "json", "-v", "q.sql"]), said.into())
+    }
+
+    fn started(command: &mut Command, stderr: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child: Some(child), stdout }
     }
@@ -28,6 +38,16 @@ impl Running {
             panic!("the job ended by itself: {}", ran.stderr);
         }
         line.trim_end().to_owned()
+    }
+
+    /// Waits until it has said something, where it is [`Running::heard`].
+    pub fn says(&mut self, folder: &Folder, what: &str) {
+        while !folder.read("said").contains(what) {
+            if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
+                panic!("the job ended by itself: {}", folder.read("said"));
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Fails where it has ended by itself.

@@ -9,16 +9,16 @@ use super::running::{Running, checkpoint_behind};
 use super::{copying, job, run};
 use crate::support::Folder;
 
-fn record(id: u32) -> Record {
+pub(crate) fn record(id: u32) -> Record {
     Record::value(format!("{{\"id\":{id}}}"))
 }
 
-fn row(id: u32) -> String {
+pub(crate) fn row(id: u32) -> String {
     format!("{{\"id\":{id}}}")
 }
 
 /// Prints what comes, with checkpoints.
-fn printing(broker: &Broker, topic: &str, more: &str) -> Folder {
+pub(crate) fn printing(broker: &Broker, topic: &str, more: &str) -> Folder {
     job(
         broker,
         &format!(

@@ -1,0 +1,62 @@
+//! Topics of a cluster of three brokers, one of which goes.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use rdkafka::admin::{NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::kafka::broker::{Broker, WAIT};
+use crate::kafka::running::Running;
+use crate::kafka::streams::{printing, record, row};
+
+/// The folder of one broker.
+fn folder(node: usize) -> PathBuf {
+    let folders = std::env::var("VELO_KAFKA_CLUSTER_BROKERS").unwrap();
+    folders.split(':').nth(node - 1).unwrap().into()
+}
+
+fn kill(node: usize) {
+    let process = std::fs::read_to_string(folder(node).join("pid")).unwrap();
+    assert!(Command::new("kill").args(["-9", process.trim()]).status().unwrap().success());
+}
+
+fn start(node: usize) {
+    let started = Command::new("sh").args(["-c", "\"$0\" >/dev/null 2>&1 &"]).arg(folder(node).join("start")).status();
+    assert!(started.unwrap().success());
+}
+
+/// Waits until the partition of a topic has a leader, or none.
+fn until_led(brokers: &Broker, topic: &str, led: bool) {
+    let consumer: BaseConsumer = brokers.config().create().unwrap();
+    let is_led = || {
+        let found = consumer.fetch_metadata(Some(topic), WAIT).ok()?;
+        Some(found.topics().first()?.partitions().first()?.leader() >= 0)
+    };
+    while is_led() != Some(led) {
+        std::thread::yield_now();
+    }
+}
+
+/// A partition of which there is one copy, and its broker is gone: a job that is to go on there waits for it.
+#[test]
+fn a_partition_without_a_leader_is_waited_for() {
+    let brokers = Broker::of("VELO_KAFKA_CLUSTER_PLAINTEXT", "kafka-cluster");
+    let topic = format!("one-copy-{}", std::process::id());
+    brokers.make_topic(NewTopic::new(&topic, 1, TopicReplication::Variable(&[&[2]])));
+    brokers.put(&topic, &[record(1)]);
+    let job = printing(&brokers, &format!("topic = '{topic}'"), "");
+    let mut running = Running::start(&job);
+    assert_eq!(running.row(), row(1));
+    running.stop();
+    brokers.put(&topic, &[record(2)]);
+    kill(2);
+    until_led(&brokers, &topic, false);
+    let mut running = Running::heard(&job);
+    running.says(&job, "asked again");
+    start(2);
+    assert_eq!(running.row(), row(2));
+    running.stop();
+    // Whoever comes next finds all brokers.
+    until_led(&brokers, &topic, true);
+}
