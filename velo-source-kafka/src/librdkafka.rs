@@ -101,10 +101,8 @@ fn means_something(entry: &Entry, security: &str) -> Result<(), PropertyError> {
         needs("sasl_ssl", "ssl", "not encrypted")?;
     }
     if matches!(key.as_str(), "sasl.mechanism" | "sasl.mechanisms") && !MECHANISMS.contains(&entry.value.as_str()) {
-        let near = nearest(&entry.value, MECHANISMS);
-        let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
         let message = format!("'{}' is no mechanism of a log-in that is known here", entry.value);
-        return Err(error(message, format!("it can be {}{near}", MECHANISMS.join(", "))));
+        return Err(error(message, one_of(&MECHANISMS, &entry.value)));
     }
     Ok(())
 }
@@ -146,9 +144,19 @@ fn checked(entry: &Entry, role: Role, own: &[&'static PropertySpec]) -> Result<(
     config.set(&key, &entry.value);
     match config.create_native_config() {
         Ok(_) => Ok((key, Secret::new(&entry.value))),
-        Err(KafkaError::ClientConfig(_, why, ..)) => Err(error(refusal(&key, &entry.value, &why), None)),
+        Err(KafkaError::ClientConfig(_, why, ..)) => {
+            let words = WORDS.iter().find(|(name, _)| *name == key);
+            Err(error(refusal(&key, &entry.value, &why), words.map(|(_, words)| one_of(words, &entry.value))))
+        }
         Err(other) => Err(error(format!("librdkafka refuses '{key}': {other}"), None)),
     }
+}
+
+/// What can be in place of a value.
+fn one_of(words: &[&str], value: &str) -> String {
+    let near = nearest(value, words.iter().copied());
+    let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+    format!("it can be {}{near}", words.join(", "))
 }
 
 /// What is told of a value that librdkafka refuses: a secret is not shown, nor what librdkafka says of it, which shows it too.
@@ -171,6 +179,28 @@ const RESERVED: &[(&str, &str)] = &[
     ("transactional.id", "it goes by the job's id; 'transactional.id.prefix' is what stands before it"),
     ("enable.idempotence", "records are never repeated nor reordered by a sink"),
     ("statistics.interval.ms", "Velo has metrics of its own"),
+];
+
+/// Compressions of records.
+const CODECS: &[&str] = &["none", "gzip", "snappy", "lz4", "zstd"];
+
+/// The values of those properties that have one of some words (librdkafka's CONFIGURATION.md).
+const WORDS: &[(&str, &[&str])] = &[
+    ("acks", &["all", "-1", "0", "1"]),
+    ("broker.address.family", &["any", "v4", "v6"]),
+    ("client.dns.lookup", &["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]),
+    ("compression.codec", CODECS),
+    ("compression.type", CODECS),
+    ("metadata.recovery.strategy", &["none", "rebootstrap"]),
+    (
+        "partitioner",
+        &["murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"],
+    ),
+    ("queuing.strategy", &["fifo", "lifo"]),
+    ("request.required.acks", &["all", "-1", "0", "1"]),
+    ("sasl.oauthbearer.method", &["default", "oidc"]),
+    (SECURITY, &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]),
+    ("ssl.endpoint.identification.algorithm", &["none", "https"]),
 ];
 
 /// Properties of every client.
@@ -373,6 +403,18 @@ mod tests {
     }
 
     #[test]
+    fn every_word_is_one_that_the_library_takes() {
+        let native = |name: &str, value: &str| {
+            let mut config = ClientConfig::new();
+            config.set(name, value).create_native_config().map(drop).map_err(|error| error.to_string())
+        };
+        for (name, words) in WORDS {
+            assert!(words.iter().all(|word| native(name, word).is_ok()), "{name}");
+            assert!(native(name, "no word").is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_told_when_the_script_is_read() {
         let log_in = [("SASL.Password", "hunter2"), ("properties.security.protocol", "SASL_SSL")];
         let others = [("fetch.min.bytes", "1"), ("properties.client.id", "velo")];
@@ -381,6 +423,8 @@ mod tests {
         let said = |role, key, value| errors(role, &[(key, value)]).1.join("\n");
         assert!(said(Role::Consumer, "fetch.min.byte", "1").contains("did you mean 'fetch.min.bytes'?"));
         assert!(said(Role::Producer, "linger.ms", "soon").contains("librdkafka refuses 'linger.ms' = 'soon'"));
+        let near = said(Role::Producer, "partitioner", "murmur_random");
+        assert!(near.ends_with("fnv1a, random; did you mean 'murmur2_random'?"), "{near}");
         assert!(said(Role::Producer, "fetch.min.bytes", "1").contains("for sources and tables"));
         assert!(said(Role::Consumer, "enable.auto.commit", "true").contains("positions are those of checkpoints"));
         assert!(said(Role::Consumer, "properties.nonsense", "1").contains("no property 'nonsense'"));
