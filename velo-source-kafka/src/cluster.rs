@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const ARRIVE: Duration = Duration::from_secs(120);
 
 /// How long it may take until all brokers have heard of a topic that was just made.
-pub(crate) const HEARD: Duration = Duration::from_secs(1);
+pub(crate) const HEARD: Duration = Duration::from_secs(2);
 
 /// How long to wait before a question is asked again.
 pub(crate) const AGAIN: Duration = Duration::from_millis(100);

@@ -17,7 +17,7 @@ SET 'checkpoint.interval' = '1s';
 CREATE STREAM changes (id BIGINT, k STRING, amount BIGINT, ts BIGINT) WITH (
     connector = 'kafka', 'bootstrap.servers' = '#', topic = '%-rows', format = 'json', 'topic.discovery.interval' = '500ms',
     'event.time.field' = 'ts', 'event.time.format' = 'epoch_millis', 'watermark.max_out_of_orderness' = '2s',
-    'watermark.idle_timeout' = '0'
+    'watermark.idle_timeout' = '0', 'topic.wait.timeout' = '30s'
 );
 CREATE TABLE names (k STRING, name STRING, PRIMARY KEY (k)) WITH (
     connector = 'file', path = '@/names.jsonl', format = 'json'
