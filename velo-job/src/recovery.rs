@@ -46,7 +46,7 @@ pub(crate) enum Opened {
     Finished,
 }
 
-/// An attempt of this process that failed.
+/// An attempt of this process that ran, and failed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LastAttempt {
     number: u64,
@@ -73,14 +73,21 @@ pub(crate) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Claims `folder` for the job, and decides what it goes on from. `last` is the attempt of this very process that failed, where one
-    /// did.
-    pub(crate) async fn open(&self, folder: Folder, resume: Resume, last: Option<LastAttempt>) -> Result<Opened> {
+    /// Claims `folder` for the job, and decides what it goes on from. `last` is the attempt of this very process that ran and failed, where
+    /// one did, and `claimed` the newest that it has claimed.
+    pub(crate) async fn open(
+        &self,
+        folder: Folder,
+        resume: Resume,
+        last: Option<LastAttempt>,
+        claimed: &mut Option<u64>,
+    ) -> Result<Opened> {
         let job = JobFile::claim(&folder, self.name, self.clock.wall()).await?;
-        let attempt = match last {
-            Some(last) => next_attempt_after(&folder, last.number).await?,
+        let attempt = match *claimed {
+            Some(own) => next_attempt_after(&folder, own).await?,
             None => next_attempt(&folder).await?,
         };
+        *claimed = Some(attempt);
         let policy = self.policy();
         // Whoever wrote into that system before has lost it from here on; only then it is known what is committed.
         let commit_point = CommitPoint::connect(self.plan, &job.id, &policy, self.clock).await?;

@@ -221,12 +221,12 @@ impl Script {
         let seed = u64::try_from(clock.wall()).unwrap_or(0);
         let mut restarts = Restarts::new(properties, seed);
         let mut resume = options.resume;
-        let mut last: Option<LastAttempt> = None;
+        let (mut last, mut claimed): (Option<LastAttempt>, Option<u64>) = (None, None);
         let mut on_tables = options.on_tables.take();
         let mut terminals = std::mem::take(&mut options.terminals);
         loop {
             let opened = match &folder {
-                Some(folder) => recovery.open(folder.clone(), resume, last).await,
+                Some(folder) => recovery.open(folder.clone(), resume, last, &mut claimed).await,
                 None => recovery.without_folder().await,
             };
             let ran = match opened {
@@ -236,7 +236,7 @@ impl Script {
                         restarts = Restarts::new(properties, seed);
                     }
                     let checkpoints = checkpoints.map(|checkpoints| *checkpoints);
-                    last = checkpoints.as_ref().map(LastAttempt::of);
+                    (last, resume) = (checkpoints.as_ref().map(LastAttempt::of), Resume::Newest);
                     let settings = Settings {
                         on_tables: on_tables.take(),
                         terminals: std::mem::take(&mut terminals),
@@ -249,8 +249,8 @@ impl Script {
                     // The tables are kept up to date as long as the job runs.
                     forwarded(&stop, &attempt, run(&shared, started.job, progress)).await
                 }
-                // Whoever starts a job is told at once; of a job that ran, a store that does not answer may come back.
-                Err(error) if last.is_none() => return Err(error),
+                // Whoever starts a job over a store that does not answer is told at once; of a job that had it, it may come back.
+                Err(error) if claimed.is_none() => return Err(error),
                 Err(error) => Err(error),
             };
             let Err(error) = ran else { return Ok(()) };
@@ -263,7 +263,6 @@ impl Script {
                 () = clock.sleep(delay) => {}
                 _ = stop.asked() => return Err(error),
             }
-            resume = Resume::Newest;
         }
     }
 

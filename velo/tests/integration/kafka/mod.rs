@@ -25,7 +25,7 @@ pub(crate) fn job(broker: &Broker, script: &str) -> Folder {
 }
 
 /// From a topic to a topic, exactly once; `more` are further properties of the stream.
-fn copying(broker: &Broker, from: &str, to: &str, more: &str) -> Folder {
+pub(crate) fn copying(broker: &Broker, from: &str, to: &str, more: &str) -> Folder {
     job(
         broker,
         &format!(
