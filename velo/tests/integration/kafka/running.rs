@@ -1,6 +1,5 @@
 //! A job that runs while a test does something.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -15,17 +14,28 @@ pub struct Running {
 impl Running {
     /// Starts `q.sql` of a folder.
     pub fn start(folder: &Folder) -> Self {
-        Self::started(&mut folder.command(&["run", "--output", "json", "--quiet", "q.sql"]), Stdio::piped())
+        Self::started(&mut folder.command(&["run", "--output", "json", "--quiet", "q.sql"]))
     }
 
-    /// The same, and what it says goes into `said` in the folder.
-    pub fn heard(folder: &Folder) -> Self {
-        let said = File::create(folder.path("said")).unwrap();
-        Self::started(&mut folder.command(&["run", "--output", "json", "-v", "q.sql"]), said.into())
+    /// The same, once it has said something.
+    pub fn start_until_it_says(folder: &Folder, what: &str) -> Self {
+        let mut running = Self::started(&mut folder.command(&["run", "--output", "json", "-v", "q.sql"]));
+        let mut lines = BufReader::new(running.child.as_mut().unwrap().stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        loop {
+            match lines.next() {
+                Some(Ok(line)) if line.contains(what) => break,
+                Some(Ok(line)) => said.push(line),
+                _ => panic!("the job ended by itself: {}", said.join("\n")),
+            }
+        }
+        // Whatever else it says must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        running
     }
 
-    fn started(command: &mut Command, stderr: Stdio) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+    fn started(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child: Some(child), stdout }
     }
@@ -38,16 +48,6 @@ impl Running {
             panic!("the job ended by itself: {}", ran.stderr);
         }
         line.trim_end().to_owned()
-    }
-
-    /// Waits until it has said something, where it is [`Running::heard`].
-    pub fn says(&mut self, folder: &Folder, what: &str) {
-        while !folder.read("said").contains(what) {
-            if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
-                panic!("the job ended by itself: {}", folder.read("said"));
-            }
-            std::thread::yield_now();
-        }
     }
 
     /// Fails where it has ended by itself.
