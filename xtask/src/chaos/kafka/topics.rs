@@ -1,7 +1,8 @@
 //! The cluster as the run sees it: topics made and grown, who leads what, and what lies in a topic.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -52,12 +53,14 @@ pub(super) struct Cluster {
     pub(super) kafka: Kafka,
     pub(super) servers: String,
     admin: AdminClient<DefaultClientContext>,
+    /// How many partitions the topics of the run have: a broker may hear of them later than the one that was told to make them.
+    made: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Cluster {
     pub(super) fn new(kafka: Kafka, servers: String) -> Result<Self> {
         let admin = config(&servers).create().context("a client of Kafka's cannot be made")?;
-        Ok(Self { kafka, servers, admin })
+        Ok(Self { kafka, servers, admin, made: Mutex::default() })
     }
 
     /// A client's settings.
@@ -73,15 +76,38 @@ impl Cluster {
         if let Some((_, code)) = made.into_iter().find_map(Result::err) {
             bail!("{what}: {code}");
         }
-        // The broker that is asked next may not have heard of it.
+        self.has(name, usize::try_from(partitions)?);
+        self.all_of(name).map(drop)
+    }
+
+    fn made(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, topic: &str, partitions: usize) {
+        self.made().insert(topic.to_owned(), partitions);
+    }
+
+    /// All partitions of a topic of the run, with their leaders; waits until the cluster tells of all of them.
+    fn all_of(&self, topic: &str) -> Result<Vec<Partition>> {
+        let partitions = self.made().get(topic).copied().with_context(|| format!("{topic} is no topic of this run"))?;
         let until = Instant::now() + CHANGE;
-        while self.partitions_of(name)?.iter().filter(|partition| partition.is_whole()).count() < partitions as usize {
+        loop {
+            let found = self.partitions_of(topic);
+            if let Ok(found) = &found
+                && found.len() == partitions
+                && found.iter().all(|partition| partition.leader >= 0)
+            {
+                return Ok(found.clone());
+            }
             if Instant::now() > until {
-                bail!("the topic {name} was made, and is not whole {} s later", CHANGE.as_secs());
+                bail!(
+                    "the topic {topic} has {partitions} partitions, and the cluster does not tell of their leaders for {} s: {found:?}",
+                    CHANGE.as_secs()
+                );
             }
             thread::sleep(LOOK);
         }
-        Ok(())
     }
 
     /// Gives a topic so many partitions.
@@ -91,8 +117,11 @@ impl Cluster {
         let all = NewPartitions::new(topic, partitions);
         let grown = self.admin.create_partitions([&all], &options);
         let grown = block_on(&what, grown)?.context(what.clone())?;
-        let refused = grown.into_iter().find_map(Result::err);
-        refused.map_or(Ok(()), |(_, code)| bail!("{what}: {code}"))
+        if let Some((_, code)) = grown.into_iter().find_map(Result::err) {
+            bail!("{what}: {code}");
+        }
+        self.has(topic, partitions);
+        Ok(())
     }
 
     /// The partitions of all topics, also of Kafka's own.
@@ -111,7 +140,7 @@ impl Cluster {
         Ok(found)
     }
 
-    /// Those of one topic.
+    /// Those of one topic that the broker knows of which is asked.
     pub(super) fn partitions_of(&self, topic: &str) -> Result<Vec<Partition>> {
         let mut found = self.partitions()?;
         found.retain(|partition| partition.topic == topic);
@@ -127,16 +156,12 @@ impl Cluster {
         let consumer: BaseConsumer = config.create().context("a consumer cannot be made")?;
         let mut list = TopicPartitionList::new();
         for topic in topics {
-            for partition in self.partitions_of(topic)? {
+            for partition in self.all_of(topic)? {
                 list.add_partition_offset(topic, partition.number, Offset::Beginning)?;
             }
         }
-        let partitions = list.count();
-        if partitions == 0 {
-            bail!("there is nothing to read: the cluster knows no partitions of {}", topics.join(", "));
-        }
         consumer.assign(&list)?;
-        Ok((consumer, partitions))
+        Ok((consumer, list.count()))
     }
 
     /// The committed records of a topic with their partitions, to its end.
@@ -174,7 +199,7 @@ impl Cluster {
             Ok(consumer.fetch_watermarks(topic, partition, REQUEST)?.1)
         };
         let mut open = Vec::new();
-        for partition in self.partitions_of(topic)? {
+        for partition in self.all_of(topic)? {
             let number = partition.number;
             let (stable, last) = (end("read_committed", number)?, end("read_uncommitted", number)?);
             if stable < last {
