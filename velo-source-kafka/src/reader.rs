@@ -339,7 +339,7 @@ impl Thread {
                 pause();
                 return Found::Nothing;
             }
-            // A partition that was read and is not there may only be without a leader: who resumes it asks with more patience.
+            // A broker may not have heard of a partition that was read: who resumes it asks with more patience.
             Err(error) => {
                 let failed = self.failed(&error);
                 let passes = failed.kind == ErrorKind::NotFound;

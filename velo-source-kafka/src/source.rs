@@ -87,7 +87,7 @@ impl KafkaSource {
 
     /// The partitions that are there now, by topic; waits for a topic as long as `topic.wait.timeout` says, and else a moment.
     async fn wait(&self, consumer: &Consuming, clock: &Clock) -> Result<Vec<(Arc<str>, i32)>> {
-        let until = self.properties.wait.map_or_else(|| clock.after(HEARD), |wait| clock.now().saturating_add(wait.0));
+        let until = clock.after(self.properties.wait.map_or(HEARD, |wait| wait.to_std()));
         let mut told = self.properties.wait.is_none();
         loop {
             let found = self.partitions(consumer).await?;

@@ -39,8 +39,12 @@ pub(super) struct Partition {
 }
 
 impl Partition {
+    pub(super) fn is_led(&self) -> bool {
+        self.leader >= 0
+    }
+
     pub(super) fn is_whole(&self) -> bool {
-        self.leader >= 0 && self.in_sync == self.replicas.len()
+        self.is_led() && self.in_sync == self.replicas.len()
     }
 
     pub(super) fn has_its_leader(&self) -> bool {
@@ -77,7 +81,7 @@ impl Cluster {
             bail!("{what}: {code}");
         }
         self.has(name, usize::try_from(partitions)?);
-        self.all_of(name).map(drop)
+        self.all_of(name, Partition::is_whole).map(drop)
     }
 
     fn made(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
@@ -88,21 +92,21 @@ impl Cluster {
         self.made().insert(topic.to_owned(), partitions);
     }
 
-    /// All partitions of a topic of the run, with their leaders; waits until the cluster tells of all of them.
-    fn all_of(&self, topic: &str) -> Result<Vec<Partition>> {
+    /// All partitions of a topic of the run; waits until the cluster tells of all of them, and each is as it has to be.
+    fn all_of(&self, topic: &str, ready: fn(&Partition) -> bool) -> Result<Vec<Partition>> {
         let partitions = self.made().get(topic).copied().with_context(|| format!("{topic} is no topic of this run"))?;
         let until = Instant::now() + CHANGE;
         loop {
             let found = self.partitions_of(topic);
             if let Ok(found) = &found
                 && found.len() == partitions
-                && found.iter().all(|partition| partition.leader >= 0)
+                && found.iter().all(ready)
             {
                 return Ok(found.clone());
             }
             if Instant::now() > until {
                 bail!(
-                    "the topic {topic} has {partitions} partitions, and the cluster does not tell of their leaders for {} s: {found:?}",
+                    "the topic {topic} has {partitions} partitions, and the cluster does not tell of all of them, ready, for {} s: {found:?}",
                     CHANGE.as_secs()
                 );
             }
@@ -110,7 +114,7 @@ impl Cluster {
         }
     }
 
-    /// Gives a topic so many partitions.
+    /// Gives a topic so many partitions, and waits until they have leaders.
     pub(super) fn grow(&self, topic: &str, partitions: usize) -> Result<()> {
         let options = AdminOptions::new().operation_timeout(Some(CHANGE)).request_timeout(Some(CHANGE));
         let what = format!("giving the topic {topic} {partitions} partitions");
@@ -121,7 +125,7 @@ impl Cluster {
             bail!("{what}: {code}");
         }
         self.has(topic, partitions);
-        Ok(())
+        self.all_of(topic, Partition::is_led).map(drop)
     }
 
     /// The partitions of all topics, also of Kafka's own.
@@ -156,7 +160,7 @@ impl Cluster {
         let consumer: BaseConsumer = config.create().context("a consumer cannot be made")?;
         let mut list = TopicPartitionList::new();
         for topic in topics {
-            for partition in self.all_of(topic)? {
+            for partition in self.all_of(topic, Partition::is_led)? {
                 list.add_partition_offset(topic, partition.number, Offset::Beginning)?;
             }
         }
@@ -199,7 +203,7 @@ impl Cluster {
             Ok(consumer.fetch_watermarks(topic, partition, REQUEST)?.1)
         };
         let mut open = Vec::new();
-        for partition in self.all_of(topic)? {
+        for partition in self.all_of(topic, Partition::is_led)? {
             let number = partition.number;
             let (stable, last) = (end("read_committed", number)?, end("read_uncommitted", number)?);
             if stable < last {

@@ -168,10 +168,6 @@ impl<'a> Run<'a> {
         self.producer.hold(true);
         cluster.grow(&topic, usize::try_from(after)?)?;
         self.partitions = after;
-        self.until("the new partitions to have leaders", |_| {
-            let now = cluster.partitions_of(&topic)?;
-            Ok(now.len() == usize::try_from(after)? && now.iter().all(|partition| partition.leader >= 0))
-        })?;
         self.producer.spread(after);
         if round.killed_too {
             some_time(random, 3_000);
